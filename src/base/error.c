@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The error table and how an error is filled in. No state; any thread. */
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ROW(name, number, class_, text) {name, MARTY_CLASS_##class_, #name, text},
+static const marty_err_info table[] = {MARTY_ERRORS(ROW)};
+#undef ROW
+
+#define NUMBER_IS_INDEX(name, number, class_, text) _Static_assert((number) >= 0, #name);
+MARTY_ERRORS(NUMBER_IS_INDEX)
+_Static_assert(sizeof(marty_error) == 512, "marty_error is 512 bytes for ever");
+
+const marty_err_info *marty_err_describe(marty_err err)
+{
+    static const marty_err_info unknown = {MARTY_E_INTERNAL, MARTY_CLASS_FATAL, "MARTY_E_UNKNOWN",
+                                           "an error number that this library does not know"};
+    size_t index = (size_t)err;
+    return index < sizeof table / sizeof table[0] ? &table[index] : &unknown;
+}
+
+size_t marty__err_count(void)
+{
+    return sizeof table / sizeof table[0];
+}
+
+static void fill(marty_error *why, marty_err code)
+{
+    why->retry_after_ms = 0;
+    why->code = code;
+    why->error_class = marty_err_describe(code)->error_class;
+    why->remote[0] = '\0';
+    why->text[0] = '\0';
+}
+
+marty_err marty_error_set(marty_error *why, marty_err code, const char *format, ...)
+{
+    if (why) {
+        va_list arguments;
+        char text[sizeof why->text]; /* the arguments may point into why */
+        va_start(arguments, format);
+        (void)vsnprintf(text, sizeof text, format, arguments);
+        va_end(arguments);
+        fill(why, code);
+        memcpy(why->text, text, sizeof text);
+    }
+    return code;
+}
+
+marty_err marty__error_code(marty_error *why, marty_err code)
+{
+    return marty_error_set(why, code, "%s", marty_err_describe(code)->text);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Intrusive doubly linked list: a ring with a head. No memory of its own, so nothing can fail. Not
+ * thread-safe. */
+#ifndef MARTY_BASE_LIST_H
+#define MARTY_BASE_LIST_H
+#include <marty/types.h>
+
+typedef struct marty__link {
+    struct marty__link *next, *before; /* NULL = in no list */
+} marty__link;
+
+/** The object that a link is embedded in. */
+#define MARTY__OWNER(link, type, field) ((type *)(void *)((char *)(link)-offsetof(type, field)))
+
+/** Make a head: the list is empty. */
+MARTY_INLINE void marty__list_init(marty__link *head)
+{
+    head->next = head->before = head;
+}
+MARTY_INLINE bool marty__list_empty(const marty__link *head)
+{
+    return head->next == head;
+}
+MARTY_INLINE void marty__list_insert(marty__link *after, marty__link *link)
+{
+    link->next = after->next;
+    link->before = after;
+    after->next->before = link;
+    after->next = link;
+}
+MARTY_INLINE void marty__list_push(marty__link *head, marty__link *link)
+{
+    marty__list_insert(head->before, link); /* at the end */
+}
+MARTY_INLINE void marty__list_push_first(marty__link *head, marty__link *link)
+{
+    marty__list_insert(head, link);
+}
+/** Out of its list; fine when it is in none. */
+MARTY_INLINE void marty__list_remove(marty__link *link)
+{
+    if (link->next) {
+        link->next->before = link->before;
+        link->before->next = link->next;
+        link->next = link->before = NULL;
+    }
+}
+/** First of the list, taken out, or NULL. */
+MARTY_INLINE marty__link *marty__list_pop(marty__link *head)
+{
+    marty__link *link = head->next;
+    if (link == head) {
+        return NULL;
+    }
+    marty__list_remove(link);
+    return link;
+}
+/** All of `from` to the end of `to`; `from` is empty then. */
+MARTY_INLINE void marty__list_move(marty__link *to, marty__link *from)
+{
+    if (!marty__list_empty(from)) {
+        from->next->before = to->before;
+        to->before->next = from->next;
+        from->before->next = to;
+        to->before = from->before;
+        marty__list_init(from);
+    }
+}
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * xoshiro256** per thread, seeded by getrandom, reseeded every 64 Ki draws and after a fork. Any
+ * thread. */
+#include "random.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+enum { RESEED_AFTER = 1 << 16 };
+
+static _Thread_local struct {
+    uint64_t state[4];
+    uint32_t left, forks;
+} generator;
+
+static atomic_uint forks;
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+static void note_fork(void)
+{
+    atomic_fetch_add(&forks, 1);
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, note_fork);
+}
+
+static void seed(void)
+{
+    (void)pthread_once(&fork_once, watch_forks);
+    if (getrandom(generator.state, sizeof generator.state, 0) != (ssize_t)sizeof generator.state) {
+        struct timespec now; /* no kernel randomness: ids must still differ */
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        generator.state[0] ^= (uint64_t)now.tv_nsec;
+        generator.state[1] ^= (uint64_t)now.tv_sec ^ (uint64_t)(uintptr_t)&generator;
+    }
+    generator.state[3] |= 1; /* never all zero */
+    generator.left = RESEED_AFTER;
+    generator.forks = atomic_load(&forks);
+}
+
+static uint64_t rotate(uint64_t value, int bits)
+{
+    return value << bits | value >> (64 - bits);
+}
+
+static uint64_t next(void)
+{
+    uint64_t *s = generator.state;
+    uint64_t result = rotate(s[1] * 5, 7) * 9, shifted = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= shifted;
+    s[3] = rotate(s[3], 45);
+    return result;
+}
+
+void marty__random_bytes(void *buffer, size_t size)
+{
+    unsigned char *out = buffer;
+    while (size) {
+        if (!generator.left ||
+            generator.forks != atomic_load_explicit(&forks, memory_order_relaxed)) {
+            seed();
+        }
+        generator.left--;
+        uint64_t value = next();
+        size_t part = size < sizeof value ? size : sizeof value;
+        memcpy(out, &value, part);
+        out += part;
+        size -= part;
+    }
+}

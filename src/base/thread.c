@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * pthreads with the house rules: monotonic waits, all signals blocked, failures that mean a bug are
+ * asserted. */
+#include "thread.h"
+
+#include "assert.h"
+#include "clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+bool marty__mutex_init(marty__mutex *mutex)
+{
+    return pthread_mutex_init(mutex, NULL) == 0;
+}
+
+bool marty__cond_init(marty__cond *cond)
+{
+    pthread_condattr_t attributes;
+    if (pthread_condattr_init(&attributes) != 0) {
+        return false;
+    }
+    bool made = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+                pthread_cond_init(cond, &attributes) == 0;
+    (void)pthread_condattr_destroy(&attributes);
+    return made;
+}
+
+void marty__mutex_free(marty__mutex *mutex)
+{
+    (void)pthread_mutex_destroy(mutex);
+}
+
+void marty__cond_free(marty__cond *cond)
+{
+    (void)pthread_cond_destroy(cond);
+}
+
+void marty__lock(marty__mutex *mutex)
+{
+    int failed = pthread_mutex_lock(mutex);
+    marty__assert(!failed);
+}
+
+void marty__unlock(marty__mutex *mutex)
+{
+    int failed = pthread_mutex_unlock(mutex);
+    marty__assert(!failed);
+}
+
+void marty__wake_one(marty__cond *cond)
+{
+    (void)pthread_cond_signal(cond);
+}
+
+void marty__wake_all(marty__cond *cond)
+{
+    (void)pthread_cond_broadcast(cond);
+}
+
+bool marty__wait(marty__cond *cond, marty__mutex *mutex, int64_t deadline_ns)
+{
+    if (deadline_ns == MARTY__NEVER) {
+        return pthread_cond_wait(cond, mutex) == 0;
+    }
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / 1000000000),
+                             .tv_nsec = (long)(deadline_ns % 1000000000)};
+    return pthread_cond_timedwait(cond, mutex, &until) != ETIMEDOUT;
+}
+
+bool marty__thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *),
+                         void *argument)
+{
+    sigset_t all, before;
+    (void)sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) {
+        return false;
+    }
+    bool started = pthread_create(ret_thread, NULL, run, argument) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (started) {
+        (void)pthread_setname_np(*ret_thread, name);
+    }
+    return started;
+}
