@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See process.h. Between fork and exec only async-signal-safe calls. */
+#include "process.h"
+
+#include "wait.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* The parent's environment with lines added, in one block. */
+static char **environment_make(const char *const added[])
+{
+    size_t have = 0, more = 0;
+    while (environ[have]) {
+        have++;
+    }
+    while (added && added[more]) {
+        more++;
+    }
+    char **all = calloc(have + more + 1, sizeof *all);
+    if (!all) {
+        return NULL;
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < have; i++) {
+        bool replaced = false;
+        for (size_t k = 0; k < more && !replaced; k++) {
+            size_t length = strcspn(added[k], "=") + 1;
+            replaced = strncmp(environ[i], added[k], length) == 0;
+        }
+        if (!replaced) {
+            all[count++] = environ[i];
+        }
+    }
+    for (size_t k = 0; k < more; k++) {
+        memcpy(&all[count++], &added[k], sizeof added[k]);
+    }
+    return all;
+}
+
+static void child(const char *const argv[], char **environment, int log, pid_t parent)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        _exit(127);
+    }
+    int empty = open("/dev/null", O_RDONLY);
+    dup2(empty, 0);
+    if (log >= 0) {
+        dup2(log, 1);
+        dup2(log, 2);
+    }
+    char *arguments[64] = {0};
+    for (size_t i = 0; argv[i] && i < 63; i++) {
+        memcpy(&arguments[i], &argv[i], sizeof argv[i]);
+    }
+    execvpe(argv[0], arguments, environment);
+    _exit(127);
+}
+
+bool test_process_start(test_process *process, const char *const argv[],
+                        const char *const environment[], const char *log_path)
+{
+    *process = (test_process){0};
+    char **all = environment_make(environment);
+    if (!all) {
+        return false;
+    }
+    int log = -1;
+    if (log_path) {
+        log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        if (log < 0) {
+            free(all);
+            return false;
+        }
+    }
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        child(argv, all, log, parent);
+    }
+    if (log >= 0) {
+        close(log);
+    }
+    free(all);
+    if (pid < 0) {
+        return false;
+    }
+    process->pid = pid;
+    return true;
+}
+
+bool test_process_alive(test_process *process)
+{
+    if (!process->pid) {
+        return false;
+    }
+    pid_t ended;
+    do {
+        ended = waitpid(process->pid, &process->status, WNOHANG);
+    } while (ended < 0 && errno == EINTR);
+    if (ended == 0) {
+        return true;
+    }
+    process->pid = 0;
+    return false;
+}
+
+void test_process_signal(test_process *process, int number)
+{
+    if (process->pid) {
+        kill(process->pid, number);
+    }
+}
+
+static bool has_ended(void *user)
+{
+    return !test_process_alive(user);
+}
+
+bool test_process_join(test_process *process, int64_t limit_ms)
+{
+    return test_wait_for(has_ended, process, limit_ms);
+}
+
+void test_process_kill(test_process *process)
+{
+    if (!process->pid) {
+        return;
+    }
+    kill(process->pid, SIGKILL);
+    pid_t ended;
+    do {
+        ended = waitpid(process->pid, &process->status, 0);
+    } while (ended < 0 && errno == EINTR);
+    process->pid = 0;
+}
+
+int test_process_run(const char *const argv[], const char *log_path, int64_t limit_ms)
+{
+    test_process process;
+    if (!test_process_start(&process, argv, NULL, log_path)) {
+        return -1;
+    }
+    if (!test_process_join(&process, limit_ms)) {
+        test_process_kill(&process);
+        return -1;
+    }
+    return WIFEXITED(process.status) ? WEXITSTATUS(process.status) : -1;
+}
+
+bool test_folder_make(char *ret_path, size_t size, const char *name)
+{
+    const char *scratch = getenv("MARTY_TEST_SCRATCH");
+    scratch = scratch ? scratch : TEST_SCRATCH;
+    if (mkdir(scratch, 0755) != 0 && errno != EEXIST) {
+        return false;
+    }
+    int length = snprintf(ret_path, size, "%s/%s.XXXXXX", scratch, name);
+    return length > 0 && (size_t)length < size && mkdtemp(ret_path) != NULL;
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where)
+{
+    (void)info, (void)kind, (void)where;
+    return remove(path), 0;
+}
+
+void test_folder_remove(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
