@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Inside the table of patterns, for match.c (which changes it) and match_find.c (which asks it): a
+ * trie by segments. Two hash tables serve all of its nodes: `edges` finds the child of a node by
+ * its segment, `exact` finds the node of a whole name, so that a pattern without wildcard costs one
+ * lookup and a walk follows only paths that lead to wildcards (`wild` counts them). A node lives as
+ * long as it has a value or a child. Locked by the caller. */
+#ifndef MARTY_BUS_MATCH_NODE_H
+#define MARTY_BUS_MATCH_NODE_H
+#include "match.h"
+
+typedef struct marty__match_node marty__match_node;
+struct marty__match_node {
+    marty__match_node *parent, *star, *tail; /* tail: the child ">" */
+    size_t wild;                             /* patterns with a wildcard at or below it */
+    size_t wild_literal;                     /* those of them below literal children */
+    void **values, *one;                     /* values points at one, until there are two */
+    uint32_t value_count, value_room;
+    uint16_t size, segment_at; /* of path: all, and where its last segment begins */
+    bool path_wild;
+    marty__match_node *child, *next, *before; /* literal children, and its siblings */
+    uint64_t edge_hash;
+    char path[];
+};
+typedef struct marty__match_slot {
+    uint64_t hash;
+    marty__match_node *node;
+} marty__match_slot;
+typedef struct marty__match_table {
+    marty__match_slot *slots;
+    size_t capacity, count;
+} marty__match_table;
+struct marty__match {
+    marty__match_node *root;
+    marty__match_table edges, exact;
+};
+
+/** The child of a node by a segment that is no wildcard, or NULL. */
+marty__match_node *marty__match_child(const marty__match *match, const marty__match_node *parent,
+                                      const char *segment, size_t size);
+/** Hash of that child in `edges`. */
+uint64_t marty__match_edge_hash(const marty__match_node *parent, const char *segment, size_t size);
+/** Bytes of the segment at `at`. */
+MARTY_INLINE size_t marty__match_segment(const char *at)
+{
+    const char *dot = strchr(at, '.');
+    return dot ? (size_t)(dot - at) : strlen(at);
+}
+/** What follows that segment: NULL at the end of the name. */
+MARTY_INLINE const char *marty__match_after(const char *at, size_t size)
+{
+    return at[size] ? at + size + 1 : NULL;
+}
+#endif
