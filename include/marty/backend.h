@@ -139,6 +139,10 @@ typedef struct marty_backend {
 /** Add a backend of this program; a module instead exports `const marty_backend marty_module`. Kept
  * for ever. E: EXISTS, UNSUPPORTED (abi). */
 MARTY_MUST marty_err marty_backend_register(const marty_backend *backend, marty_error *why);
+/** The table of a scheme: built in, registered, or its module loaded; for a backend that wraps
+ * another. Lives for ever. B: the file system. E: CONFIG, MISSING_MODULE, UNSUPPORTED (abi). */
+MARTY_MUST marty_err marty_backend_find(const marty_backend **ret_backend, const char *scheme,
+                                        marty_error *why);
 typedef enum marty_format { MARTY_BINARY = 1, MARTY_STRUCTURED, MARTY_LEGACY } marty_format;
 /** Our name to the broker's and back (port-mapping section 2): allowed = the bytes that need no
  * encoding; max = bytes without NUL. E: ARGUMENT (too long, malformed). */

@@ -186,6 +186,23 @@ const marty_backend *marty__backend_find(const char *scheme, marty_error *why)
     return backend;
 }
 
+marty_err marty_backend_find(const marty_backend **ret_backend, const char *scheme,
+                             marty_error *why)
+{
+    marty_error reason = {0};
+    if (!ret_backend || !scheme || !*scheme) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "a scheme and a place for its table are "
+                               "needed");
+    }
+    const marty_backend *backend = marty__backend_find(scheme, &reason);
+    if (!backend) {
+        return marty_error_set(why, reason.code, "%s", reason.text);
+    }
+    *ret_backend = backend;
+    return MARTY_OK;
+}
+
 const char *marty__backend_known(size_t index, const char **ret_package, bool *ret_there)
 {
     const char *scheme = NULL, *package = NULL;

@@ -92,6 +92,11 @@ static void a_registered_backend_is_found(void)
     CHECK_TEXT(scheme, "third");
     CHECK_TEXT(package, "marty-third");
     CHECK(there);
+    const marty_backend *found = NULL;
+    CHECK_INT(marty_backend_find(&found, "third", &why), MARTY_OK);
+    CHECK(found == &whole);
+    CHECK_INT(marty_backend_find(&found, "none-such", &why), MARTY_E_CONFIG);
+    CHECK_INT(marty_backend_find(&found, "", &why), MARTY_E_ARGUMENT);
 }
 
 static void a_table_with_a_gap_is_refused(void)
