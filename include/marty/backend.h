@@ -1,212 +1,246 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0
+ * The port: what an adapter of a broker does for core, and what it tells core. Small, in batches,
+ * and without hidden emulation. docs/design/0003-backend-port.md says what each word means on each
+ * kind of channel; <marty/adapter.h>, included here, has helpers that all adapters share. */
 #ifndef MARTY_BACKEND_H
 #define MARTY_BACKEND_H
+#include <marty/adapter.h>
 #include <marty/marty.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+/** Changes when a table of this version cannot be used any more.
+ *  @since 0.1 @source docs/design/0003-backend-port.md */
 #define MARTY_BACKEND_ABI 1u
+
+/** The adapter's own object: one connection to one broker.
+ *  @since 0.1 @source docs/design/0003-backend-port.md */
 typedef struct marty_port marty_port;
-typedef struct marty_sink marty_sink; /* the adapter's own object; core's */
-typedef struct marty_channel {        /* name: ours, or with native the broker's as it is. group:
-           subscribing, NULL = every instance; publishing, set = that        group only, through its retry place,
-           which its subscribe reads too. order: fixed when made. Publishing to REPLY: name is the opaque
-           reply_to */
+
+/** A channel as the port sees it. @since 0.1 @source docs/design/0003-backend-port.md */
+typedef struct marty_channel {
+    /** What kind it is. */
     marty_kind kind;
+    /** Its order, fixed when it is made. */
     marty_order order;
+    /** The name is the broker's, taken as it is. */
     bool native;
-    const char *name, *group;
+    /** Our name, or with native the broker's. Publishing to REPLY: the opaque reply_to. */
+    const char *name;
+    /** Subscribing: NULL = every instance. Publishing: set = to that group only, through its retry
+     *  place, which its subscribe reads too. */
+    const char *group;
+    /** How many shards when it is made; 0 = the default. */
     uint32_t shards;
 } marty_channel;
-typedef struct marty_outgoing { /* borrowed until the op returns: ref the message to keep it.
-                                   reply_to: our logical one. 0 = now; monotonic: answered by it,
-                                   not begun after it */
-    uint64_t token;
-    marty_channel channel;
-    const marty_message *message;
-    const char *reply_to;
-    int64_t deliver_at_us, deadline_ns;
+
+/** A message to publish. Borrowed until the op returns: ref the message to keep it.
+ *  @since 0.1 @source docs/design/0003-backend-port.md */
+typedef struct marty_outgoing {
+    uint64_t token;               /**< Answered exactly once; never 0. */
+    marty_channel channel;        /**< Where to. */
+    const marty_message *message; /**< What. */
+    const char *reply_to;         /**< Of a REQUEST: our logical reply channel; else NULL. */
+    int64_t deliver_at_us;        /**< Not before, Unix time; 0 = now. */
+    int64_t deadline_ns;          /**< Monotonic: answered by it, and not begun after it. */
 } marty_outgoing;
+
+/** What became of one token. @since 0.1 @source docs/design/0003-backend-port.md */
 typedef struct marty_published {
-    uint64_t token;
-    marty_err err;
-    marty_level level;
-    const char *text;
-    char position[48];
-} marty_published; /* text: why not */
+    uint64_t token;    /**< Which. */
+    marty_err err;     /**< MARTY_OK = stored. */
+    marty_level level; /**< How well. */
+    const char *text;  /**< Why not; NULL when stored. Borrowed for the call. */
+    char position[48]; /**< The broker's name for it, or "". */
+} marty_published;
+
+/** What a subscription wants, and what topology is asked about.
+ *  @since 0.1 @source docs/design/0003-backend-port.md */
 typedef struct marty_want {
-    marty_channel channel;
-    const char *const *patterns;
-    size_t pattern_count;
-    marty_start start;
-    bool reset;
-    uint32_t credit;
+    marty_channel channel;       /**< Which channel and group. */
+    const char *const *patterns; /**< Of types, as a hint to filter; core matches again. */
+    size_t pattern_count;        /**< How many; 0 = all types. */
+    marty_start start;           /**< Where a new group begins. */
+    bool reset;                  /**< start moves a group that exists too. */
+    uint32_t credit;             /**< How many unsettled deliveries at first. */
 } marty_want;
-typedef struct marty_incoming { /* message: a reference handed to core. NULL = unreadable: raw and
-                                   headers go to the dead letters. reply_to: native, opaque */
-    uint64_t subscription, tag;
+
+/** A delivery from the broker. @since 0.1 @source docs/design/0003-backend-port.md */
+typedef struct marty_incoming {
+    /** Which subscription. */
+    uint64_t subscription;
+    /** To settle it by: unique in the subscription, never 0, and with the adapter's epoch in it, so
+     *  that one of an older connection, lease or seek is answered LOST. */
+    uint64_t tag;
+    /** A reference handed to core; NULL = unreadable: raw and headers go to the dead letters. */
     marty_message *message;
-    const char *reply_to, *position;
-    uint32_t attempt, shard;
+    /** Where to answer: native and opaque; NULL = nowhere. */
+    const char *reply_to;
+    /** Where it lies in the log; NULL without replay. */
+    const char *position;
+    /** The broker's count of deliveries; 1 = the first. */
+    uint32_t attempt;
+    /** Which shard. */
+    uint32_t shard;
+    /** When its lease ends, monotonic; INT64_MAX = none. */
     int64_t lease_until_ns;
+    /** The body as it came; needed when message is NULL. */
     marty_bytes raw;
+    /** The headers as they came; needed when message is NULL. */
     const marty_header *headers;
+    /** How many headers. */
     size_t header_count;
 } marty_incoming;
-typedef struct marty_settling { /* GIVE_BACK: uncounted where the broker can. dead: REJECT where
-                                   DEAD_LETTER is granted: stored in place of the original,
-                                   atomically */
-    uint64_t subscription, tag;
+
+/** A delivery to settle. @since 0.1 @source docs/design/0003-backend-port.md */
+typedef struct marty_settling {
+    /** Which subscription. */
+    uint64_t subscription;
+    /** Which delivery. */
+    uint64_t tag;
+    /** GIVE_BACK: uncounted where the broker can. EXTEND: renew the lease by delay_ms. */
     marty_verb verb;
-    uint32_t delay_ms, attempt;
+    /** Of RETRY and GIVE_BACK; above 0 only where DELAYED_RETRY is granted. */
+    uint32_t delay_ms;
+    /** Which attempt it was, as core counts. */
+    uint32_t attempt;
+    /** Of REJECT, sent only where DEAD_LETTER is granted: stored in place of the original,
+     *  atomically; else NULL. */
     const marty_outgoing *dead;
 } marty_settling;
-/* Core's side. Each may be called from any thread, also inside an op; none blocks, none fails, none
- * calls an op. */
+
+/**
+ * Core's side of a port: what an adapter may tell it. Each slot may be called from any thread, also
+ * inside an op; none blocks, none fails, none calls an op. All that is passed is borrowed for the
+ * call, but for the message of an incoming, which is handed over.
+ *
+ * @since 0.1
+ * @source docs/design/0003-backend-port.md
+ */
 struct marty_sink {
-    uint32_t abi, size;
-    const marty_env *env; /* env: no slot is NULL here; all clocks and chance come from it */
-    /** Up with what is granted, or down, blocked, closed with the reason. Before down, the adapter
-     * answers every token it holds. */
+    /** MARTY_BACKEND_ABI of the library. */
+    uint32_t abi;
+    /** sizeof (marty_sink) of the library. */
+    uint32_t size;
+    /** All clocks and chance come from it; no slot is NULL here. */
+    const marty_env *env;
+    /** Up with what is granted; or down, blocked or closed, with the reason and a text that says
+     *  which thing, what was expected, what to do. Before down every token held is answered. */
     void (*state)(const marty_sink *sink, marty_state state, const marty_capabilities *granted,
                   marty_err reason, const char *text);
-    void (*published)(const marty_sink *sink, const marty_published results[],
-                      size_t count); /* each token exactly once */
-    void (*delivered)(const marty_sink *sink, const marty_incoming batch[],
-                      size_t count); /* never more than granted */
-    /** Of these tags, for that verb: OK = done, LOST = too late, other = failed. Each settling is
-     * answered once. */
+    /** Answers to tokens, each exactly once. */
+    void (*published)(const marty_sink *sink, const marty_published results[], size_t count);
+    /** Deliveries; never more unsettled ones than were granted. */
+    void (*delivered)(const marty_sink *sink, const marty_incoming batch[], size_t count);
+    /** Answers to settlings of one verb, each exactly once: OK = done, LOST = too late, other =
+     *  failed. lease_until_ns: of EXTEND, the new end. */
     void (*settled)(const marty_sink *sink, uint64_t subscription, marty_verb verb,
                     const uint64_t tags[], size_t count, marty_err result, int64_t lease_until_ns);
-    /** OK = the broker has it now; CLOSED = unsubscribed, nothing comes any more; other = gone,
-     * core tries again. */
+    /** OK = the broker has it now; CLOSED = unsubscribed, and nothing comes any more; other = gone,
+     *  core tries again. */
     void (*subscribed)(const marty_sink *sink, uint64_t subscription, marty_err reason,
                        const char *text);
-    /** Shards gained; or lost at a deadline: settle what is running until then, after it is LOST.
-     */
+    /** Shards gained. */
     void (*assigned)(const marty_sink *sink, uint64_t subscription, const uint32_t shards[],
                      size_t count);
+    /** Shards lost at a deadline: what runs is settled until then, after it is LOST. */
     void (*revoked)(const marty_sink *sink, uint64_t subscription, const uint32_t shards[],
                     size_t count, int64_t deadline_ns);
-    void (*timer)(const marty_sink *sink, int64_t at_ns, void (*call)(void *user),
-                  void *user); /* as an op; INT64_MAX = off */
-    /** A line for the log of the bus: level 0 error .. 3 debug; copied. Never secrets. */
+    /** Call back at a monotonic time, as an op; INT64_MAX = off. One timer per call and user. */
+    void (*timer)(const marty_sink *sink, int64_t at_ns, void (*call)(void *user), void *user);
+    /** A line for the log of the bus: level 0 error to 3 debug; copied. Never secrets. */
     void (*log)(const marty_sink *sink, int level, const char *text);
 };
-/* An adapter is one static table; only topology and cancel may be NULL. Subscription and token are
- * never 0; settle of an unsubscribed one is answered LOST; an op that returns an error took
- * nothing. Core calls the ops of one port one at a time (topology beside them), from any thread,
- * holding no lock. None waits for the network, save topology. `why` is never NULL here: fill text,
- * core sets the code. */
+
+/**
+ * An adapter: one static table. Only topology and cancel may be NULL. Core calls the ops of one
+ * port one at a time (topology beside them), from any thread, holding no lock. None waits for the
+ * network, save topology. Subscription and token are never 0. An op that returns an error took
+ * nothing. `why` is never NULL here: fill its text, core sets the code.
+ *
+ * @since 0.1
+ * @source docs/design/0003-backend-port.md
+ */
 typedef struct marty_backend {
-    uint32_t abi, size;
-    const char *scheme, *package;     /* MARTY_BACKEND_ABI, sizeof (marty_backend); "nats"; what to
-                                         install when missing */
-    const marty_capabilities *claims; /* the most it can grant */
-    /** Parse and check the URL; no I/O. sink lives until free returns. */
+    /** MARTY_BACKEND_ABI. */
+    uint32_t abi;
+    /** sizeof (marty_backend). */
+    uint32_t size;
+    /** Of its URLs, "nats". */
+    const char *scheme;
+    /** What to install when it is missing. */
+    const char *package;
+    /** The most that it can grant. */
+    const marty_capabilities *claims;
+    /** Parse and check the URL; no I/O. The sink lives until free has returned. */
     marty_err (*open)(marty_port **ret_port, const char *url, const marty_sink *sink,
                       marty_error *why);
     /** Begin one attempt to connect; the answer is state. Core decides when to try again, and
-     * subscribes again after up. */
+     *  subscribes again, with the same numbers, after up. */
     marty_err (*connect)(marty_port *port, marty_error *why);
-    /** Take the first ret_taken messages; each taken is answered once. FULL = the rest later, after
-     * the next published. */
+    /** Take the first ret_taken messages; each one taken is answered once by published. FULL = the
+     *  rest later, after the next published. The channel is ensured on the way. */
     marty_err (*publish)(marty_port *port, const marty_outgoing batch[], size_t count,
                          size_t *ret_taken, marty_error *why);
+    /** Take back a scheduled message; the answer is published. NULL = never granted. */
     marty_err (*cancel)(marty_port *port, const marty_channel *channel, const char *id,
-                        uint64_t token,
-                        marty_error *why); /* a scheduled one; the answer is published */
-    /** The answer is subscribed. patterns are a hint to filter. The same number again: reset false
-     * = new patterns, what is in flight stays; reset true = the group moves (seek), older tags are
-     * LOST. grant: that many more. */
+                        uint64_t token, marty_error *why);
+    /** Begin to deliver; the answer is subscribed. The same number again: reset false = new
+     *  patterns, what is in flight stays; reset true = the group moves (seek), older
+     *  tags are LOST. */
     marty_err (*subscribe)(marty_port *port, uint64_t subscription, const marty_want *want,
                            marty_error *why);
+    /** That many more unsettled deliveries. */
     void (*grant)(marty_port *port, uint64_t subscription, uint32_t credit);
+    /** Settle; each is answered by settled. One that is not subscribed is answered LOST. */
     void (*settle)(marty_port *port, const marty_settling batch[], size_t count);
+    /** Deliver nothing more; the answer is subscribed with CLOSED. */
     void (*unsubscribe)(marty_port *port, uint64_t subscription);
-    void (*close)(marty_port *port,
-                  int64_t deadline_ns); /* flush, disconnect; the answer is state closed */
-    void (*free)(marty_port *port);     /* joins the adapter's threads */
-    /** ensure, check, inspect, remove, list, browse, erase; NULL = none. Blocks up to the deadline.
-     * Answers in JSON, bodies in base64. browse: from start.position, at most credit; erase: the
-     * one at start.position; remove: reset = force; inspect without a name: the server {version,
-     * tls, unsafe: [{what, mend}]}. */
+    /** Flush until the deadline, disconnect; the answer is state CLOSED. */
+    void (*close)(marty_port *port, int64_t deadline_ns);
+    /** Join the adapter's threads and free; called after state CLOSED, or after the deadline. */
+    void (*free)(marty_port *port);
+    /** "ensure", "check", "inspect", "remove", "list", "browse", "erase"; NULL = none of it. Blocks
+     *  up to the deadline. Answers in JSON, with bodies in base64. browse: from start.position, at
+     *  most credit; erase: the one at start.position; remove: reset = force; inspect without a
+     * name: the server, {version, tls, unsafe: [{what, mend}]}. */
     marty_err (*topology)(marty_port *port, const char *verb, const marty_want *what,
                           int64_t deadline_ns, marty_message **ret_answer, marty_error *why);
 } marty_backend;
-/** Add a backend of this program; a module instead exports `const marty_backend marty_module`. Kept
- * for ever. E: EXISTS, UNSUPPORTED (abi). */
+
+/**
+ * Add a backend of this program, for its lifetime. A module exports `const marty_backend
+ * marty_module` instead.
+ *
+ * @param backend Kept for ever, so it is static.
+ * @param why Details on failure; may be NULL.
+ * @return MARTY_OK, and its scheme can be opened.
+ * @errors The common ones; MARTY_E_EXISTS (the scheme is taken), MARTY_E_UNSUPPORTED (its abi).
+ * @threads Any.
+ * @since 0.1
+ * @source docs/design/0003-backend-port.md
+ */
 MARTY_MUST marty_err marty_backend_register(const marty_backend *backend, marty_error *why);
-/** The table of a scheme: built in, registered, or its module loaded; for a backend that wraps
- * another. Lives for ever. B: the file system. E: CONFIG, MISSING_MODULE, UNSUPPORTED (abi). */
+
+/**
+ * The table of a scheme: built in, registered, or its module loaded. For a backend that wraps
+ * another.
+ *
+ * @param ret_backend The table; lives for ever.
+ * @param scheme Of its URLs, "nats". Borrowed.
+ * @param why Details on failure; may be NULL.
+ * @return MARTY_OK, or there is no such backend.
+ * @errors The common ones; MARTY_E_CONFIG (nobody knows the scheme), MARTY_E_MISSING_MODULE (names
+ *     the package), MARTY_E_UNSUPPORTED (its abi).
+ * @threads Any.
+ * @blocks While a module is read from the file system.
+ * @since 0.1
+ * @source docs/design/0003-backend-port.md
+ */
 MARTY_MUST marty_err marty_backend_find(const marty_backend **ret_backend, const char *scheme,
                                         marty_error *why);
-typedef enum marty_format { MARTY_BINARY = 1, MARTY_STRUCTURED, MARTY_LEGACY } marty_format;
-/** Our name to the broker's and back (port-mapping section 2): allowed = the bytes that need no
- * encoding; max = bytes without NUL. E: ARGUMENT (too long, malformed). */
-MARTY_MUST marty_err marty_name_encode(char *ret_name, size_t max, const char *name,
-                                       const char *allowed, marty_error *why);
-MARTY_MUST marty_err marty_name_decode(char *ret_name, size_t max, const char *native,
-                                       const char *allowed, marty_error *why);
-/* ---- helpers that adapters share: exported, so a third party's module has the same */
-/** Memory of the library's allocator (one hook for all, so torture reaches adapters too). NULL when
- * there is none. Free with marty_free. */
-MARTY_API void *marty_alloc(size_t size);
-/** The same, zeroed; count * size checked for overflow. */
-MARTY_API void *marty_alloc_zero(size_t count, size_t size);
-/** As realloc: on NULL the old block is still valid. */
-MARTY_API void *marty_realloc(void *block, size_t size);
-/** NULL is fine. */
-MARTY_API void marty_free(void *block);
-/** Fill why (NULL is fine) with code, its class and a printf-like text, cut to fit; returns code:
- * `return marty_error_set(why, ...)`. */
-MARTY_API marty_err marty_error_set(marty_error *why, marty_err code, const char *format, ...)
-    MARTY__ATTRIBUTE(format(printf, 3, 4));
-/** printf-like line to sink->log. */
-MARTY_API void marty_port_log(const marty_sink *sink, int level, const char *format, ...)
-    MARTY__ATTRIBUTE(format(printf, 3, 4));
-/* A parsed URL: scheme:[//[user[:password]@]host[:port][,host[:port]...]][/path][?key=value&...].
- * Percent-decoded. One allocation. */
-typedef struct marty_url_host {
-    const char *host;
-    uint16_t port; /* 0 = none given */
-} marty_url_host;
-typedef struct marty_url {
-    const char *scheme, *user, *password,
-        *path; /* NULL = absent; path as given after scheme: or the hosts */
-    const marty_url_host *hosts;
-    size_t host_count;
-    const marty_header *parameters;
-    size_t parameter_count; /* in order */
-    const char *redacted;   /* the URL as it may be shown: no password, no secret parameters */
-} marty_url;
-/** Parse; yours to free with marty_url_free. E: CONFIG with the place. */
-MARTY_MUST marty_err marty_url_parse(marty_url **ret_url, const char *text, marty_error *why);
-/** NULL is fine. */
-MARTY_API void marty_url_free(marty_url *url);
-/** Value of a parameter, NULL when absent. Borrowed. */
-MARTY_API const char *marty_url_get(const marty_url *url, const char *name);
-/** Every parameter must be in the NULL-ended list (and the keys common to all backends). E: CONFIG,
- * naming the unknown key and the known ones. */
-MARTY_MUST marty_err marty_url_check(const marty_url *url, const char *const known[],
-                                     marty_error *why);
-/** "30s", "200ms", "5m", "2h", "7d" to milliseconds. E: CONFIG naming the key. */
-MARTY_MUST marty_err marty_parse_duration(uint64_t *ret_ms, const char *key, const char *text,
-                                          marty_error *why);
-/** "64KiB", "10GiB", "1000000" to bytes. E: CONFIG naming the key. */
-MARTY_MUST marty_err marty_parse_size(uint64_t *ret_bytes, const char *key, const char *text,
-                                      marty_error *why);
-/** To wire form: a message whose data is the body and whose headers are the transport's ("ce-" +
- * name). Yours to unref. E: MALFORMED. */
-MARTY_MUST marty_err marty_message_encode(marty_message **ret_wire, const marty_message *from,
-                                          marty_format format, const char *prefix,
-                                          marty_error *why);
-/** From wire form, format found by the headers; the inverse of encode. Yours to unref. E:
- * MALFORMED, TOO_LARGE. */
-MARTY_MUST marty_err marty_message_decode(marty_message **ret_message, const marty_message *wire,
-                                          const char *prefix, marty_error *why);
 
 #ifdef __cplusplus
 }
