@@ -20,6 +20,11 @@ static bool refused(size_t size)
     return may_allocate && !may_allocate(size);
 }
 
+bool marty__alloc_allowed(size_t size)
+{
+    return !refused(size);
+}
+
 void *marty_alloc(size_t size)
 {
     return refused(size) ? NULL : malloc(size ? size : 1);

@@ -10,6 +10,10 @@ typedef bool (*marty__alloc_hook)(size_t size);
 /** Set or clear (NULL) the hook. */
 void marty__alloc_set_hook(marty__alloc_hook may_allocate);
 
+/** What the hook says to an allocation of that size (true without a hook): for caches of blocks, so
+ * that torture reaches what they hand out. */
+bool marty__alloc_allowed(size_t size);
+
 /** Copy of a string, or NULL when out of memory. Free with marty_free. */
 char *marty__strdup(const char *text);
 /** Copy of bytes, or NULL when out of memory. */

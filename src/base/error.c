@@ -54,3 +54,8 @@ marty_err marty__error_code(marty_error *why, marty_err code)
 {
     return marty_error_set(why, code, "%s", marty_err_describe(code)->text);
 }
+
+const char *marty_version(void)
+{
+    return MARTY_VERSION;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Magazines (Bonwick): per thread and size class a loaded one and a spare one, each a chain of free
+ * blocks of at most 16 KiB; full ones are traded with the depot. The depot is taken with trylock
+ * only: in a child of fork, where its holder is gone, it just stays out of use. */
+#include "block.h"
+
+#include "base/alloc.h"
+
+#include <pthread.h>
+
+enum { STEP = 256, CLASSES = 8, MAGAZINE_BYTES = 16384, DEPOT_MAGAZINES = 64 };
+
+typedef struct spare {
+    struct spare *next; /* of the chain */
+    struct spare *next_magazine;
+} spare;
+_Static_assert(sizeof(spare) <= sizeof(marty__block), "a free block holds its links");
+
+typedef struct magazine {
+    spare *first;
+    uint32_t count;
+} magazine;
+typedef struct rack {
+    magazine loaded, other;
+} rack;
+
+#if defined(__SANITIZE_ADDRESS__)
+#define KEEP_AT_FIRST false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define KEEP_AT_FIRST false
+#endif
+#endif
+#ifndef KEEP_AT_FIRST
+#define KEEP_AT_FIRST true
+#endif
+
+static atomic_bool keep_blocks = KEEP_AT_FIRST;
+static _Thread_local rack racks[CLASSES + 1];
+static _Thread_local enum { UNSEEN, OPEN, SHUT } thread_state;
+static pthread_key_t exit_key;
+static bool exit_key_made;
+static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t depot_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    spare *magazines; /* all full */
+    uint32_t count;
+} depot[CLASSES + 1];
+
+static uint32_t magazine_size(size_t size_class)
+{
+    return (uint32_t)(MAGAZINE_BYTES / (size_class * STEP));
+}
+
+static void free_chain(spare *first)
+{
+    while (first) {
+        spare *next = first->next;
+        marty_free(first);
+        first = next;
+    }
+}
+
+static void empty_racks(void)
+{
+    for (size_t i = 1; i <= CLASSES; i++) {
+        free_chain(racks[i].loaded.first);
+        free_chain(racks[i].other.first);
+        racks[i] = (rack){0};
+    }
+}
+
+static void at_thread_exit(void *unused)
+{
+    (void)unused;
+    thread_state = SHUT;
+    empty_racks();
+}
+
+static void make_exit_key(void)
+{
+    exit_key_made = pthread_key_create(&exit_key, at_thread_exit) == 0;
+}
+
+/* Whether this thread may keep blocks: only when it will hear of its end. */
+static bool open_thread(void)
+{
+    if (thread_state == UNSEEN) {
+        (void)pthread_once(&exit_once, make_exit_key);
+        bool heard = exit_key_made && pthread_setspecific(exit_key, &racks) == 0;
+        thread_state = heard ? OPEN : SHUT;
+    }
+    return thread_state == OPEN;
+}
+
+static bool depot_take(size_t size_class, magazine *into)
+{
+    if (pthread_mutex_trylock(&depot_lock) != 0) {
+        return false;
+    }
+    spare *first = depot[size_class].magazines;
+    if (first) {
+        depot[size_class].magazines = first->next_magazine;
+        depot[size_class].count--;
+        *into = (magazine){first, magazine_size(size_class)};
+    }
+    (void)pthread_mutex_unlock(&depot_lock);
+    return first != NULL;
+}
+
+static bool depot_give(size_t size_class, spare *first)
+{
+    bool given = false;
+    if (pthread_mutex_trylock(&depot_lock) != 0) {
+        return false;
+    }
+    if (depot[size_class].count < DEPOT_MAGAZINES) {
+        first->next_magazine = depot[size_class].magazines;
+        depot[size_class].magazines = first;
+        depot[size_class].count++;
+        given = true;
+    }
+    (void)pthread_mutex_unlock(&depot_lock);
+    return given;
+}
+
+static spare *rack_take(size_t size_class)
+{
+    rack *own = &racks[size_class];
+    if (!own->loaded.count && own->other.count) {
+        own->loaded = own->other;
+        own->other = (magazine){0};
+    }
+    if (!own->loaded.count && !depot_take(size_class, &own->loaded)) {
+        return NULL;
+    }
+    spare *block = own->loaded.first;
+    own->loaded.first = block->next;
+    own->loaded.count--;
+    return block;
+}
+
+static void rack_give(size_t size_class, spare *block)
+{
+    rack *own = &racks[size_class];
+    if (own->loaded.count == magazine_size(size_class)) {
+        if (own->other.count && !depot_give(size_class, own->other.first)) {
+            free_chain(own->other.first);
+        }
+        own->other = own->loaded;
+        own->loaded = (magazine){0};
+    }
+    block->next = own->loaded.first;
+    own->loaded.first = block;
+    own->loaded.count++;
+}
+
+marty__block *marty__block_new(size_t size)
+{
+    size_t size_class = (size + STEP - 1) / STEP;
+    size_class = size_class <= CLASSES ? size_class : 0;
+    void *memory = NULL;
+    if (size_class) {
+        size = size_class * STEP;
+        if (open_thread()) {
+            memory = rack_take(size_class);
+        }
+    }
+    if (memory && !marty__alloc_allowed(size)) {
+        rack_give(size_class, memory);
+        return NULL;
+    }
+    marty__block *block = memory ? memory : marty_alloc(size);
+    if (block) {
+        atomic_init(&block->refs, 1);
+        block->size_class = (uint16_t)size_class;
+        block->depth = 0;
+        block->parent = NULL;
+        block->cost = size;
+    }
+    return block;
+}
+
+void marty__block_free(marty__block *block)
+{
+    size_t size_class = block->size_class;
+    if (size_class && atomic_load_explicit(&keep_blocks, memory_order_relaxed) && open_thread()) {
+        rack_give(size_class, (spare *)(void *)block);
+    } else {
+        marty_free(block);
+    }
+}
+
+void marty__block_keep(bool keep)
+{
+    atomic_store(&keep_blocks, keep);
+}
+
+size_t marty__block_kept(void)
+{
+    size_t bytes = 0;
+    for (size_t i = 1; i <= CLASSES; i++) {
+        bytes += ((size_t)racks[i].loaded.count + racks[i].other.count) * i * STEP;
+    }
+    return bytes;
+}
+
+size_t marty__block_depot(void)
+{
+    size_t bytes = 0;
+    (void)pthread_mutex_lock(&depot_lock);
+    for (size_t i = 1; i <= CLASSES; i++) {
+        bytes += (size_t)depot[i].count * magazine_size(i) * i * STEP;
+    }
+    (void)pthread_mutex_unlock(&depot_lock);
+    return bytes;
+}
+
+void marty__block_trim(void)
+{
+    empty_racks();
+    (void)pthread_mutex_lock(&depot_lock);
+    for (size_t i = 1; i <= CLASSES; i++) {
+        while (depot[i].magazines) {
+            spare *first = depot[i].magazines;
+            depot[i].magazines = first->next_magazine;
+            free_chain(first);
+        }
+        depot[i].count = 0;
+    }
+    (void)pthread_mutex_unlock(&depot_lock);
+}

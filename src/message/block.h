@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The one allocation behind a counted message, and where freed ones wait for their next use. Each
+ * thread keeps up to 256 KiB of them, in magazines that it trades with a common depot, so that a
+ * thread that makes messages and another that frees them do no malloc either. A busy depot is
+ * passed by, never waited for. Any thread. */
+#ifndef MARTY_MESSAGE_BLOCK_H
+#define MARTY_MESSAGE_BLOCK_H
+#include <marty/message.h>
+#include <stdatomic.h>
+
+typedef struct marty__block {
+    atomic_uint refs;
+    uint16_t size_class;   /* 0 = too large to keep */
+    uint16_t depth;        /* how many parents stand behind it */
+    marty_message *parent; /* a counted message that strings or data may belong to, or NULL */
+    size_t cost;           /* bytes of this block and of what it alone keeps alive */
+    marty_message message;
+    marty_header headers[];
+} marty__block;
+
+/** A block of at least size bytes with one reference, all else unset but parent NULL; or NULL. */
+marty__block *marty__block_new(size_t size);
+/** Give it back (its parent is not unreferenced). */
+void marty__block_free(marty__block *block);
+/** The block of a counted message. */
+MARTY_INLINE marty__block *marty__block_of(const marty_message *message)
+{
+    return (marty__block *)(uintptr_t)((const char *)message - offsetof(marty__block, message));
+}
+/** Keep freed blocks or not: sanitizers want them back at once, so there it is off at first. */
+void marty__block_keep(bool keep);
+/** Bytes that the calling thread keeps; bytes in the depot. */
+size_t marty__block_kept(void);
+size_t marty__block_depot(void);
+/** Empty the depot and what the calling thread keeps. */
+void marty__block_trim(void);
+#endif

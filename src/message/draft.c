@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From pieces to one allocation: one pass sizes it, one fills it. Layout: block, headers, data,
+ * strings, each string with its NUL. No state. */
+#include "draft.h"
+
+#include "base/alloc.h"
+#include "base/base64.h"
+#include "block.h"
+#include "json_scan.h"
+#include "message.h"
+#include "rules.h"
+
+#define FIELD(field, wire)                                                                         \
+    {                                                                                              \
+#field, wire, sizeof wire - 1, offsetof(marty_message, field)                              \
+    }
+const marty__field_info marty__fields[MARTY__FIELDS] = {
+    [MARTY__TYPE] = FIELD(type, "type"),
+    [MARTY__ID] = FIELD(id, "id"),
+    [MARTY__SOURCE] = FIELD(source, "source"),
+    [MARTY__SUBJECT] = FIELD(subject, "subject"),
+    [MARTY__KEY] = FIELD(key, "partitionkey"),
+    [MARTY__CONTENT_TYPE] = FIELD(content_type, "datacontenttype"),
+    [MARTY__SCHEMA] = FIELD(schema, "dataschema"),
+    [MARTY__CORRELATION] = FIELD(correlation_id, "correlationid"),
+    [MARTY__CAUSATION] = FIELD(causation_id, "causationid"),
+    [MARTY__TRACE_PARENT] = FIELD(trace_parent, "traceparent"),
+    [MARTY__TRACE_STATE] = FIELD(trace_state, "tracestate"),
+};
+
+void marty__draft_init(marty__draft *draft)
+{
+    memset(draft, 0, offsetof(marty__draft, own));
+    draft->headers = draft->own;
+    draft->header_room = MARTY__DRAFT_HEADERS;
+}
+
+void marty__draft_free(marty__draft *draft)
+{
+    if (draft->headers != draft->own) {
+        marty_free(draft->headers);
+        draft->headers = draft->own;
+    }
+    draft->header_count = 0;
+}
+
+marty__draft_header *marty__draft_header_add(marty__draft *draft, marty_error *why)
+{
+    if (draft->header_count == draft->header_room) {
+        if (draft->header_count >= MARTY__DRAFT_HEADERS_MAX) {
+            marty_error_set(why, MARTY_E_TOO_LARGE,
+                            "more than %d headers; put them into the data instead",
+                            (int)MARTY__HEADERS_MAX);
+            return NULL;
+        }
+        marty__draft_header *more = marty_alloc(sizeof *more * MARTY__DRAFT_HEADERS_MAX);
+        if (!more) {
+            marty_error_set(why, MARTY_E_NO_MEMORY, "no memory for the headers of a message");
+            return NULL;
+        }
+        memcpy(more, draft->headers, sizeof *more * draft->header_count);
+        draft->headers = more;
+        draft->header_room = MARTY__DRAFT_HEADERS_MAX;
+    }
+    marty__draft_header *header = &draft->headers[draft->header_count++];
+    memset(header, 0, sizeof *header);
+    return header;
+}
+
+static size_t piece_room(const marty__piece *piece)
+{
+    return piece->form == MARTY__NAME ? piece->size * 3 : piece->size;
+}
+
+static size_t draft_size(const marty__draft *draft, size_t *ret_data_at, size_t *ret_text_at)
+{
+    size_t size = sizeof(marty__block) + draft->header_count * sizeof(marty_header);
+    *ret_data_at = size = (size + 15) & ~(size_t)15;
+    *ret_text_at = size += draft->data.size + 1;
+    for (size_t i = 0; i < MARTY__FIELDS; i++) {
+        size += draft->fields[i].at ? piece_room(&draft->fields[i]) + 1 : 0;
+    }
+    for (size_t i = 0; i < draft->header_count; i++) {
+        const marty__draft_header *header = &draft->headers[i];
+        size += piece_room(&header->name) + piece_room(&header->value) + 2;
+    }
+    return size;
+}
+
+static bool is_hex(char byte, unsigned *ret_value)
+{
+    if (byte >= '0' && byte <= '9') {
+        *ret_value = (unsigned)(byte - '0');
+        return true;
+    }
+    char lower = (char)(byte | 0x20);
+    *ret_value = (unsigned)(lower - 'a' + 10);
+    return lower >= 'a' && lower <= 'f';
+}
+
+size_t marty__percent_decode(char *out, const char *text, size_t size)
+{
+    bool quoted = size >= 2 && text[0] == '"' && text[size - 1] == '"';
+    size_t at = quoted ? 1 : 0, end = quoted ? size - 1 : size, length = 0;
+    while (at < end) {
+        unsigned high = 0, low = 0;
+        if (quoted && text[at] == '\\' && at + 1 < end) {
+            at++;
+        }
+        if (text[at] == '%' && end - at >= 3 && is_hex(text[at + 1], &high) &&
+            is_hex(text[at + 2], &low)) {
+            out[length++] = (char)(high << 4 | low);
+            at += 3;
+        } else {
+            out[length++] = text[at++];
+        }
+    }
+    return length;
+}
+
+static size_t name_encode(char *out, const char *text, size_t size)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    size_t length = 0;
+    for (size_t i = 0; i < size; i++) {
+        if (!marty__header_name_wrong(text + i, 1)) {
+            out[length++] = text[i];
+        } else {
+            out[length++] = '%';
+            out[length++] = hex[(unsigned char)text[i] >> 4];
+            out[length++] = hex[(unsigned char)text[i] & 15];
+        }
+    }
+    return length;
+}
+
+/* Its bytes to *cursor, which moves past them. False when they were base64 and are not. */
+static bool put_bytes(char **cursor, const marty__piece *piece, size_t *ret_size)
+{
+    size_t size = piece->size;
+    bool good = true;
+    switch (piece->form) {
+    case MARTY__PLAIN:
+    case MARTY__ANY:
+        memcpy(*cursor, piece->at, size);
+        break;
+    case MARTY__JSON:
+        size = marty__json_unescape(*cursor, piece->at, size);
+        break;
+    case MARTY__PERCENT:
+        size = marty__percent_decode(*cursor, piece->at, size);
+        break;
+    case MARTY__BASE64:
+        good = marty__base64_decode(*cursor, &size, piece->at, size);
+        break;
+    case MARTY__NAME:
+        size = name_encode(*cursor, piece->at, size);
+        break;
+    }
+    *cursor += size;
+    *ret_size = size;
+    return good;
+}
+
+static const char *put_text(char **cursor, const marty__piece *piece, size_t *ret_size)
+{
+    const char *text = *cursor;
+    (void)put_bytes(cursor, piece, ret_size);
+    *(*cursor)++ = '\0';
+    return text;
+}
+
+marty_err marty__field_check(marty__field field, const char *text, size_t size, bool lenient,
+                             marty_error *why)
+{
+    const char *name = marty__fields[field].wire, *wrong = NULL;
+    size_t most = field <= MARTY__ID ? MARTY__NAME_BYTES_MAX : MARTY__ATTRIBUTE_BYTES_MAX;
+    if (size > most) {
+        return marty_error_set(why, MARTY_E_TOO_LARGE, "%s: %zu bytes, at most %zu are allowed",
+                               name, size, most);
+    }
+    if (!size) {
+        return marty_error_set(why, MARTY_E_MALFORMED, "%s: it is empty; %s", name,
+                               field <= MARTY__SOURCE ? "it is required" : "leave it out instead");
+    }
+    wrong = marty__text_wrong(text, size);
+    if (!wrong && !lenient && (field == MARTY__SOURCE || field == MARTY__SCHEMA)) {
+        wrong = marty__uri_wrong(text, size, field == MARTY__SCHEMA);
+    } else if (!wrong && !lenient && field == MARTY__CONTENT_TYPE) {
+        wrong = marty__content_type_wrong(text, size);
+    }
+    return wrong ? marty_error_set(why, MARTY_E_MALFORMED, "%s: %s", name, wrong) : MARTY_OK;
+}
+
+static marty_err put_fields(marty_message *message, const marty__draft *draft, char **cursor,
+                            marty_error *why)
+{
+    for (size_t i = 0; i < MARTY__FIELDS; i++) {
+        const marty__piece *piece = &draft->fields[i];
+        size_t size = 0;
+        const char *text = piece->at ? put_text(cursor, piece, &size) : NULL;
+        *marty__field_of(message, (marty__field)i) = text;
+        if (text && piece->form != MARTY__PLAIN) {
+            marty_err err = marty__field_check((marty__field)i, text, size, true, why);
+            if (err) {
+                return err;
+            }
+        }
+    }
+    if (!message->correlation_id) {
+        message->correlation_id = message->id;
+    }
+    return MARTY_OK;
+}
+
+static marty_err put_headers(marty_header *to, const marty__draft *draft, char **cursor,
+                             marty_error *why)
+{
+    for (size_t i = 0; i < draft->header_count; i++, to++) {
+        const marty__draft_header *from = &draft->headers[i];
+        size_t name_size = 0;
+        to->kind = from->kind;
+        to->name = put_text(cursor, &from->name, &name_size);
+        to->value.data = put_text(cursor, &from->value, &to->value.size);
+        if (from->value.form != MARTY__PLAIN && from->kind != MARTY_HEADER) {
+            const char *wrong = marty__value_wrong(from->kind, to->value.data, to->value.size);
+            if (wrong) {
+                return marty_error_set(why, MARTY_E_MALFORMED, "attribute %s: %s", to->name, wrong);
+            }
+        }
+    }
+    return MARTY_OK;
+}
+
+static marty_err put_all(marty__block *block, const marty__draft *draft, size_t data_at,
+                         size_t text_at, marty_error *why)
+{
+    marty_message *message = &block->message;
+    char *data = (char *)block + data_at, *cursor = (char *)block + text_at;
+    memset(message, 0, sizeof *message);
+    message->marty__self = message;
+    message->time_us = draft->time_us;
+    message->expires_us = draft->expires_us;
+    message->priority = draft->priority;
+    message->headers = draft->header_count ? block->headers : NULL;
+    message->header_count = draft->header_count;
+    message->data.data = data;
+    if (draft->data.size && !put_bytes(&data, &draft->data, &message->data.size)) {
+        return marty_error_set(why, MARTY_E_MALFORMED, "data_base64: it is not base64 (RFC 4648)");
+    }
+    *data = '\0';
+    marty_err err = put_fields(message, draft, &cursor, why);
+    return err ? err : put_headers(block->headers, draft, &cursor, why);
+}
+
+marty_err marty__draft_finish(marty__draft *draft, marty_message **ret_message, marty_error *why)
+{
+    size_t data_at = 0, text_at = 0;
+    marty_err err = MARTY_OK;
+    if (draft->data.size > SIZE_MAX / 4) {
+        marty__draft_free(draft);
+        return marty_error_set(why, MARTY_E_TOO_LARGE, "data: %zu bytes are more than memory has",
+                               draft->data.size);
+    }
+    marty__block *block = marty__block_new(draft_size(draft, &data_at, &text_at));
+    if (block) {
+        err = put_all(block, draft, data_at, text_at, why);
+    } else {
+        err = marty_error_set(why, MARTY_E_NO_MEMORY, "no memory for a message with %zu bytes",
+                              draft->data.size);
+    }
+    marty__draft_free(draft);
+    if (err) {
+        marty_message_unref(block ? &block->message : NULL);
+        return err;
+    }
+    *ret_message = &block->message;
+    return MARTY_OK;
+}

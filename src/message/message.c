@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * References, and how a template becomes a counted message: checked strictly, completed, copied
+ * once. Any thread. */
+#include "message.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "block.h"
+#include "draft.h"
+#include "rules.h"
+#include "uuid.h"
+
+#include <strings.h>
+
+marty_message *marty_message_ref(const marty_message *message)
+{
+    if (!marty__message_counted(message)) {
+        return NULL;
+    }
+    marty__block *block = marty__block_of(message);
+    (void)atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+    return &block->message;
+}
+
+void marty_message_unref(marty_message *message)
+{
+    while (marty__message_counted(message)) { /* its parents go with it */
+        marty__block *block = marty__block_of(message);
+        if (atomic_load_explicit(&block->refs, memory_order_acquire) != 1 &&
+            atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1) {
+            return;
+        }
+        message->marty__self = NULL;
+        message = block->parent;
+        marty__block_free(block);
+    }
+}
+
+marty_bytes marty_message_header(const marty_message *message, const char *name)
+{
+    for (size_t i = 0; name && message && i < message->header_count; i++) {
+        const marty_header *header = &message->headers[i];
+        if (strcasecmp(header->name, name) == 0) {
+            return header->value;
+        }
+    }
+    return (marty_bytes){NULL, 0};
+}
+
+size_t marty__message_cost(const marty_message *message)
+{
+    if (marty__message_counted(message)) {
+        return marty__block_of(message)->cost;
+    }
+    size_t cost = sizeof *message + message->data.size;
+    for (size_t i = 0; i < message->header_count; i++) {
+        cost += sizeof *message->headers + message->headers[i].value.size;
+    }
+    return cost;
+}
+
+static marty_err take_fields(marty__draft *draft, const marty_message *from, marty_error *why)
+{
+    for (size_t i = 0; i < MARTY__FIELDS; i++) {
+        const char *const *text =
+            (const char *const *)(const void *)((const char *)from + marty__fields[i].offset);
+        if (*text) {
+            size_t size = strlen(*text);
+            marty_err err = marty__field_check((marty__field)i, *text, size, false, why);
+            if (err) {
+                return err;
+            }
+            draft->fields[i] = marty__plain(*text, size);
+        }
+    }
+    return MARTY_OK;
+}
+
+static marty_err check_traces(const marty__draft *draft, marty_error *why)
+{
+    const marty__piece *parent = &draft->fields[MARTY__TRACE_PARENT];
+    const marty__piece *state = &draft->fields[MARTY__TRACE_STATE];
+    const char *wrong = parent->at ? marty__trace_parent_wrong(parent->at, parent->size) : NULL;
+    if (wrong) {
+        return marty_error_set(why, MARTY_E_MALFORMED, "traceparent: %s", wrong);
+    }
+    wrong = state->at ? marty__trace_state_wrong(state->at, state->size) : NULL;
+    if (wrong) {
+        return marty_error_set(why, MARTY_E_MALFORMED, "tracestate: %s", wrong);
+    }
+    if (state->at && !parent->at) {
+        return marty_error_set(why, MARTY_E_MALFORMED,
+                               "tracestate: it means nothing alone; set trace_parent too");
+    }
+    return MARTY_OK;
+}
+
+/* The struct's field that an attribute of that name belongs into, or NULL. */
+static const char *own_field(const char *name, size_t size)
+{
+    static const char *const others[][2] = {{"time", "time_us"},
+                                            {"expirytime", "expires_us"},
+                                            {"martypriority", "priority"},
+                                            {"specversion", "nothing, it is always 1.0"}};
+    for (size_t i = 0; i < MARTY__FIELDS; i++) {
+        if (size == marty__fields[i].wire_size && memcmp(name, marty__fields[i].wire, size) == 0) {
+            return marty__fields[i].name;
+        }
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (strcmp(name, others[i][0]) == 0) {
+            return others[i][1];
+        }
+    }
+    return NULL;
+}
+
+static marty_err check_header(const marty_header *header, size_t name_size, marty_error *why)
+{
+    bool plain = header->kind == MARTY_HEADER;
+    const char *what = plain ? "header" : "attribute", *name = header->name;
+    const char *wrong = plain ? marty__header_name_wrong(name, name_size)
+                              : marty__attribute_name_wrong(name, name_size);
+    if (wrong) {
+        return marty_error_set(why, MARTY_E_MALFORMED, "%s name \"%.64s\": %s", what, name, wrong);
+    }
+    if (name_size > MARTY__NAME_BYTES_MAX || header->value.size > MARTY__ATTRIBUTE_BYTES_MAX) {
+        return marty_error_set(why, MARTY_E_TOO_LARGE,
+                               "%s %.64s: name %zu and value %zu bytes, at most %d and %d", what,
+                               name, name_size, header->value.size, (int)MARTY__NAME_BYTES_MAX,
+                               (int)MARTY__ATTRIBUTE_BYTES_MAX);
+    }
+    if (plain && marty__header_name_reserved(name, name_size)) {
+        return marty_error_set(
+            why, MARTY_E_MALFORMED,
+            "header %.64s: this name belongs to the envelope; set the message's field, or give "
+            "the header the kind MARTY_ATTRIBUTE and the name behind the prefix",
+            name);
+    }
+    wrong = plain ? NULL : own_field(name, name_size);
+    if (wrong) {
+        return marty_error_set(why, MARTY_E_MALFORMED,
+                               "attribute %s: it has a field of its own; set %s instead", name,
+                               wrong);
+    }
+    wrong = !header->value.data && header->value.size
+                ? "it has a size but no bytes"
+                : marty__value_wrong(header->kind, header->value.data ? header->value.data : "",
+                                     header->value.size);
+    return wrong ? marty_error_set(why, MARTY_E_MALFORMED, "%s %s: %s", what, name, wrong)
+                 : MARTY_OK;
+}
+
+static marty_err take_headers(marty__draft *draft, const marty_message *from, marty_error *why)
+{
+    if (from->header_count && !from->headers) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "headers: NULL, but header_count is %zu",
+                               from->header_count);
+    }
+    if (from->header_count > MARTY__HEADERS_MAX) {
+        return marty_error_set(why, MARTY_E_TOO_LARGE,
+                               "headers: %zu, at most %d are allowed; put them into the data",
+                               from->header_count, (int)MARTY__HEADERS_MAX);
+    }
+    for (size_t i = 0; i < from->header_count; i++) {
+        const marty_header *header = &from->headers[i];
+        if (!header->name) {
+            return marty_error_set(why, MARTY_E_ARGUMENT, "headers[%zu].name: NULL", i);
+        }
+        size_t size = strlen(header->name);
+        marty_err err = check_header(header, size, why);
+        if (err) {
+            return err;
+        }
+        marty__draft_header *to = marty__draft_header_add(draft, why);
+        if (!to) {
+            return MARTY_E_NO_MEMORY;
+        }
+        const char *value = header->value.data ? header->value.data : "";
+        *to = (marty__draft_header){marty__plain(header->name, size),
+                                    marty__plain(value, header->value.size), header->kind};
+    }
+    return MARTY_OK;
+}
+
+static void carry(marty__draft *draft, marty__field field, const char *text)
+{
+    if (!draft->fields[field].at && text) {
+        draft->fields[field] = marty__plain(text, strlen(text));
+    }
+}
+
+/* Correlation, causation and trace of what this follows from. */
+static void follow(marty__draft *draft, const marty_message *cause)
+{
+    carry(draft, MARTY__CORRELATION, cause->correlation_id ? cause->correlation_id : cause->id);
+    carry(draft, MARTY__CAUSATION, cause->id);
+    if (!draft->fields[MARTY__TRACE_PARENT].at && cause->trace_parent) {
+        carry(draft, MARTY__TRACE_PARENT, cause->trace_parent);
+        carry(draft, MARTY__TRACE_STATE, cause->trace_state);
+    }
+}
+
+static marty_err check_slots(const marty_message *template_, marty_error *why)
+{
+    const uint64_t *slots = template_->reserved;
+    if (slots[0] | slots[1] | slots[2] | slots[3]) {
+        return marty_error_set(why, MARTY_E_UNSUPPORTED,
+                               "message.reserved is set: made for a newer Marty than %s, or not "
+                               "zeroed; write marty_message m = {0}",
+                               marty_version());
+    }
+    if (!template_->type) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "type: it is required, such as \"order.created\"");
+    }
+    if (!template_->data.data && template_->data.size) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "data: NULL, but its size is %zu",
+                               template_->data.size);
+    }
+    return MARTY_OK;
+}
+
+static marty_err gather(marty__draft *draft, const marty_message *template_,
+                        const marty_message *cause, marty_error *why)
+{
+    marty_err err = check_slots(template_, why);
+    err = err ? err : take_fields(draft, template_, why);
+    err = err ? err : check_traces(draft, why);
+    err = err ? err : take_headers(draft, template_, why);
+    if (!err && cause) {
+        follow(draft, cause);
+    }
+    return err;
+}
+
+marty_err marty__message_new(marty_message **ret_message, const marty_message *template_,
+                             const marty_message *cause, const marty_env *env, const char *source,
+                             marty_error *why)
+{
+    marty__draft draft;
+    char id[MARTY__UUID_TEXT];
+    if (!template_) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "message: NULL; a template is expected");
+    }
+    if (marty__message_counted(template_)) {
+        *ret_message = marty_message_ref(template_);
+        return MARTY_OK;
+    }
+    marty__draft_init(&draft);
+    marty_err err = gather(&draft, template_, cause, why);
+    if (err) {
+        marty__draft_free(&draft);
+        return err;
+    }
+    env = env ? env : marty__env_real();
+    carry(&draft, MARTY__SOURCE, source ? source : MARTY__SOURCE_DEFAULT);
+    carry(&draft, MARTY__CONTENT_TYPE, "application/json");
+    if (!draft.fields[MARTY__ID].at) {
+        marty__uuid7(env, id);
+        draft.fields[MARTY__ID] = marty__plain(id, MARTY__UUID_TEXT - 1);
+    }
+    draft.data = marty__plain(template_->data.data, template_->data.size);
+    draft.time_us = template_->time_us ? template_->time_us : env->wall_us(env->user);
+    draft.expires_us = template_->expires_us;
+    draft.priority = template_->priority;
+    return marty__draft_finish(&draft, ret_message, why);
+}
+
+marty_err marty_message_new(marty_message **ret_message, const marty_message *template_,
+                            const marty_message *cause, marty_error *why)
+{
+    return marty__message_new(ret_message, template_, cause, NULL, NULL, why);
+}

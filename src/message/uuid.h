@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * UUIDv7 (RFC 9562): sorts by time. Any thread. */
+#ifndef MARTY_MESSAGE_UUID_H
+#define MARTY_MESSAGE_UUID_H
+#include <marty/bus.h>
+
+enum { MARTY__UUID_TEXT = 37 };
+
+/** Write a new id, lower case, with its NUL. env NULL = the real surroundings: then each id of a
+ * thread sorts after the one before, also when the wall clock steps back, and none costs a system
+ * call. With other surroundings it depends on their clock and chance alone, so a seed repeats it.
+ */
+void marty__uuid7(const marty_env *env, char out[MARTY__UUID_TEXT]);
+#endif
