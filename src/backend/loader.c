@@ -121,6 +121,7 @@ static const marty_backend *open_module(const char *path, const char *name, mart
             err = marty_error_set(&reason, MARTY_E_CONFIG, "its scheme is %s", backend->scheme);
         }
         if (!err) {
+            /* cppcheck-suppress resourceLeak ; it stays loaded for ever */
             return backend;
         }
         marty_error_set(why, err, "the module %s is refused: %s", path, reason.text);

@@ -36,7 +36,8 @@ static void fill(marty_error *why, marty_err code)
     why->text[0] = '\0';
 }
 
-marty_err marty_error_set(marty_error *why, marty_err code, const char *format, ...)
+/* In brackets: a macro of the same name (tools/analyzer.h) leaves it alone. */
+marty_err(marty_error_set)(marty_error *why, marty_err code, const char *format, ...)
 {
     if (why) {
         va_list arguments;

@@ -16,8 +16,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* The parent's environment with lines added, in one block. */
 static char **environment_make(const char *const added[])
 {
@@ -65,10 +63,12 @@ static void child(const char *const argv[], char **environment, int log, pid_t p
         dup2(log, 2);
     }
     char *arguments[64] = {0};
-    for (size_t i = 0; argv[i] && i < 63; i++) {
+    for (size_t i = 0; i < 63 && argv[i]; i++) {
         memcpy(&arguments[i], &argv[i], sizeof argv[i]);
     }
-    execvpe(argv[0], arguments, environment);
+    if (arguments[0]) {
+        execvpe(arguments[0], arguments, environment);
+    }
     _exit(127);
 }
 

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# The short way in. Each target works by itself from a clean clone: it first gets what it needs of `make setup`.
+SHELL = /bin/bash
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+BACKEND ?=
+export MARTY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/marty
+export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
+
+.PHONY: all setup demo test conformance bench fuzz lint format coverage install clean help
+
+all: ## build the library, the program and the modules into build/
+	@tools/setup.sh build
+	@tools/build.sh dev
+
+setup: ## install what is needed to build and test, and fetch the test servers
+	@tools/setup.sh
+	@echo "setup: ready"
+
+demo: all ## four services place 200 orders while one is killed; DEMO="..." for its flags
+	@cmake --build build --target demo
+
+test: ## everything that must hold, at most half an hour
+	@tools/setup.sh
+	@tools/test.sh
+
+conformance: ## the suite on one backend: BACKEND=memory, sqlite, nats-old, nats-new, nats-tls, nats-cluster; none = all
+	@tools/setup.sh build test servers
+	@tools/build.sh dev
+	@tools/ctest.sh dev --output-on-failure -L '^conformance-$(BACKEND)'
+
+bench: ## ours against the raw client, in one run
+	@tools/setup.sh build servers
+	@tools/build.sh release -DMARTY_TESTS=OFF
+	@cmake --build build-release --target bench
+
+fuzz: ## each decoder for FUZZ_SECONDS (default 600)
+	@tools/setup.sh build test
+	@tools/build.sh fuzz
+	@cmake --build build-fuzz --target fuzz
+
+lint: ## formatting, clang-tidy, cppcheck, gcc -fanalyzer
+	@tools/setup.sh build lint
+	@tools/lint.sh format tidy cppcheck analyzer
+
+format: ## rewrite the sources as .clang-format says
+	@tools/setup.sh lint
+	@tools/lint.sh rewrite
+
+coverage: ## which lines the unit tests and the suite on memory and sqlite run
+	@tools/setup.sh build test
+	@tools/build.sh cov
+	@tools/ctest.sh cov -L '^(unit|conformance-memory|conformance-sqlite)$$'
+	@tools/coverage.py build-cov
+
+install: ## PREFIX=/usr/local, DESTDIR=
+	@tools/setup.sh build
+	@tools/build.sh release -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+	@cmake --install build-release
+
+clean: ## remove every build folder
+	rm -rf build build-*
+
+help: ## this text
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Configures a preset when it is new or its options change, and builds it: tools/build.sh PRESET [-DNAME=VALUE ...].
+# Quiet unless something is wrong; MARTY_VERBOSE=1 shows all.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+preset=$1
+shift
+folder=build-$preset
+[ "$preset" = dev ] && folder=build
+log=$folder/build.log
+mkdir -p "$folder"
+
+run() {
+    if [ "${MARTY_VERBOSE:-}" = 1 ]; then
+        "$@"
+    elif ! "$@" >"$log" 2>&1; then
+        grep -v '^-- \|^\[[0-9]*/[0-9]*\] \(Building\|Linking\)' "$log" >&2 || true
+        echo "build: $preset failed; the whole log: $log" >&2
+        exit 1
+    fi
+}
+
+started=$SECONDS
+printf ' building %s ...' "$preset"
+if [ ! -f "$folder/build.ninja" ] || [ $# -gt 0 ]; then
+    run cmake --preset "$preset" "$@"
+fi
+run cmake --build "$folder"
+echo " done ($((SECONDS - started)) s)"

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Static checks, each by its word: format, tidy, cppcheck, analyzer (gcc's), or rewrite to format the sources in place.
+# All that were asked for run; the first failure does not hide the next.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+jobs=${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}
+failed=0
+
+sources() { # every C file and header of ours
+    find include src tests bench examples -name '*.[ch]' 2>/dev/null | sort
+}
+
+format() {
+    sources | xargs clang-format --dry-run -Werror 2>&1 | grep -v '^ \|^$' | sort -u | head -40
+    [ "${PIPESTATUS[1]}" -eq 0 ] || { echo "lint: make format mends this"; return 1; }
+}
+
+# From what clang compiles, so that it knows every flag. How it got there: MARTY_VERBOSE=1.
+tidy() {
+    [ -f build-clang/compile_commands.json ] || cmake --preset clang >/dev/null || return 1
+    local noise='^Error while\|^[0-9]* warnings\? and \|warnings\? generated\|warnings treated as errors\|^Suppressed\|Use -header-filter\|^$'
+    [ "${MARTY_VERBOSE:-}" = 1 ] || noise="$noise"'\|: note: \|^  '
+    python3 - build-clang/compile_commands.json <<'PYTHON' | xargs -r -P "$jobs" -n 4 clang-tidy -p build-clang --quiet \
+        --extra-arg="-I$PWD/include" --extra-arg="-include$PWD/tools/analyzer.h" 2>&1 | grep -v "$noise"
+import json, os, sys
+files = {entry["file"] for entry in json.load(open(sys.argv[1]))}
+print("\n".join(sorted(f for f in files if f.endswith(".c") and "/build" not in f and os.path.exists(f))))
+PYTHON
+    [ "${PIPESTATUS[1]}" -eq 0 ]
+}
+
+check_c() {
+    cppcheck --quiet -j "$jobs" --std=c11 --language=c --platform=unix64 --enable=warning,performance,portability \
+        --inline-suppr --suppressions-list=tools/cppcheck.txt --error-exitcode=1 --library=posix --library=gnu \
+        -D_GNU_SOURCE -D__GNUC__=12 -Iinclude -Isrc -Itests -I. --template='{file}:{line}: {severity}: {message} [{id}]' \
+        $(find src bench examples tests -name '*.c' 2>/dev/null)
+}
+
+# Some of its reports need the whole program to be refuted; they are errors all the same.
+analyzer() {
+    tools/build.sh analyzer
+}
+
+for word in "$@"; do
+    began=$SECONDS
+    case $word in
+    format) format ;;
+    tidy) tidy ;;
+    cppcheck) check_c ;;
+    analyzer) analyzer ;;
+    rewrite) sources | xargs clang-format -i ;;
+    *) echo "lint: no such word: $word" >&2; exit 2 ;;
+    esac && echo "lint: $word: fine ($((SECONDS - began)) s)" || { echo "lint: $word: FAILED" >&2; failed=1; }
+done
+exit $failed

