@@ -5,6 +5,9 @@ include(CMakePackageConfigHelpers)
 install(TARGETS marty EXPORT marty-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/marty DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 
+# Relative to where it lies, so that the prefix may move.
+file(RELATIVE_PATH MARTY_PREFIX_FROM_PC ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+string(REGEX REPLACE "/$" "" MARTY_PREFIX_FROM_PC "${MARTY_PREFIX_FROM_PC}")
 configure_file(cmake/marty.pc.in marty.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/marty.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tests/install/run.sh BUILD SOURCE: installs a build into a scratch prefix, looks at what is there, and builds and runs programs
+# against it by pkg-config, by CMake's find_package, and a backend outside of the tree.
+set -euo pipefail
+build=$1
+source=$2
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+prefix=$scratch/prefix
+fail() { echo "install: $*" >&2; exit 1; }
+value() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
+
+cmake --install "$build" --prefix "$prefix" >"$scratch/log" || { cat "$scratch/log"; fail "does not install"; }
+lib=$prefix/$(value CMAKE_INSTALL_LIBDIR)
+
+echo "-- what is there"
+diff -r "$source/include/marty" "$prefix/include/marty" || fail "the headers are not those of the tree"
+[ "$(find "$prefix/include" -type f | wc -l)" -eq "$(find "$source/include/marty" -name '*.h' | wc -l)" ] ||
+    fail "there are other headers"
+[ -L "$lib/libmarty.so" ] && [ -L "$lib/libmarty.so.0" ] || fail "libmarty.so or libmarty.so.0 is missing"
+readelf -d "$lib/libmarty.so" | grep -q 'SONAME.*\[libmarty.so.0\]' || fail "the SONAME is not libmarty.so.0"
+if nm -D --defined-only "$lib/libmarty.so" | grep -q ' marty__'; then
+    fail "internal symbols are exported"
+fi
+for module in "$build"/modules/*.so; do
+    [ -e "$module" ] || continue
+    [ -e "$lib/marty/modules/$(basename "$module")" ] || fail "$(basename "$module") is not installed"
+    [ "$(nm -D --defined-only "$module" | awk '{print $3}')" = marty_module ] ||
+        fail "$(basename "$module") exports more than marty_module"
+done
+if [ -d "$source/docs/man" ]; then
+    for page in "$source"/docs/man/*.1; do
+        [ -e "$prefix/$(value CMAKE_INSTALL_MANDIR)/man1/$(basename "$page")" ] || fail "$(basename "$page") is not installed"
+    done
+fi
+if [ -x "$prefix/bin/marty" ]; then
+    mv "$prefix" "$scratch/moved" # the program finds its library wherever the prefix goes
+    "$scratch/moved/bin/marty" --version || fail "the installed program does not run"
+    mv "$scratch/moved" "$prefix"
+fi
+
+echo "-- DESTDIR"
+DESTDIR=$scratch/stage cmake --install "$build" >"$scratch/log"
+[ -e "$scratch/stage$(value CMAKE_INSTALL_PREFIX)/include/marty/marty.h" ] || fail "DESTDIR is not obeyed"
+
+export LD_LIBRARY_PATH=$lib MARTY_MODULE_PATH=$lib/marty/modules
+echo "-- pkg-config"
+export PKG_CONFIG_PATH=$lib/pkgconfig
+# shellcheck disable=SC2046
+"${CC:-cc}" -std=c11 -Wall -Wextra -Wpedantic -Werror "$source/tests/install/sample.c" -o "$scratch/sample" \
+    $(pkg-config --cflags --libs marty)
+"$scratch/sample"
+[ "$(pkg-config --variable=moduledir marty)" -ef "$lib/marty/modules" ] || [ ! -d "$lib/marty/modules" ] ||
+    fail "moduledir is wrong"
+
+echo "-- find_package"
+cmake -S "$source/tests/install/package" -B "$scratch/package" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >"$scratch/log" ||
+    { cat "$scratch/log"; fail "find_package"; }
+cmake --build "$scratch/package" >"$scratch/log" || { cat "$scratch/log"; fail "does not build"; }
+"$scratch/package/sample"
+"$scratch/package/sample_cpp"
+
+if [ -f "$source/examples/backend/CMakeLists.txt" ]; then
+    echo "-- a backend outside of the tree"
+    cp -r "$source/examples/backend" "$scratch/backend"
+    cmake -S "$scratch/backend" -B "$scratch/backend-build" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >"$scratch/log" ||
+        { cat "$scratch/log"; fail "the example of a backend does not configure"; }
+    cmake --build "$scratch/backend-build" >"$scratch/log" || { cat "$scratch/log"; fail "the example of a backend does not build"; }
+    find "$scratch/backend-build" -name 'marty-*.so' | grep . || fail "the example of a backend made no module"
+fi
+echo "install: fine"
