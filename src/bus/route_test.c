@@ -20,82 +20,81 @@ static marty__config *load(const char *text)
 #define ONE "backends: {main: 'memory:'}\n"
 #define TWO "backends: {main: 'memory:', log: 'memory:log'}\nroutes:\n"
 
+static const struct {
+    const char *text;
+    marty_pattern pattern;
+    const char *to, *type, *channel;
+    size_t backend;
+    marty_kind kind;
+    marty_order order;
+    uint32_t shards;
+    bool native;
+} to_publish[] = {
+    {ONE, MARTY_EVENT, NULL, "order.created", "events.order", 0, MARTY_KIND_TOPIC, MARTY_ORDER_NONE,
+     0, false},
+    {ONE, MARTY_EVENT, NULL, "order", "events.order", 0, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0,
+     false},
+    {ONE, MARTY_EVENT, NULL, "user_registered", "events.user_registered", 0, MARTY_KIND_TOPIC,
+     MARTY_ORDER_NONE, 0, false},
+    {ONE, MARTY_COMMAND, "payment", "charge", "commands.payment", 0, MARTY_KIND_QUEUE,
+     MARTY_ORDER_NONE, 0, false},
+    {ONE, MARTY_COMMAND, "payment_service", "charge.card", "commands.payment_service", 0,
+     MARTY_KIND_QUEUE, MARTY_ORDER_NONE, 0, false},
+    {ONE, MARTY_COMMAND, "pay.eu", "charge", "commands.pay_x2e_eu", 0, MARTY_KIND_QUEUE,
+     MARTY_ORDER_NONE, 0, false},
+    {ONE, MARTY_QUERY, "user", "profile", "queries.user", 0, MARTY_KIND_REQUEST, MARTY_ORDER_NONE,
+     0, false},
+    {ONE, MARTY_BROADCAST, NULL, "cache.clear", "broadcast.cache", 0, MARTY_KIND_BROADCAST,
+     MARTY_ORDER_NONE, 0, false},
+    {ONE, MARTY_STREAM, "clicks", "click", "streams.clicks", 0, MARTY_KIND_STREAM, MARTY_ORDER_KEY,
+     12, false},
+    {ONE, MARTY_STREAM, "a.b", "click", "streams.a_x2e_b", 0, MARTY_KIND_STREAM, MARTY_ORDER_KEY,
+     12, false},
+    {ONE "routes: [{events: '>', channel: 'events.{type}', order: key}]", MARTY_EVENT, NULL,
+     "order.created", "events.order.created", 0, MARTY_KIND_TOPIC, MARTY_ORDER_KEY, 0, false},
+    {ONE "routes: [{events: '>', channel: audit}]", MARTY_EVENT, NULL, "order.created", "audit", 0,
+     MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0, false},
+    {ONE "routes: [{events: '>', channel: 'eu.{domain}.events'}]", MARTY_EVENT, NULL, "order.x",
+     "eu.order.events", 0, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0, false},
+    {ONE "routes: [{events: 'order.*', name: 'Old Topic'}]", MARTY_EVENT, NULL, "order.created",
+     "Old Topic", 0, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0, true},
+    {ONE "routes: [{commands: '*', channel: 'commands.{service}.{type}'}]", MARTY_COMMAND, "pay",
+     "charge.card", "commands.pay.charge.card", 0, MARTY_KIND_QUEUE, MARTY_ORDER_NONE, 0, false},
+    {ONE "routes: [{streams: '*', channel: 'logs.{name}', order: none, shards: 3}]", MARTY_STREAM,
+     "clicks", "c", "logs.clicks", 0, MARTY_KIND_STREAM, MARTY_ORDER_NONE, 3, false},
+    /* the first that matches */
+    {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, NULL,
+     "order.created", "events.order", 1, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0, false},
+    {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, NULL,
+     "order.created.x", "events.order", 0, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0, false},
+    /* a service by its name, a part of it by service.type, all by "*" */
+    {TWO "- {commands: 'pay.refund.>', to: log}\n- {commands: pay, to: main}", MARTY_COMMAND, "pay",
+     "refund.all", "commands.pay", 1, MARTY_KIND_QUEUE, MARTY_ORDER_NONE, 0, false},
+    {TWO "- {commands: 'pay.refund.>', to: log}\n- {commands: pay, to: main}", MARTY_COMMAND, "pay",
+     "charge", "commands.pay", 0, MARTY_KIND_QUEUE, MARTY_ORDER_NONE, 0, false},
+    {TWO "- {queries: '*', to: log}", MARTY_QUERY, "a.b", "c.d", "queries.a_x2e_b", 1,
+     MARTY_KIND_REQUEST, MARTY_ORDER_NONE, 0, false},
+    {TWO "- {streams: 'clicks.*', to: log}\n- {streams: '*', to: main}", MARTY_STREAM, "clicks.eu",
+     "t", "streams.clicks_x2e_eu", 1, MARTY_KIND_STREAM, MARTY_ORDER_KEY, 12, false},
+};
+
 static void test_where_to_publish(void)
 {
-    static const struct {
-        const char *text;
-        marty_pattern pattern;
-        const char *to, *type, *channel;
-        size_t backend;
-        marty_kind kind;
-        marty_order order;
-        uint32_t shards;
-        bool native;
-    } rows[] = {
-        {ONE, MARTY_EVENT, NULL, "order.created", "events.order", 0, MARTY_KIND_TOPIC,
-         MARTY_ORDER_NONE, 0, false},
-        {ONE, MARTY_EVENT, NULL, "order", "events.order", 0, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0,
-         false},
-        {ONE, MARTY_EVENT, NULL, "user_registered", "events.user_registered", 0, MARTY_KIND_TOPIC,
-         MARTY_ORDER_NONE, 0, false},
-        {ONE, MARTY_COMMAND, "payment", "charge", "commands.payment", 0, MARTY_KIND_QUEUE,
-         MARTY_ORDER_NONE, 0, false},
-        {ONE, MARTY_COMMAND, "payment_service", "charge.card", "commands.payment_service", 0,
-         MARTY_KIND_QUEUE, MARTY_ORDER_NONE, 0, false},
-        {ONE, MARTY_COMMAND, "pay.eu", "charge", "commands.pay_x2e_eu", 0, MARTY_KIND_QUEUE,
-         MARTY_ORDER_NONE, 0, false},
-        {ONE, MARTY_QUERY, "user", "profile", "queries.user", 0, MARTY_KIND_REQUEST,
-         MARTY_ORDER_NONE, 0, false},
-        {ONE, MARTY_BROADCAST, NULL, "cache.clear", "broadcast.cache", 0, MARTY_KIND_BROADCAST,
-         MARTY_ORDER_NONE, 0, false},
-        {ONE, MARTY_STREAM, "clicks", "click", "streams.clicks", 0, MARTY_KIND_STREAM,
-         MARTY_ORDER_KEY, 12, false},
-        {ONE, MARTY_STREAM, "a.b", "click", "streams.a_x2e_b", 0, MARTY_KIND_STREAM,
-         MARTY_ORDER_KEY, 12, false},
-        {ONE "routes: [{events: '>', channel: 'events.{type}', order: key}]", MARTY_EVENT, NULL,
-         "order.created", "events.order.created", 0, MARTY_KIND_TOPIC, MARTY_ORDER_KEY, 0, false},
-        {ONE "routes: [{events: '>', channel: audit}]", MARTY_EVENT, NULL, "order.created", "audit",
-         0, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0, false},
-        {ONE "routes: [{events: '>', channel: 'eu.{domain}.events'}]", MARTY_EVENT, NULL, "order.x",
-         "eu.order.events", 0, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0, false},
-        {ONE "routes: [{events: 'order.*', name: 'Old Topic'}]", MARTY_EVENT, NULL, "order.created",
-         "Old Topic", 0, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0, true},
-        {ONE "routes: [{commands: '*', channel: 'commands.{service}.{type}'}]", MARTY_COMMAND,
-         "pay", "charge.card", "commands.pay.charge.card", 0, MARTY_KIND_QUEUE, MARTY_ORDER_NONE, 0,
-         false},
-        {ONE "routes: [{streams: '*', channel: 'logs.{name}', order: none, shards: 3}]",
-         MARTY_STREAM, "clicks", "c", "logs.clicks", 0, MARTY_KIND_STREAM, MARTY_ORDER_NONE, 3,
-         false},
-        /* the first that matches */
-        {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, NULL,
-         "order.created", "events.order", 1, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0, false},
-        {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, NULL,
-         "order.created.x", "events.order", 0, MARTY_KIND_TOPIC, MARTY_ORDER_NONE, 0, false},
-        /* a service by its name, a part of it by service.type, all by "*" */
-        {TWO "- {commands: 'pay.refund.>', to: log}\n- {commands: pay, to: main}", MARTY_COMMAND,
-         "pay", "refund.all", "commands.pay", 1, MARTY_KIND_QUEUE, MARTY_ORDER_NONE, 0, false},
-        {TWO "- {commands: 'pay.refund.>', to: log}\n- {commands: pay, to: main}", MARTY_COMMAND,
-         "pay", "charge", "commands.pay", 0, MARTY_KIND_QUEUE, MARTY_ORDER_NONE, 0, false},
-        {TWO "- {queries: '*', to: log}", MARTY_QUERY, "a.b", "c.d", "queries.a_x2e_b", 1,
-         MARTY_KIND_REQUEST, MARTY_ORDER_NONE, 0, false},
-        {TWO "- {streams: 'clicks.*', to: log}\n- {streams: '*', to: main}", MARTY_STREAM,
-         "clicks.eu", "t", "streams.clicks_x2e_eu", 1, MARTY_KIND_STREAM, MARTY_ORDER_KEY, 12,
-         false},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        marty__config *c = load(rows[i].text);
+    for (size_t i = 0; i < sizeof to_publish / sizeof to_publish[0]; i++) {
+        marty__config *c = load(to_publish[i].text);
         marty__place place = {0};
         marty_error why = {0};
-        CHECK_INT(marty__route_publish(c, rows[i].pattern, rows[i].to, rows[i].type, &place, &why),
+        CHECK_INT(marty__route_publish(c, to_publish[i].pattern, to_publish[i].to,
+                                       to_publish[i].type, &place, &why),
                   MARTY_OK);
-        CHECK_TEXT(place.channel, rows[i].channel);
-        CHECK_INT(place.backend, rows[i].backend);
-        CHECK_INT(place.kind, rows[i].kind);
-        CHECK_INT(place.order, rows[i].order);
-        CHECK_INT(place.shards, rows[i].shards);
-        CHECK_INT(place.native, rows[i].native);
+        CHECK_TEXT(place.channel, to_publish[i].channel);
+        CHECK_INT(place.backend, to_publish[i].backend);
+        CHECK_INT(place.kind, to_publish[i].kind);
+        CHECK_INT(place.order, to_publish[i].order);
+        CHECK_INT(place.shards, to_publish[i].shards);
+        CHECK_INT(place.native, to_publish[i].native);
         CHECK_INT(place.wild, false);
-        CHECK_INT(c->routes[place.route].pattern, rows[i].pattern);
+        CHECK_INT(c->routes[place.route].pattern, to_publish[i].pattern);
         marty__config_free(c);
     }
 }
@@ -114,88 +113,89 @@ static void describe(const marty__config *c, const marty__place *places, size_t 
     }
 }
 
+static const struct {
+    const char *text;
+    marty_pattern pattern;
+    const char *name, *service, *places;
+} to_subscribe[] = {
+    {ONE, MARTY_EVENT, "order.created", NULL, "main:events.order"},
+    {ONE, MARTY_EVENT, "order.*", NULL, "main:events.order"},
+    {ONE, MARTY_EVENT, "order.>", NULL, "main:events.order"},
+    {ONE, MARTY_EVENT, "order", NULL, "main:events.order"},
+    {ONE, MARTY_EVENT, ">", NULL, "main:events.*(wild)"},
+    {ONE, MARTY_EVENT, "*", NULL, "main:events.*(wild)"},
+    {ONE, MARTY_EVENT, "*.created", NULL, "main:events.*(wild)"},
+    {ONE, MARTY_BROADCAST, "cache.*", NULL, "main:broadcast.cache"},
+    {ONE, MARTY_BROADCAST, ">", NULL, "main:broadcast.*(wild)"},
+    {ONE, MARTY_COMMAND, "charge", "pay", "main:commands.pay"},
+    {ONE, MARTY_COMMAND, ">", "pay.eu", "main:commands.pay_x2e_eu"},
+    {ONE, MARTY_QUERY, "*", "user", "main:queries.user"},
+    {ONE, MARTY_STREAM, "clicks", NULL, "main:streams.clicks"},
+    {ONE, MARTY_STREAM, "a.b", NULL, "main:streams.a_x2e_b"},
+    {ONE, MARTY_STREAM, "*", NULL, "main:streams.*(wild)"},
+    {ONE, MARTY_STREAM, ">", NULL, "main:streams.*(wild)"},
+    /* one channel per type */
+    {ONE "routes: [{events: '>', channel: 'events.{type}'}]", MARTY_EVENT, "order.*", NULL,
+     "main:events.order.*(wild)"},
+    {ONE "routes: [{events: '>', channel: 'events.{type}'}]", MARTY_EVENT, "order.>", NULL,
+     "main:events.order.>(wild)"},
+    {ONE "routes: [{events: '>', channel: 'events.{type}'}]", MARTY_EVENT, "a.b", NULL,
+     "main:events.a.b"},
+    {ONE "routes: [{commands: '*', channel: 'commands.{service}.{type}'}]", MARTY_COMMAND, "charge",
+     "pay", "main:commands.pay.charge"},
+    {ONE "routes: [{commands: '*', channel: 'commands.{service}.{type}'}]", MARTY_COMMAND, "*",
+     "pay", "main:commands.pay.*(wild)"},
+    /* constants, lists, native names */
+    {ONE "routes: [{events: '>', channel: audit}]", MARTY_EVENT, ">", NULL, "main:audit"},
+    {ONE "routes: [{events: '>', channels: [events.a, events.b, events.a]}]", MARTY_EVENT, ">",
+     NULL, "main:events.a main:events.b"},
+    {ONE "routes: [{events: '>', channels: [events.a]}]", MARTY_EVENT, "b.*", NULL,
+     "main:events.b"},
+    {ONE "routes: [{events: 'order.*', name: Old}]", MARTY_EVENT, "order.*", NULL,
+     "main:Old(native)"},
+    {ONE "routes: [{events: 'order.*', name: Old}]", MARTY_EVENT, ">", NULL,
+     "main:Old(native) main:events.*(wild)"},
+    {ONE "routes: [{streams: clicks, name: Old}]", MARTY_STREAM, "*", NULL,
+     "main:Old(native) main:streams.*(wild)"},
+    /* several routes: narrowed to what each carries, until one takes all of the rest */
+    {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, ">", NULL,
+     "log:events.order main:events.*(wild)"},
+    {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, "order.created",
+     NULL, "log:events.order"},
+    {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, "user.*", NULL,
+     "main:events.user"},
+    {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, "order.>", NULL,
+     "log:events.order main:events.order"},
+    {TWO "- {events: 'order.*', to: log}\n- {events: 'user.*', to: log}", MARTY_EVENT, ">", NULL,
+     "log:events.order log:events.user"},
+    {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: log}", MARTY_EVENT, ">", NULL,
+     "log:events.*(wild)"},
+    {TWO "- {commands: 'pay.refund', to: log}\n- {commands: pay, to: main}", MARTY_COMMAND, "*",
+     "pay", "log:commands.pay main:commands.pay"},
+    {TWO "- {commands: 'pay.refund', to: log}\n- {commands: pay, to: main}", MARTY_COMMAND,
+     "charge", "pay", "main:commands.pay"},
+    {TWO "- {commands: 'pay.*', to: log, channel: 'commands.{service}.{type}'}\n"
+         "- {commands: '*', to: main}",
+     MARTY_COMMAND, "refund", "pay", "log:commands.pay.refund"},
+    {TWO "- {streams: clicks, to: log}\n- {streams: '*', to: main}", MARTY_STREAM, "*", NULL,
+     "log:streams.clicks main:streams.*(wild)"},
+    {TWO "- {streams: clicks, to: log}\n- {streams: '*', to: main}", MARTY_STREAM, "clicks", NULL,
+     "log:streams.clicks"},
+};
+
 static void test_where_to_subscribe(void)
 {
-    static const struct {
-        const char *text;
-        marty_pattern pattern;
-        const char *name, *service, *places;
-    } rows[] = {
-        {ONE, MARTY_EVENT, "order.created", NULL, "main:events.order"},
-        {ONE, MARTY_EVENT, "order.*", NULL, "main:events.order"},
-        {ONE, MARTY_EVENT, "order.>", NULL, "main:events.order"},
-        {ONE, MARTY_EVENT, "order", NULL, "main:events.order"},
-        {ONE, MARTY_EVENT, ">", NULL, "main:events.*(wild)"},
-        {ONE, MARTY_EVENT, "*", NULL, "main:events.*(wild)"},
-        {ONE, MARTY_EVENT, "*.created", NULL, "main:events.*(wild)"},
-        {ONE, MARTY_BROADCAST, "cache.*", NULL, "main:broadcast.cache"},
-        {ONE, MARTY_BROADCAST, ">", NULL, "main:broadcast.*(wild)"},
-        {ONE, MARTY_COMMAND, "charge", "pay", "main:commands.pay"},
-        {ONE, MARTY_COMMAND, ">", "pay.eu", "main:commands.pay_x2e_eu"},
-        {ONE, MARTY_QUERY, "*", "user", "main:queries.user"},
-        {ONE, MARTY_STREAM, "clicks", NULL, "main:streams.clicks"},
-        {ONE, MARTY_STREAM, "a.b", NULL, "main:streams.a_x2e_b"},
-        {ONE, MARTY_STREAM, "*", NULL, "main:streams.*(wild)"},
-        {ONE, MARTY_STREAM, ">", NULL, "main:streams.*(wild)"},
-        /* one channel per type */
-        {ONE "routes: [{events: '>', channel: 'events.{type}'}]", MARTY_EVENT, "order.*", NULL,
-         "main:events.order.*(wild)"},
-        {ONE "routes: [{events: '>', channel: 'events.{type}'}]", MARTY_EVENT, "order.>", NULL,
-         "main:events.order.>(wild)"},
-        {ONE "routes: [{events: '>', channel: 'events.{type}'}]", MARTY_EVENT, "a.b", NULL,
-         "main:events.a.b"},
-        {ONE "routes: [{commands: '*', channel: 'commands.{service}.{type}'}]", MARTY_COMMAND,
-         "charge", "pay", "main:commands.pay.charge"},
-        {ONE "routes: [{commands: '*', channel: 'commands.{service}.{type}'}]", MARTY_COMMAND, "*",
-         "pay", "main:commands.pay.*(wild)"},
-        /* constants, lists, native names */
-        {ONE "routes: [{events: '>', channel: audit}]", MARTY_EVENT, ">", NULL, "main:audit"},
-        {ONE "routes: [{events: '>', channels: [events.a, events.b, events.a]}]", MARTY_EVENT, ">",
-         NULL, "main:events.a main:events.b"},
-        {ONE "routes: [{events: '>', channels: [events.a]}]", MARTY_EVENT, "b.*", NULL,
-         "main:events.b"},
-        {ONE "routes: [{events: 'order.*', name: Old}]", MARTY_EVENT, "order.*", NULL,
-         "main:Old(native)"},
-        {ONE "routes: [{events: 'order.*', name: Old}]", MARTY_EVENT, ">", NULL,
-         "main:Old(native) main:events.*(wild)"},
-        {ONE "routes: [{streams: clicks, name: Old}]", MARTY_STREAM, "*", NULL,
-         "main:Old(native) main:streams.*(wild)"},
-        /* several routes: narrowed to what each carries, until one takes all of the rest */
-        {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, ">", NULL,
-         "log:events.order main:events.*(wild)"},
-        {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT,
-         "order.created", NULL, "log:events.order"},
-        {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, "user.*",
-         NULL, "main:events.user"},
-        {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: main}", MARTY_EVENT, "order.>",
-         NULL, "log:events.order main:events.order"},
-        {TWO "- {events: 'order.*', to: log}\n- {events: 'user.*', to: log}", MARTY_EVENT, ">",
-         NULL, "log:events.order log:events.user"},
-        {TWO "- {events: 'order.*', to: log}\n- {events: '>', to: log}", MARTY_EVENT, ">", NULL,
-         "log:events.*(wild)"},
-        {TWO "- {commands: 'pay.refund', to: log}\n- {commands: pay, to: main}", MARTY_COMMAND, "*",
-         "pay", "log:commands.pay main:commands.pay"},
-        {TWO "- {commands: 'pay.refund', to: log}\n- {commands: pay, to: main}", MARTY_COMMAND,
-         "charge", "pay", "main:commands.pay"},
-        {TWO "- {commands: 'pay.*', to: log, channel: 'commands.{service}.{type}'}\n"
-             "- {commands: '*', to: main}",
-         MARTY_COMMAND, "refund", "pay", "log:commands.pay.refund"},
-        {TWO "- {streams: clicks, to: log}\n- {streams: '*', to: main}", MARTY_STREAM, "*", NULL,
-         "log:streams.clicks main:streams.*(wild)"},
-        {TWO "- {streams: clicks, to: log}\n- {streams: '*', to: main}", MARTY_STREAM, "clicks",
-         NULL, "log:streams.clicks"},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        marty__config *c = load(rows[i].text);
+    for (size_t i = 0; i < sizeof to_subscribe / sizeof to_subscribe[0]; i++) {
+        marty__config *c = load(to_subscribe[i].text);
         marty__place places[8];
         size_t count = 0;
         marty_error why = {0};
         char text[1024];
-        marty_err err = marty__route_subscribe(c, rows[i].pattern, rows[i].name, rows[i].service,
-                                               places, 8, &count, &why);
+        marty_err err = marty__route_subscribe(c, to_subscribe[i].pattern, to_subscribe[i].name,
+                                               to_subscribe[i].service, places, 8, &count, &why);
         describe(c, places, count, text);
-        if (!CHECK_INT(err, MARTY_OK) || !CHECK_TEXT(text, rows[i].places)) {
-            fprintf(stderr, "    row %zu: %s %s\n", i, rows[i].text, why.text);
+        if (!CHECK_INT(err, MARTY_OK) || !CHECK_TEXT(text, to_subscribe[i].places)) {
+            fprintf(stderr, "    row %zu: %s %s\n", i, to_subscribe[i].text, why.text);
         }
         marty__config_free(c);
     }
