@@ -3,7 +3,6 @@
  * which the copy keeps alive. A chain of copies of copies is cut by copying all. Any thread. */
 #include "message.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/utf8.h"
@@ -137,11 +136,10 @@ static marty_err make_copy(marty_message **ret_message, const marty_message *fro
 static marty_err copy_whole(marty_message **ret_message, const marty_message *from,
                             marty_error *why)
 {
-    marty__draft draft;
+    MARTY__UNSET marty__draft draft;
     marty__draft_init(&draft);
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
-        const char *const *text =
-            (const char *const *)(const void *)((const char *)from + marty__fields[i].offset);
+        const char *const *text = marty__field_in(from, (marty__field)i);
         draft.fields[i] = *text ? marty__plain(*text, strlen(*text)) : draft.fields[i];
     }
     for (size_t i = 0; i < from->header_count; i++) {
@@ -187,7 +185,7 @@ marty_err marty__message_copy_with(marty_message **ret_message, const marty_mess
 }
 
 static marty_err take_raw(marty__draft *draft, const marty_header *headers, size_t header_count,
-                          char *names, marty_error *why)
+                          marty_error *why)
 {
     for (size_t i = 0; i < header_count; i++) {
         const marty_header *header = &headers[i];
@@ -199,13 +197,8 @@ static marty_err take_raw(marty__draft *draft, const marty_header *headers, size
         if (!to) {
             return MARTY_E_NO_MEMORY;
         }
-        to->name = (marty__piece){header->name, size, MARTY__NAME};
-        if (marty__header_name_reserved(header->name, size)) {
-            memcpy(names, "raw-", 4);
-            memcpy(names + 4, header->name, size);
-            to->name = (marty__piece){names, size + 4, MARTY__NAME};
-            names += size + 4;
-        }
+        bool reserved = marty__header_name_reserved(header->name, size);
+        to->name = (marty__piece){header->name, size, reserved ? MARTY__RAW_NAME : MARTY__NAME};
         to->value = marty__plain(header->value.data ? header->value.data : "", header->value.size);
     }
     return MARTY_OK;
@@ -232,23 +225,14 @@ marty_err marty__message_unreadable(marty_message **ret_message, const char *typ
                                     const marty_header *headers, size_t header_count,
                                     const marty_env *env, marty_error *why)
 {
-    marty__draft draft;
-    size_t room = 1;
-    header_count = header_count < MARTY__HEADERS_MAX ? header_count : MARTY__HEADERS_MAX;
-    for (size_t i = 0; i < header_count; i++) {
-        room += strlen(headers[i].name) + sizeof "raw-";
-    }
-    char *names = marty_alloc(room);
-    if (!names) {
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory for the headers of a message");
-    }
+    MARTY__UNSET marty__draft draft;
     marty__draft_init(&draft);
-    marty_err err = take_raw(&draft, headers, header_count, names, why);
+    marty_err err =
+        take_raw(&draft, headers,
+                 header_count < MARTY__HEADERS_MAX ? header_count : MARTY__HEADERS_MAX, why);
     if (err) {
         marty__draft_free(&draft);
-    } else {
-        err = make_unreadable(ret_message, &draft, type, raw, env, why);
+        return err;
     }
-    marty_free(names);
-    return err;
+    return make_unreadable(ret_message, &draft, type, raw, env, why);
 }

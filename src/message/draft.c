@@ -67,9 +67,13 @@ marty__draft_header *marty__draft_header_add(marty__draft *draft, marty_error *w
     return header;
 }
 
+static const char raw_mark[4] = {'r', 'a', 'w', '-'};
+
 static size_t piece_room(const marty__piece *piece)
 {
-    return piece->form == MARTY__NAME ? piece->size * 3 : piece->size;
+    bool name = piece->form == MARTY__NAME || piece->form == MARTY__RAW_NAME ||
+                piece->form == MARTY__JSON_NAME;
+    return name ? piece->size * 3 + sizeof raw_mark : piece->size;
 }
 
 static size_t draft_size(const marty__draft *draft, size_t *ret_data_at, size_t *ret_text_at)
@@ -118,20 +122,44 @@ size_t marty__percent_decode(char *out, const char *text, size_t size)
     return length;
 }
 
+/* out may be 2 * size before text or more. */
 static size_t name_encode(char *out, const char *text, size_t size)
 {
     static const char hex[] = "0123456789ABCDEF";
     size_t length = 0;
     for (size_t i = 0; i < size; i++) {
-        if (!marty__header_name_wrong(text + i, 1)) {
-            out[length++] = text[i];
+        char byte = text[i];
+        if (!marty__header_name_wrong(&byte, 1)) {
+            out[length++] = byte;
         } else {
             out[length++] = '%';
-            out[length++] = hex[(unsigned char)text[i] >> 4];
-            out[length++] = hex[(unsigned char)text[i] & 15];
+            out[length++] = hex[(unsigned char)byte >> 4];
+            out[length++] = hex[(unsigned char)byte & 15];
         }
     }
     return length;
+}
+
+/* A header's or attribute's name; returns its length. */
+static size_t put_name(char *out, const marty__piece *piece)
+{
+    size_t size = piece->size, mark = 0;
+    const char *text = piece->at;
+    if (piece->form == MARTY__LOWER) {
+        for (size_t i = 0; i < size; i++) {
+            out[i] = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] + ('a' - 'A')) : text[i];
+        }
+        return size;
+    }
+    if (piece->form == MARTY__RAW_NAME) {
+        memcpy(out, raw_mark, sizeof raw_mark);
+        mark = sizeof raw_mark;
+    } else if (piece->form == MARTY__JSON_NAME) {
+        char *turned = out + 2 * size;
+        size = marty__json_unescape(turned, text, size);
+        text = turned;
+    }
+    return mark + name_encode(out + mark, text, size);
 }
 
 /* Its bytes to *cursor, which moves past them. False when they were base64 and are not. */
@@ -150,11 +178,18 @@ static bool put_bytes(char **cursor, const marty__piece *piece, size_t *ret_size
     case MARTY__PERCENT:
         size = marty__percent_decode(*cursor, piece->at, size);
         break;
+    case MARTY__JSON_BASE64:
+        size = marty__json_unescape(*cursor, piece->at, size);
+        good = marty__base64_decode(*cursor, &size, *cursor, size);
+        break;
     case MARTY__BASE64:
         good = marty__base64_decode(*cursor, &size, piece->at, size);
         break;
+    case MARTY__LOWER:
     case MARTY__NAME:
-        size = name_encode(*cursor, piece->at, size);
+    case MARTY__RAW_NAME:
+    case MARTY__JSON_NAME:
+        size = put_name(*cursor, piece);
         break;
     }
     *cursor += size;
@@ -192,6 +227,17 @@ marty_err marty__field_check(marty__field field, const char *text, size_t size, 
     return wrong ? marty_error_set(why, MARTY_E_MALFORMED, "%s: %s", name, wrong) : MARTY_OK;
 }
 
+/* As W3C has it: a bad traceparent takes tracestate with it, a bad tracestate goes alone. */
+static void drop_bad_traces(marty_message *message)
+{
+    const char *parent = message->trace_parent, *state = message->trace_state;
+    if (!parent || marty__trace_parent_wrong(parent, strlen(parent))) {
+        message->trace_parent = message->trace_state = NULL;
+    } else if (state && marty__trace_state_wrong(state, strlen(state))) {
+        message->trace_state = NULL;
+    }
+}
+
 static marty_err put_fields(marty_message *message, const marty__draft *draft, char **cursor,
                             marty_error *why)
 {
@@ -200,7 +246,7 @@ static marty_err put_fields(marty_message *message, const marty__draft *draft, c
         size_t size = 0;
         const char *text = piece->at ? put_text(cursor, piece, &size) : NULL;
         *marty__field_of(message, (marty__field)i) = text;
-        if (text && piece->form != MARTY__PLAIN) {
+        if (text && piece->form != MARTY__PLAIN && i < MARTY__TRACE_PARENT) {
             marty_err err = marty__field_check((marty__field)i, text, size, true, why);
             if (err) {
                 return err;
@@ -209,6 +255,9 @@ static marty_err put_fields(marty_message *message, const marty__draft *draft, c
     }
     if (!message->correlation_id) {
         message->correlation_id = message->id;
+    }
+    if (draft->lenient && (message->trace_parent || message->trace_state)) {
+        drop_bad_traces(message);
     }
     return MARTY_OK;
 }

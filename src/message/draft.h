@@ -4,7 +4,7 @@
 #ifndef MARTY_MESSAGE_DRAFT_H
 #define MARTY_MESSAGE_DRAFT_H
 #include "base/limits.h"
-#include <marty/message.h>
+#include <marty/backend.h>
 
 /* How the bytes of a piece become those of the message. All but PLAIN are checked once they have
  * been turned; PLAIN ones were checked before. */
@@ -13,8 +13,12 @@ typedef enum marty__form {
     MARTY__JSON,    /* inside of a JSON string, valid, with escapes */
     MARTY__PERCENT, /* percent-encoded, perhaps in quotes */
     MARTY__BASE64,
-    MARTY__NAME, /* any bytes, to become a header's name */
-    MARTY__ANY   /* copied, and checked afterwards like the turned ones */
+    MARTY__JSON_BASE64, /* base64 inside of a JSON string with escapes */
+    MARTY__NAME,        /* any bytes, to become a header's name: %XX for those it may not have */
+    MARTY__RAW_NAME,    /* the same with "raw-" in front */
+    MARTY__JSON_NAME,   /* the same, inside of a JSON string with escapes */
+    MARTY__LOWER,       /* letters and digits, to become an attribute's name */
+    MARTY__ANY          /* copied, and checked afterwards like the turned ones */
 } marty__form;
 typedef struct marty__piece {
     const char *at; /* NULL = absent */
@@ -57,10 +61,21 @@ typedef struct marty__draft {
     marty__piece data;
     int64_t time_us, expires_us;
     int32_t priority;
+    bool lenient; /* a bad trace is dropped, not refused */
     size_t header_count, header_room;
     marty__draft_header *headers; /* own, or more */
     marty__draft_header own[MARTY__DRAFT_HEADERS];
 } marty__draft;
+
+/* A draft is large and marty__draft_init sets all that is read: no need to zero it first. */
+#if defined(__has_attribute)
+#if __has_attribute(uninitialized)
+#define MARTY__UNSET __attribute__((uninitialized))
+#endif
+#endif
+#ifndef MARTY__UNSET
+#define MARTY__UNSET
+#endif
 
 /** Empty; own is not touched. */
 void marty__draft_init(marty__draft *draft);
@@ -80,6 +95,10 @@ MARTY_INLINE marty__piece marty__plain(const char *text, size_t size)
 MARTY_INLINE const char **marty__field_of(marty_message *message, marty__field field)
 {
     return (const char **)(void *)((char *)message + marty__fields[field].offset);
+}
+MARTY_INLINE const char *const *marty__field_in(const marty_message *message, marty__field field)
+{
+    return (const char *const *)(const void *)((const char *)message + marty__fields[field].offset);
 }
 /** The limits and rules of one field's final text; lenient: URIs need only be text. */
 marty_err marty__field_check(marty__field field, const char *text, size_t size, bool lenient,

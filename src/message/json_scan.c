@@ -41,43 +41,6 @@ static bool take(marty__json_scan *scan, char byte, const char *wrong)
     return true;
 }
 
-static bool hex_unit(const char *text, const char *end, uint32_t *ret_unit)
-{
-    uint32_t unit = 0;
-    if (end - text < 4) {
-        return false;
-    }
-    for (size_t i = 0; i < 4; i++) {
-        char byte = text[i], low = (char)(byte | 0x20);
-        if (byte >= '0' && byte <= '9') {
-            unit = unit << 4 | (uint32_t)(byte - '0');
-        } else if (low >= 'a' && low <= 'f') {
-            unit = unit << 4 | (uint32_t)(low - 'a' + 10);
-        } else {
-            return false;
-        }
-    }
-    *ret_unit = unit;
-    return true;
-}
-
-/* The code point of \uXXXX (or a pair of them) at text, which is behind the "\u"; returns how many
- * bytes it has there, 0 when it has no form. A lone surrogate is given as it is. */
-static size_t unicode_escape(const char *text, const char *end, uint32_t *ret_point)
-{
-    uint32_t low = 0;
-    if (!hex_unit(text, end, ret_point)) {
-        return 0;
-    }
-    bool high = *ret_point >= 0xd800 && *ret_point <= 0xdbff;
-    if (high && end - text >= 10 && text[4] == '\\' && text[5] == 'u' &&
-        hex_unit(text + 6, end, &low) && low >= 0xdc00 && low <= 0xdfff) {
-        *ret_point = 0x10000 + ((*ret_point - 0xd800) << 10) + (low - 0xdc00);
-        return 10;
-    }
-    return 4;
-}
-
 static bool read_escape(marty__json_scan *scan)
 {
     uint32_t point = 0;
@@ -90,7 +53,7 @@ static bool read_escape(marty__json_scan *scan)
         scan->at++;
         return true;
     }
-    size_t length = unicode_escape(scan->at + 1, scan->end, &point);
+    size_t length = marty__json_unicode(scan->at + 1, scan->end, &point);
     if (!length) {
         return fail(scan, "\\u is followed by four hexadecimal digits");
     }
@@ -359,38 +322,10 @@ int marty__json_element(marty__json_scan *scan, bool first, marty__json_value *r
     return marty__json_read(scan, ret_value, depth) ? 1 : -1;
 }
 
-size_t marty__json_unescape(char *out, const char *text, size_t size)
-{
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    const char *end = text + size;
-    size_t length = 0;
-    while (text < end) {
-        const char *slash = memchr(text, '\\', (size_t)(end - text));
-        size_t run = slash ? (size_t)(slash - text) : (size_t)(end - text);
-        memmove(out + length, text, run);
-        length += run;
-        text += run;
-        if (!slash || end - text < 2) {
-            break;
-        }
-        if (text[1] == 'u') {
-            uint32_t point = 0;
-            size_t taken = unicode_escape(text + 2, end, &point);
-            bool lone = point >= 0xd800 && point <= 0xdfff;
-            length += marty__utf8_put(out + length, lone ? 0xfffd : point);
-            text += 2 + taken;
-        } else {
-            const char *found = memchr(from, text[1], sizeof from - 1);
-            out[length++] = found ? to[found - from] : text[1];
-            text += 2;
-        }
-    }
-    return length;
-}
-
-bool marty__json_valid(const char *text, size_t size, unsigned depth, marty__json_value *ret_value)
+bool marty__json_valid(const char *text, size_t size, bool python, unsigned depth,
+                       marty__json_value *ret_value)
 {
     marty__json_scan scan;
-    marty__json_begin(&scan, text, size, false);
+    marty__json_begin(&scan, text, size, python);
     return marty__json_read(&scan, ret_value, depth) && marty__json_finish(&scan);
 }

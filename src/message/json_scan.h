@@ -46,8 +46,15 @@ int marty__json_element(marty__json_scan *scan, bool first, marty__json_value *r
 /** Turn the inside of a valid string into text; returns its length, never more than size. A lone
  * surrogate becomes U+FFFD. out may be text. */
 size_t marty__json_unescape(char *out, const char *text, size_t size);
+/** The code point of \uXXXX (or a pair of them) at text, which is behind the "\u"; returns how many
+ * bytes it has there, 0 when it has no form. A lone surrogate is given as it is. */
+size_t marty__json_unicode(const char *text, const char *end, uint32_t *ret_point);
+/** One code point of the inside of a valid string, escaped or not (a lone surrogate as it is);
+ * returns how many bytes it takes there. */
+size_t marty__json_point(const char *text, size_t size, uint32_t *ret_point);
 /** Whether all of text is one valid JSON value, white space around it allowed; where it is. */
-bool marty__json_valid(const char *text, size_t size, unsigned depth, marty__json_value *ret_value);
+bool marty__json_valid(const char *text, size_t size, bool python, unsigned depth,
+                       marty__json_value *ret_value);
 /** Where it stopped, for error texts. */
 MARTY_INLINE size_t marty__json_offset(const marty__json_scan *scan)
 {

@@ -62,8 +62,7 @@ size_t marty__message_cost(const marty_message *message)
 static marty_err take_fields(marty__draft *draft, const marty_message *from, marty_error *why)
 {
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
-        const char *const *text =
-            (const char *const *)(const void *)((const char *)from + marty__fields[i].offset);
+        const char *const *text = marty__field_in(from, (marty__field)i);
         if (*text) {
             size_t size = strlen(*text);
             marty_err err = marty__field_check((marty__field)i, *text, size, false, why);
@@ -238,7 +237,7 @@ marty_err marty__message_new(marty_message **ret_message, const marty_message *t
                              const marty_message *cause, const marty_env *env, const char *source,
                              marty_error *why)
 {
-    marty__draft draft;
+    MARTY__UNSET marty__draft draft;
     char id[MARTY__UUID_TEXT];
     if (!template_) {
         return marty_error_set(why, MARTY_E_ARGUMENT, "message: NULL; a template is expected");

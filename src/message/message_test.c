@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "block.h"
-#include "check.h"
+#include "tests/check.h"
 #include "uuid.h"
 
 static marty_message *make(const marty_message *template_, const marty_message *cause)

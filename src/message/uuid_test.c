@@ -3,7 +3,7 @@
 #include "uuid.h"
 
 #include "base/clock.h"
-#include "check.h"
+#include "tests/check.h"
 
 #include <pthread.h>
 

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which codec it is, and what all of them share. No state; any thread. */
+#include "codec.h"
+
+#include "base/limits.h"
+#include "base/time.h"
+#include "json_scan.h"
+#include "message.h"
+#include "rules.h"
+
+marty__prefix marty__prefix_of(const char *text)
+{
+    return (marty__prefix){text, strlen(text), strcmp(text, "ce-") == 0};
+}
+
+static char prefix_byte(char byte)
+{
+    return byte == ':' ? '_' : byte >= 'A' && byte <= 'Z' ? (char)(byte + ('a' - 'A')) : byte;
+}
+
+int marty__prefix_match(const marty__prefix *prefix, const char *name, size_t size)
+{
+    if (size <= prefix->size) {
+        return -1;
+    }
+    for (size_t i = 0; i < prefix->size; i++) {
+        if (name[i] != prefix->text[i] && prefix_byte(name[i]) != prefix_byte(prefix->text[i])) {
+            return -1;
+        }
+    }
+    return (int)prefix->size;
+}
+
+int marty__attribute_find(const char *name, size_t size)
+{
+    static const struct {
+        const char *name;
+        unsigned char size, at;
+    } others[] = {{"time", 4, MARTY__AT_TIME},
+                  {"data", 4, MARTY__AT_DATA},
+                  {"expirytime", 10, MARTY__AT_EXPIRES},
+                  {"specversion", 11, MARTY__AT_SPECVERSION},
+                  {"data_base64", 11, MARTY__AT_DATA_BASE64},
+                  {"martypriority", 13, MARTY__AT_PRIORITY}};
+    for (int i = 0; i < MARTY__FIELDS; i++) {
+        if (marty__fields[i].wire_size == size && memcmp(marty__fields[i].wire, name, size) == 0) {
+            return i;
+        }
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (others[i].size == size && memcmp(others[i].name, name, size) == 0) {
+            return others[i].at;
+        }
+    }
+    return MARTY__AT_EXTENSION;
+}
+
+static marty_err take_priority(marty__draft *draft, const char *text, size_t size, marty_error *why)
+{
+    const char *wrong = marty__value_wrong(MARTY_ATTRIBUTE_INTEGER, text, size);
+    if (wrong) {
+        return marty_error_set(why, MARTY_E_MALFORMED, "martypriority: %s", wrong);
+    }
+    int64_t value = 0;
+    for (size_t i = text[0] == '-'; i < size; i++) {
+        value = value * 10 + (text[i] - '0');
+    }
+    draft->priority = (int32_t)(text[0] == '-' ? -value : value);
+    return MARTY_OK;
+}
+
+marty_err marty__draft_scalar(marty__draft *draft, int attribute, const char *text, size_t size,
+                              marty_error *why)
+{
+    if (attribute == MARTY__AT_PRIORITY) {
+        return take_priority(draft, text, size, why);
+    }
+    if (attribute == MARTY__AT_SPECVERSION) {
+        return size == 3 && memcmp(text, "1.0", 3) == 0
+                   ? MARTY_OK
+                   : marty_error_set(why, MARTY_E_MALFORMED,
+                                     "specversion: \"%.*s\", but only 1.0 is understood",
+                                     (int)(size < 16 ? size : 16), text);
+    }
+    int64_t *to = attribute == MARTY__AT_TIME ? &draft->time_us : &draft->expires_us;
+    return marty__time_parse(text, size, to)
+               ? MARTY_OK
+               : marty_error_set(why, MARTY_E_MALFORMED,
+                                 "%s: \"%.*s\" is not RFC 3339, such as 2026-01-02T03:04:05Z",
+                                 attribute == MARTY__AT_TIME ? "time" : "expirytime",
+                                 (int)(size < 40 ? size : 40), text);
+}
+
+marty_err marty__draft_unique(const marty__draft *draft, const char *name, size_t size,
+                              marty_error *why)
+{
+    for (size_t i = 0; i < draft->header_count; i++) {
+        const marty__draft_header *header = &draft->headers[i];
+        if (header->kind != MARTY_HEADER && header->name.size == size &&
+            memcmp(header->name.at, name, size) == 0) {
+            return marty_error_set(why, MARTY_E_MALFORMED, "attribute %.*s: it is there twice",
+                                   (int)(size < 64 ? size : 64), name);
+        }
+    }
+    return MARTY_OK;
+}
+
+marty_err marty__draft_require(const marty__draft *draft, const char *prefix, marty_error *why)
+{
+    static const marty__field required[] = {MARTY__ID, MARTY__SOURCE, MARTY__TYPE};
+    for (size_t i = 0; i < sizeof required / sizeof required[0]; i++) {
+        if (!draft->fields[required[i]].at) {
+            return marty_error_set(why, MARTY_E_MALFORMED,
+                                   "%s%s is missing: an event has id, source, specversion and type",
+                                   prefix, marty__fields[required[i]].wire);
+        }
+    }
+    return MARTY_OK;
+}
+
+marty_err marty__wire_begin(marty__wire *wire, const marty_message *from, size_t headers,
+                            size_t bytes, marty_error *why)
+{
+    size_t text_at = sizeof(marty__block) + headers * sizeof(marty_header);
+    wire->block = marty__block_new(text_at + bytes);
+    if (!wire->block) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to encode message %.64s",
+                               from->id);
+    }
+    wire->header_count = 0;
+    wire->cursor = (char *)wire->block + text_at;
+    wire->block->message = *from;
+    wire->block->message.marty__self = &wire->block->message;
+    return MARTY_OK;
+}
+
+marty_message *marty__wire_end(marty__wire *wire, const marty_message *from)
+{
+    marty__block *block = wire->block;
+    block->message.headers = block->headers;
+    block->message.header_count = wire->header_count;
+    block->parent = marty_message_ref(from);
+    block->depth = (uint16_t)(marty__block_of(from)->depth + 1);
+    block->cost += marty__block_of(from)->cost;
+    return &block->message;
+}
+
+marty_err marty__wire_check(const marty__prefix *prefix, const marty_header *header,
+                            marty_error *why)
+{
+    size_t size = strlen(header->name);
+    bool taken = marty__same_word(header->name, size, "content-type", 12);
+    if (prefix->size) {
+        taken = taken || marty__prefix_match(prefix, header->name, size) >= 0;
+    } else {
+        taken = taken || !marty__attribute_name_wrong(header->name, size);
+    }
+    if (taken) {
+        return marty_error_set(why, MARTY_E_MALFORMED,
+                               "header %.64s: this transport would read it as part of the "
+                               "envelope (prefix \"%s\"); name it differently",
+                               header->name, prefix->text);
+    }
+    const char *wrong =
+        prefix->percent ? marty__header_value_wrong(header->value.data, header->value.size) : NULL;
+    return wrong ? marty_error_set(why, MARTY_E_MALFORMED, "header %.64s: %s", header->name, wrong)
+                 : MARTY_OK;
+}
+
+marty_err marty_message_encode(marty_message **ret_wire, const marty_message *from,
+                               marty_format format, const char *prefix, marty_error *why)
+{
+    marty_message *own = NULL;
+    marty_err err =
+        marty_message_new(&own, from, NULL, why); /* a counted one: one more reference */
+    if (err) {
+        return err;
+    }
+    marty__prefix with = marty__prefix_of(prefix ? prefix : "ce-");
+    switch (format) {
+    case MARTY_BINARY:
+        err = marty__binary_encode(ret_wire, own, &with, why);
+        break;
+    case MARTY_STRUCTURED:
+        err = marty__structured_encode(ret_wire, own, &with, why);
+        break;
+    case MARTY_LEGACY:
+        err = marty__legacy_encode(ret_wire, own, why);
+        break;
+    default:
+        err = marty_error_set(why, MARTY_E_ARGUMENT, "format: %d is none of marty_format",
+                              (int)format);
+        break;
+    }
+    marty_message_unref(own);
+    return err;
+}
+
+/* What the headers say about the format. */
+typedef struct hints {
+    const marty_header *content_type;
+    bool version;
+} hints;
+
+static marty_err look(const marty_message *wire, const marty__prefix *prefix, hints *ret_hints,
+                      marty_error *why)
+{
+    *ret_hints = (hints){NULL, false};
+    for (size_t i = 0; i < wire->header_count; i++) {
+        const marty_header *header = &wire->headers[i];
+        size_t size = strlen(header->name);
+        if (header->value.size > MARTY__ATTRIBUTE_BYTES_MAX) {
+            return marty_error_set(why, MARTY_E_TOO_LARGE,
+                                   "header %.64s: %zu bytes, at most %d are allowed", header->name,
+                                   header->value.size, (int)MARTY__ATTRIBUTE_BYTES_MAX);
+        }
+        if (size == 12 && marty__same_word(header->name, size, "content-type", 12)) {
+            ret_hints->content_type = header;
+        } else if (size == prefix->size + 11 &&
+                   marty__prefix_match(prefix, header->name, size) >= 0 &&
+                   marty__same_word(header->name + prefix->size, 11, "specversion", 11)) {
+            ret_hints->version = true;
+        }
+    }
+    return MARTY_OK;
+}
+
+/* Whether it is application/cloudevents, in JSON. */
+static marty_err says_structured(const marty_header *content_type, bool *ret_structured,
+                                 marty_error *why)
+{
+    static const char start[] = "application/cloudevents";
+    const char *text = content_type->value.data;
+    size_t size = content_type->value.size, length = sizeof start - 1;
+    *ret_structured = size >= length && marty__same_word(text, length, start, length);
+    if (!*ret_structured || marty__content_is_json(text, size) || size == length ||
+        text[length] == ';') {
+        bool batch =
+            *ret_structured && size > length + 6 && marty__same_word(text + length, 6, "-batch", 6);
+        return batch ? marty_error_set(why, MARTY_E_MALFORMED,
+                                       "content-type %.*s: batches are not read; send each event "
+                                       "in a message of its own",
+                                       (int)(size < 64 ? size : 64), text)
+                     : MARTY_OK;
+    }
+    return marty_error_set(why, MARTY_E_MALFORMED,
+                           "content-type %.*s: structured events are read as "
+                           "application/cloudevents+json only",
+                           (int)(size < 64 ? size : 64), text);
+}
+
+/* An event in JSON that nothing says so about, as some senders have it. */
+static bool looks_structured(const marty_message *wire)
+{
+    marty__json_scan scan;
+    marty__json_value name, value;
+    bool first = true;
+    marty__json_begin(&scan, wire->data.data, wire->data.size, false);
+    if (!marty__json_enter(&scan, '{')) {
+        return false;
+    }
+    while (marty__json_member(&scan, first, &name, &value, 1) > 0) {
+        if (name.size == 11 && memcmp(name.at, "specversion", 11) == 0) {
+            return true;
+        }
+        first = false;
+    }
+    return false;
+}
+
+static marty_err check_wire(const marty_message *wire, marty_error *why)
+{
+    if (!wire || (wire->data.size && !wire->data.data) || (wire->header_count && !wire->headers)) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "wire: NULL where bytes are expected");
+    }
+    if (wire->header_count > MARTY__DRAFT_HEADERS_MAX + MARTY__AT_EXTENSION) {
+        return marty_error_set(why, MARTY_E_TOO_LARGE, "headers: %zu, at most %d are allowed",
+                               wire->header_count, (int)MARTY__HEADERS_MAX);
+    }
+    return MARTY_OK;
+}
+
+marty_err marty_message_decode(marty_message **ret_message, const marty_message *wire,
+                               const char *prefix, marty_error *why)
+{
+    marty__prefix with = marty__prefix_of(prefix ? prefix : "ce-");
+    hints found;
+    bool structured = false;
+    marty_err err = check_wire(wire, why);
+    err = err ? err : look(wire, &with, &found, why);
+    if (!err && found.content_type) {
+        err = says_structured(found.content_type, &structured, why);
+    }
+    if (err) {
+        return err;
+    }
+    if (!structured && found.version) {
+        return marty__binary_decode(ret_message, wire, &with, why);
+    }
+    if (structured || (!found.content_type && looks_structured(wire))) {
+        return marty__structured_decode(ret_message, wire, &with, why);
+    }
+    if (!prefix) {
+        return marty__legacy_decode(ret_message, wire, why);
+    }
+    return marty_error_set(why, MARTY_E_MALFORMED,
+                           "not a CloudEvent: neither a header %sspecversion nor the content-type "
+                           "application/cloudevents+json",
+                           prefix);
+}
