@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One native subscription per (port, channel, group), shared by the subscriptions whose patterns it
+ * serves. Subscribes again after a reconnect or a refusal that may pass; watches for silence.
+ * References: the port's map, each member, each delivery. */
+#include "internal.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { AGAIN_FIRST_MS = 200, AGAIN_MAX_MS = 10000 };
+
+/* ---- lifetime */
+marty__consumer *marty__consumer_ref(marty__consumer *consumer)
+{
+    (void)atomic_fetch_add_explicit(&consumer->refs, 1, memory_order_relaxed);
+    return consumer;
+}
+
+static void free_spares(marty__consumer *consumer)
+{
+    marty__link *link;
+    while ((link = marty__list_pop(&consumer->spare)) != NULL) {
+        marty_free(MARTY__OWNER(link, marty__delivery, link));
+    }
+}
+
+void marty__consumer_unref(marty__consumer *consumer)
+{
+    if (atomic_fetch_sub_explicit(&consumer->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    marty_bus *bus = consumer->bus;
+    free_spares(consumer);
+    marty__match_free(consumer->match);
+    marty_free(consumer->members);
+    marty_free(consumer->patterns);
+    marty_free(consumer->start_position);
+    marty_free(consumer->channel);
+    marty_free(consumer->group);
+    marty__cond_free(&consumer->changed);
+    marty__mutex_free(&consumer->lock);
+    marty_free(consumer);
+    marty__bus_unref(bus);
+}
+
+static void again_rang(marty__alarm *alarm)
+{
+    marty__consumer *consumer = MARTY__OWNER(alarm, marty__consumer, again_alarm);
+    marty__consumer_subscribe(consumer, false);
+    marty__consumer_unref(consumer);
+}
+
+/* Arm an alarm of a consumer; the alarm owns a reference while it is set. */
+void marty__consumer_arm(marty__consumer *consumer, marty__alarm *alarm, int64_t at_ns)
+{
+    (void)marty__consumer_ref(consumer);
+    if (marty__alarm_cancel(consumer->bus, alarm)) {
+        marty__consumer_unref(consumer);
+    }
+    marty__alarm_set(consumer->bus, alarm, at_ns);
+}
+
+static void disarm(marty__consumer *consumer, marty__alarm *alarm)
+{
+    if (marty__alarm_cancel(consumer->bus, alarm)) {
+        marty__consumer_unref(consumer);
+    }
+}
+
+/* ---- subscribing */
+static marty_want want_of(const marty__consumer *consumer)
+{
+    marty_want want = {.channel = {.kind = consumer->kind,
+                                   .order = consumer->order,
+                                   .native = consumer->native,
+                                   .name = consumer->channel,
+                                   .group = consumer->group,
+                                   .shards = consumer->shards},
+                       .start = consumer->start,
+                       .reset = consumer->reset};
+    want.start.position = consumer->start_position;
+    return want;
+}
+
+/* With consumer->lock held: the members' patterns into memory that lives until the next subscribe.
+ */
+static bool list_patterns(marty__consumer *consumer)
+{
+    const char **patterns =
+        marty_realloc(consumer->patterns, (consumer->member_count + 1) * sizeof *patterns);
+    if (!patterns) {
+        return false;
+    }
+    consumer->patterns = patterns;
+    for (size_t i = 0; i < consumer->member_count; i++) {
+        patterns[i] =
+            consumer->members[i]->pattern == MARTY_STREAM ? ">" : consumer->members[i]->name;
+    }
+    return true;
+}
+
+/* Nothing flows before the bus is started, so that no message misses a handler registered later;
+ * what keeps nothing cannot wait. */
+static bool may_flow(const marty__consumer *consumer)
+{
+    bool keeps_nothing =
+        consumer->kind == MARTY_KIND_BROADCAST || consumer->kind == MARTY_KIND_REPLY;
+    return (atomic_load(&consumer->bus->started) || keeps_nothing) && !consumer->paused;
+}
+
+/* With consumer->lock held. */
+static uint32_t first_credit(marty__consumer *consumer)
+{
+    size_t unsettled = consumer->unsettled_count;
+    uint32_t credit = consumer->credit > unsettled ? (uint32_t)(consumer->credit - unsettled) : 0;
+    bool flows = may_flow(consumer);
+    consumer->owed = flows ? 0 : credit;
+    return flows ? credit : 0;
+}
+
+static void run_subscribe(marty__port *port, marty__command *command)
+{
+    marty__consumer *consumer = MARTY__OWNER(command, marty__consumer, subscribe_command);
+    marty_error why = {0};
+    marty_err err = MARTY_OK;
+    marty__lock(&consumer->lock);
+    bool go = marty__port_usable(port) && !consumer->gone && list_patterns(consumer);
+    marty_want want = want_of(consumer);
+    want.patterns = consumer->patterns;
+    want.pattern_count = consumer->member_count;
+    if (!consumer->asked || consumer->reset) {
+        want.credit = first_credit(consumer);
+    }
+    consumer->reset = false;
+    consumer->asked = consumer->asked || go;
+    marty__unlock(&consumer->lock);
+    if (go) {
+        err = port->backend->subscribe(port->adapter, consumer->number, &want, &why);
+    }
+    if (err) {
+        marty__consumer_answer(consumer, err, why.text);
+    }
+    marty__consumer_unref(consumer);
+}
+
+void marty__consumer_subscribe(marty__consumer *consumer, bool reset)
+{
+    marty__port *port = consumer->port;
+    marty__lock(&consumer->lock);
+    consumer->reset = consumer->reset || reset;
+    marty__unlock(&consumer->lock);
+    (void)marty__consumer_ref(consumer);
+    marty__lock(&port->lock);
+    bool queued = consumer->subscribe_command.link.next != NULL;
+    marty__unlock(&port->lock);
+    if (queued) {
+        marty__consumer_unref(consumer);
+    } else {
+        marty__port_command(port, &consumer->subscribe_command);
+    }
+    marty__port_kick_later(port);
+}
+
+void marty__consumer_prepare(marty__consumer *consumer,
+                             void (*unsubscribe)(marty__port *port, marty__command *command))
+{
+    consumer->subscribe_command.run = run_subscribe;
+    consumer->unsubscribe_command.run = unsubscribe;
+    consumer->again_alarm.ring = again_rang;
+    consumer->watch_alarm.ring = marty__watch_rang;
+    consumer->lease_alarm.ring = marty__lease_rang;
+    consumer->watch_task.run = marty__watch_look;
+    consumer->restart_command.run = marty__watch_restart;
+}
+
+/* Refused, but it may pass: again after a while. */
+static bool may_pass(marty_err reason)
+{
+    return marty_err_describe(reason)->error_class == MARTY_CLASS_RETRY;
+}
+
+static void ask_again(marty__consumer *consumer)
+{
+    uint32_t doublings = consumer->resubscribes < 6 ? consumer->resubscribes : 6;
+    int64_t wait_ms = (int64_t)AGAIN_FIRST_MS << doublings;
+    wait_ms = wait_ms > AGAIN_MAX_MS ? AGAIN_MAX_MS : wait_ms;
+    consumer->resubscribes++;
+    marty__consumer_arm(consumer, &consumer->again_alarm,
+                        marty__deadline_ns(marty__bus_now(consumer->bus), wait_ms));
+}
+
+/* The adapter's last word on a number: out of the port's map. */
+void marty__consumer_forget(marty__consumer *consumer)
+{
+    marty__port *port = consumer->port;
+    marty__lock(&port->lock);
+    void *found = marty__map_take_u64(&port->consumers, consumer->number);
+    marty__wake_all(&port->changed);
+    marty__unlock(&port->lock);
+    if (found) {
+        disarm(consumer, &consumer->lease_alarm);
+        disarm(consumer, &consumer->watch_alarm);
+        disarm(consumer, &consumer->again_alarm);
+        marty__consumer_unref(consumer);
+    }
+}
+
+void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const char *text)
+{
+    marty__lock(&consumer->lock);
+    bool gone = consumer->gone, before = consumer->subscribed;
+    bool restart = consumer->restarting && reason == MARTY_E_CLOSED && !gone;
+    consumer->restarting = false;
+    consumer->subscribed = reason == MARTY_OK;
+    consumer->refused = reason != MARTY_OK;
+    consumer->asked = consumer->asked && reason == MARTY_OK;
+    consumer->reason = reason;
+    (void)snprintf(consumer->text, sizeof consumer->text, "%s", text ? text : "");
+    if (reason == MARTY_OK) {
+        consumer->resubscribes = 0;
+        consumer->last_delivery_ns = marty__bus_now(consumer->bus);
+    }
+    marty__wake_all(&consumer->changed);
+    marty__unlock(&consumer->lock);
+    if (gone) {
+        if (reason != MARTY_OK) {
+            marty__consumer_forget(consumer);
+        }
+        return;
+    }
+    if (restart) {
+        marty__consumer_lose(consumer);
+        marty__consumer_subscribe(consumer, false);
+        return;
+    }
+    if (reason != MARTY_OK && may_pass(reason) && reason != MARTY_E_CLOSED) {
+        ask_again(consumer);
+    }
+    if (reason != MARTY_OK || !before) {
+        marty__event(consumer->bus, reason ? MARTY_STATE_REFUSED : MARTY_STATE_SUBSCRIBED,
+                     consumer->port, consumer, reason, text);
+    }
+    if (reason == MARTY_OK) {
+        marty__watch_start(consumer);
+    }
+}
+
+marty_err marty__consumer_wait(marty__consumer *consumer, int64_t deadline_ns, marty_error *why)
+{
+    marty_err err = MARTY_OK;
+    bool in_time = true;
+    marty__lock(&consumer->lock);
+    bool wait = !consumer->subscribed && !consumer->refused;
+    if (wait) {
+        marty__pool_block(consumer->bus);
+    }
+    while (!consumer->subscribed && !consumer->refused && in_time) {
+        in_time = marty__bus_wait(consumer->bus, &consumer->changed, &consumer->lock, deadline_ns);
+    }
+    if (consumer->refused) {
+        err = marty_error_set(why, consumer->reason, "%s", consumer->text);
+    } else if (!consumer->subscribed) {
+        err = MARTY_E_TIMEOUT;
+    }
+    marty__unlock(&consumer->lock);
+    if (wait) {
+        marty__pool_unblock(consumer->bus);
+    }
+    if (err == MARTY_E_TIMEOUT) {
+        return marty_error_set(why, MARTY_E_UNAVAILABLE,
+                               "%s: no answer to subscribing to %s in time; is the backend up?",
+                               consumer->port->name, consumer->channel);
+    }
+    return err;
+}
+
+/* ---- up and down */
+/* With consumer->lock held: what was delivered before belongs to another epoch. */
+static void lose_all(marty__consumer *consumer)
+{
+    consumer->epoch++;
+    while (marty__list_pop(&consumer->unsettled)) {
+        consumer->unsettled_count--;
+    }
+}
+
+static void clear_lanes(marty__consumer *consumer, const marty__clear *what)
+{
+    for (size_t i = 0;; i++) {
+        marty_subscription *member = marty__consumer_member(consumer, i);
+        if (!member) {
+            return;
+        }
+        marty__lanes_clear(member, what);
+        marty__subscription_unref(member);
+    }
+}
+
+void marty__consumer_up(marty__consumer *consumer)
+{
+    marty__lock(&consumer->lock);
+    consumer->asked = false;
+    bool gone = consumer->gone;
+    marty__unlock(&consumer->lock);
+    if (!gone) {
+        marty__consumer_subscribe(consumer, false);
+    }
+}
+
+void marty__consumer_down(marty__consumer *consumer)
+{
+    marty__lock(&consumer->lock);
+    consumer->subscribed = consumer->asked = false;
+    lose_all(consumer);
+    bool gone = consumer->gone;
+    marty__unlock(&consumer->lock);
+    clear_lanes(consumer, &(marty__clear){.consumer = consumer, .lost = true});
+    if (gone) {
+        marty__consumer_forget(consumer);
+    }
+}
+
+void marty__consumer_lose(marty__consumer *consumer)
+{
+    marty__lock(&consumer->lock);
+    lose_all(consumer);
+    marty__unlock(&consumer->lock);
+    clear_lanes(consumer, &(marty__clear){.consumer = consumer, .lost = true});
+}
+
+marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to, marty_error *why)
+{
+    char *position = to->position ? marty__strdup(to->position) : NULL;
+    if (to->position && !position) {
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    marty__lock(&consumer->lock);
+    marty_free(consumer->start_position);
+    consumer->start_position = position;
+    consumer->start = *to;
+    consumer->subscribed = consumer->refused = false;
+    lose_all(consumer);
+    marty__unlock(&consumer->lock);
+    clear_lanes(consumer, &(marty__clear){.consumer = consumer, .lost = true});
+    marty__consumer_subscribe(consumer, true);
+    marty__port_kick(consumer->port);
+    return MARTY_OK;
+}
+
+/* The i-th member with a reference, or NULL. */
+marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t i)
+{
+    marty__lock(&consumer->lock);
+    marty_subscription *member =
+        i < consumer->member_count ? marty__subscription_ref(consumer->members[i]) : NULL;
+    marty__unlock(&consumer->lock);
+    return member;
+}
+
+void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count)
+{
+    clear_lanes(consumer,
+                &(marty__clear){.consumer = consumer, .shards = shards, .shard_count = count});
+}
+
+/* ---- credit */
+void marty__consumer_owe(marty__consumer *consumer, uint32_t count)
+{
+    marty__port *port = consumer->port;
+    uint32_t grant = 0;
+    marty__lock(&consumer->lock);
+    consumer->owed += count;
+    bool enough =
+        consumer->owed * 4 >= consumer->credit || consumer->unsettled_count * 2 <= consumer->credit;
+    if (enough && consumer->asked && may_flow(consumer)) {
+        grant = consumer->owed;
+        consumer->owed = 0;
+    }
+    marty__unlock(&consumer->lock);
+    if (!grant) {
+        return;
+    }
+    marty__lock(&port->lock);
+    consumer->grant += grant;
+    if (!consumer->grant_link.next) {
+        (void)marty__consumer_ref(consumer);
+        marty__list_push(&port->grants, &consumer->grant_link);
+    }
+    marty__unlock(&port->lock);
+}
+
+void marty__consumer_pause(marty__consumer *consumer)
+{
+    bool paused = true;
+    marty__lock(&consumer->lock);
+    for (size_t i = 0; i < consumer->member_count; i++) {
+        paused = paused && consumer->members[i]->paused;
+    }
+    consumer->paused = paused;
+    marty__unlock(&consumer->lock);
+    if (!paused) {
+        marty__consumer_owe(consumer, 0);
+        marty__port_kick(consumer->port);
+    }
+}

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Deliveries in the user's hands: kept, settled, given back. The right to say the last word (the
+ * verdict) is taken once, by whoever is first. What happens then at the broker is in settle.c. */
+#include "internal.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static marty__delivery *inner(marty_delivery *delivery)
+{
+    return (marty__delivery *)(void *)delivery;
+}
+
+static const marty__delivery *inner_const(const marty_delivery *delivery)
+{
+    return (const marty__delivery *)(const void *)delivery;
+}
+
+/* ---- the verdict */
+static bool stale(marty__delivery *delivery)
+{
+    marty__consumer *consumer = delivery->consumer;
+    marty__lock(&consumer->lock);
+    bool is = delivery->epoch != consumer->epoch;
+    marty__unlock(&consumer->lock);
+    return is;
+}
+
+static void inactive(marty__delivery *delivery)
+{
+    if (atomic_exchange(&delivery->active, false)) {
+        marty_bus *bus = delivery->consumer->bus;
+        (void)atomic_fetch_sub(&bus->active, 1);
+        marty__life_step(bus);
+    }
+}
+
+marty_err marty__delivery_take(marty__delivery *delivery)
+{
+    int open = MARTY__OPEN_VERDICT;
+    if (!atomic_compare_exchange_strong(&delivery->verdict, &open, MARTY__SETTLED_VERDICT)) {
+        return open == MARTY__LOST_VERDICT ? MARTY_E_LOST : MARTY_E_STATE;
+    }
+    if (stale(delivery)) {
+        atomic_store(&delivery->verdict, MARTY__LOST_VERDICT);
+        marty__subscription_count(delivery->subscription, MARTY__LOST, 1);
+        marty__key_done(delivery);
+        inactive(delivery);
+        return MARTY_E_LOST;
+    }
+    return MARTY_OK;
+}
+
+void marty__delivery_lose(marty__delivery *delivery)
+{
+    int open = MARTY__OPEN_VERDICT;
+    if (atomic_compare_exchange_strong(&delivery->verdict, &open, MARTY__LOST_VERDICT)) {
+        marty__subscription_count(delivery->subscription, MARTY__LOST, 1);
+    }
+    marty__key_done(delivery);
+    inactive(delivery);
+}
+
+/* ---- the last word */
+static void off_the_consumer(marty__delivery *delivery)
+{
+    marty__consumer *consumer = delivery->consumer;
+    marty__lock(&consumer->lock);
+    if (delivery->unsettled.next) {
+        marty__list_remove(&delivery->unsettled);
+        consumer->unsettled_count--;
+    }
+    marty__unlock(&consumer->lock);
+}
+
+static marty__stat stat_of(marty_verb verb)
+{
+    switch (verb) {
+    case MARTY_SETTLE_ACK:
+        return MARTY__ACKED;
+    case MARTY_SETTLE_RETRY:
+        return MARTY__RETRIED;
+    case MARTY_SETTLE_REJECT:
+        return MARTY__REJECTED;
+    case MARTY_SETTLE_EXTEND:
+    case MARTY_SETTLE_GIVE_BACK:
+    default:
+        return MARTY__GIVEN_BACK;
+    }
+}
+
+void marty__delivery_finish(marty__delivery *delivery, marty_verb verb, uint32_t delay_ms)
+{
+    marty__subscription_count(delivery->subscription, stat_of(verb), 1);
+    delivery->verb = verb;
+    delivery->delay_ms = delay_ms;
+    off_the_consumer(delivery);
+    (void)marty__delivery_ref(delivery);
+    marty__settle_queue(delivery);
+    marty__key_done(delivery);
+    inactive(delivery);
+}
+
+/* ---- held in memory */
+/* The object to run again: the same, or another when the user still has a hand on this one (whose
+ * verdict is spent). */
+static marty__delivery *fresh_one(marty__delivery *old)
+{
+    if (!atomic_load(&old->user_refs)) {
+        return marty__delivery_ref(old);
+    }
+    marty__delivery *fresh = marty_alloc(sizeof *fresh);
+    if (!fresh) {
+        return NULL;
+    }
+    *fresh = *old;
+    atomic_init(&fresh->refs, 1);
+    atomic_init(&fresh->user_refs, 0);
+    atomic_init(&fresh->active, false);
+    fresh->consumer = marty__consumer_ref(old->consumer);
+    fresh->subscription = marty__subscription_ref(old->subscription);
+    fresh->handle.message = marty_message_ref(old->handle.message);
+    fresh->handle.position = old->handle.position ? fresh->position : NULL;
+    fresh->link = fresh->unsettled = fresh->settle_link = (marty__link){0};
+    fresh->alarm = (marty__alarm){0};
+    fresh->keyed = fresh->kept = fresh->extending = false;
+    fresh->follower = NULL;
+    fresh->dead = NULL;
+    marty__list_init(&fresh->waiting);
+    return fresh;
+}
+
+static void held_rang(marty__alarm *alarm)
+{
+    marty__delivery *delivery = MARTY__OWNER(alarm, marty__delivery, alarm);
+    marty_subscription *subscription = delivery->subscription;
+    marty__lock(&subscription->lock);
+    if (delivery->link.next) { /* else taken away meanwhile */
+        marty__list_remove(&delivery->link);
+        marty__lane_put(delivery, true);
+    }
+    marty__unlock(&subscription->lock);
+    marty__delivery_unref(delivery);
+}
+
+/* fresh stands for old from now on: in the unsettled ones, for its key, and in the list of those
+ * held. */
+static void swap_in(marty__delivery *old, marty__delivery *fresh)
+{
+    marty_subscription *subscription = old->subscription;
+    marty__consumer *consumer = old->consumer;
+    marty__lock(&consumer->lock);
+    if (fresh != old && old->unsettled.next) {
+        marty__list_insert(&old->unsettled, &fresh->unsettled);
+        marty__list_remove(&old->unsettled);
+    }
+    marty__lock(&subscription->lock);
+    if (fresh != old) {
+        marty__key_replace(old, fresh);
+    }
+    atomic_store(&fresh->verdict, MARTY__OPEN_VERDICT);
+    marty__list_push(&subscription->held, &fresh->link);
+    marty__unlock(&subscription->lock);
+    marty__unlock(&consumer->lock);
+}
+
+void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool counted)
+{
+    marty_bus *bus = delivery->consumer->bus;
+    marty_subscription *subscription = delivery->subscription;
+    bool running = subscription && atomic_load(&bus->phase) == MARTY__OPEN && !stale(delivery);
+    marty__delivery *fresh = running ? fresh_one(delivery) : NULL;
+    if (!fresh) {
+        marty__delivery_finish(delivery, counted ? MARTY_SETTLE_RETRY : MARTY_SETTLE_GIVE_BACK, 0);
+        return;
+    }
+    if (counted) {
+        fresh->held++;
+        fresh->handle.attempt++;
+        marty__subscription_count(subscription, MARTY__RETRIED, 1);
+    } else {
+        marty__subscription_count(subscription, MARTY__GIVEN_BACK, 1);
+    }
+    fresh->alarm.ring = held_rang;
+    (void)marty__delivery_ref(fresh); /* the list's and the alarm's */
+    inactive(delivery);
+    swap_in(delivery, fresh);
+    marty__alarm_set(bus, &fresh->alarm, marty__deadline_ns(marty__bus_now(bus), delay_ms));
+    if (atomic_load(&bus->phase) != MARTY__OPEN) {
+        marty__lanes_clear(subscription,
+                           &(marty__clear){0}); /* the drain may have passed by just before */
+    }
+}
+
+/* ---- around the handler */
+void marty__delivery_begin(marty__delivery *delivery)
+{
+    (void)atomic_fetch_add(&delivery->user_refs, 1);
+    delivery->kept = false;
+    delivery->handed_ns = marty__bus_now(delivery->consumer->bus);
+}
+
+void marty__delivery_end(marty__delivery *delivery)
+{
+    (void)atomic_fetch_sub(&delivery->user_refs, 1);
+}
+
+static void conclude_query(marty__delivery *delivery, marty_err err)
+{
+    if (!delivery->answered) {
+        delivery->consumer->bus->hooks->unanswered(delivery, err);
+    }
+    marty__delivery_finish(delivery, MARTY_SETTLE_ACK, 0);
+}
+
+void marty__delivery_conclude(marty__delivery *delivery, marty_err err)
+{
+    marty_bus *bus = delivery->consumer->bus;
+    if (marty__delivery_take(delivery)) {
+        return;
+    }
+    marty__delivery_end(delivery); /* its handler is through: it may run again as the same object */
+    if (delivery->handle.pattern == MARTY_QUERY) {
+        conclude_query(delivery, err);
+    } else if (!err) {
+        marty__delivery_finish(delivery, MARTY_SETTLE_ACK, 0);
+    } else if (atomic_load(&bus->phase) != MARTY__OPEN || err == MARTY_E_FULL ||
+               err == MARTY_E_UNAVAILABLE || err == MARTY_E_NO_MEMORY) {
+        if (delivery->keyed && atomic_load(&bus->phase) == MARTY__OPEN) {
+            marty__delivery_hold(delivery, 0,
+                                 false); /* stays in front of its key; the lane waits */
+        } else {
+            marty__delivery_finish(delivery, MARTY_SETTLE_GIVE_BACK, 0);
+        }
+    } else {
+        bool known = err > MARTY_OK && err <= MARTY_E_FAILED;
+        bus->hooks->failed(delivery, known ? err : MARTY_E_FAILED, 0, NULL);
+    }
+    (void)atomic_fetch_add(&delivery->user_refs, 1); /* the caller ends it */
+}
+
+/* ---- public */
+marty_delivery *marty_delivery_keep(marty_delivery *handle)
+{
+    if (!handle) {
+        return NULL;
+    }
+    marty__delivery *delivery = inner(handle);
+    (void)marty__delivery_ref(delivery);
+    (void)atomic_fetch_add(&delivery->user_refs, 1);
+    delivery->kept = true;
+    if (atomic_load(&delivery->verdict) == MARTY__OPEN_VERDICT &&
+        !atomic_exchange(&delivery->active, true)) {
+        (void)atomic_fetch_add(&delivery->consumer->bus->active, 1);
+    }
+    return handle;
+}
+
+static void give_up(marty__delivery *delivery)
+{
+    if (marty__delivery_take(delivery)) {
+        return;
+    }
+    marty__subscription_count(delivery->subscription, MARTY__DROPPED, 1);
+    if (delivery->handle.pattern == MARTY_QUERY) {
+        conclude_query(delivery, MARTY_E_FAILED);
+    } else if (atomic_load(&delivery->consumer->bus->phase) != MARTY__OPEN) {
+        marty__delivery_finish(delivery, MARTY_SETTLE_GIVE_BACK, 0);
+    } else {
+        delivery->consumer->bus->hooks->failed(delivery, MARTY_E_FAILED, (uint32_t)MARTY__AT_ONCE,
+                                               "given back unsettled");
+    }
+}
+
+void marty_delivery_release(marty_delivery *handle)
+{
+    if (!handle) {
+        return;
+    }
+    marty__delivery *delivery = inner(handle);
+    marty_bus *bus = marty__bus_ref(delivery->consumer->bus);
+    handle->next = NULL;
+    if (bus->fork_generation == marty__fork_generation()) {
+        if (atomic_fetch_sub(&delivery->user_refs, 1) == 1) {
+            give_up(delivery);
+        }
+        for (size_t i = 0; i < bus->port_count; i++) {
+            if (&bus->ports[i] == delivery->consumer->port) {
+                marty__port_kick(&bus->ports[i]);
+            }
+        }
+    }
+    marty__delivery_unref(delivery);
+    marty__bus_unref(bus);
+}
+
+void marty_delivery_release_all(marty_delivery *first)
+{
+    while (first) {
+        marty_delivery *next = first->next;
+        marty_delivery_release(first);
+        first = next;
+    }
+}
+
+marty_err marty_delivery_check(const marty_delivery *handle)
+{
+    if (!handle) {
+        return MARTY_E_ARGUMENT;
+    }
+    const marty__delivery *delivery = inner_const(handle);
+    marty_bus *bus = delivery->consumer->bus;
+    if (bus->fork_generation != marty__fork_generation()) {
+        return MARTY_E_FORKED;
+    }
+    if (bus->cut_off || atomic_load(&bus->phase) == MARTY__CLOSED) {
+        return MARTY_E_CANCELLED;
+    }
+    bool lost = atomic_load(&delivery->verdict) == MARTY__LOST_VERDICT ||
+                stale((marty__delivery *)(uintptr_t)delivery);
+    int64_t lease = delivery->lease_until_ns;
+    return lost || (lease != MARTY__NEVER && lease < marty__bus_now(bus)) ? MARTY_E_LOST : MARTY_OK;
+}
+
+static marty_err settle_now(marty__delivery *delivery, marty_verb verb, uint32_t delay_ms,
+                            const char *reason)
+{
+    const marty__hooks *hooks = delivery->consumer->bus->hooks;
+    if (delivery->handle.pattern == MARTY_QUERY) {
+        conclude_query(delivery, verb == MARTY_SETTLE_ACK ? MARTY_OK : MARTY_E_FAILED);
+        return MARTY_OK;
+    }
+    switch (verb) {
+    case MARTY_SETTLE_RETRY:
+        hooks->failed(delivery, MARTY_E_FAILED, delay_ms, reason);
+        break;
+    case MARTY_SETTLE_REJECT:
+        hooks->rejected(delivery, MARTY_E_FAILED, reason);
+        break;
+    case MARTY_SETTLE_GIVE_BACK:
+        hooks->given_back(delivery, delay_ms);
+        break;
+    case MARTY_SETTLE_EXTEND:
+    case MARTY_SETTLE_ACK:
+    default:
+        marty__delivery_finish(delivery, MARTY_SETTLE_ACK, 0);
+        break;
+    }
+    return MARTY_OK;
+}
+
+static marty_err extend(marty__delivery *delivery, uint32_t delay_ms)
+{
+    if (atomic_load(&delivery->verdict) != MARTY__OPEN_VERDICT) {
+        return atomic_load(&delivery->verdict) == MARTY__LOST_VERDICT ? MARTY_E_LOST
+                                                                      : MARTY_E_STATE;
+    }
+    return marty__lease_extend(delivery, delay_ms);
+}
+
+marty_err marty_settle(marty_delivery *handle, marty_verb verb, uint32_t delay_ms,
+                       const char *reason)
+{
+    if (!handle || verb < MARTY_SETTLE_ACK || verb > MARTY_SETTLE_GIVE_BACK) {
+        return MARTY_E_ARGUMENT;
+    }
+    marty__delivery *delivery = inner(handle);
+    marty_bus *bus = delivery->consumer->bus;
+    marty_err err = marty__bus_enter(bus, MARTY__CLOSED, NULL);
+    if (err) {
+        return err;
+    }
+    if (verb == MARTY_SETTLE_EXTEND) {
+        return extend(delivery, delay_ms);
+    }
+    err = marty__delivery_take(delivery);
+    if (err) {
+        return err;
+    }
+    (void)marty__delivery_ref(delivery);
+    err = settle_now(delivery, verb, delay_ms, reason);
+    marty__port_kick(delivery->consumer->port);
+    marty__delivery_unref(delivery);
+    return err;
+}

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Lanes: FIFO queues of deliveries, each run by one worker at a time, so a handler with one lane is
+ * never run concurrently with itself. A turn takes what is ready, up to TURN, and gives the worker
+ * back. Locks: subscription->lock; none while a handler runs. */
+#include "internal.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/hash.h"
+
+#include <string.h>
+
+enum { TURN = 256, FLUSH_AFTER_NS = 200000 };
+
+/* ---- scheduling, with subscription->lock held */
+static bool may_run(const marty_subscription *subscription)
+{
+    return subscription->started && !subscription->paused && !subscription->stopped &&
+           atomic_load(&subscription->bus->phase) == MARTY__OPEN;
+}
+
+static void schedule(marty__lane *lane)
+{
+    if (!lane->scheduled && lane->subscription->handler) {
+        lane->scheduled = true;
+        (void)marty__subscription_ref(lane->subscription);
+        marty__pool_add(lane->subscription->bus, &lane->task);
+    }
+}
+
+static void wake_at(marty__lane *lane, int64_t at_ns)
+{
+    if (!lane->alarm_set) {
+        lane->alarm_set = true;
+        (void)marty__subscription_ref(lane->subscription);
+        marty__alarm_set(lane->subscription->bus, &lane->alarm, at_ns);
+    }
+}
+
+static void consider(marty__lane *lane)
+{
+    marty_subscription *subscription = lane->subscription;
+    if (!lane->ready_count || lane->scheduled || !may_run(subscription)) {
+        return;
+    }
+    if (!subscription->handler) {
+        marty__wake_all(&subscription->changed);
+        marty__driven_wake(subscription->bus);
+        return;
+    }
+    int64_t now =
+        lane->not_before_ns || subscription->batch_wait_ms ? marty__bus_now(subscription->bus) : 0;
+    if (lane->not_before_ns > now) {
+        wake_at(lane, lane->not_before_ns);
+    } else if (subscription->batch_wait_ms && lane->ready_count < subscription->batch_max &&
+               !lane->alarm_set) {
+        wake_at(lane, marty__deadline_ns(now, subscription->batch_wait_ms));
+    } else if (!subscription->batch_wait_ms || lane->ready_count >= subscription->batch_max) {
+        schedule(lane);
+    }
+}
+
+static void lane_rang(marty__alarm *alarm)
+{
+    marty__lane *lane = MARTY__OWNER(alarm, marty__lane, alarm);
+    marty_subscription *subscription = lane->subscription;
+    marty__lock(&subscription->lock);
+    lane->alarm_set = false;
+    if (lane->ready_count && may_run(subscription)) {
+        schedule(lane);
+    }
+    marty__unlock(&subscription->lock);
+    marty__subscription_unref(subscription);
+}
+
+static marty__lane *lane_of(marty_subscription *subscription, const marty_message *message)
+{
+    if (subscription->lane_count == 1) {
+        return subscription->lanes[0];
+    }
+    uint64_t number =
+        message->key ? marty__hash(message->key, strlen(message->key)) : subscription->next_lane++;
+    return subscription->lanes[number % subscription->lane_count];
+}
+
+void marty__lane_put(marty__delivery *delivery, bool first)
+{
+    marty__lane *lane = lane_of(delivery->subscription, delivery->handle.message);
+    if (first) {
+        marty__list_push_first(&lane->ready, &delivery->link);
+    } else {
+        marty__list_push(&lane->ready, &delivery->link);
+    }
+    lane->ready_count++;
+    consider(lane);
+}
+
+void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries)
+{
+    bool running = atomic_load(&subscription->bus->phase) == MARTY__OPEN;
+    marty__link *link;
+    marty__lock(&subscription->lock);
+    running = running && !subscription->stopped;
+    while (running && (link = marty__list_pop(deliveries)) != NULL) {
+        marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
+        if (marty__key_admit(delivery)) {
+            marty__lane_put(delivery, false);
+        }
+    }
+    marty__unlock(&subscription->lock);
+    while ((link = marty__list_pop(deliveries)) != NULL) { /* too late: back uncounted */
+        marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
+        if (!marty__delivery_take(delivery)) {
+            marty__delivery_finish(delivery, MARTY_SETTLE_GIVE_BACK, 0);
+        }
+        marty__delivery_unref(delivery);
+    }
+}
+
+void marty__lanes_wake(marty_subscription *subscription)
+{
+    marty__lock(&subscription->lock);
+    for (uint32_t i = 0; i < subscription->lane_made; i++) {
+        consider(subscription->lanes[i]);
+    }
+    marty__wake_all(&subscription->changed);
+    marty__unlock(&subscription->lock);
+}
+
+/* ---- running */
+marty__delivery *marty__lane_take(marty__lane *lane)
+{
+    marty__link *link = marty__list_pop(&lane->ready);
+    if (!link) {
+        return NULL;
+    }
+    lane->ready_count--;
+    marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
+    delivery->in_batch = true;
+    return delivery;
+}
+
+/* With subscription->lock held: one batch into the array, followers of a key behind their first. */
+static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
+{
+    size_t count = 0, bytes = 0;
+    size_t bytes_max =
+        lane->subscription->batch_bytes_max ? lane->subscription->batch_bytes_max : SIZE_MAX;
+    while (count < max && !marty__list_empty(&lane->ready)) {
+        marty__delivery *delivery = MARTY__OWNER(lane->ready.next, marty__delivery, link);
+        bytes += delivery->handle.message->data.size;
+        if (count && bytes > bytes_max) {
+            break;
+        }
+        marty__delivery *last = batch[count++] = marty__lane_take(lane);
+        while (delivery->keyed && count < max && !marty__list_empty(&delivery->waiting)) {
+            marty__delivery *next = MARTY__OWNER(delivery->waiting.next, marty__delivery, link);
+            bytes += next->handle.message->data.size;
+            if (bytes > bytes_max) {
+                break;
+            }
+            marty__list_remove(&next->link);
+            next->in_batch = true;
+            last->follower = next;
+            last = batch[count++] = next;
+        }
+    }
+    return count;
+}
+
+static size_t admit(marty_subscription *subscription, marty__delivery **batch, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        marty__delivery *delivery = batch[i];
+        bool stale = atomic_load(&delivery->verdict) != MARTY__OPEN_VERDICT;
+        if (!stale && subscription->bus->hooks->admit(delivery)) {
+            batch[kept++] = delivery;
+            continue;
+        }
+        delivery->in_batch = false;
+        marty__delivery_unref(delivery);
+    }
+    return kept;
+}
+
+/* A failed one of a key keeps those behind it in the batch from being settled by the same return
+ * value. */
+static bool behind_a_failed_one(marty_subscription *subscription, marty__delivery *delivery,
+                                marty_err err)
+{
+    marty__lock(&subscription->lock);
+    bool stays = !delivery->in_batch && delivery->link.next; /* waits already */
+    if (!stays && delivery->keyed && (err || delivery->kept)) {
+        marty__key_unbatch(delivery);
+    }
+    marty__unlock(&subscription->lock);
+    return stays;
+}
+
+static void outage(marty__lane *lane)
+{
+    marty_subscription *subscription = lane->subscription;
+    uint64_t wait_ms = (uint64_t)subscription->retry.first_ms
+                       << (lane->outages < 16 ? lane->outages : 16);
+    wait_ms = wait_ms > subscription->retry.max_ms ? subscription->retry.max_ms : wait_ms;
+    lane->outages++;
+    lane->not_before_ns = marty__deadline_ns(marty__bus_now(subscription->bus), (int64_t)wait_ms);
+}
+
+static bool is_outage(marty_err err)
+{
+    return err == MARTY_E_FULL || err == MARTY_E_UNAVAILABLE || err == MARTY_E_NO_MEMORY;
+}
+
+static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, marty_err err)
+{
+    marty_subscription *subscription = lane->subscription;
+    for (size_t i = 0; i < count; i++) {
+        marty__delivery *delivery = batch[i];
+        bool open = atomic_load(&delivery->verdict) == MARTY__OPEN_VERDICT;
+        if (delivery->keyed && behind_a_failed_one(subscription, delivery, open ? err : MARTY_OK)) {
+            marty__delivery_end(
+                delivery); /* waits behind the failed one again, with the reference it had */
+            continue;
+        }
+        delivery->in_batch = false;
+        if (open && !delivery->kept) {
+            marty__delivery_conclude(delivery, err);
+        }
+        marty__delivery_end(delivery);
+        marty__delivery_unref(delivery);
+    }
+    if (is_outage(err)) {
+        outage(lane);
+    } else {
+        lane->outages = 0;
+        lane->not_before_ns = 0;
+    }
+}
+
+static void run_batch(marty__lane *lane, marty__delivery **batch, size_t count)
+{
+    marty_subscription *subscription = lane->subscription;
+    for (size_t i = 0; i < count; i++) {
+        marty__delivery_begin(batch[i]);
+        batch[i]->handle.next = i + 1 < count ? &batch[i + 1]->handle : NULL;
+    }
+    marty__subscription_count(subscription, MARTY__DELIVERED, count);
+    marty_err err = subscription->handler(subscription->user, &batch[0]->handle);
+    conclude(lane, batch, count, err);
+}
+
+static size_t next_batch(marty__lane *lane, marty__delivery **batch, size_t max)
+{
+    marty_subscription *subscription = lane->subscription;
+    marty__lock(&subscription->lock);
+    bool outage_lasts =
+        lane->not_before_ns && lane->not_before_ns > marty__bus_now(subscription->bus);
+    size_t count = may_run(subscription) && !outage_lasts ? take_batch(lane, batch, max) : 0;
+    marty__unlock(&subscription->lock);
+    return count;
+}
+
+static void turn(marty__lane *lane)
+{
+    marty_subscription *subscription = lane->subscription;
+    marty__delivery *few[64], **batch = few;
+    size_t max = subscription->batch_max, done = 0;
+    marty__delivery **many = max > 64 ? marty_alloc(max * sizeof *many) : NULL;
+    max = many || max <= 64 ? max : 64;
+    batch = many ? many : few;
+    marty__link settles;
+    int64_t began = marty__bus_now(subscription->bus);
+    marty__settle_begin(&settles);
+    while (done < TURN) {
+        size_t count = next_batch(lane, batch, max);
+        if (!count) {
+            break;
+        }
+        done += count;
+        count = admit(subscription, batch, count);
+        if (count) {
+            run_batch(lane, batch, count);
+        }
+        int64_t now = marty__bus_now(subscription->bus);
+        if (now - began > FLUSH_AFTER_NS) { /* slow handlers do not hold acks back */
+            marty__settle_flush(&settles);
+            marty__settle_begin(&settles);
+            began = now;
+        }
+    }
+    marty__settle_flush(&settles);
+    marty_free(many);
+}
+
+static void run_lane(marty__task *task)
+{
+    marty__lane *lane = MARTY__OWNER(task, marty__lane, task);
+    marty_subscription *subscription = lane->subscription;
+    marty_bus *bus = subscription->bus;
+    marty__lock(&subscription->lock);
+    subscription->running++;
+    marty__unlock(&subscription->lock);
+    (void)atomic_fetch_add(&bus->active, 1);
+    turn(lane);
+    marty__lock(&subscription->lock);
+    subscription->running--;
+    lane->scheduled = false;
+    consider(lane);
+    marty__wake_all(&subscription->changed);
+    marty__unlock(&subscription->lock);
+    (void)marty__bus_ref(bus);
+    (void)atomic_fetch_sub(&bus->active, 1);
+    marty__subscription_unref(subscription);
+    marty__life_step(bus);
+    marty__bus_unref(bus);
+}
+
+/* ---- making and clearing */
+marty_err marty__lanes_make(marty_subscription *subscription, uint32_t count, marty_error *why)
+{
+    if (count > subscription->lane_made) {
+        marty__lane **lanes = marty_realloc(subscription->lanes, count * sizeof(marty__lane *));
+        if (!lanes) {
+            return marty__error_code(why, MARTY_E_NO_MEMORY);
+        }
+        subscription->lanes = lanes;
+    }
+    while (subscription->lane_made < count) {
+        marty__lane *lane = marty_alloc_zero(1, sizeof *lane);
+        if (!lane) {
+            return marty__error_code(why, MARTY_E_NO_MEMORY);
+        }
+        lane->subscription = subscription;
+        lane->task.run = run_lane;
+        lane->alarm.ring = lane_rang;
+        marty__list_init(&lane->ready);
+        subscription->lanes[subscription->lane_made++] = lane;
+    }
+    marty__link moved;
+    marty__list_init(&moved);
+    for (uint32_t i = count; i < subscription->lane_made;
+         i++) { /* fewer than before: theirs go to the others */
+        marty__list_move(&moved, &subscription->lanes[i]->ready);
+        subscription->lanes[i]->ready_count = 0;
+    }
+    subscription->lane_count = count;
+    marty__link *link;
+    while ((link = marty__list_pop(&moved)) != NULL) {
+        marty__lane_put(MARTY__OWNER(link, marty__delivery, link), false);
+    }
+    return MARTY_OK;
+}
+
+void marty__lanes_free(marty_subscription *subscription)
+{
+    for (uint32_t i = 0; i < subscription->lane_made; i++) {
+        marty__assert(marty__list_empty(&subscription->lanes[i]->ready));
+        marty_free(subscription->lanes[i]);
+    }
+    marty_free(subscription->lanes);
+    marty__map_free(&subscription->keys);
+}
+
+/* Whether a delivery is among those to clear: of any consumer (NULL) or of one, and there of any
+ * shard or of some. */
+static bool meant(const marty__delivery *delivery, const marty__clear *what)
+{
+    if (what->consumer && delivery->consumer != what->consumer) {
+        return false;
+    }
+    for (size_t i = 0; i < what->shard_count; i++) {
+        if (what->shards[i] == delivery->handle.shard) {
+            return true;
+        }
+    }
+    return what->shard_count == 0;
+}
+
+static void pick(marty__link *from, const marty__clear *what, marty__link *to, size_t *count)
+{
+    for (marty__link *link = from->next, *next; link != from; link = next) {
+        next = link->next;
+        marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
+        pick(&delivery->waiting, what, to, NULL);
+        if (meant(delivery, what)) {
+            marty__list_remove(link);
+            marty__list_push_first(to,
+                                   link); /* behind first, so that a key goes back from its end */
+            if (count) {
+                --*count;
+            }
+        }
+    }
+}
+
+static void pick_behind_keys(marty_subscription *subscription, const marty__clear *what,
+                             marty__link *to)
+{
+    marty__delivery *first;
+    for (size_t at = 0; (first = marty__map_next(&subscription->keys, &at)) != NULL;) {
+        pick(&first->waiting, what, to, NULL); /* of those that run or are kept */
+    }
+}
+
+static void drop(marty__delivery *delivery, bool lost)
+{
+    if (marty__alarm_cancel(delivery->consumer->bus, &delivery->alarm)) {
+        marty__delivery_unref(delivery); /* it was held */
+    }
+    if (lost) {
+        marty__delivery_lose(delivery);
+    } else if (!marty__delivery_take(delivery)) {
+        marty__delivery_finish(delivery, MARTY_SETTLE_GIVE_BACK, 0);
+    }
+    marty__delivery_unref(delivery);
+}
+
+void marty__lanes_clear(marty_subscription *subscription, const marty__clear *what)
+{
+    marty__link picked, *link;
+    marty__list_init(&picked);
+    marty__lock(&subscription->lock);
+    for (uint32_t i = 0; i < subscription->lane_made; i++) {
+        pick(&subscription->lanes[i]->ready, what, &picked, &subscription->lanes[i]->ready_count);
+    }
+    pick(&subscription->held, what, &picked, NULL);
+    pick_behind_keys(subscription, what, &picked);
+    marty__unlock(&subscription->lock);
+    while ((link = marty__list_pop(&picked)) != NULL) {
+        drop(MARTY__OWNER(link, marty__delivery, link), what->lost);
+    }
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Leases of a consumer's unsettled deliveries: asked anew at a third of their length, as long as
+ * they are handled, queued or kept; one that is kept for too long is given up. Housekeeping thread.
+ */
+#include "internal.h"
+
+enum { LEASE_DEFAULT_MS = 30000 };
+
+static int64_t lease_ns(const marty__consumer *consumer)
+{
+    marty__port *port = consumer->port;
+    marty__lock(&port->lock);
+    uint64_t ms = port->granted.lease_ms ? port->granted.lease_ms : LEASE_DEFAULT_MS;
+    marty__unlock(&port->lock);
+    return (int64_t)ms * MARTY__NS_PER_MS;
+}
+
+void marty__lease_start(marty__consumer *consumer)
+{
+    marty__consumer_arm(consumer, &consumer->lease_alarm,
+                        marty__bus_now(consumer->bus) + lease_ns(consumer) / 3);
+}
+
+/* With consumer->lock held. */
+static void queue_extend(marty__delivery *delivery, uint32_t extend_ms)
+{
+    marty__port *port = delivery->consumer->port;
+    marty__lock(&port->lock);
+    if (!delivery->extend_link.next) {
+        (void)marty__delivery_ref(delivery);
+        delivery->extend_ms = extend_ms;
+        marty__list_push(&port->extends, &delivery->extend_link);
+        port->settling++;
+    }
+    marty__unlock(&port->lock);
+}
+
+static bool kept_too_long(const marty__delivery *delivery, int64_t now)
+{
+    uint32_t max_ms = delivery->subscription ? delivery->subscription->keep_max_ms : 0;
+    return max_ms && delivery->handed_ns && now > marty__deadline_ns(delivery->handed_ns, max_ms);
+}
+
+/* Extends what is due; one that is kept too long comes back with a reference, to be given up
+ * without the lock. */
+static marty__delivery *renew(marty__consumer *consumer, int64_t now, int64_t length)
+{
+    for (marty__link *link = consumer->unsettled.next; link != &consumer->unsettled;
+         link = link->next) {
+        marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, unsettled);
+        if (delivery->lease_until_ns == MARTY__NEVER ||
+            atomic_load(&delivery->verdict) == MARTY__LOST_VERDICT) {
+            continue;
+        }
+        if (kept_too_long(delivery, now)) {
+            return marty__delivery_ref(delivery);
+        }
+        if (delivery->lease_until_ns - now < length * 2 / 3 + length / 12 && !delivery->extending) {
+            delivery->extending = true;
+            queue_extend(delivery, 0);
+        }
+    }
+    return NULL;
+}
+
+static void give_up(marty__delivery *delivery)
+{
+    if (!marty__delivery_take(delivery)) {
+        delivery->consumer->bus->hooks->failed(delivery, MARTY_E_TIMEOUT, 0,
+                                               "kept longer than keep_max_ms");
+    }
+    marty__delivery_unref(delivery);
+}
+
+void marty__lease_rang(marty__alarm *alarm)
+{
+    marty__consumer *consumer = MARTY__OWNER(alarm, marty__consumer, lease_alarm);
+    int64_t now = marty__bus_now(consumer->bus), length = lease_ns(consumer);
+    for (;;) {
+        marty__lock(&consumer->lock);
+        marty__delivery *old = renew(consumer, now, length);
+        bool more = !marty__list_empty(&consumer->unsettled);
+        consumer->lease_on = more;
+        marty__unlock(&consumer->lock);
+        if (old) {
+            give_up(old);
+            continue;
+        }
+        if (more) {
+            marty__consumer_arm(consumer, &consumer->lease_alarm, now + length / 3);
+        }
+        break;
+    }
+    marty__port_kick(consumer->port);
+    marty__consumer_unref(consumer);
+}
+
+marty_err marty__lease_extend(marty__delivery *delivery, uint32_t delay_ms)
+{
+    marty__consumer *consumer = delivery->consumer;
+    marty__lock(&consumer->lock);
+    bool lost = delivery->epoch != consumer->epoch;
+    if (!lost && delivery->lease_until_ns != MARTY__NEVER) {
+        queue_extend(delivery, delay_ms);
+    }
+    marty__unlock(&consumer->lock);
+    marty__port_kick(consumer->port);
+    return lost ? MARTY_E_LOST : MARTY_OK;
+}
+
+void marty__extends_run(marty__port *port)
+{
+    for (;;) {
+        marty__lock(&port->lock);
+        marty__link *link = marty__list_pop(&port->extends);
+        marty__unlock(&port->lock);
+        if (!link) {
+            return;
+        }
+        marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, extend_link);
+        marty_settling one = {.subscription = delivery->consumer->number,
+                              .tag = delivery->tag,
+                              .verb = MARTY_SETTLE_EXTEND,
+                              .delay_ms = delivery->extend_ms,
+                              .attempt = delivery->handle.attempt};
+        if (marty__port_usable(port)) {
+            port->backend->settle(port->adapter, &one, 1);
+        } else {
+            marty__settled(port, one.subscription, one.verb, &one.tag, 1, MARTY_E_LOST, 0);
+        }
+        marty__delivery_unref(delivery);
+    }
+}
+
+/* With consumer->lock held. */
+static marty__delivery *with_tag(marty__consumer *consumer, uint64_t tag)
+{
+    for (marty__link *link = consumer->unsettled.next; link != &consumer->unsettled;
+         link = link->next) {
+        marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, unsettled);
+        if (delivery->tag == tag) {
+            return delivery;
+        }
+    }
+    return NULL;
+}
+
+void marty__lease_answer(marty__consumer *consumer, const uint64_t *tags, size_t count,
+                         marty_err result, int64_t lease_until_ns)
+{
+    for (size_t i = 0; i < count; i++) {
+        marty__lock(&consumer->lock);
+        marty__delivery *delivery = with_tag(consumer, tags[i]);
+        if (delivery) {
+            (void)marty__delivery_ref(delivery);
+            delivery->extending = false;
+            if (!result) {
+                delivery->lease_until_ns = lease_until_ns;
+            } else if (result == MARTY_E_LOST) {
+                marty__list_remove(&delivery->unsettled);
+                consumer->unsettled_count--;
+            }
+        }
+        marty__unlock(&consumer->lock);
+        if (delivery && result == MARTY_E_LOST) {
+            marty__delivery_lose(delivery);
+            marty__consumer_owe(consumer, 1);
+        }
+        if (delivery) {
+            marty__delivery_unref(delivery);
+        }
+    }
+}

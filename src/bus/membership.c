@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which subscriptions share a consumer: joining checks that patterns of one group are disjoint,
+ * leaving unsubscribes with the last. Locks: bus->lock guards the search, consumer->lock the
+ * members. */
+#include "internal.h"
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+#include <string.h>
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* With port->lock held. A group of this instance alone is never shared. */
+static marty__consumer *find(marty__port *port, const marty__place *place, const char *group)
+{
+    for (size_t at = 0; group;) {
+        marty__consumer *consumer = marty__map_next(&port->consumers, &at);
+        if (!consumer) {
+            break;
+        }
+        if (!consumer->gone && consumer->kind == place->kind && same_text(consumer->group, group) &&
+            strcmp(consumer->channel, place->channel) == 0) {
+            return marty__consumer_ref(consumer);
+        }
+    }
+    return NULL;
+}
+
+static void run_unsubscribe(marty__port *port, marty__command *command)
+{
+    marty__consumer *consumer = MARTY__OWNER(command, marty__consumer, unsubscribe_command);
+    marty__lock(&consumer->lock);
+    bool asked = consumer->asked;
+    marty__unlock(&consumer->lock);
+    if (asked && marty__port_usable(port)) {
+        port->backend->unsubscribe(port->adapter, consumer->number);
+    } else {
+        marty__consumer_answer(consumer, MARTY_E_CLOSED, "unsubscribed");
+    }
+    marty__consumer_unref(consumer);
+}
+
+static marty__consumer *new_consumer(marty__port *port, const marty__place *place,
+                                     const marty_subscription *subscription,
+                                     const marty_subscribe_options *options)
+{
+    marty__consumer *consumer = marty_alloc_zero(1, sizeof *consumer);
+    if (!consumer) {
+        return NULL;
+    }
+    atomic_init(&consumer->refs, 1);
+    consumer->bus = marty__bus_ref(port->bus);
+    consumer->port = port;
+    consumer->kind = place->kind;
+    consumer->order = subscription->order;
+    consumer->shards = place->shards;
+    consumer->native = place->native;
+    consumer->start = options->start;
+    consumer->reset = options->reset;
+    marty__list_init(&consumer->unsettled);
+    marty__list_init(&consumer->spare);
+    bool locks = marty__mutex_init(&consumer->lock) && marty__cond_init(&consumer->changed);
+    bool has_group = !subscription->instance_group;
+    consumer->channel = marty__strdup(place->channel);
+    consumer->group = has_group ? marty__strdup(subscription->group) : NULL;
+    consumer->start_position =
+        options->start.position ? marty__strdup(options->start.position) : NULL;
+    consumer->match = marty__match_new();
+    marty__consumer_prepare(consumer, run_unsubscribe);
+    if (!locks || !consumer->channel || !consumer->match || (has_group && !consumer->group) ||
+        (options->start.position && !consumer->start_position)) {
+        marty__consumer_unref(consumer);
+        return NULL;
+    }
+    consumer->group_name = consumer->group ? consumer->group : MARTY_GROUP_INSTANCE;
+    return consumer;
+}
+
+/* With port->lock held. */
+static bool publish_number(marty__port *port, marty__consumer *consumer)
+{
+    consumer->number = port->next_number;
+    if (!marty__map_put_u64(&port->consumers, consumer->number, consumer)) {
+        return false;
+    }
+    port->next_number++;
+    return true;
+}
+
+static const char *pattern_of(const marty_subscription *subscription)
+{
+    return subscription->pattern == MARTY_STREAM ? ">"
+                                                 : subscription->name; /* a stream is read whole */
+}
+
+/* With consumer->lock held. */
+static marty_err add_member(marty__consumer *consumer, marty_subscription *subscription,
+                            marty_error *why)
+{
+    marty_subscription *other = marty__match_overlap(consumer->match, pattern_of(subscription));
+    if (other) {
+        return marty_error_set(why, MARTY_E_EXISTS,
+                               "\"%s\" overlaps \"%s\", which group %s already handles on %s; name "
+                               "another group for a copy of each message",
+                               subscription->name, other->name, consumer->group_name,
+                               consumer->channel);
+    }
+    if (consumer->order != subscription->order) {
+        return marty_error_set(
+            why, MARTY_E_EXISTS,
+            "group %s reads %s %s order by key already; use the same order or another group",
+            consumer->group_name, consumer->channel,
+            consumer->order == MARTY_ORDER_KEY ? "with" : "without");
+    }
+    marty_subscription **members = marty_realloc(
+        consumer->members, (consumer->member_count + 1) * sizeof(marty_subscription *));
+    if (!members) {
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    consumer->members = members;
+    marty_err err = marty__match_add(consumer->match, pattern_of(subscription), subscription);
+    if (err) {
+        return marty__error_code(why, err);
+    }
+    members[consumer->member_count++] = subscription;
+    return MARTY_OK;
+}
+
+static marty_err join(marty__consumer *consumer, marty_subscription *subscription, bool made,
+                      marty_error *why)
+{
+    marty__lock(&consumer->lock);
+    marty_err err = consumer->gone ? MARTY_E_CLOSED : add_member(consumer, subscription, why);
+    if (!err) {
+        consumer->credit += subscription->credit;
+        consumer->owed += made ? 0 : subscription->credit;
+    }
+    marty__unlock(&consumer->lock);
+    return err;
+}
+
+static void take_back(marty__port *port, marty__consumer *consumer)
+{
+    marty__lock(&port->lock);
+    (void)marty__map_take_u64(&port->consumers, consumer->number);
+    marty__unlock(&port->lock);
+    marty__consumer_unref(consumer);
+}
+
+marty_err marty__consumer_join(marty_subscription *subscription, const marty__place *place,
+                               const marty_subscribe_options *options,
+                               marty__consumer **ret_consumer, marty_error *why)
+{
+    marty_bus *bus = subscription->bus;
+    marty__port *port = &bus->ports[place->backend];
+    marty_err err = MARTY_OK;
+    marty__lock(&port->lock);
+    marty__consumer *consumer =
+        find(port, place, subscription->instance_group ? NULL : subscription->group);
+    bool made = !consumer;
+    if (made) {
+        consumer = new_consumer(port, place, subscription, options);
+        if (!consumer || !publish_number(port, consumer)) {
+            err = MARTY_E_NO_MEMORY;
+        } else {
+            (void)marty__consumer_ref(consumer); /* one is the map's, one is the caller's */
+        }
+    }
+    marty__unlock(&port->lock);
+    if (err) {
+        if (consumer) {
+            marty__consumer_unref(consumer);
+        }
+        return marty__error_code(why, err);
+    }
+    err = join(consumer, subscription, made, why);
+    if (err) {
+        if (made) {
+            take_back(port, consumer);
+        }
+        marty__consumer_unref(consumer);
+        return err == MARTY_E_CLOSED
+                   ? marty_error_set(why, MARTY_E_STATE,
+                                     "group %s on %s is just being left; subscribe again",
+                                     subscription->group, place->channel)
+                   : err;
+    }
+    *ret_consumer = consumer;
+    return MARTY_OK;
+}
+
+/* With consumer->lock held. */
+static void drop_member(marty__consumer *consumer, marty_subscription *subscription)
+{
+    for (size_t i = 0; i < consumer->member_count; i++) {
+        if (consumer->members[i] == subscription) {
+            consumer->members[i] = consumer->members[--consumer->member_count];
+            marty__match_remove(consumer->match, pattern_of(subscription), subscription);
+            consumer->credit -= subscription->credit;
+            return;
+        }
+    }
+}
+
+void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscription)
+{
+    marty__port *port = consumer->port;
+    marty__lock(&consumer->lock);
+    drop_member(consumer, subscription);
+    bool last = consumer->member_count == 0 && !consumer->gone;
+    consumer->gone = consumer->gone || last;
+    marty__unlock(&consumer->lock);
+    if (last) {
+        (void)marty__consumer_ref(consumer);
+        marty__port_command(port, &consumer->unsubscribe_command);
+        marty__port_kick(port);
+    } else {
+        marty__consumer_subscribe(consumer, false);
+    }
+    marty__consumer_unref(consumer);
+}

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Worker threads and the queue of tasks that they run. `running` counts the unblocked threads
+ * inside a task: a thread that blocks inside a call of ours leaves the count, so another may take
+ * its place, up to as many again. A driven bus has no threads here: marty_bus_process runs the
+ * tasks. */
+#include "internal.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/error.h"
+
+static _Thread_local const marty_bus *inside; /* the bus whose task this thread runs */
+
+bool marty__pool_inside(const marty_bus *bus)
+{
+    return inside == bus;
+}
+
+bool marty__pool_has_work(marty_bus *bus)
+{
+    marty__lock(&bus->pool.lock);
+    bool has = !marty__list_empty(&bus->pool.tasks);
+    marty__unlock(&bus->pool.lock);
+    return has;
+}
+
+static void *work(void *argument);
+
+/* With pool->lock held. A thread that cannot be had now is tried again with the next task. */
+static void start_thread(marty_bus *bus)
+{
+    marty__pool *pool = &bus->pool;
+    if (pool->started < 2 * pool->size &&
+        marty__thread_start(&pool->threads[pool->started], "marty-worker", work, bus)) {
+        pool->started++;
+    }
+}
+
+/* With pool->lock held: see that a queued task finds a thread. Returns whether all are stuck. */
+static bool staff(marty_bus *bus)
+{
+    marty__pool *pool = &bus->pool;
+    if (marty__list_empty(&pool->tasks) || pool->running >= pool->size || pool->stopping) {
+        return false;
+    }
+    if (pool->waiting) {
+        marty__wake_one(&pool->work);
+        return false;
+    }
+    uint32_t before = pool->started;
+    start_thread(bus);
+    return before == pool->started && pool->blocked >= 2 * pool->size;
+}
+
+static void stall_rang(marty__alarm *alarm)
+{
+    marty_bus *bus = MARTY__OWNER(alarm, marty_bus, pool.stall_alarm);
+    marty__event(bus, MARTY_STATE_STALLED, NULL, NULL, MARTY_E_STATE,
+                 "every worker waits inside a call of Marty; give the bus more workers or use done "
+                 "callbacks");
+}
+
+/* Said by housekeeping: the caller may hold a lock. */
+static void report_stall(marty_bus *bus)
+{
+    marty__lock(&bus->pool.lock);
+    bool tell = !bus->pool.stalled;
+    bus->pool.stalled = true;
+    marty__unlock(&bus->pool.lock);
+    if (tell) {
+        marty__alarm_set(bus, &bus->pool.stall_alarm, marty__bus_now(bus));
+    }
+}
+
+void marty__pool_add(marty_bus *bus, marty__task *task)
+{
+    marty__pool *pool = &bus->pool;
+    marty__lock(&pool->lock);
+    marty__assert(!task->link.next);
+    marty__list_push(&pool->tasks, &task->link);
+    bool stuck = pool->driven ? false : staff(bus);
+    marty__unlock(&pool->lock);
+    if (pool->driven) {
+        marty__driven_wake(bus);
+    } else if (stuck) {
+        report_stall(bus);
+    }
+}
+
+static void run_task(marty_bus *bus, marty__task *task)
+{
+    const marty_bus *before = inside;
+    inside = bus;
+    task->run(task);
+    inside = before;
+}
+
+static void *work(void *argument)
+{
+    marty_bus *bus = argument;
+    marty__pool *pool = &bus->pool;
+    marty__lock(&pool->lock);
+    for (;;) {
+        while (!pool->stopping &&
+               (marty__list_empty(&pool->tasks) || pool->running >= pool->size)) {
+            pool->waiting++;
+            (void)marty__wait(&pool->work, &pool->lock, MARTY__NEVER);
+            pool->waiting--;
+        }
+        if (marty__list_empty(&pool->tasks)) {
+            break;
+        }
+        marty__task *task = MARTY__OWNER(marty__list_pop(&pool->tasks), marty__task, link);
+        pool->running++;
+        (void)staff(bus);
+        marty__unlock(&pool->lock);
+        run_task(bus, task);
+        marty__lock(&pool->lock);
+        pool->running--;
+    }
+    marty__unlock(&pool->lock);
+    return NULL;
+}
+
+size_t marty__pool_run_some(marty_bus *bus, size_t max)
+{
+    size_t count = 0;
+    for (; count < max; count++) {
+        marty__lock(&bus->pool.lock);
+        marty__link *link = marty__list_pop(&bus->pool.tasks);
+        marty__unlock(&bus->pool.lock);
+        if (!link) {
+            break;
+        }
+        run_task(bus, MARTY__OWNER(link, marty__task, link));
+    }
+    return count;
+}
+
+void marty__pool_block(marty_bus *bus)
+{
+    if (inside != bus || bus->pool.driven) {
+        return;
+    }
+    marty__lock(&bus->pool.lock);
+    bus->pool.running--;
+    bus->pool.blocked++;
+    bool stuck = staff(bus);
+    marty__unlock(&bus->pool.lock);
+    if (stuck) {
+        report_stall(bus);
+    }
+}
+
+void marty__pool_unblock(marty_bus *bus)
+{
+    if (inside != bus || bus->pool.driven) {
+        return;
+    }
+    marty__lock(&bus->pool.lock);
+    bus->pool.running++;
+    bus->pool.blocked--;
+    bus->pool.stalled = false;
+    marty__unlock(&bus->pool.lock);
+}
+
+marty_err marty__pool_open(marty_bus *bus, uint32_t workers, marty_error *why)
+{
+    marty__pool *pool = &bus->pool;
+    marty__list_init(&pool->tasks);
+    pool->size = workers;
+    pool->driven = bus->driven;
+    pool->stall_alarm.ring = stall_rang;
+    pool->threads = marty_alloc_zero(2 * (size_t)workers, sizeof *pool->threads);
+    if (!pool->threads) {
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    if (!marty__mutex_init(&pool->lock) || !marty__cond_init(&pool->work)) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "no more locks to be had from the system");
+    }
+    return MARTY_OK;
+}
+
+void marty__pool_close(marty_bus *bus)
+{
+    marty__pool *pool = &bus->pool;
+    if (!pool->threads) {
+        return;
+    }
+    marty__lock(&pool->lock);
+    pool->stopping = true;
+    marty__wake_all(&pool->work);
+    uint32_t count = pool->started;
+    marty__unlock(&pool->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        (void)pthread_join(pool->threads[i], NULL);
+    }
+    (void)marty__pool_run_some(bus, SIZE_MAX); /* driven: completions that nobody processed */
+    marty_free(pool->threads);
+    pool->threads = NULL;
+}

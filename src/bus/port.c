@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One port: an adapter and what is queued for it. Its ops are run one at a time by whoever comes
+ * first (the runner), with no lock held; others leave their work in the queues and go on. So a
+ * batch forms by itself while an op runs. */
+#include "internal.h"
+
+#include "backend/registry.h"
+#include "base/alloc.h"
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 10000 };
+
+static bool usable(const marty__port *port)
+{
+    return port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED;
+}
+
+bool marty__port_usable(marty__port *port)
+{
+    marty__lock(&port->lock);
+    bool is = usable(port) && !port->closed;
+    marty__unlock(&port->lock);
+    return is;
+}
+
+/* With port->lock held. */
+static bool has_work(const marty__port *port)
+{
+    if (!marty__list_empty(&port->commands) || !marty__list_empty(&port->settles) ||
+        !marty__list_empty(&port->grants) || !marty__list_empty(&port->extends)) {
+        return true;
+    }
+    return !marty__list_empty(&port->posts) && !port->full && usable(port) && !port->closed;
+}
+
+static void run_grants(marty__port *port)
+{
+    marty__lock(&port->lock);
+    marty__link *link;
+    while ((link = marty__list_pop(&port->grants)) != NULL) {
+        marty__consumer *consumer = MARTY__OWNER(link, marty__consumer, grant_link);
+        uint32_t grant = consumer->grant;
+        consumer->grant = 0;
+        bool live =
+            port->adapter && usable(port) && !port->closed && consumer->asked && !consumer->gone;
+        marty__unlock(&port->lock);
+        if (live && grant) {
+            port->backend->grant(port->adapter, consumer->number, grant);
+        }
+        marty__consumer_unref(consumer);
+        marty__lock(&port->lock);
+    }
+    marty__unlock(&port->lock);
+}
+
+static void run_commands(marty__port *port)
+{
+    marty__lock(&port->lock);
+    marty__link *link;
+    while ((link = marty__list_pop(&port->commands)) != NULL) {
+        marty__command *command = MARTY__OWNER(link, marty__command, link);
+        marty__unlock(&port->lock);
+        command->run(port, command);
+        marty__lock(&port->lock);
+    }
+    marty__unlock(&port->lock);
+}
+
+_Thread_local unsigned marty__in_sink;
+
+void marty__port_kick(marty__port *port)
+{
+    if (marty__in_sink) { /* an adapter is calling us, perhaps under its locks: no op of it from
+                             here */
+        marty__port_kick_later(port);
+        return;
+    }
+    marty__lock(&port->lock);
+    if (port->busy) {
+        marty__unlock(&port->lock);
+        return;
+    }
+    port->busy = true;
+    while (has_work(port)) {
+        marty__unlock(&port->lock);
+        marty__settles_run(port);
+        marty__extends_run(port);
+        run_commands(port); /* before the posts: a reply channel is subscribed to before its first
+                               query goes out */
+        run_grants(port);
+        marty__posts_run(port);
+        marty__lock(&port->lock);
+    }
+    port->busy = false;
+    marty__wake_all(&port->changed);
+    marty__unlock(&port->lock);
+}
+
+static void kick_rang(marty__alarm *alarm)
+{
+    marty__port_kick(MARTY__OWNER(alarm, marty__port, kick_alarm));
+}
+
+void marty__port_kick_later(marty__port *port)
+{
+    marty__lock(&port->lock);
+    bool needed = !port->busy && has_work(port);
+    marty__unlock(&port->lock);
+    if (needed) {
+        marty__alarm_set_earlier(port->bus, &port->kick_alarm, marty__bus_now(port->bus));
+    }
+}
+
+void marty__port_command(marty__port *port, marty__command *command)
+{
+    marty__lock(&port->lock);
+    if (!command->link.next) {
+        marty__list_push(&port->commands, &command->link);
+    }
+    marty__unlock(&port->lock);
+}
+
+bool marty__port_can(const marty__port *port, marty_kind kind, uint64_t bit)
+{
+    const marty_capabilities *known = port->ever_up ? &port->granted : port->backend->claims;
+    return ((known->can[0] | known->can[kind]) & bit) == bit;
+}
+
+/* ---- connecting */
+static void run_connect(marty__port *port, marty__command *command)
+{
+    (void)command;
+    marty__lock(&port->lock);
+    bool go = !port->closing && port->state == MARTY_STATE_DOWN && !port->connecting;
+    port->connecting = port->connecting || go;
+    marty__unlock(&port->lock);
+    if (!go) {
+        return;
+    }
+    marty_error why = {0};
+    marty_err err = port->backend->connect(port->adapter, &why);
+    if (err) {
+        port->sink.state(&port->sink, MARTY_STATE_DOWN, NULL, err, why.text);
+    }
+}
+
+void marty__port_connect(marty__port *port)
+{
+    marty__port_command(port, &port->connect_command);
+    marty__port_kick(port);
+}
+
+static void reconnect_rang(marty__alarm *alarm)
+{
+    marty__port_connect(MARTY__OWNER(alarm, marty__port, reconnect_alarm));
+}
+
+/** Full jitter under an exponential ceiling, so that a thousand clients of a broker that restarts
+ * do not come at once. */
+static int64_t backoff_ns(marty__port *port)
+{
+    uint32_t doublings = port->failures < 7 ? port->failures : 7;
+    uint64_t ceiling_ms = (uint64_t)BACKOFF_FIRST_MS << doublings;
+    ceiling_ms = ceiling_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ceiling_ms;
+    uint32_t chance = 0;
+    port->bus->env.random(port->bus->env.user, &chance, sizeof chance);
+    uint64_t ms = ceiling_ms / 2 + chance % (ceiling_ms / 2 + 1);
+    return (int64_t)ms * MARTY__NS_PER_MS;
+}
+
+void marty__port_retry(marty__port *port)
+{
+    int64_t wait_ns = port->failures == 0 ? 0 : backoff_ns(port);
+    port->failures++;
+    marty__alarm_set(port->bus, &port->reconnect_alarm, marty__bus_now(port->bus) + wait_ns);
+}
+
+/* ---- room */
+static void room_rang(marty__alarm *alarm)
+{
+    marty__port *port = MARTY__OWNER(alarm, marty__port, room_alarm);
+    marty__lock(&port->lock);
+    bool room = port->inflight < port->bus->inflight_max &&
+                port->inflight_bytes < port->bus->inflight_bytes_max;
+    bool tell = port->room_wanted && room && !port->closing;
+    bool again = port->room_wanted && !port->closing;
+    marty__unlock(&port->lock);
+    if (tell) {
+        marty__event(port->bus, MARTY_STATE_ROOM, port, NULL, MARTY_OK,
+                     "there is room to publish again");
+    }
+    if (again) {
+        marty__alarm_set(port->bus, &port->room_alarm,
+                         marty__bus_now(port->bus) + 1000 * (int64_t)MARTY__NS_PER_MS);
+    }
+}
+
+/* ---- opening and closing */
+static void run_close(marty__port *port, marty__command *command)
+{
+    (void)command;
+    marty__lock(&port->lock);
+    bool closed = port->closed;
+    marty__unlock(&port->lock);
+    if (!closed) {
+        port->backend->close(port->adapter, port->close_deadline_ns);
+    }
+}
+
+void marty__port_close(marty__port *port, int64_t deadline_ns)
+{
+    marty__lock(&port->lock);
+    bool first = !port->closing;
+    port->closing = true;
+    port->close_deadline_ns = deadline_ns;
+    marty__unlock(&port->lock);
+    (void)marty__alarm_cancel(port->bus, &port->reconnect_alarm);
+    (void)marty__alarm_cancel(port->bus, &port->room_alarm);
+    if (first && port->adapter) {
+        marty__port_command(port, &port->close_command);
+        marty__port_kick(port);
+    }
+}
+
+marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
+{
+    marty__port *port = &bus->ports[index];
+    const marty__config_backend *configured = &bus->config->backends[index];
+    port->bus = bus;
+    port->index = index;
+    port->name = configured->name;
+    port->state = MARTY_STATE_DOWN;
+    port->next_number = 1;
+    port->reason = MARTY_E_UNAVAILABLE;
+    (void)snprintf(port->text, sizeof port->text, "not connected yet");
+    marty__list_init(&port->posts);
+    marty__list_init(&port->settles);
+    marty__list_init(&port->extends);
+    marty__list_init(&port->grants);
+    marty__list_init(&port->commands);
+    port->reconnect_alarm.ring = reconnect_rang;
+    port->kick_alarm.ring = kick_rang;
+    port->room_alarm.ring = room_rang;
+    port->connect_command.run = run_connect;
+    port->close_command.run = run_close;
+    if (!marty__mutex_init(&port->lock) || !marty__cond_init(&port->changed)) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "no more locks to be had from the system");
+    }
+    marty_error inner = {0};
+    marty_url *url = NULL;
+    marty_err err = marty_url_parse(&url, configured->url, why);
+    if (err) {
+        return err;
+    }
+    port->url = marty__strdup(url->redacted);
+    port->backend = marty__backend_find(url->scheme, &inner);
+    marty_url_free(url);
+    if (!port->url || !port->backend) {
+        return port->url ? marty_error_set(why, inner.code, "%s", inner.text)
+                         : marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    marty__sink_init(port);
+    err = port->backend->open(&port->adapter, configured->url, &port->sink, &inner);
+    return err ? marty_error_set(why, err, "%s", inner.text) : MARTY_OK;
+}
+
+void marty__port_shut(marty__port *port)
+{
+    if (port->adapter) {
+        port->backend->free(port->adapter);
+        port->adapter = NULL;
+    }
+    for (size_t at = 0;;) {
+        marty__consumer *consumer = marty__map_next(&port->consumers, &at);
+        if (!consumer) {
+            break;
+        }
+        marty__consumer_forget(consumer);
+    }
+    if (port->reply) {
+        marty__consumer_unref(port->reply);
+        port->reply = NULL;
+    }
+}
+
+void marty__port_free(marty__port *port)
+{
+    marty_free(port->slots);
+    marty_free(port->url);
+    marty__map_free(&port->consumers);
+    if (port->bus) {
+        marty__cond_free(&port->changed);
+        marty__mutex_free(&port->lock);
+    }
+}

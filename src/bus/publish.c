@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Calls that publish: accepted all or none, each message answered exactly once, whatever the broker
+ * does. The deadline belongs to the call: what is still queued then is not stored; what was sent
+ * gets a moment more for its answer, then it is in doubt. References of a call: its maker's, one
+ * while messages are unanswered, one while its alarm is set. */
+#include "internal.h"
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { GRACE_MS = 1000, AT_ONCE = 128 };
+
+/* ---- the object */
+marty__call *marty__call_new(marty_bus *bus, size_t count, size_t strings_size)
+{
+    size_t posts_size = count * sizeof(marty__post), outcomes_size = count * sizeof(marty_outcome);
+    marty__call *call = marty_alloc(sizeof *call + posts_size + outcomes_size + strings_size);
+    if (!call) {
+        return NULL;
+    }
+    memset(call, 0, sizeof *call + posts_size + outcomes_size);
+    call->bus = marty__bus_ref(bus);
+    call->count = count;
+    call->outcomes = (marty_outcome *)(void *)((char *)call->posts + posts_size);
+    call->strings = (char *)call->outcomes + outcomes_size;
+    atomic_init(&call->refs, 1);
+    atomic_init(&call->left, count);
+    return call;
+}
+
+static void call_ref(marty__call *call)
+{
+    (void)atomic_fetch_add_explicit(&call->refs, 1, memory_order_relaxed);
+}
+
+void marty__call_unref(marty__call *call)
+{
+    if (atomic_fetch_sub_explicit(&call->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < call->count; i++) {
+        marty_message_unref(call->posts[i].message);
+    }
+    if (call->waited) {
+        marty__cond_free(&call->answered);
+        marty__mutex_free(&call->lock);
+    }
+    marty_bus *bus = call->bus;
+    marty_free(call);
+    marty__bus_unref(bus);
+}
+
+/* ---- slots: what a token means. With port->lock held. */
+static bool grow_slots(marty__port *port)
+{
+    uint32_t count = port->slot_count ? port->slot_count * 2 : 64;
+    marty__slot *slots = marty_realloc(port->slots, count * sizeof *slots);
+    if (!slots) {
+        return false;
+    }
+    for (uint32_t i = port->slot_count; i < count; i++) {
+        slots[i] = (marty__slot){NULL, 1, i + 1 < count ? i + 2 : port->free_slot};
+    }
+    port->free_slot = port->slot_count + 1;
+    port->slots = slots;
+    port->slot_count = count;
+    return true;
+}
+
+static bool reserve_slots(marty__port *port, size_t count)
+{
+    while (port->slot_count - port->inflight < count) {
+        if (!grow_slots(port)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void take_slot(marty__port *port, marty__post *post)
+{
+    marty__assert(port->free_slot);
+    post->slot = port->free_slot;
+    port->free_slot = port->slots[post->slot - 1].next_free;
+    port->slots[post->slot - 1].post = post;
+}
+
+static uint64_t token_of(const marty__port *port, const marty__post *post)
+{
+    return (uint64_t)port->slots[post->slot - 1].generation << 32 | post->slot;
+}
+
+static void free_slot(marty__port *port, marty__post *post)
+{
+    marty__slot *slot = &port->slots[post->slot - 1];
+    slot->post = NULL;
+    slot->generation++;
+    slot->next_free = port->free_slot;
+    port->free_slot = post->slot;
+}
+
+/* NULL: no such token, or answered already. */
+static marty__post *post_of(const marty__port *port, uint64_t token)
+{
+    uint32_t index = (uint32_t)token, generation = (uint32_t)(token >> 32);
+    if (!index || index > port->slot_count || port->slots[index - 1].generation != generation) {
+        return NULL;
+    }
+    return port->slots[index - 1].post;
+}
+
+/* ---- accepting */
+static bool has_room(const marty__port *port, size_t count, uint64_t bytes)
+{
+    return port->inflight + count <= port->bus->inflight_max &&
+           port->inflight_bytes + bytes <= port->bus->inflight_bytes_max;
+}
+
+static marty_err reserve(marty__call *call, marty__port *port, size_t count, uint64_t bytes,
+                         bool wait, marty_error *why)
+{
+    marty_err err = MARTY_OK;
+    marty__lock(&port->lock);
+    bool blocked = wait && !has_room(port, count, bytes);
+    if (blocked) {
+        marty__pool_block(port->bus);
+    }
+    while (wait && !has_room(port, count, bytes) && !port->closed &&
+           marty__bus_wait(port->bus, &port->changed, &port->lock, call->deadline_ns)) {
+    }
+    if (!has_room(port, count, bytes)) {
+        err = MARTY_E_FULL;
+        port->room_wanted = true;
+    } else if (!reserve_slots(port, count)) {
+        err = MARTY_E_NO_MEMORY;
+    } else {
+        port->inflight += count;
+        port->inflight_bytes += bytes;
+        port->room_wanted = false;
+    }
+    marty__unlock(&port->lock);
+    if (blocked) {
+        marty__pool_unblock(port->bus);
+    }
+    if (err == MARTY_E_FULL) {
+        marty__alarm_set_earlier(port->bus, &port->room_alarm,
+                                 marty__bus_now(port->bus) + 1000 * (int64_t)MARTY__NS_PER_MS);
+        return marty_error_set(why, err,
+                               "%s: %u messages or %llu bytes are published and not answered, the "
+                               "limit; wait for state room, or raise inflight_max",
+                               port->name, port->bus->inflight_max,
+                               (unsigned long long)port->bus->inflight_bytes_max);
+    }
+    return err ? marty__error_code(why, err) : MARTY_OK;
+}
+
+static void unreserve(marty__port *port, size_t count, uint64_t bytes)
+{
+    marty__lock(&port->lock);
+    port->inflight -= count;
+    port->inflight_bytes -= bytes;
+    marty__wake_all(&port->changed);
+    marty__unlock(&port->lock);
+}
+
+static size_t posts_of(const marty__call *call, const marty__port *port, uint64_t *ret_bytes)
+{
+    size_t count = 0;
+    *ret_bytes = 0;
+    for (size_t i = 0; i < call->count; i++) {
+        if (call->posts[i].port == port) {
+            count++;
+            *ret_bytes += call->posts[i].bytes;
+        }
+    }
+    return count;
+}
+
+static marty_err reserve_all(marty__call *call, bool wait, marty_error *why)
+{
+    marty_bus *bus = call->bus;
+    for (size_t i = 0; i < bus->port_count; i++) {
+        uint64_t bytes;
+        size_t count = posts_of(call, &bus->ports[i], &bytes);
+        marty_err err = MARTY_OK;
+        if (count > bus->inflight_max || bytes > bus->inflight_bytes_max) {
+            err = marty_error_set(
+                why, MARTY_E_TOO_LARGE,
+                "a batch of %zu messages, %llu bytes; at most %u and %llu may be in flight: raise "
+                "inflight_max, inflight_bytes_max or send less at once",
+                count, (unsigned long long)bytes, bus->inflight_max,
+                (unsigned long long)bus->inflight_bytes_max);
+        } else if (count) {
+            err = reserve(call, &bus->ports[i], count, bytes, wait, why);
+        }
+        while (err && i-- > 0) {
+            count = posts_of(call, &bus->ports[i], &bytes);
+            unreserve(&bus->ports[i], count, bytes);
+        }
+        if (err) {
+            return err;
+        }
+    }
+    return MARTY_OK;
+}
+
+static void enqueue(marty__call *call, marty__port *port)
+{
+    marty__lock(&port->lock);
+    for (size_t i = 0; i < call->count; i++) {
+        marty__post *post = &call->posts[i];
+        if (post->port == port) {
+            take_slot(port, post);
+            marty__list_push(&port->posts, &post->link);
+        }
+    }
+    marty__unlock(&port->lock);
+}
+
+static void deadline_rang(marty__alarm *alarm)
+{
+    marty__call *call = MARTY__OWNER(alarm, marty__call, alarm);
+    int64_t now = marty__bus_now(call->bus),
+            grace = marty__deadline_ns(call->deadline_ns, GRACE_MS);
+    marty__call_expire(call, MARTY_E_UNAVAILABLE, now >= grace);
+    if (atomic_load(&call->left)) {
+        marty__alarm_set(call->bus, alarm,
+                         now >= grace ? marty__deadline_ns(now, GRACE_MS) : grace);
+        if (atomic_load(&call->left) || !marty__alarm_cancel(call->bus, alarm)) {
+            return; /* it rings again, and owns its reference till then */
+        }
+    }
+    marty__call_unref(call);
+}
+
+marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why)
+{
+    marty_bus *bus = call->bus;
+    call->alarm.ring = deadline_rang;
+    for (size_t i = 0; i < call->count; i++) {
+        call->posts[i].call = call;
+        call->posts[i].bytes =
+            call->posts[i].message->data.size + 256; /* about what it costs to hold */
+    }
+    if (call->waited && (!marty__mutex_init(&call->lock) || !marty__cond_init(&call->answered))) {
+        call->waited = false;
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    marty_err err = reserve_all(call, wait, why);
+    if (err) {
+        return err;
+    }
+    call_ref(call);
+    call_ref(call);
+    marty__lock(&bus->lock);
+    marty__list_push(&bus->calls, &call->link);
+    (void)atomic_fetch_add(&bus->open_calls, 1);
+    marty__unlock(&bus->lock);
+    marty__alarm_set(bus, &call->alarm, call->deadline_ns);
+    for (size_t i = 0; i < bus->port_count; i++) {
+        enqueue(call, &bus->ports[i]);
+    }
+    for (size_t i = 0; i < bus->port_count; i++) {
+        marty__port_kick(&bus->ports[i]);
+    }
+    return MARTY_OK;
+}
+
+/* ---- answering */
+static void run_done(marty__task *task)
+{
+    marty__call *call = MARTY__OWNER(task, marty__call, task);
+    if (call->done) {
+        call->done(call->user, call->outcomes, call->count);
+    }
+    marty_bus *bus = marty__bus_ref(call->bus);
+    (void)atomic_fetch_sub(&bus->open_calls, 1);
+    marty__call_unref(call);
+    marty__life_step(bus);
+    marty__bus_unref(bus);
+}
+
+static void settle_cause(marty__call *call)
+{
+    if (!call->settles) {
+        return;
+    }
+    marty_err bad = MARTY_OK;
+    for (size_t i = 0; i < call->count && !bad; i++) {
+        bad = call->outcomes[i].err;
+    }
+    marty_delivery *cause = call->settles;
+    call->settles = NULL;
+    (void)marty_settle(cause, bad ? MARTY_SETTLE_RETRY : MARTY_SETTLE_ACK, 0,
+                       bad ? marty_err_describe(bad)->text : NULL);
+    marty_delivery_release(cause);
+}
+
+static void run_settles_then_done(marty__task *task)
+{
+    settle_cause(MARTY__OWNER(task, marty__call, task));
+    run_done(task);
+}
+
+/* All answered: tell whoever asked. No lock held; perhaps inside an op. Consumes the reference of
+ * the unanswered messages. */
+static void complete(marty__call *call)
+{
+    marty_bus *bus = call->bus;
+    if (marty__alarm_cancel(bus, &call->alarm)) {
+        marty__call_unref(call);
+    }
+    marty__lock(&bus->lock);
+    marty__list_remove(&call->link);
+    marty__unlock(&bus->lock);
+    if (call->completed) {
+        (void)atomic_fetch_sub(&bus->open_calls, 1);
+        (void)marty__bus_ref(bus);
+        call->completed(call);
+        marty__call_unref(call);
+        marty__life_step(bus);
+        marty__bus_unref(bus);
+    } else if (call->waited) {
+        marty__lock(&call->lock);
+        call->finished = true;
+        marty__wake_all(&call->answered);
+        marty__unlock(&call->lock);
+        marty__call_unref(call);
+    } else {
+        call->task.run = run_settles_then_done;
+        marty__pool_add(bus, &call->task);
+    }
+}
+
+static void fill_outcome(marty__post *post, marty_err err, marty_level level, const char *position)
+{
+    marty_outcome *outcome = &post->call->outcomes[post - post->call->posts];
+    size_t size = strlen(post->message->id);
+    outcome->id[0] = '\0';
+    if (size < sizeof outcome->id) {
+        memcpy(outcome->id, post->message->id, size + 1);
+    }
+    outcome->err = err;
+    outcome->level = err ? MARTY_LEVEL_ANY : level;
+    outcome->backend = post->port->name;
+    outcome->channel = post->channel;
+    (void)snprintf(outcome->position, sizeof outcome->position, "%s", position ? position : "");
+}
+
+/* With port->lock held. Returns the call when this was its last one. */
+static marty__call *answer(marty__post *post, marty_err err, marty_level level,
+                           const char *position)
+{
+    marty__port *port = post->port;
+    marty__list_remove(&post->link);
+    fill_outcome(post, err, level, position);
+    free_slot(port, post);
+    post->state = MARTY__POST_ANSWERED;
+    port->inflight--;
+    port->inflight_bytes -= post->bytes;
+    return atomic_fetch_sub_explicit(&post->call->left, 1, memory_order_acq_rel) == 1 ? post->call
+                                                                                      : NULL;
+}
+
+static bool may_repeat(const marty__port *port, const marty__post *post)
+{
+    uint64_t can = port->granted.can[0] | port->granted.can[post->kind];
+    return (can & MARTY_CAN_DEDUPLICATE) && !post->call->no_retry && !port->closing &&
+           port->bus->env.monotonic_ns(port->bus->env.user) < post->call->deadline_ns;
+}
+
+/* With port->lock held: queue it again under its id; the broker folds the copy if it has the first.
+ */
+static void repeat(marty__port *port, marty__post *post)
+{
+    free_slot(port, post);
+    take_slot(port, post);
+    post->doubtful = true;
+    post->state = MARTY__POST_QUEUED;
+    marty__list_push(&port->posts, &post->link);
+}
+
+static void complete_all(marty__link *finished)
+{
+    marty__link *link;
+    while ((link = marty__list_pop(finished)) != NULL) {
+        complete(MARTY__OWNER(link, marty__call, task.link));
+    }
+}
+
+static marty_err real_outcome(const marty__post *post, marty_err err)
+{
+    bool unsure =
+        post->doubtful && err && marty_err_describe(err)->error_class == MARTY_CLASS_RETRY;
+    return unsure ? MARTY_E_MAYBE_STORED : err;
+}
+
+void marty__published(marty__port *port, const marty_published *results, size_t count)
+{
+    marty__link finished;
+    size_t unknown = 0;
+    marty__list_init(&finished);
+    marty__lock(&port->lock);
+    for (size_t i = 0; i < count; i++) {
+        marty__post *post = post_of(port, results[i].token);
+        if (!post || post->state != MARTY__POST_SENT) {
+            unknown++;
+        } else if (results[i].err == MARTY_E_MAYBE_STORED && may_repeat(port, post)) {
+            repeat(port, post);
+        } else {
+            if (results[i].err && results[i].text && !post->call->text[0]) {
+                (void)snprintf(post->call->text, sizeof post->call->text, "%s", results[i].text);
+            }
+            marty__call *call = answer(post, real_outcome(post, results[i].err), results[i].level,
+                                       results[i].position);
+            if (call) {
+                marty__list_push(&finished, &call->task.link);
+            }
+        }
+    }
+    port->answers++;
+    port->full = false;
+    bool room = port->room_wanted;
+    marty__wake_all(&port->changed);
+    marty__unlock(&port->lock);
+    if (unknown) {
+        marty__bus_log(port->bus, 3, "%s: %zu late or unknown answers to publishes", port->name,
+                       unknown);
+    }
+    if (room) {
+        marty__alarm_set_earlier(port->bus, &port->room_alarm, marty__bus_now(port->bus));
+    }
+    complete_all(&finished);
+    marty__port_kick_later(port);
+}
+
+/* ---- ending early */
+static marty_err ended_with(const marty__post *post, marty_err err)
+{
+    return post->state == MARTY__POST_SENT || post->doubtful ? MARTY_E_MAYBE_STORED : err;
+}
+
+void marty__call_expire(marty__call *call, marty_err err, bool force)
+{
+    marty__call *finished = NULL;
+    for (size_t i = 0; i < call->count; i++) {
+        marty__post *post = &call->posts[i];
+        marty__port *port = post->port;
+        marty__lock(&port->lock);
+        if (post->state == MARTY__POST_QUEUED || (post->state == MARTY__POST_SENT && force)) {
+            if (!call->text[0] && port->state != MARTY_STATE_UP) {
+                (void)snprintf(call->text, sizeof call->text, "%s", port->text);
+            }
+            finished = answer(post, ended_with(post, err), MARTY_LEVEL_ANY, NULL);
+        }
+        marty__wake_all(&port->changed);
+        marty__unlock(&port->lock);
+    }
+    if (finished) {
+        complete(finished);
+    }
+}
+
+void marty__call_wait(marty__call *call)
+{
+    marty_bus *bus = call->bus;
+    marty__lock(&call->lock);
+    bool blocks = !call->finished;
+    if (blocks) {
+        marty__pool_block(bus);
+    }
+    while (!call->finished) {
+        if (!marty__bus_wait(bus, &call->answered, &call->lock, MARTY__NEVER) && bus->simulated &&
+            !call->finished) {
+            marty__unlock(&call->lock); /* simulated time stands still while we wait */
+            marty__call_expire(call, MARTY_E_UNAVAILABLE, true);
+            marty__lock(&call->lock);
+        }
+    }
+    marty__unlock(&call->lock);
+    if (blocks) {
+        marty__pool_unblock(bus);
+    }
+    settle_cause(call);
+    (void)atomic_fetch_sub(&bus->open_calls, 1);
+    marty__life_step(bus);
+}
+
+/* ---- handing to the adapter */
+static void fill_outgoing(const marty__port *port, const marty__post *post, marty_outgoing *out)
+{
+    *out = (marty_outgoing){.token = token_of(port, post),
+                            .channel = {.kind = post->kind,
+                                        .order = post->order,
+                                        .native = post->native,
+                                        .name = post->channel,
+                                        .group = post->group,
+                                        .shards = post->shards},
+                            .message = post->message,
+                            .reply_to = post->reply_to,
+                            .deliver_at_us = post->deliver_at_us,
+                            .deadline_ns = post->call->deadline_ns};
+}
+
+/* With port->lock held: the next ones, marked as sent. One that cancels goes alone. */
+static size_t take(marty__port *port, marty_outgoing *batch, bool *ret_cancels)
+{
+    size_t count = 0;
+    *ret_cancels = false;
+    bool up = port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED;
+    while (up && !port->full && !port->closed && count < AT_ONCE) {
+        marty__link *link = marty__list_pop(&port->posts);
+        if (!link) {
+            break;
+        }
+        marty__post *post = MARTY__OWNER(link, marty__post, link);
+        if (post->cancels && count) {
+            marty__list_push_first(&port->posts, link);
+            break;
+        }
+        post->state = MARTY__POST_SENT;
+        fill_outgoing(port, post, &batch[count++]);
+        *ret_cancels = post->cancels;
+        if (post->cancels) {
+            break;
+        }
+    }
+    return count;
+}
+
+/* With port->lock held: those not taken stand in front again, in their order. */
+static void put_back(marty__port *port, const marty_outgoing *batch, size_t count)
+{
+    while (count-- > 0) {
+        marty__post *post = post_of(port, batch[count].token);
+        if (post) {
+            post->state = MARTY__POST_QUEUED;
+            marty__list_push_first(&port->posts, &post->link);
+        }
+    }
+}
+
+static void refuse(marty__port *port, const marty_outgoing *batch, size_t count, marty_err err,
+                   const char *text)
+{
+    for (size_t i = 0; i < count; i++) {
+        marty_published result = {.token = batch[i].token, .err = err, .text = text};
+        marty__published(port, &result, 1);
+    }
+}
+
+static marty_err cancel(marty__port *port, const marty_outgoing *out, size_t *ret_taken,
+                        marty_error *why)
+{
+    marty_err err =
+        port->backend->cancel(port->adapter, &out->channel, out->message->id, out->token, why);
+    *ret_taken = err ? 0 : 1;
+    return err;
+}
+
+void marty__posts_run(marty__port *port)
+{
+    marty_outgoing batch[AT_ONCE];
+    for (;;) {
+        bool cancels;
+        marty__lock(&port->lock);
+        size_t count = take(port, batch, &cancels), taken = 0;
+        uint64_t answers = port->answers;
+        marty__unlock(&port->lock);
+        if (!count) {
+            return;
+        }
+        marty_error why = {0};
+        marty_err err = cancels ? cancel(port, &batch[0], &taken, &why)
+                                : port->backend->publish(port->adapter, batch, count, &taken, &why);
+        if (err && err != MARTY_E_FULL) {
+            refuse(port, batch, count, err, why.text);
+            continue;
+        }
+        taken = err && taken >= count ? 0 : taken; /* FULL may come as an error, too */
+        if (taken < count) {
+            marty__lock(&port->lock);
+            put_back(port, batch + taken, count - taken);
+            port->full = port->answers == answers;
+            marty__unlock(&port->lock);
+        }
+    }
+}

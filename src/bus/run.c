@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How a program runs and ends a bus: run (signals), flush, cancel, close, free. */
+#include "internal.h"
+
+#include "base/error.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+
+/* ---- signals: only while somebody is inside marty_bus_run */
+enum { RUNS_MAX = 16 };
+
+static _Atomic(marty_bus *) runs[RUNS_MAX];
+
+static void on_signal(int number)
+{
+    (void)number;
+    for (size_t i = 0; i < RUNS_MAX; i++) {
+        marty_bus *bus = atomic_load(&runs[i]);
+        if (bus) {
+            marty_bus_stop(bus);
+        }
+    }
+}
+
+static size_t enter_run(marty_bus *bus)
+{
+    for (size_t i = 0; i < RUNS_MAX; i++) {
+        marty_bus *none = NULL;
+        if (atomic_compare_exchange_strong(&runs[i], &none, bus)) {
+            return i;
+        }
+    }
+    return RUNS_MAX;
+}
+
+static void serve(marty_bus *bus)
+{
+    marty__lock(&bus->lock);
+    while (atomic_load(&bus->phase) != MARTY__CLOSED) {
+        if (bus->driven) {
+            marty__unlock(&bus->lock);
+            int32_t wait_ms = 0;
+            struct pollfd on = {.fd = bus->wake_fd, .events = POLLIN};
+            (void)marty_bus_process(bus, 10, &wait_ms, NULL);
+            if (wait_ms != 0 && atomic_load(&bus->phase) != MARTY__CLOSED) {
+                (void)poll(&on, 1, wait_ms < 0 || wait_ms > 1000 ? 1000 : wait_ms);
+            }
+            marty__lock(&bus->lock);
+        } else {
+            (void)marty__wait(&bus->changed, &bus->lock, MARTY__NEVER);
+        }
+    }
+    marty__unlock(&bus->lock);
+}
+
+marty_err marty_bus_run(marty_bus *bus, marty_error *why)
+{
+    marty_err err = marty__bus_enter(bus, MARTY__CLOSED, why);
+    if (err) {
+        return err;
+    }
+    if (marty__pool_inside(bus)) {
+        return marty_error_set(why, MARTY_E_STATE,
+                               "marty_bus_run must not be called from a callback");
+    }
+    err = marty_bus_start(bus, why);
+    if (err && err != MARTY_E_CLOSED) {
+        return err;
+    }
+    size_t place = enter_run(bus);
+    if (place == RUNS_MAX) {
+        return marty_error_set(why, MARTY_E_STATE, "more than %d buses run at once in this process",
+                               RUNS_MAX);
+    }
+    struct sigaction ours = {.sa_handler = on_signal}, term, interrupt;
+    (void)sigemptyset(&ours.sa_mask);
+    (void)sigaction(SIGTERM, &ours, &term);
+    (void)sigaction(SIGINT, &ours, &interrupt);
+    serve(bus);
+    (void)sigaction(SIGTERM, &term, NULL);
+    (void)sigaction(SIGINT, &interrupt, NULL);
+    atomic_store(&runs[place], NULL);
+    if (atomic_load(&bus->cut_off)) {
+        return marty_error_set(why, MARTY_E_TIMEOUT,
+                               "the drain was cut off; what was not settled is delivered again");
+    }
+    return MARTY_OK;
+}
+
+/* ---- flush and cancel */
+static bool idle(marty_bus *bus)
+{
+    return atomic_load(&bus->open_calls) == 0;
+}
+
+marty_err marty_bus_flush(marty_bus *bus, int32_t timeout_ms, marty_error *why)
+{
+    marty_err err = marty__bus_enter(bus, MARTY__CLOSED, why);
+    if (err) {
+        return err;
+    }
+    int64_t deadline = marty__bus_deadline(bus, timeout_ms, 10000);
+    bool pump = bus->driven && !marty__pool_inside(bus);
+    marty__pool_block(bus);
+    while (!idle(bus) && marty__bus_now(bus) < deadline) {
+        if (pump) {
+            (void)marty_bus_process(bus, 0, NULL, NULL);
+        }
+        marty__lock(&bus->lock);
+        int64_t step = marty__deadline_ns(marty__bus_now(bus), pump ? 1 : 20);
+        if (!idle(bus)) {
+            (void)marty__bus_wait(bus, &bus->changed, &bus->lock,
+                                  step < deadline ? step : deadline);
+        }
+        marty__unlock(&bus->lock);
+        if (bus->simulated && !idle(bus) && !marty__pool_has_work(bus) &&
+            marty__clockwork_next(bus) > marty__bus_now(bus)) {
+            break;
+        }
+    }
+    marty__pool_unblock(bus);
+    return idle(bus) ? MARTY_OK
+                     : marty_error_set(why, MARTY_E_TIMEOUT, "%zu calls are not answered yet",
+                                       atomic_load(&bus->open_calls));
+}
+
+static marty__call *next_with_key(marty_bus *bus, const void *key)
+{
+    marty__call *found = NULL;
+    marty__lock(&bus->lock);
+    for (marty__link *link = bus->calls.next; link != &bus->calls && !found; link = link->next) {
+        marty__call *call = MARTY__OWNER(link, marty__call, link);
+        if (call->cancel_key == key) {
+            call->cancel_key = NULL;
+            (void)atomic_fetch_add(&call->refs, 1);
+            found = call;
+        }
+    }
+    marty__unlock(&bus->lock);
+    return found;
+}
+
+size_t marty_bus_cancel(marty_bus *bus, const void *key)
+{
+    size_t count = 0;
+    if (!key || marty__bus_enter(bus, MARTY__CLOSED, NULL)) {
+        return 0;
+    }
+    for (marty__call *call; (call = next_with_key(bus, key)) != NULL; count++) {
+        marty__call_expire(call, MARTY_E_CANCELLED, true);
+        marty__call_unref(call);
+    }
+    return count + (bus->hooks->cancelled ? bus->hooks->cancelled(bus, key) : 0);
+}
+
+/* ---- close and free */
+marty_err marty_bus_close(marty_bus *bus, int32_t timeout_ms, marty_error *why)
+{
+    if (!bus) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "bus is NULL");
+    }
+    if (bus->fork_generation != marty__fork_generation()) {
+        return marty__error_code(why, MARTY_E_FORKED);
+    }
+    if (marty__pool_inside(bus)) {
+        marty_bus_stop(bus);
+        return marty_error_set(
+            why, MARTY_E_STATE,
+            "closing from a callback only begins it; call marty_bus_close from another thread");
+    }
+    return marty__bus_close_once(bus, marty__bus_deadline(bus, timeout_ms, bus->drain_ms), why);
+}
+
+static void *reap(void *argument)
+{
+    marty_bus *bus = argument;
+    while (marty__bus_close_once(bus, marty__bus_now(bus), NULL)) {
+    }
+    marty__bus_unref(bus);
+    return NULL;
+}
+
+/* Handlers that still run (perhaps this very one) finish in peace: a thread of its own waits for
+ * them. */
+static void reap_later(marty_bus *bus)
+{
+    pthread_t thread;
+    marty_bus_stop(bus);
+    if (marty__thread_start(&thread, "marty-reaper", reap, bus)) {
+        (void)pthread_detach(thread);
+    } else {
+        marty__bus_log(bus, 0, "no thread to free the bus with; its memory stays");
+    }
+}
+
+void marty_bus_free(marty_bus *bus)
+{
+    if (!bus || bus->fork_generation != marty__fork_generation()) {
+        return;
+    }
+    if (marty__pool_inside(bus)) {
+        reap_later(bus);
+    } else if (marty__bus_close_once(bus, marty__bus_now(bus), NULL)) {
+        reap_later(bus);
+    } else {
+        marty__bus_unref(bus);
+    }
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The last words on their way to the adapter. A worker collects those of its turn and hands them
+ * over at once; others go one by one. Each carries a reference until the op has seen it. Credit
+ * goes back with them. */
+#include "internal.h"
+
+#include "base/alloc.h"
+
+enum { AT_ONCE = 128 };
+
+static _Thread_local marty__link *collecting; /* the turn of this thread, or NULL */
+
+void marty__settle_begin(marty__link *turn)
+{
+    marty__list_init(turn);
+    collecting = turn;
+}
+
+static void give_to_port(marty__port *port, marty__link *list, size_t count)
+{
+    marty__lock(&port->lock);
+    marty__list_move(&port->settles, list);
+    port->settling += count;
+    marty__unlock(&port->lock);
+}
+
+/* One run of deliveries of the same port after the other, in their order. */
+void marty__settle_flush(marty__link *turn)
+{
+    collecting = NULL;
+    while (!marty__list_empty(turn)) {
+        marty__port *port = MARTY__OWNER(turn->next, marty__delivery, settle_link)->consumer->port;
+        marty__link run;
+        size_t count = 0;
+        marty__list_init(&run);
+        while (!marty__list_empty(turn) &&
+               MARTY__OWNER(turn->next, marty__delivery, settle_link)->consumer->port == port) {
+            marty__list_push(&run, marty__list_pop(turn));
+            count++;
+        }
+        give_to_port(port, &run, count);
+        marty__port_kick(port);
+    }
+}
+
+void marty__settle_queue(marty__delivery *delivery)
+{
+    if (collecting) {
+        marty__list_push(collecting, &delivery->settle_link);
+        return;
+    }
+    marty__link one;
+    marty__list_init(&one);
+    marty__list_push(&one, &delivery->settle_link);
+    give_to_port(delivery->consumer->port, &one, 1);
+}
+
+/* ---- in the runner */
+static void fill(const marty__delivery *delivery, marty_settling *settling)
+{
+    *settling = (marty_settling){.subscription = delivery->consumer->number,
+                                 .tag = delivery->tag,
+                                 .verb = delivery->verb,
+                                 .delay_ms = delivery->delay_ms,
+                                 .attempt = delivery->handle.attempt,
+                                 .dead = delivery->dead ? &delivery->dead->outgoing : NULL};
+}
+
+static void free_dead(marty__delivery *delivery)
+{
+    if (delivery->dead) {
+        marty_message_unref(delivery->dead->message);
+        marty_free(delivery->dead);
+        delivery->dead = NULL;
+    }
+}
+
+/* What they were worth goes back as credit, and their references. */
+static void let_go(marty__delivery **list, size_t count)
+{
+    for (size_t i = 0; i < count;) {
+        marty__consumer *consumer = list[i]->consumer;
+        uint32_t owed = 0;
+        for (; i < count && list[i]->consumer == consumer; i++) {
+            owed++;
+        }
+        marty__consumer_owe(consumer, owed);
+    }
+    for (size_t i = 0; i < count; i++) {
+        free_dead(list[i]);
+        marty__delivery_unref(list[i]);
+    }
+}
+
+static size_t take(marty__port *port, marty__delivery **list, marty_settling *batch)
+{
+    size_t count = 0;
+    marty__link *link;
+    marty__lock(&port->lock);
+    while (count < AT_ONCE && (link = marty__list_pop(&port->settles)) != NULL) {
+        list[count] = MARTY__OWNER(link, marty__delivery, settle_link);
+        fill(list[count], &batch[count]);
+        count++;
+    }
+    marty__unlock(&port->lock);
+    return count;
+}
+
+void marty__settles_run(marty__port *port)
+{
+    marty__delivery *list[AT_ONCE];
+    marty_settling batch[AT_ONCE];
+    size_t count;
+    while ((count = take(port, list, batch)) > 0) {
+        if (marty__port_usable(port)) {
+            port->backend->settle(port->adapter, batch, count);
+        } else {
+            for (size_t i = 0; i < count; i++) {
+                marty__settled(port, batch[i].subscription, batch[i].verb, &batch[i].tag, 1,
+                               MARTY_E_LOST, 0);
+            }
+        }
+        let_go(list, count);
+    }
+}
+
+/* ---- answers */
+static void count_answers(marty__consumer *consumer, size_t count, marty_err result)
+{
+    marty__lock(&consumer->lock);
+    if (result == MARTY_E_LOST) {
+        consumer->lost += count;
+    } else if (result) {
+        consumer->settle_failed += count;
+    }
+    marty__unlock(&consumer->lock);
+}
+
+void marty__settled(marty__port *port, uint64_t subscription, marty_verb verb, const uint64_t *tags,
+                    size_t count, marty_err result, int64_t lease_until_ns)
+{
+    marty__lock(&port->lock);
+    port->settling -= port->settling < count ? port->settling : count;
+    bool none = port->settling == 0;
+    marty__consumer *consumer = marty__map_get_u64(&port->consumers, subscription);
+    if (consumer) {
+        (void)marty__consumer_ref(consumer);
+    }
+    marty__unlock(&port->lock);
+    if (consumer) {
+        if (verb == MARTY_SETTLE_EXTEND) {
+            marty__lease_answer(consumer, tags, count, result, lease_until_ns);
+        } else {
+            count_answers(consumer, count, result);
+        }
+        marty__consumer_unref(consumer);
+    }
+    if (none) {
+        marty__life_step(port->bus);
+    }
+}

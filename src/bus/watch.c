@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The watchdog: a consumer that has credit and a backlog at the broker, but gets nothing, has
+ * stopped silently. It is told (state STALLED) and subscribed anew. The broker is asked for the lag
+ * only after silence, and less often the longer it lasts. */
+#include "internal.h"
+
+#include <jansson.h>
+#include <string.h>
+
+enum { QUIET_MS = 5000, QUIET_MAX_MS = 60000, ASK_MS = 2000 };
+
+static bool worth_watching(const marty__consumer *consumer)
+{
+    bool keeps = consumer->kind == MARTY_KIND_TOPIC || consumer->kind == MARTY_KIND_QUEUE ||
+                 consumer->kind == MARTY_KIND_STREAM;
+    return keeps && consumer->group && consumer->port->backend->topology &&
+           !consumer->bus->simulated;
+}
+
+static void watch_in(marty__consumer *consumer, int64_t ms)
+{
+    marty__consumer_arm(consumer, &consumer->watch_alarm,
+                        marty__deadline_ns(marty__bus_now(consumer->bus), ms));
+}
+
+void marty__watch_start(marty__consumer *consumer)
+{
+    if (worth_watching(consumer)) {
+        consumer->watch_rounds = 0;
+        watch_in(consumer, QUIET_MS);
+    }
+}
+
+/* Credit is out, nothing is unsettled, and nothing has come for a while. */
+static bool silent(marty__consumer *consumer)
+{
+    int64_t quiet_ns = marty__bus_now(consumer->bus) - consumer->last_delivery_ns;
+    return consumer->subscribed && !consumer->paused && !consumer->gone &&
+           atomic_load(&consumer->bus->started) && consumer->unsettled_count == 0 &&
+           quiet_ns >= QUIET_MS * (int64_t)MARTY__NS_PER_MS;
+}
+
+void marty__watch_rang(marty__alarm *alarm)
+{
+    marty__consumer *consumer = MARTY__OWNER(alarm, marty__consumer, watch_alarm);
+    marty__lock(&consumer->lock);
+    bool look = silent(consumer);
+    bool gone = consumer->gone;
+    consumer->suspected = look && consumer->suspected;
+    consumer->watch_rounds = look ? consumer->watch_rounds + 1 : 0;
+    int64_t next_ms = (int64_t)QUIET_MS
+                      << (consumer->watch_rounds < 5 ? consumer->watch_rounds : 5);
+    marty__unlock(&consumer->lock);
+    if (gone || atomic_load(&consumer->bus->phase) != MARTY__OPEN) {
+        marty__consumer_unref(consumer);
+        return;
+    }
+    watch_in(consumer, next_ms > QUIET_MAX_MS ? QUIET_MAX_MS : next_ms);
+    if (look && !consumer->watching) {
+        consumer->watching = true;
+        (void)marty__consumer_ref(consumer);
+        if (consumer->bus->driven) {
+            marty__watch_look(&consumer->watch_task);
+        } else {
+            marty__pool_add(consumer->bus, &consumer->watch_task);
+        }
+    }
+    marty__consumer_unref(consumer);
+}
+
+static bool lag_in(const char *text, size_t size, const char *group)
+{
+    json_t *root = json_loadb(text, size, 0, NULL);
+    bool lag = false;
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(root, "groups"), i, row)
+    {
+        const char *name = json_string_value(json_object_get(row, "group"));
+        if (name && strcmp(name, group) == 0) {
+            lag = json_integer_value(json_object_get(row, "lag")) > 0;
+        }
+    }
+    json_decref(root);
+    return lag;
+}
+
+static bool has_lag(marty__consumer *consumer)
+{
+    marty_want want = {.channel = {.kind = consumer->kind,
+                                   .name = consumer->channel,
+                                   .group = consumer->group,
+                                   .native = consumer->native,
+                                   .shards = consumer->shards}};
+    marty_message *answer = NULL;
+    marty_error why = {0};
+    marty__pool_block(consumer->bus);
+    marty_err err = consumer->port->backend->topology(
+        consumer->port->adapter, "inspect", &want,
+        marty__deadline_ns(marty__bus_now(consumer->bus), ASK_MS), &answer, &why);
+    marty__pool_unblock(consumer->bus);
+    bool lag = !err && lag_in(answer->data.data, answer->data.size, consumer->group);
+    marty_message_unref(answer);
+    return lag;
+}
+
+void marty__watch_look(marty__task *task)
+{
+    marty__consumer *consumer = MARTY__OWNER(task, marty__consumer, watch_task);
+    bool lag = atomic_load(&consumer->bus->phase) == MARTY__OPEN &&
+               marty__port_usable(consumer->port) && has_lag(consumer);
+    marty__lock(&consumer->lock);
+    bool stalled = lag && silent(consumer) && consumer->suspected;
+    consumer->suspected = lag && !stalled;
+    consumer->restarting = stalled;
+    consumer->watching = false;
+    marty__unlock(&consumer->lock);
+    if (lag) {
+        watch_in(consumer, QUIET_MS); /* look again soon */
+    }
+    if (stalled) {
+        marty__event(consumer->bus, MARTY_STATE_STALLED, consumer->port, consumer, MARTY_E_TIMEOUT,
+                     "messages wait at the broker and none is delivered; subscribing again");
+        (void)marty__consumer_ref(consumer);
+        marty__port_command(consumer->port, &consumer->restart_command);
+        marty__port_kick(consumer->port);
+    }
+    marty__consumer_unref(consumer);
+}
+
+void marty__watch_restart(marty__port *port, marty__command *command)
+{
+    marty__consumer *consumer = MARTY__OWNER(command, marty__consumer, restart_command);
+    if (marty__port_usable(port)) {
+        port->backend->unsubscribe(port->adapter, consumer->number);
+    }
+    marty__consumer_unref(consumer);
+}
