@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Parts of the patterns that their files share. The public calls are in <marty/publish.h>,
+ * <marty/query.h>, <marty/subscribe.h>. */
+#ifndef MARTY_PATTERNS_PATTERNS_H
+#define MARTY_PATTERNS_PATTERNS_H
+#include "bus/internal.h"
+
+typedef struct marty__queries
+    marty__queries; /* of a bus: queries without an answer, by the id of their request */
+
+/** The queries of a bus that has just been opened. NULL without memory. */
+marty__queries *marty__queries_new(marty_bus *bus);
+void marty__queries_free(void *queries);
+/** Hook `replied`. */
+void marty__query_replied(marty_bus *bus, const marty_message *message);
+/** Hook `cancelled`. */
+size_t marty__query_cancelled(marty_bus *bus, const void *key);
+/** Hook `closed`. */
+void marty__query_closed(marty_bus *bus);
+/** Hook `unanswered`. */
+void marty__query_unanswered(marty__delivery *delivery, marty_err err);
+/** Refuse set slots of a caller's struct. */
+marty_err marty__reserved_check(const uint64_t *slots, size_t count, const char *what,
+                                marty_error *why);
+/** A message as it goes out: template or counted, with id, source, cause and expiry. */
+marty_err marty__outgoing_message(marty_bus *bus, const marty_message *from,
+                                  const marty_message *cause, const char *id, int64_t expires_us,
+                                  marty_message **ret_message, marty_error *why);
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Publishing: check, route, make the messages, hand them to the bus as one call that is accepted
+ * whole or not at all. */
+#include "patterns.h"
+
+#include "backend/capability.h"
+#include "base/error.h"
+#include "message/message.h"
+#include "reliability/reliability.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct publish { /* one call of marty_publish */
+    marty_bus *bus;
+    marty_pattern pattern;
+    const char *to;
+    const marty_message *const *messages;
+    size_t count;
+    const marty_publish_options *options;
+    const marty_message *cause;
+    int64_t deliver_at_us, expires_us;
+} publish;
+
+/* ---- checks */
+static marty_err check_options(const publish *self, marty_error *why)
+{
+    const marty_publish_options *options = self->options;
+    marty_err err = marty__reserved_check(
+        options->reserved, sizeof options->reserved / sizeof options->reserved[0], "options", why);
+    if (err) {
+        return err;
+    }
+    if (options->transaction) {
+        return marty_error_set(
+            why, MARTY_E_UNSUPPORTED,
+            "options.transaction needs an outbox, which this version does not have");
+    }
+    if (options->once && !self->cause) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "options.once needs a cause: set options.cause or options.settles");
+    }
+    if (options->once && self->count != 1) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "options.once is for one message; this batch has %zu", self->count);
+    }
+    if (options->deliver_at_us < 0) {
+        return marty_error_set(
+            why, MARTY_E_ARGUMENT,
+            "options.deliver_at_us is negative; expected Unix time in microseconds");
+    }
+    return MARTY_OK;
+}
+
+static marty_err check(const publish *self, marty_error *why)
+{
+    if (self->pattern < MARTY_EVENT || self->pattern > MARTY_BROADCAST ||
+        self->pattern == MARTY_QUERY) {
+        return marty_error_set(
+            why, MARTY_E_ARGUMENT,
+            "pattern is %d; expected EVENT, COMMAND, STREAM or BROADCAST (ask with marty_query)",
+            (int)self->pattern);
+    }
+    if (!self->messages || !self->count) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "messages is empty; expected at least one");
+    }
+    for (size_t i = 0; i < self->count; i++) {
+        if (!self->messages[i]) {
+            return marty_error_set(why, MARTY_E_ARGUMENT, "messages[%zu] is NULL", i);
+        }
+        if (!self->messages[i]->type) {
+            return marty_error_set(
+                why, MARTY_E_ARGUMENT,
+                "messages[%zu].type is NULL; expected a type such as \"order.created\"", i);
+        }
+    }
+    return check_options(self, why);
+}
+
+static marty_err check_level(const publish *self, const marty__port *port,
+                             const marty_capabilities *granted, const marty__place *place,
+                             marty_error *why)
+{
+    bool keeps = place->kind != MARTY_KIND_BROADCAST;
+    marty_level level = keeps ? granted->level : MARTY_LEVEL_MEMORY;
+    if (self->options->level > level) {
+        return marty_error_set(why, MARTY_E_UNSUPPORTED,
+                               "%s stores at level %s on %s, less than the %s that was asked",
+                               port->name, marty__level_name(level), place->channel,
+                               marty__level_name(self->options->level));
+    }
+    return MARTY_OK;
+}
+
+static marty_err check_granted(const publish *self, marty__port *port, const marty__place *place,
+                               const marty_message *message, marty_error *why)
+{
+    marty__lock(&port->lock);
+    marty_capabilities granted = port->ever_up ? port->granted : *port->backend->claims;
+    marty__unlock(&port->lock);
+    uint64_t limit = granted.payload_bytes_max;
+    if (self->deliver_at_us && !marty__capability_has(&granted, place->kind, MARTY_CAN_DELAY)) {
+        return marty_error_set(
+            why, MARTY_E_UNSUPPORTED,
+            "%s grants no delayed delivery on %s; route it to memory, sqlite or nats 2.12",
+            port->name, place->channel);
+    }
+    if (limit && message->data.size > limit) {
+        return marty_error_set(
+            why, MARTY_E_TOO_LARGE,
+            "message %s on channel %s: %zu bytes, the limit of %s is %llu; send a reference",
+            message->id ? message->id : message->type, place->channel, message->data.size,
+            port->name, (unsigned long long)limit);
+    }
+    if (granted.header_count_max && message->header_count > granted.header_count_max) {
+        return marty_error_set(
+            why, MARTY_E_TOO_LARGE, "message on channel %s: %zu headers, the limit of %s is %u",
+            place->channel, message->header_count, port->name, granted.header_count_max);
+    }
+    return check_level(self, port, &granted, place, why);
+}
+
+/* ---- making the call */
+/* How often the type changes along the batch: each time the place is found anew. */
+static size_t runs(const publish *self)
+{
+    size_t count = 1;
+    for (size_t i = 1; i < self->count; i++) {
+        count += strcmp(self->messages[i]->type, self->messages[i - 1]->type) != 0;
+    }
+    return count;
+}
+
+static marty_err fill_posts(const publish *self, marty__call *call, marty_error *why)
+{
+    marty__place place = {0};
+    char *channel = NULL, *room = call->strings, once[37];
+    if (self->options->once) {
+        const marty__delivery *settles =
+            (const marty__delivery *)(const void *)self->options->settles;
+        char word[600];
+        (void)snprintf(word, sizeof word, "%s|%s",
+                       settles && settles->handle.group ? settles->handle.group : self->bus->source,
+                       self->options->once);
+        marty__derived_id(once, self->cause->id ? self->cause->id : "", word, 0);
+    }
+    for (size_t i = 0; i < self->count; i++) {
+        const marty_message *from = self->messages[i];
+        if (!channel || strcmp(from->type, self->messages[i - 1]->type) != 0) {
+            marty_err err = marty__route_publish(self->bus->config, self->pattern, self->to,
+                                                 from->type, &place, why);
+            if (err) {
+                return err;
+            }
+            channel = room;
+            (void)snprintf(room, MARTY__CHANNEL_ROOM, "%s", place.channel);
+            room += MARTY__CHANNEL_ROOM;
+        }
+        marty__port *port = &self->bus->ports[place.backend];
+        marty__post *post = &call->posts[i];
+        *post = (marty__post){.port = port,
+                              .channel = channel,
+                              .kind = place.kind,
+                              .order = place.order,
+                              .shards = place.shards,
+                              .native = place.native,
+                              .deliver_at_us = self->deliver_at_us};
+        marty_err err = check_granted(self, port, &place, from, why);
+        err = err ? err
+                  : marty__outgoing_message(self->bus, from, self->cause,
+                                            self->options->once ? once : NULL, self->expires_us,
+                                            &post->message, why);
+        if (err) {
+            return err;
+        }
+    }
+    return MARTY_OK;
+}
+
+static void take_settles(const publish *self, marty__call *call)
+{
+    if (self->options->settles) {
+        call->settles = marty_delivery_keep(self->options->settles);
+    }
+}
+
+static void give_settles_back(marty__call *call)
+{
+    marty__delivery *delivery = (marty__delivery *)(void *)call->settles;
+    if (delivery) {
+        call->settles = NULL;
+        delivery->kept = false; /* as if never kept: its handler's return value speaks again */
+        (void)atomic_fetch_sub(&delivery->user_refs, 1);
+        marty__delivery_unref(delivery);
+    }
+}
+
+/* The first bad outcome speaks for the call. */
+static marty_err verdict(const marty__call *call, marty_error *why)
+{
+    for (size_t i = 0; i < call->count; i++) {
+        marty_err err = call->outcomes[i].err;
+        if (err) {
+            return marty_error_set(why, err, "%s%s%s: %s", call->outcomes[i].backend, " ",
+                                   call->outcomes[i].channel,
+                                   call->text[0] ? call->text : marty_err_describe(err)->text);
+        }
+    }
+    return MARTY_OK;
+}
+
+static marty_err send(const publish *self, marty__call *call, marty_error *why)
+{
+    const marty_publish_options *options = self->options;
+    marty_outcome *own = call->outcomes;
+    bool asks = options->done == NULL;
+    call->deadline_ns = marty__bus_deadline(self->bus, options->timeout_ms, MARTY__TIMEOUT_MS);
+    call->cancel_key = options->cancel_key;
+    call->done = options->done;
+    call->user = options->user;
+    call->waited = asks;
+    call->outcomes = options->outcomes ? options->outcomes : own;
+    if (options->outcomes) {
+        memset(options->outcomes, 0, self->count * sizeof *options->outcomes);
+    }
+    take_settles(self, call);
+    marty_err err = marty__call_accept(call, asks || options->wait_for_room, why);
+    if (err) {
+        give_settles_back(call);
+        return err;
+    }
+    if (asks) {
+        marty__call_wait(call);
+        err = verdict(call, why);
+    }
+    return err;
+}
+
+marty_err marty_publish(marty_bus *bus, marty_pattern pattern, const char *to,
+                        const marty_message *const messages[], size_t count,
+                        const marty_publish_options *options, marty_error *why)
+{
+    static const marty_publish_options none;
+    marty_err err = marty__bus_enter(bus, MARTY__FLUSHING, why);
+    if (err) {
+        return err;
+    }
+    options = options ? options : &none;
+    publish self = {.bus = bus,
+                    .pattern = pattern,
+                    .to = to,
+                    .messages = messages,
+                    .count = count,
+                    .options = options};
+    self.cause = options->cause     ? options->cause
+                 : options->settles ? options->settles->message
+                                    : NULL;
+    int64_t now = options->deliver_in_ms || options->expires_in_ms ? marty__bus_wall(bus) : 0;
+    self.deliver_at_us = options->deliver_in_ms
+                             ? now + (int64_t)options->deliver_in_ms * MARTY__US_PER_MS
+                             : options->deliver_at_us;
+    self.expires_us =
+        options->expires_in_ms ? now + (int64_t)options->expires_in_ms * MARTY__US_PER_MS : 0;
+    err = check(&self, why);
+    if (err) {
+        return err;
+    }
+    marty__call *call = marty__call_new(bus, count, runs(&self) * MARTY__CHANNEL_ROOM);
+    if (!call) {
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    err = fill_posts(&self, call, why);
+    err = err ? err : send(&self, call, why);
+    marty__call_unref(call);
+    return err;
+}
+
+/* ---- taking back */
+marty_err marty_unschedule(marty_bus *bus, marty_pattern pattern, const char *to, const char *type,
+                           const char *id, marty_error *why)
+{
+    marty__place place;
+    marty_err err = marty__bus_enter(bus, MARTY__FLUSHING, why);
+    if (!err && (!id || !*id)) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "id is empty; expected the id of the scheduled message");
+    }
+    err = err ? err : marty__route_publish(bus->config, pattern, to, type, &place, why);
+    if (err) {
+        return err;
+    }
+    marty__port *port = &bus->ports[place.backend];
+    if (!port->backend->cancel || !marty__port_can(port, place.kind, MARTY_CAN_CANCEL)) {
+        return marty_error_set(why, MARTY_E_UNSUPPORTED,
+                               "%s cannot take back a scheduled message on %s", port->name,
+                               place.channel);
+    }
+    marty__call *call = marty__call_new(bus, 1, sizeof place.channel);
+    if (!call) {
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    marty_message named = {.type = type, .id = id};
+    (void)snprintf(call->strings, sizeof place.channel, "%s", place.channel);
+    call->posts[0] = (marty__post){.port = port,
+                                   .channel = call->strings,
+                                   .kind = place.kind,
+                                   .order = place.order,
+                                   .shards = place.shards,
+                                   .native = place.native,
+                                   .cancels = true};
+    call->no_retry = true;
+    call->waited = true;
+    call->deadline_ns = marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS);
+    err = marty__outgoing_message(bus, &named, NULL, NULL, 0, &call->posts[0].message, why);
+    err = err ? err : marty__call_accept(call, true, why);
+    if (!err) {
+        marty__call_wait(call);
+        err = verdict(call, why);
+    }
+    marty__call_unref(call);
+    return err;
+}

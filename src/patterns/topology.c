@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What lies on the brokers, by our names: asked of the backends that may have it. Answers as JSON:
+ * {"answers":[{"backend":"main","channel":"events.order","answer":{...}}]}. */
+#include "patterns.h"
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "message/message.h"
+
+#include <string.h>
+
+typedef struct request {
+    marty_bus *bus;
+    const char *verb;
+    bool force;
+    int64_t deadline_ns;
+    marty__buffer *to;
+    size_t answers;
+} request;
+
+static marty_kind kind_of(const char *channel)
+{
+    static const struct {
+        const char *prefix;
+        marty_kind kind;
+    } kinds[] = {{"events.", MARTY_KIND_TOPIC},    {"commands.", MARTY_KIND_QUEUE},
+                 {"queries.", MARTY_KIND_REQUEST}, {"broadcast.", MARTY_KIND_BROADCAST},
+                 {"streams.", MARTY_KIND_STREAM},  {"dead.", MARTY_KIND_DEAD},
+                 {"replies.", MARTY_KIND_REPLY}};
+    for (size_t i = 0; channel && i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strncmp(channel, kinds[i].prefix, strlen(kinds[i].prefix)) == 0) {
+            return kinds[i].kind;
+        }
+    }
+    return MARTY_KIND_TOPIC;
+}
+
+static void add_answer(request *self, const marty__port *port, const char *channel,
+                       const marty_message *answer)
+{
+    marty__buffer_text(self->to, self->answers++ ? ",{\"backend\":" : "{\"backend\":");
+    marty__buffer_json(self->to, port->name, strlen(port->name));
+    if (channel) {
+        marty__buffer_text(self->to, ",\"channel\":");
+        marty__buffer_json(self->to, channel, strlen(channel));
+    }
+    marty__buffer_text(self->to, ",\"answer\":");
+    marty__buffer_add(self->to, answer->data.data, answer->data.size);
+    marty__buffer_byte(self->to, '}');
+}
+
+static marty_err ask(request *self, marty__port *port, const marty_channel *channel,
+                     marty_error *why)
+{
+    marty_message *answer = NULL;
+    marty_error inner = {0};
+    marty_want want = {.reset = self->force};
+    if (channel) {
+        want.channel = *channel;
+    }
+    if (!port->backend->topology) {
+        return marty_error_set(why, MARTY_E_UNSUPPORTED, "%s cannot %s channels", port->name,
+                               self->verb);
+    }
+    if (!marty__port_usable(port)) {
+        return marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", port->name, port->text);
+    }
+    marty__pool_block(self->bus);
+    marty_err err = port->backend->topology(port->adapter, self->verb, &want, self->deadline_ns,
+                                            &answer, &inner);
+    marty__pool_unblock(self->bus);
+    if (err) {
+        return marty_error_set(why, err, "%s: %s", port->name,
+                               inner.text[0] ? inner.text : marty_err_describe(err)->text);
+    }
+    add_answer(self, port, want.channel.name, answer);
+    marty_message_unref(answer);
+    return MARTY_OK;
+}
+
+/* One channel: on the backend that has it; ensure and check ask the one that a route of its pattern
+ * names. */
+static marty_err ask_channel(request *self, const char *name, marty_error *why)
+{
+    static const marty_pattern patterns[] = {[MARTY_KIND_TOPIC] = MARTY_EVENT,
+                                             [MARTY_KIND_QUEUE] = MARTY_COMMAND,
+                                             [MARTY_KIND_REQUEST] = MARTY_QUERY,
+                                             [MARTY_KIND_STREAM] = MARTY_STREAM,
+                                             [MARTY_KIND_BROADCAST] = MARTY_BROADCAST};
+    marty_channel channel = {.kind = kind_of(name), .name = name};
+    bool stream = channel.kind == MARTY_KIND_STREAM;
+    channel.order = stream ? MARTY_ORDER_KEY : MARTY_ORDER_NONE;
+    channel.shards = stream ? MARTY__SHARDS : 0;
+    marty_err err = MARTY_E_NOT_FOUND;
+    bool makes = strcmp(self->verb, "ensure") == 0 || strcmp(self->verb, "check") == 0;
+    const marty__config *config = self->bus->config;
+    for (size_t i = 0; makes && i < config->route_count && channel.kind <= MARTY_KIND_BROADCAST;
+         i++) {
+        if (config->routes[i].pattern == patterns[channel.kind]) {
+            return ask(self, &self->bus->ports[config->routes[i].backend], &channel, why);
+        }
+    }
+    for (size_t i = 0; i < self->bus->port_count && err == MARTY_E_NOT_FOUND; i++) {
+        err = ask(self, &self->bus->ports[i], &channel, why);
+    }
+    return err;
+}
+
+/* Everything that the subscriptions of this bus name. */
+static marty_err ask_subscriptions(request *self, marty_error *why)
+{
+    marty_err err = MARTY_OK;
+    for (size_t i = 0; i < self->bus->port_count && !err; i++) {
+        marty__port *port = &self->bus->ports[i];
+        for (uint64_t number = 1; !err; number++) {
+            marty__lock(&port->lock);
+            bool end = number >= port->next_number;
+            marty__consumer *consumer = end ? NULL : marty__map_get_u64(&port->consumers, number);
+            if (consumer) {
+                (void)marty__consumer_ref(consumer);
+            }
+            marty__unlock(&port->lock);
+            if (consumer && consumer->kind != MARTY_KIND_REPLY && consumer->group) {
+                marty_channel channel = {.kind = consumer->kind,
+                                         .order = consumer->order,
+                                         .native = consumer->native,
+                                         .name = consumer->channel,
+                                         .group = consumer->group,
+                                         .shards = consumer->shards};
+                err = ask(self, port, &channel, why);
+            }
+            if (consumer) {
+                marty__consumer_unref(consumer);
+            }
+            if (end) {
+                break;
+            }
+        }
+    }
+    return err;
+}
+
+static marty_err ask_all_servers(request *self, marty_error *why)
+{
+    marty_err err = MARTY_OK;
+    for (size_t i = 0; i < self->bus->port_count && !err; i++) {
+        err = ask(self, &self->bus->ports[i], NULL, why);
+    }
+    return err;
+}
+
+static marty_err dispatch(request *self, const char *channel, marty_error *why)
+{
+    bool list = strcmp(self->verb, "list") == 0, inspect = strcmp(self->verb, "inspect") == 0;
+    if (channel && !list) {
+        return ask_channel(self, channel, why);
+    }
+    if (list || inspect) {
+        return ask_all_servers(self, why);
+    }
+    if (strcmp(self->verb, "remove") == 0) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "remove needs the exact name of a channel");
+    }
+    return ask_subscriptions(self, why);
+}
+
+marty_err marty_topology(marty_bus *bus, const char *verb, const char *channel, bool force,
+                         marty_message **ret_report, marty_error *why)
+{
+    static const char *const verbs[] = {"ensure", "check", "inspect", "list", "remove"};
+    marty_err err = marty__bus_enter(bus, MARTY__FLUSHING, why);
+    bool known = false;
+    for (size_t i = 0; verb && i < sizeof verbs / sizeof verbs[0]; i++) {
+        known = known || strcmp(verb, verbs[i]) == 0;
+    }
+    if (!err && (!known || !ret_report)) {
+        err = marty_error_set(
+            why, MARTY_E_ARGUMENT,
+            known ? "ret_report is NULL"
+                  : "unknown verb; expected ensure, check, inspect, list or remove");
+    }
+    if (err) {
+        return err;
+    }
+    marty__buffer text = {0};
+    request self = {.bus = bus,
+                    .verb = verb,
+                    .force = force,
+                    .deadline_ns = marty__bus_deadline(bus, 0, 10000),
+                    .to = &text};
+    marty__buffer_text(&text, "{\"answers\":[");
+    err = dispatch(&self, channel, why);
+    marty__buffer_text(&text, "]}");
+    if (!err && text.failed) {
+        err = marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    if (!err) {
+        marty_message report = {.type = "marty.topology", .data = {text.data, text.size}};
+        err = marty__message_new(ret_report, &report, NULL, &bus->env, bus->source, why);
+    }
+    marty__buffer_free(&text);
+    return err;
+}
