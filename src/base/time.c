@@ -7,12 +7,14 @@ enum { US_PER_SECOND = 1000000, SECONDS_PER_DAY = 86400 };
 #define FIRST_US (INT64_C(-62167219200) * US_PER_SECOND)    /* 0000-01-01T00:00:00Z */
 #define LAST_US (INT64_C(253402300800) * US_PER_SECOND - 1) /* the end of 9999 */
 
-static void put_digits(char *out, uint32_t value, int count)
+static void put_two(char *out, uint32_t value)
 {
-    for (int i = count - 1; i >= 0; i--) {
-        out[i] = (char)('0' + value % 10);
-        value /= 10;
-    }
+    static const char pairs[] = "0001020304050607080910111213141516171819"
+                                "2021222324252627282930313233343536373839"
+                                "4041424344454647484950515253545556575859"
+                                "6061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
+    memcpy(out, pairs + 2 * (value % 100), 2);
 }
 
 static void put_date(char *out, int64_t days)
@@ -26,11 +28,12 @@ static void put_date(char *out, int64_t days)
     uint32_t month_shifted = (5 * day_of_year + 2) / 153;
     uint32_t month = month_shifted < 10 ? month_shifted + 3 : month_shifted - 9;
     int64_t year = (int64_t)year_of_era + era * 400 + (month <= 2);
-    put_digits(out, (uint32_t)year, 4);
+    put_two(out, (uint32_t)year / 100);
+    put_two(out + 2, (uint32_t)year);
     out[4] = '-';
-    put_digits(out + 5, month, 2);
+    put_two(out + 5, month);
     out[7] = '-';
-    put_digits(out + 8, day_of_year - (153 * month_shifted + 2) / 5 + 1, 2);
+    put_two(out + 8, day_of_year - (153 * month_shifted + 2) / 5 + 1);
 }
 
 size_t marty__time_format(char out[MARTY__TIME_TEXT], int64_t time_us)
@@ -42,15 +45,17 @@ size_t marty__time_format(char out[MARTY__TIME_TEXT], int64_t time_us)
     uint32_t of_day = (uint32_t)(seconds % SECONDS_PER_DAY);
     put_date(out, seconds / SECONDS_PER_DAY + FIRST_US / US_PER_SECOND / SECONDS_PER_DAY);
     out[10] = 'T';
-    put_digits(out + 11, of_day / 3600, 2);
+    put_two(out + 11, of_day / 3600);
     out[13] = ':';
-    put_digits(out + 14, of_day / 60 % 60, 2);
+    put_two(out + 14, of_day / 60 % 60);
     out[16] = ':';
-    put_digits(out + 17, of_day % 60, 2);
+    put_two(out + 17, of_day % 60);
     size_t size = 19;
     if (fraction) {
         out[size] = '.';
-        put_digits(out + size + 1, fraction, 6);
+        put_two(out + size + 1, fraction / 10000);
+        put_two(out + size + 3, fraction / 100);
+        put_two(out + size + 5, fraction);
         size += 7;
     }
     out[size] = 'Z';

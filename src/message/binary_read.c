@@ -14,19 +14,27 @@ enum { SMALL = 64, NAME_MAX_SIZE = MARTY__NAME_BYTES_MAX };
 static marty__piece value_piece(const marty_bytes *value, bool percent)
 {
     const char *text = value->data ? value->data : "";
-    marty__piece piece = marty__plain(text, value->size);
-    if (percent && value->size && (text[0] == '"' || memchr(text, '%', value->size))) {
-        piece.form = MARTY__PERCENT;
-    } else if (marty__plain_run(text, value->size, false) != value->size) {
-        piece.form = MARTY__ANY;
-    }
-    return piece;
+    char other = percent ? '%' : '\n', quote = percent ? '"' : '\n';
+    bool plain = marty__run(text, value->size, other, quote, quote) == value->size;
+    return (marty__piece){text, value->size,
+                          plain     ? MARTY__PLAIN
+                          : percent ? MARTY__PERCENT
+                                    : MARTY__ANY};
+}
+
+static marty_err check_value(const marty_header *header, marty_error *why)
+{
+    return header->value.size <= MARTY__ATTRIBUTE_BYTES_MAX
+               ? MARTY_OK
+               : marty_error_set(why, MARTY_E_TOO_LARGE,
+                                 "header %.64s: %zu bytes, at most %d are allowed", header->name,
+                                 header->value.size, (int)MARTY__ATTRIBUTE_BYTES_MAX);
 }
 
 static marty_err take_scalar(marty__draft *draft, int attribute, const marty__piece *piece,
                              marty_error *why)
 {
-    char small[SMALL];
+    MARTY__UNSET char small[SMALL];
     if (piece->form != MARTY__PERCENT || piece->size > sizeof small) {
         return marty__draft_scalar(draft, attribute, piece->at, piece->size, why);
     }
@@ -94,7 +102,7 @@ static marty_err take_extension(marty__draft *draft, const char *name, size_t si
 static marty_err take_attribute(marty__draft *draft, uint32_t *seen, const char *name, size_t size,
                                 const marty__piece *value, marty_error *why)
 {
-    char lower[NAME_MAX_SIZE];
+    MARTY__UNSET char lower[NAME_MAX_SIZE];
     const char *key = name;
     int at = marty__attribute_find(name, size);
     if (at == MARTY__AT_EXTENSION) {
@@ -164,7 +172,8 @@ marty_err marty__draft_plain(marty__draft *draft, const marty_message *wire,
             (prefix->size && marty__prefix_match(prefix, header->name, size) >= 0)) {
             continue;
         }
-        marty_err err = add_plain(draft, header, size, why);
+        marty_err err = check_value(header, why);
+        err = err ? err : add_plain(draft, header, size, why);
         if (err) {
             return err;
         }
@@ -197,7 +206,8 @@ static marty_err take_headers(marty__draft *draft, const marty_message *wire,
     for (size_t i = 0; !err && i < wire->header_count; i++) {
         const marty_header *header = &wire->headers[i];
         size_t size = strlen(header->name);
-        if (is_content_type(header->name, size)) {
+        err = check_value(header, why);
+        if (err || is_content_type(header->name, size)) {
             content_type = value_piece(&header->value, false);
             continue;
         }

@@ -36,22 +36,7 @@ static bool is_bare(char byte)
 /* Whether all of it is what a header carries as it is. */
 static bool bare(const char *text, size_t size)
 {
-    size_t at = 0;
-    for (; size - at >= 8; at += 8) {
-        uint64_t word = 0;
-        memcpy(&word, text + at, sizeof word);
-        uint64_t space = word ^ MARTY__EACH(' '), percent = word ^ MARTY__EACH('%');
-        uint64_t found =
-            marty__special_in(word, true) |
-            (((space - MARTY__EACH(1)) | (percent - MARTY__EACH(1))) & MARTY__EACH(0x80));
-        if (found) {
-            break;
-        }
-    }
-    while (at < size && is_bare(text[at])) {
-        at++;
-    }
-    return at == size;
+    return marty__run(text, size, '"', '%', ' ') == size;
 }
 
 static size_t percent_encode(char *out, const char *text, size_t size)
@@ -115,8 +100,9 @@ static marty_err measure(plan *to, const marty_message *from, const marty__prefi
     }
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
         const char *text = *marty__field_in(from, (marty__field)i);
-        to->sizes[i] = text ? strlen(text) : 0;
-        to->rooms[i] = text ? value_room(prefix, text, to->sizes[i]) : 0;
+        size_t size = marty__block_of(from)->sizes[i];
+        to->sizes[i] = size;
+        to->rooms[i] = text ? value_room(prefix, text, size) : 0;
         to->bytes += to->rooms[i];
     }
     for (size_t i = 0; i < from->header_count; i++) {

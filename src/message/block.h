@@ -5,7 +5,7 @@
  * passed by, never waited for. Any thread. */
 #ifndef MARTY_MESSAGE_BLOCK_H
 #define MARTY_MESSAGE_BLOCK_H
-#include <marty/message.h>
+#include "draft.h"
 #include <stdatomic.h>
 
 typedef struct marty__block {
@@ -14,6 +14,7 @@ typedef struct marty__block {
     uint16_t depth;        /* how many parents stand behind it */
     marty_message *parent; /* a counted message that strings or data may belong to, or NULL */
     size_t cost;           /* bytes of this block and of what it alone keeps alive */
+    uint32_t sizes[MARTY__FIELDS]; /* of the message's fields, without NUL; 0 when absent */
     marty_message message;
     marty_header headers[];
 } marty__block;

@@ -31,29 +31,53 @@ int marty__prefix_match(const marty__prefix *prefix, const char *name, size_t si
     return (int)prefix->size;
 }
 
+#define IS(text, at)                                                                               \
+    if (memcmp(name, text, sizeof text - 1) == 0) {                                                \
+        return at;                                                                                 \
+    }                                                                                              \
+    break
+
+#define OR(text, at)                                                                               \
+    if (memcmp(name, text, sizeof text - 1) == 0) {                                                \
+        return at;                                                                                 \
+    }
+
 int marty__attribute_find(const char *name, size_t size)
 {
-    static const struct {
-        const char *name;
-        unsigned char size, at;
-    } others[] = {{"time", 4, MARTY__AT_TIME},
-                  {"data", 4, MARTY__AT_DATA},
-                  {"expirytime", 10, MARTY__AT_EXPIRES},
-                  {"specversion", 11, MARTY__AT_SPECVERSION},
-                  {"data_base64", 11, MARTY__AT_DATA_BASE64},
-                  {"martypriority", 13, MARTY__AT_PRIORITY}};
-    for (int i = 0; i < MARTY__FIELDS; i++) {
-        if (marty__fields[i].wire_size == size && memcmp(marty__fields[i].wire, name, size) == 0) {
-            return i;
-        }
-    }
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        if (others[i].size == size && memcmp(others[i].name, name, size) == 0) {
-            return others[i].at;
-        }
+    switch (size) { /* so that each comparison has a size known here, and costs a load or two */
+    case 2:
+        IS("id", MARTY__ID);
+    case 4:
+        OR("type", MARTY__TYPE)
+        OR("time", MARTY__AT_TIME)
+        IS("data", MARTY__AT_DATA);
+    case 6:
+        IS("source", MARTY__SOURCE);
+    case 7:
+        IS("subject", MARTY__SUBJECT);
+    case 10:
+        OR("tracestate", MARTY__TRACE_STATE)
+        OR("dataschema", MARTY__SCHEMA)
+        IS("expirytime", MARTY__AT_EXPIRES);
+    case 11:
+        OR("specversion", MARTY__AT_SPECVERSION)
+        OR("traceparent", MARTY__TRACE_PARENT)
+        OR("causationid", MARTY__CAUSATION)
+        IS("data_base64", MARTY__AT_DATA_BASE64);
+    case 12:
+        IS("partitionkey", MARTY__KEY);
+    case 13:
+        OR("correlationid", MARTY__CORRELATION)
+        IS("martypriority", MARTY__AT_PRIORITY);
+    case 15:
+        IS("datacontenttype", MARTY__CONTENT_TYPE);
+    default:
+        break;
     }
     return MARTY__AT_EXTENSION;
 }
+#undef IS
+#undef OR
 
 static marty_err take_priority(marty__draft *draft, const char *text, size_t size, marty_error *why)
 {
@@ -130,6 +154,7 @@ marty_err marty__wire_begin(marty__wire *wire, const marty_message *from, size_t
     wire->header_count = 0;
     wire->cursor = (char *)wire->block + text_at;
     wire->block->message = *from;
+    memcpy(wire->block->sizes, marty__block_of(from)->sizes, sizeof wire->block->sizes);
     wire->block->message.marty__self = &wire->block->message;
     return MARTY_OK;
 }
@@ -171,21 +196,24 @@ marty_err marty_message_encode(marty_message **ret_wire, const marty_message *fr
                                marty_format format, const char *prefix, marty_error *why)
 {
     marty_message *own = NULL;
-    marty_err err =
-        marty_message_new(&own, from, NULL, why); /* a counted one: one more reference */
-    if (err) {
-        return err;
+    if (!marty__message_counted(from)) {
+        marty_err made = marty_message_new(&own, from, NULL, why);
+        if (made) {
+            return made;
+        }
+        from = own;
     }
+    marty_err err = MARTY_OK;
     marty__prefix with = marty__prefix_of(prefix ? prefix : "ce-");
     switch (format) {
     case MARTY_BINARY:
-        err = marty__binary_encode(ret_wire, own, &with, why);
+        err = marty__binary_encode(ret_wire, from, &with, why);
         break;
     case MARTY_STRUCTURED:
-        err = marty__structured_encode(ret_wire, own, &with, why);
+        err = marty__structured_encode(ret_wire, from, &with, why);
         break;
     case MARTY_LEGACY:
-        err = marty__legacy_encode(ret_wire, own, why);
+        err = marty__legacy_encode(ret_wire, from, why);
         break;
     default:
         err = marty_error_set(why, MARTY_E_ARGUMENT, "format: %d is none of marty_format",
@@ -202,27 +230,33 @@ typedef struct hints {
     bool version;
 } hints;
 
-static marty_err look(const marty_message *wire, const marty__prefix *prefix, hints *ret_hints,
-                      marty_error *why)
+/* Whether the name is that word (lower case), in any case. */
+static bool is_word(const char *name, const char *word)
+{
+    for (; *word; name++, word++) {
+        if (prefix_byte(*name) != *word) {
+            return false;
+        }
+    }
+    return !*name;
+}
+
+static void look(const marty_message *wire, const marty__prefix *prefix, hints *ret_hints)
 {
     *ret_hints = (hints){NULL, false};
     for (size_t i = 0; i < wire->header_count; i++) {
-        const marty_header *header = &wire->headers[i];
-        size_t size = strlen(header->name);
-        if (header->value.size > MARTY__ATTRIBUTE_BYTES_MAX) {
-            return marty_error_set(why, MARTY_E_TOO_LARGE,
-                                   "header %.64s: %zu bytes, at most %d are allowed", header->name,
-                                   header->value.size, (int)MARTY__ATTRIBUTE_BYTES_MAX);
-        }
-        if (size == 12 && marty__same_word(header->name, size, "content-type", 12)) {
-            ret_hints->content_type = header;
-        } else if (size == prefix->size + 11 &&
-                   marty__prefix_match(prefix, header->name, size) >= 0 &&
-                   marty__same_word(header->name + prefix->size, 11, "specversion", 11)) {
-            ret_hints->version = true;
+        const char *name = wire->headers[i].name;
+        if (is_word(name, "content-type")) {
+            ret_hints->content_type = &wire->headers[i];
+        } else if (!ret_hints->version) {
+            size_t at = 0;
+            while (at < prefix->size && name[at] &&
+                   prefix_byte(name[at]) == prefix_byte(prefix->text[at])) {
+                at++;
+            }
+            ret_hints->version = at == prefix->size && is_word(name + at, "specversion");
         }
     }
-    return MARTY_OK;
 }
 
 /* Whether it is application/cloudevents, in JSON. */
@@ -284,15 +318,18 @@ marty_err marty_message_decode(marty_message **ret_message, const marty_message 
                                const char *prefix, marty_error *why)
 {
     marty__prefix with = marty__prefix_of(prefix ? prefix : "ce-");
-    hints found;
     bool structured = false;
+    hints found;
     marty_err err = check_wire(wire, why);
-    err = err ? err : look(wire, &with, &found, why);
-    if (!err && found.content_type) {
-        err = says_structured(found.content_type, &structured, why);
-    }
     if (err) {
         return err;
+    }
+    look(wire, &with, &found);
+    if (found.content_type) {
+        err = says_structured(found.content_type, &structured, why);
+        if (err) {
+            return err;
+        }
     }
     if (!structured && found.version) {
         return marty__binary_decode(ret_message, wire, &with, why);

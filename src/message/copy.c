@@ -114,13 +114,16 @@ static marty_err make_copy(marty_message **ret_message, const marty_message *fro
     marty_message *copy = &block->message;
     char *cursor = (char *)block + text_at;
     *copy = *from;
+    memcpy(block->sizes, parent->sizes, sizeof block->sizes);
     copy->marty__self = copy;
     copy->headers = block->headers;
     if (change->id) {
         copy->id = put(&cursor, change->id, strlen(change->id), false);
+        block->sizes[MARTY__ID] = (uint32_t)strlen(copy->id);
     }
     if (change->type) {
         copy->type = put(&cursor, change->type, strlen(change->type), false);
+        block->sizes[MARTY__TYPE] = (uint32_t)strlen(copy->type);
     }
     copy->expires_us = change->expires ? change->expires_us : from->expires_us;
     copy->header_count = put_headers(block->headers, from, change, &cursor);

@@ -3,6 +3,7 @@
  * strings, each string with its NUL. No state. */
 #include "draft.h"
 
+#include "ascii.h"
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "block.h"
@@ -170,7 +171,7 @@ static bool put_bytes(char **cursor, const marty__piece *piece, size_t *ret_size
     switch (piece->form) {
     case MARTY__PLAIN:
     case MARTY__ANY:
-        memcpy(*cursor, piece->at, size);
+        marty__copy(*cursor, piece->at, size);
         break;
     case MARTY__JSON:
         size = marty__json_unescape(*cursor, piece->at, size);
@@ -197,10 +198,16 @@ static bool put_bytes(char **cursor, const marty__piece *piece, size_t *ret_size
     return good;
 }
 
-static const char *put_text(char **cursor, const marty__piece *piece, size_t *ret_size)
+static inline const char *put_text(char **cursor, const marty__piece *piece, size_t *ret_size)
 {
     const char *text = *cursor;
-    (void)put_bytes(cursor, piece, ret_size);
+    if (piece->form == MARTY__PLAIN) {
+        *ret_size = piece->size;
+        marty__copy(*cursor, piece->at, piece->size);
+        *cursor += piece->size;
+    } else {
+        (void)put_bytes(cursor, piece, ret_size);
+    }
     *(*cursor)++ = '\0';
     return text;
 }
@@ -238,14 +245,16 @@ static void drop_bad_traces(marty_message *message)
     }
 }
 
-static marty_err put_fields(marty_message *message, const marty__draft *draft, char **cursor,
+static marty_err put_fields(marty__block *block, const marty__draft *draft, char **cursor,
                             marty_error *why)
 {
+    marty_message *message = &block->message;
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
         const marty__piece *piece = &draft->fields[i];
         size_t size = 0;
         const char *text = piece->at ? put_text(cursor, piece, &size) : NULL;
         *marty__field_of(message, (marty__field)i) = text;
+        block->sizes[i] = (uint32_t)size;
         if (text && piece->form != MARTY__PLAIN && i < MARTY__TRACE_PARENT) {
             marty_err err = marty__field_check((marty__field)i, text, size, true, why);
             if (err) {
@@ -255,6 +264,7 @@ static marty_err put_fields(marty_message *message, const marty__draft *draft, c
     }
     if (!message->correlation_id) {
         message->correlation_id = message->id;
+        block->sizes[MARTY__CORRELATION] = block->sizes[MARTY__ID];
     }
     if (draft->lenient && (message->trace_parent || message->trace_state)) {
         drop_bad_traces(message);
@@ -298,7 +308,7 @@ static marty_err put_all(marty__block *block, const marty__draft *draft, size_t 
         return marty_error_set(why, MARTY_E_MALFORMED, "data_base64: it is not base64 (RFC 4648)");
     }
     *data = '\0';
-    marty_err err = put_fields(message, draft, &cursor, why);
+    marty_err err = put_fields(block, draft, &cursor, why);
     return err ? err : put_headers(block->headers, draft, &cursor, why);
 }
 

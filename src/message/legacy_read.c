@@ -210,7 +210,7 @@ static void complete(marty__legacy_reader *to)
 
 static void take_data(marty__legacy_reader *to)
 {
-    char small[SMALL];
+    MARTY__UNSET char small[SMALL];
     const marty__piece *content_type = &to->draft.fields[MARTY__CONTENT_TYPE];
     bool string = to->data.kind == MARTY__JSON_STRING, json = true;
     if (content_type->form != MARTY__JSON) {

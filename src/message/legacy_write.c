@@ -254,6 +254,7 @@ static marty_err add_metadata(marty__buffer *out, const marty_message *from, mar
 marty_err marty__legacy_encode(marty_message **ret_wire, const marty_message *from,
                                marty_error *why)
 {
+    static const char content_type[] = "application/json";
     marty__buffer body = {0};
     marty__wire wire;
     marty__buffer_text(&body, "{\"data\": ");
@@ -269,7 +270,8 @@ marty_err marty__legacy_encode(marty_message **ret_wire, const marty_message *fr
     if (!err) {
         memcpy(wire.cursor, body.data, body.size + 1);
         wire.block->message.data = (marty_bytes){wire.cursor, body.size};
-        wire.block->message.content_type = "application/json";
+        wire.block->message.content_type = content_type;
+        wire.block->sizes[MARTY__CONTENT_TYPE] = sizeof content_type - 1;
         *ret_wire = marty__wire_end(&wire, from);
     }
     marty__buffer_free(&body);

@@ -238,7 +238,7 @@ marty_err marty__message_new(marty_message **ret_message, const marty_message *t
                              marty_error *why)
 {
     MARTY__UNSET marty__draft draft;
-    char id[MARTY__UUID_TEXT];
+    MARTY__UNSET char id[MARTY__UUID_TEXT];
     if (!template_) {
         return marty_error_set(why, MARTY_E_ARGUMENT, "message: NULL; a template is expected");
     }
@@ -255,12 +255,14 @@ marty_err marty__message_new(marty_message **ret_message, const marty_message *t
     env = env ? env : marty__env_real();
     carry(&draft, MARTY__SOURCE, source ? source : MARTY__SOURCE_DEFAULT);
     carry(&draft, MARTY__CONTENT_TYPE, "application/json");
-    if (!draft.fields[MARTY__ID].at) {
-        marty__uuid7(env, id);
+    bool made = !draft.fields[MARTY__ID].at;
+    int64_t now_us = made || !template_->time_us ? env->wall_us(env->user) : 0;
+    if (made) {
+        marty__uuid7_at(env, now_us, id);
         draft.fields[MARTY__ID] = marty__plain(id, MARTY__UUID_TEXT - 1);
     }
     draft.data = marty__plain(template_->data.data, template_->data.size);
-    draft.time_us = template_->time_us ? template_->time_us : env->wall_us(env->user);
+    draft.time_us = template_->time_us ? template_->time_us : now_us;
     draft.expires_us = template_->expires_us;
     draft.priority = template_->priority;
     return marty__draft_finish(&draft, ret_message, why);

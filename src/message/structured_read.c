@@ -50,7 +50,7 @@ static marty_err take_field(marty__draft *draft, marty__field field, const marty
 static marty_err take_scalar(marty__draft *draft, int attribute, const marty__json_value *value,
                              marty_error *why)
 {
-    char small[SMALL];
+    MARTY__UNSET char small[SMALL];
     size_t size = value->size;
     const char *text = value->at;
     bool number = attribute == MARTY__AT_PRIORITY;
@@ -151,7 +151,7 @@ static marty_err take_known(marty__draft *draft, found *in, int at, const marty_
 static marty_err take_member(marty__draft *draft, found *in, marty__json_value *name,
                              const marty__json_value *value, marty_error *why)
 {
-    char small[SMALL];
+    MARTY__UNSET char small[SMALL];
     if (name->escaped && name->size <= sizeof small) { /* a name that needs none: look again */
         name->size = marty__json_unescape(small, name->at, name->size);
         name->at = small;
@@ -204,7 +204,7 @@ static marty_err take_object(marty__draft *draft, found *in, const marty_message
 /* Whether the data of an event with that content type is a JSON value. */
 static bool is_json(const marty__piece *content_type)
 {
-    char small[SMALL];
+    MARTY__UNSET char small[SMALL];
     if (!content_type->at || content_type->form != MARTY__JSON) {
         return !content_type->at || marty__content_is_json(content_type->at, content_type->size);
     }

@@ -58,7 +58,7 @@ static marty_err measure(plan *to, const marty_message *from, const marty__prefi
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
         const char *text = *marty__field_in(from, (marty__field)i);
         if (text) {
-            size_t size = strlen(text);
+            size_t size = marty__block_of(from)->sizes[i];
             to->sizes[i] = size;
             to->simple[i] = marty__plain_run(text, size, true) == size;
             to->bytes += marty__fields[i].wire_size + 6 +
@@ -82,9 +82,9 @@ static marty_err measure(plan *to, const marty_message *from, const marty__prefi
     return MARTY_OK;
 }
 
-static char *put(char *at, const char *text, size_t size)
+static inline char *put(char *at, const char *text, size_t size)
 {
-    memcpy(at, text, size);
+    marty__copy(at, text, size);
     return at + size;
 }
 
@@ -195,6 +195,7 @@ marty_err marty__structured_encode(marty_message **ret_wire, const marty_message
         }
     }
     wire.block->message.content_type = content_type;
+    wire.block->sizes[MARTY__CONTENT_TYPE] = sizeof content_type - 1;
     wire.block->message.data.data = wire.cursor;
     wire.block->message.data.size = (size_t)(put_body(wire.cursor, from, &with) - wire.cursor);
     *ret_wire = marty__wire_end(&wire, from);

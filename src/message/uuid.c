@@ -17,18 +17,23 @@ static uint64_t tick_of(int64_t wall_us)
 static char *put_hex(char *out, uint64_t value, int digits)
 {
     static const char hex[] = "0123456789abcdef";
-    for (int i = digits - 1; i >= 0; i--) {
-        out[i] = hex[value & 15];
-        value >>= 4;
+    for (int shift = 4 * digits - 4; shift >= 0; shift -= 4) {
+        *out++ = hex[value >> shift & 15];
     }
-    return out + digits;
+    return out;
 }
 
 void marty__uuid7(const marty_env *env, char out[MARTY__UUID_TEXT])
 {
+    env = env ? env : marty__env_real();
+    marty__uuid7_at(env, env->wall_us(env->user), out);
+}
+
+void marty__uuid7_at(const marty_env *env, int64_t wall_us, char out[MARTY__UUID_TEXT])
+{
     const marty_env *real = marty__env_real();
     env = env ? env : real;
-    uint64_t tick = tick_of(env->wall_us(env->user)), chance = 0;
+    uint64_t tick = tick_of(wall_us), chance = 0;
     if (env->wall_us == real->wall_us) {
         tick = tick > last_tick ? tick : last_tick + 1;
         last_tick = tick;

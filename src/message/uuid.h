@@ -11,4 +11,6 @@ enum { MARTY__UUID_TEXT = 37 };
  * call. With other surroundings it depends on their clock and chance alone, so a seed repeats it.
  */
 void marty__uuid7(const marty_env *env, char out[MARTY__UUID_TEXT]);
+/** The same at a time that was read already. */
+void marty__uuid7_at(const marty_env *env, int64_t wall_us, char out[MARTY__UUID_TEXT]);
 #endif
