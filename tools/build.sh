@@ -15,7 +15,8 @@ run() {
     if [ "${MARTY_VERBOSE:-}" = 1 ]; then
         "$@"
     elif ! "$@" >"$log" 2>&1; then
-        grep -v '^-- \|^\[[0-9]*/[0-9]*\] \(Building\|Linking\)' "$log" >&2 || true
+        echo >&2
+        grep -v '^-- \|^\[[0-9]*/[0-9]*\] \|^[^ ]*/\(gcc\|clang\|cc\|ar\) ' "$log" >&2 || true
         echo "build: $preset failed; the whole log: $log" >&2
         exit 1
     fi

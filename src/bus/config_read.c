@@ -99,7 +99,7 @@ marty_err marty__config_text(const marty__config_reader *r, const marty__yaml *n
 marty_err marty__config_number(const marty__config_reader *r, const marty__yaml *node,
                                const char *path, uint32_t min, uint32_t max, uint32_t *ret)
 {
-    const char *text = NULL;
+    const char *text = "";
     marty_err err = marty__config_text(r, node, path, &text);
     uint64_t value = 0;
     size_t i = 0;
@@ -138,7 +138,7 @@ marty_err marty__config_ms(const marty__config_reader *r, const marty__yaml *nod
 marty_err marty__config_word(const marty__config_reader *r, const marty__yaml *node,
                              const char *path, const char *const words[], size_t *ret)
 {
-    const char *text = NULL;
+    const char *text = "";
     marty_err err = marty__config_text(r, node, path, &text);
     for (size_t i = 0; !err && words[i]; i++) {
         if (strcmp(words[i], text) == 0) {

@@ -319,11 +319,11 @@ static void depth_is_bounded(void)
     size_t at = strlen(body);
     memset(body + at, '[', 63);
     memset(body + at + 63, ']', 63);
-    strcpy(body + at + 126, "}");
+    memcpy(body + at + 126, "}", 2);
     marty_message_unref(decode(wire_of(&wire, body), "ce-"));
     memset(body + at, '[', 64);
     memset(body + at + 64, ']', 64);
-    strcpy(body + at + 128, "}");
+    memcpy(body + at + 128, "}", 2);
     refused(wire_of(&wire, body), "ce-", MARTY_E_MALFORMED, "nested more than 64 deep");
 }
 

@@ -115,7 +115,7 @@ TOOL long torture(marty_err (*run)(void *user), void *user)
             return -1;
         }
     }
-    CHECK(!"it never succeeds");
+    check__that(false, CHECK__HERE, "it never succeeds");
     return -1;
 }
 #endif
