@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The program `marty`: find the verb, parse its flags, run it. Knows no verb by name, except that
+ * --version must cost nothing. One thread until a verb opens a bus. */
+#include "cli.h"
+
+#include <errno.h>
+#include <marty/backend.h>
+#include <signal.h>
+
+/* argv taken apart: the words of the verb, and the rest in order. */
+typedef struct word_list {
+    const char *first, *second, **rest;
+    size_t rest_count;
+} word_list;
+
+/* Whether a word before the verb is a flag whose value is the next word. */
+static bool takes_next(const char *word)
+{
+    static const cli_flag *const tables[] = {cli_flags_common, cli_flags_bus, NULL};
+    const char *value = NULL;
+    const cli_flag *flag = cli_flags_find(tables, word, &value);
+    return flag && flag->kind != CLI_SWITCH && !value;
+}
+
+static void words_take(word_list *words, int argc, char **argv)
+{
+    int i;
+    words->rest = cli_alloc(((size_t)argc + 1) * sizeof *words->rest);
+    for (i = 1; i < argc; i++) {
+        bool flag = argv[i][0] == '-' && argv[i][1];
+        if (!flag && !words->first) {
+            words->first = argv[i];
+        } else if (!flag && !words->second && cli_verb_is_noun(words->first) &&
+                   !cli_verb_find(words->first, NULL)) {
+            words->second = argv[i];
+        } else {
+            words->rest[words->rest_count++] = argv[i];
+            if (flag && (!words->first || (!words->second && cli_verb_is_noun(words->first))) &&
+                takes_next(argv[i]) && i + 1 < argc) {
+                words->rest[words->rest_count++] = argv[++i];
+            }
+        }
+    }
+}
+
+/* First words of all verbs, or second words of a noun; without the hidden ones. */
+static size_t names_of(const char *noun, const char **names, char *room, size_t size)
+{
+    size_t count = 0, used = 0, i;
+    for (i = 0; cli_verbs[i]; i++) {
+        const char *name = cli_verbs[i]->name;
+        const char *space = strchr(name, ' ');
+        const char *word = noun ? space ? space + 1 : "" : name;
+        size_t length = noun || !space ? strlen(word) : (size_t)(space - name);
+        bool wanted = !noun || (space && strlen(noun) == (size_t)(space - name) &&
+                                strncmp(name, noun, strlen(noun)) == 0);
+        if (wanted && !cli_verbs[i]->hidden && used + length + 1 < size) {
+            names[count++] = room + used;
+            memcpy(room + used, word, length);
+            room[used + length] = '\0';
+            used += length + 1;
+        }
+    }
+    return count;
+}
+
+static int no_such_verb(const cli_run *cli, const word_list *words)
+{
+    const char *names[128], *near;
+    char room[2048];
+    const char *noun = cli_verb_is_noun(words->first) ? words->first : NULL;
+    const char *word = noun ? words->second : words->first;
+    if (!word) {
+        cli_help_noun(stderr, noun);
+        return CLI_USAGE;
+    }
+    near = cli_suggest(word, names, names_of(noun, names, room, sizeof room));
+    if (near) {
+        return cli_usage(cli, "no such verb: \"%s%s%s\"; did you mean \"marty %s%s%s\"?",
+                         noun ? noun : "", noun ? " " : "", word, noun ? noun : "", noun ? " " : "",
+                         near);
+    }
+    return cli_usage(cli, "no such verb: \"%s%s%s\"; all of them: marty help", noun ? noun : "",
+                     noun ? " " : "", word);
+}
+
+static int run(cli_run *cli, const word_list *words)
+{
+    const cli_verb *verb = cli->verb;
+    cli_text why = {0};
+    int code;
+    if (!cli_flags_parse(&cli->given, verb->tables, words->rest, words->rest_count, &why)) {
+        code = cli_usage(cli, "%s", why.data);
+        cli_text_free(&why);
+        return code;
+    }
+    if (cli_set(cli, "help")) {
+        cli_help_verb(stdout, verb);
+        return CLI_OK;
+    }
+    if (cli->given.argument_count < (size_t)verb->argument_min) {
+        return cli_usage(cli, "too few arguments: marty %s %s", verb->name, verb->arguments);
+    }
+    if (verb->argument_max >= 0 && cli->given.argument_count > (size_t)verb->argument_max) {
+        return cli_usage(cli, "too many arguments, from \"%s\" on: marty %s%s%s",
+                         cli->given.arguments[verb->argument_max], verb->name,
+                         verb->arguments[0] ? " " : "", verb->arguments);
+    }
+    cli_output_begin(cli);
+    code = verb->run(cli);
+    cli_progress_end(cli);
+    return code;
+}
+
+/* No verb: what flags alone ask for. */
+static int run_flags(const word_list *words)
+{
+    size_t i;
+    for (i = 0; i < words->rest_count; i++) {
+        if (strcmp(words->rest[i], "-h") == 0 || strcmp(words->rest[i], "--help") == 0) {
+            cli_help_all(stdout);
+            return CLI_OK;
+        }
+    }
+    cli_help_all(stderr);
+    return CLI_USAGE;
+}
+
+static int help_noun(const word_list *words)
+{
+    size_t i;
+    for (i = 0; i < words->rest_count; i++) {
+        if (strcmp(words->rest[i], "-h") == 0 || strcmp(words->rest[i], "--help") == 0) {
+            cli_help_noun(stdout, words->first);
+            return CLI_OK;
+        }
+    }
+    cli_help_noun(stderr, words->first);
+    return CLI_USAGE;
+}
+
+/* A disk that is full under stdout is an error; a reader that has seen enough is not. */
+static int output_end(const cli_output *out, int code)
+{
+    int reason = out->broken ? out->write_errno : fflush(stdout) != 0 ? errno : 0;
+    if (reason == 0 || reason == EPIPE) {
+        return code;
+    }
+    (void)fprintf(stderr, "MARTY_E_STORAGE  stdout: %s\n", strerror(reason));
+    return code ? code : CLI_ERROR;
+}
+
+int main(int argc, char **argv)
+{
+    cli_run cli = {0};
+    word_list words = {0};
+    int code;
+    if (argc > 1 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
+        (void)printf("marty %s\n", marty_version());
+        return CLI_OK;
+    }
+    (void)signal(SIGPIPE, SIG_IGN); /* a reader that went away is seen when writing */
+    words_take(&words, argc, argv);
+    cli.verb = words.first ? cli_verb_find(words.first, words.second) : NULL;
+    if (cli.verb) {
+        code = run(&cli, &words);
+    } else if (!words.first) {
+        code = run_flags(&words);
+    } else if (cli_verb_is_noun(words.first) && !words.second) {
+        code = help_noun(&words);
+    } else {
+        code = no_such_verb(&cli, &words);
+    }
+    cli_settings_free(&cli);
+    cli_flags_free(&cli.given);
+    marty_free(words.rest);
+    return output_end(&cli.out, code);
+}
