@@ -4,7 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <time.h>
 
 int64_t cli_monotonic_ns(void)

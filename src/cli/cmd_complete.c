@@ -3,7 +3,7 @@
  * The last argument is the word being typed, perhaps empty. */
 #include "cli.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 
 static void offer(const char *typed, const char *word, size_t length, const char *what)
 {

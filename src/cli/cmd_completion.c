@@ -3,7 +3,7 @@
  * what is completed comes from the same tables as everything else. */
 #include "cli.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 
 static const char bash[] =
     "# bash completion of marty; put into your ~/.bashrc: source <(marty completion bash)\n"

@@ -3,7 +3,7 @@
  * connects to anything. */
 #include "session.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <string.h>
 
 static const cli_column columns[] = {

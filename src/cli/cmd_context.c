@@ -2,7 +2,7 @@
  * marty context: named places to talk to. */
 #include "cli.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <stdlib.h>
 
 static const cli_column columns[] = {

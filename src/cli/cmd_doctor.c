@@ -3,7 +3,7 @@
  * unsafe and how to mend it. */
 #include "reports.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 
 static const cli_flag flags[] = {
     {"timeout", 't', CLI_DURATION, "DURATION", "Time to wait for the backends; default 5s."}, {0}};

@@ -3,7 +3,7 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <marty/backend.h>
+#include <marty/adapter.h>
 
 /* Text for troff: backslashes, hyphens and leading dots mean something to it. */
 static void roff(FILE *to, const char *text)

@@ -3,7 +3,7 @@
 #include "message.h"
 #include "session.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 
 static const cli_flag flags[] = {
     {"timeout", 't', CLI_DURATION, "DURATION", "Time to wait for the answer; default 5s."},

@@ -2,7 +2,7 @@
  * marty topology: what lies on the brokers. */
 #include "reports.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 
 static const cli_column made_columns[] = {{"CHANNEL", "channel", false},
                                           {"KIND", "kind", false},

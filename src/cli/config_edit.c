@@ -5,7 +5,7 @@
 #include "session.h"
 
 #include <errno.h>
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <yaml.h>
 
 static bool is_scalar(yaml_document_t *document, int node, const char *text)

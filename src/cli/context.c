@@ -8,7 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>

@@ -4,7 +4,7 @@
 #include "flags.h"
 
 #include <ctype.h>
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,27 +4,29 @@
 
 enum { WIDTH = 78, INDENT = 30 };
 
-/* Words of text from column `at` on, later lines indented. */
+/* Words of text from column `at` on, later lines indented. A space is printed with the word after
+ * it, so that no line ends in one. */
 static void wrap(FILE *to, const char *text, int indent, int at)
 {
+    bool space = false;
     while (*text) {
         int length = (int)strcspn(text, " \n");
-        if (at + length > WIDTH && at > indent) {
+        if (length && space && at + 1 + length > WIDTH) {
             (void)fprintf(to, "\n%*s", indent, "");
             at = indent;
+            space = false;
         }
-        (void)fprintf(to, "%.*s", length, text);
-        at += length;
+        (void)fprintf(to, "%s%.*s", length && space ? " " : "", length, text);
+        at += length + (length && space);
+        space = length ? false : space;
         text += length;
         if (*text == '\n') {
-            (void)fprintf(to, "\n%*s", indent, "");
+            (void)fprintf(to, "\n%*s", text[1] == '\n' ? 0 : indent, "");
             at = indent;
+            space = false;
             text++;
         } else if (*text == ' ') {
-            if (at < WIDTH) {
-                (void)fputc(' ', to);
-            }
-            at++;
+            space = true;
             text++;
         }
     }

@@ -4,7 +4,7 @@
 #include "message.h"
 
 #include <errno.h>
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <poll.h>
 #include <unistd.h>
 

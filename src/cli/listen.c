@@ -5,7 +5,7 @@
 #include "message.h"
 #include "session.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 
 typedef struct listener_state {
     cli_run *cli;

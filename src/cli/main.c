@@ -4,7 +4,7 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <signal.h>
 
 /* argv taken apart: the words of the verb, and the rest in order. */

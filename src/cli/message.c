@@ -4,7 +4,7 @@
 #include "message.h"
 
 #include <ctype.h>
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <strings.h>
 
 const char *cli_level_name(marty_level level)

@@ -4,7 +4,7 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>

@@ -4,7 +4,7 @@
 #include "message.h"
 #include "session.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 
 enum { BATCH_MAX = 256 };
 typedef struct publishing {

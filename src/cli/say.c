@@ -3,7 +3,7 @@
  * questions. Results never come here. */
 #include "cli.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
  * Opening the bus as the settings say, narrating its states, and closing it. */
 #include "session.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <unistd.h>
 
 static void on_log(void *user, int level, const char *text)

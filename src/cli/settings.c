@@ -3,7 +3,7 @@
  * library is asked here, so that `marty config explain` works with anything. */
 #include "cli.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -4,6 +4,7 @@
 #include "flags.h"
 
 #include <ctype.h>
+#include <strings.h>
 
 enum { WORD_MAX = 48 };
 
@@ -45,7 +46,7 @@ const char *cli_suggest(const char *word, const char *const words[], size_t coun
     const char *near = NULL;
     for (i = 0; i < count; i++) {
         size_t slips = distance(word, words[i]);
-        bool begins = length > 1 && strncmp(words[i], word, length) == 0;
+        bool begins = length > 2 && strncasecmp(words[i], word, length) == 0;
         if (begins && slips >= best) {
             slips = best - 1;
         }

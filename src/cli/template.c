@@ -3,7 +3,7 @@
  */
 #include "message.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 
 void cli_template_header(cli_template *template_, const char *name, const char *value, size_t size,
                          marty_header_kind kind)

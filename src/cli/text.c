@@ -3,7 +3,7 @@
  * terminal may safely see. The only place of the program that asks for memory. */
 #include "text.h"
 
-#include <marty/backend.h>
+#include <marty/adapter.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
