@@ -170,7 +170,8 @@ char *cli_context_path(const char *name);
 #define CLI_VERBS(X)                                                                               \
     X(pub)                                                                                         \
     X(sub)                                                                                         \
-    X(send) X(handle) X(request) X(reply) X(stream_publish) X(stream_read) X(broadcast) X(dlq_ls)  \
+    X(send)                                                                                        \
+    X(handle) X(request) X(reply) X(stream_publish) X(stream_read) X(broadcast) X(dlq_ls)          \
         X(dlq_show) X(dlq_replay) X(dlq_discard) X(bench) X(doctor) X(backend_ls)                  \
             X(subscription_ls) X(topology_create) X(topology_check) X(topology_show)               \
                 X(topology_remove) X(config_explain) X(config_validate) X(context_ls)              \

@@ -100,10 +100,11 @@ marty_err peer_fields_check(json_t *object, const char *known, const char *known
 typedef marty_err (*peer_op)(peer *self, marty_error *why);
 #define PEER_OPS(X)                                                                                \
     X(open)                                                                                        \
-    X(close) X(start) X(flush) X(report) X(topology) X(unschedule) X(dead_letters) X(cancel)       \
-        X(publish) X(send) X(broadcast) X(stream) X(request) X(subscribe) X(handle) X(receive)     \
-            X(unsubscribe) X(stop) X(pause) X(concurrency) X(seek) X(stats) X(settle) X(reply)     \
-                X(fail) X(check) X(version)
+    X(close)                                                                                       \
+    X(start) X(flush) X(report) X(topology) X(unschedule) X(dead_letters) X(cancel) X(publish)     \
+        X(send) X(broadcast) X(stream) X(request) X(subscribe) X(handle) X(receive) X(unsubscribe) \
+            X(stop) X(pause) X(concurrency) X(seek) X(stats) X(settle) X(reply) X(fail) X(check)   \
+                X(version)
 #define PEER__OP_DECLARE(name) marty_err peer_op_##name(peer *self, marty_error *why);
 PEER_OPS(PEER__OP_DECLARE)
 /** Give back and release what a bus (NULL = any) has delivered. */

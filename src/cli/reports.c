@@ -12,7 +12,7 @@ static void collect(json_t *rows, json_t *value, const char *array, const char *
         own = json_string_value(json_object_get(value, "backend"));
         own = own ? own : json_string_value(json_object_get(value, "name"));
         own = own ? own : backend;
-        if (json_object_get(value, key)) {
+        if (json_object_get(value, key) && !json_object_get(value, "answer")) {
             json_t *row = json_copy(value);
             if (own && !json_object_get(row, "backend")) {
                 (void)json_object_set_new(row, "backend", json_string(own));

@@ -235,7 +235,7 @@ size_t marty__query_cancelled(marty_bus *bus, const void *key)
 void marty__query_closed(marty_bus *bus)
 {
     marty__queries *queries = bus->upper;
-    for (;;) {
+    while (queries) { /* a bus that could not be opened has none */
         marty__lock(&queries->lock);
         size_t at = 0;
         query *next = marty__map_next(&queries->waiting, &at);
