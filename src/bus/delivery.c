@@ -158,6 +158,9 @@ static void swap_in(marty__delivery *old, marty__delivery *fresh)
         marty__list_remove(&old->unsettled);
     }
     marty__lock(&subscription->lock);
+    if (old->keyed) {
+        marty__key_unbatch(old);
+    }
     if (fresh != old) {
         marty__key_replace(old, fresh);
     }

@@ -353,7 +353,8 @@ struct marty_subscription {
 typedef enum marty__verdict {
     MARTY__OPEN_VERDICT,
     MARTY__SETTLED_VERDICT,
-    MARTY__LOST_VERDICT
+    MARTY__LOST_VERDICT,
+    MARTY__RETURNED_VERDICT /* behind a retried one of its key: it comes again */
 } marty__verdict;
 
 typedef struct marty__dead { /* a dead letter to store in place of the original */

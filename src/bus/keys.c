@@ -100,7 +100,9 @@ void marty__key_unbatch(marty__delivery *delivery)
         after = next->follower;
         next->follower = NULL;
         next->in_batch = false;
-        if (next->keyed && atomic_load(&next->verdict) == MARTY__OPEN_VERDICT && !next->kept) {
+        int open = MARTY__OPEN_VERDICT;
+        if (next->keyed && !next->kept &&
+            atomic_compare_exchange_strong(&next->verdict, &open, MARTY__RETURNED_VERDICT)) {
             marty__list_push(&behind, &next->link);
         }
     }

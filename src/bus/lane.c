@@ -129,6 +129,12 @@ void marty__lanes_wake(marty_subscription *subscription)
 }
 
 /* ---- running */
+static void reopen(marty__delivery *delivery)
+{
+    int returned = MARTY__RETURNED_VERDICT;
+    (void)atomic_compare_exchange_strong(&delivery->verdict, &returned, MARTY__OPEN_VERDICT);
+}
+
 marty__delivery *marty__lane_take(marty__lane *lane)
 {
     marty__link *link = marty__list_pop(&lane->ready);
@@ -138,6 +144,7 @@ marty__delivery *marty__lane_take(marty__lane *lane)
     lane->ready_count--;
     marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
     delivery->in_batch = true;
+    reopen(delivery);
     return delivery;
 }
 
@@ -162,6 +169,7 @@ static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
             }
             marty__list_remove(&next->link);
             next->in_batch = true;
+            reopen(next);
             last->follower = next;
             last = batch[count++] = next;
         }
@@ -407,6 +415,7 @@ static void pick_behind_keys(marty_subscription *subscription, const marty__clea
 
 static void drop(marty__delivery *delivery, bool lost)
 {
+    reopen(delivery);
     if (marty__alarm_cancel(delivery->consumer->bus, &delivery->alarm)) {
         marty__delivery_unref(delivery); /* it was held */
     }
