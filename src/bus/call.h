@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Calls that publish, and the messages (posts) in them. */
+#ifndef MARTY_BUS_CALL_H
+#define MARTY_BUS_CALL_H
+#include "bus/port.h"
+
+/* ---- publishing */
+typedef enum marty__post_state {
+    MARTY__POST_QUEUED,
+    MARTY__POST_SENT,
+    MARTY__POST_ANSWERED
+} marty__post_state;
+
+typedef struct marty__post { /* one message on its way */
+    marty__link link;
+    marty__call *call;
+    marty__port *port;
+    marty_message *message;
+    const char *channel, *group, *reply_to; /* live as long as the call */
+    marty_kind kind;
+    marty_order order;
+    uint32_t shards;
+    bool native;
+    marty__post_state state;
+    bool doubtful; /* it may be stored already */
+    bool cancels;  /* takes back the scheduled message of this id, instead of publishing */
+    int64_t deliver_at_us;
+    uint32_t slot; /* index + 1 */
+    size_t bytes;
+} marty__post;
+
+/* A publish (or reply, dead letter, cancel) with 1 to n messages: answered once, also on close.
+ * Counted. */
+struct marty__call {
+    marty__task task;
+    marty__alarm alarm; /* deadline */
+    marty__link link;   /* of bus->calls */
+    marty_bus *bus;
+    atomic_uint refs;
+    atomic_size_t left;
+    int64_t deadline_ns;
+    const void *cancel_key;
+    marty_outcome *outcomes; /* the caller's, or own memory behind posts */
+    marty_done done;
+    void *user;
+    void (*completed)(marty__call *call); /* internal completion, in place of done: on any thread,
+                                             must be quick, no lock held */
+    marty_delivery *settles;
+    bool waited; /* somebody waits in `answered` */
+    bool finished;
+    bool no_retry;     /* do not publish a doubtful one again */
+    marty__mutex lock; /* with waited only */
+    marty__cond answered;
+    char *strings;  /* channel names and reply_to of the posts */
+    char text[256]; /* why the first bad one was not stored */
+    size_t count;
+    marty__post posts[];
+};
+
+/* ---- publish.c */
+/** A call with room for count posts and strings_size bytes of names; NULL without memory. One
+ * reference, yours. */
+marty__call *marty__call_new(marty_bus *bus, size_t count, size_t strings_size);
+void marty__call_unref(marty__call *call);
+/** Accept all posts or none: reserve room and queue. With wait, waits for room until
+ * call->deadline_ns. */
+marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why);
+/** Wait until it is answered. */
+void marty__call_wait(marty__call *call);
+/** End those still not answered with err (queued ones) or MAYBE_STORED (sent ones; at once only
+ * when forced). */
+void marty__call_expire(marty__call *call, marty_err err, bool force);
+void marty__published(marty__port *port, const marty_published *results, size_t count);
+void marty__posts_run(marty__port *port);
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A consumer: one native subscription, its members, credit, leases and watchdog. */
+#ifndef MARTY_BUS_CONSUMER_H
+#define MARTY_BUS_CONSUMER_H
+#include "bus/match.h"
+#include "bus/port.h"
+#include "bus/route.h"
+
+struct marty__consumer { /* one native subscription: (port, channel, group) */
+    atomic_uint refs;
+    marty_bus *bus;
+    marty__port *port;
+    uint64_t number;
+    char *channel, *group;  /* group NULL = this instance alone */
+    const char *group_name; /* as shown in deliveries */
+    marty_kind kind;
+    marty_order order;
+    uint32_t shards;
+    bool native;
+    marty_start start;
+    char *start_position;
+    marty__mutex lock; /* what follows */
+    marty__cond changed;
+    marty__match *match;
+    marty_subscription **members;
+    size_t member_count;
+    uint32_t credit; /* what the adapter may have unsettled with us */
+    uint32_t owed;   /* credit to give back to it */
+    bool subscribed, asked, refused, gone, reset, paused, lease_on, watching;
+    uint64_t lost, settle_failed; /* as the adapter answered */
+    marty_err reason;
+    char text[256];
+    uint64_t epoch;        /* of the connection or seek; older deliveries are LOST */
+    marty__link unsettled; /* by end of lease */
+    marty__link spare;     /* deliveries to use again */
+    size_t unsettled_count, spare_count;
+    marty__alarm lease_alarm, watch_alarm, again_alarm;
+    uint32_t watch_rounds, resubscribes;
+    bool restarting;
+    int64_t last_delivery_ns;
+    marty__link grant_link; /* of port->grants */
+    uint32_t grant;         /* under port->lock */
+    marty__command subscribe_command, unsubscribe_command, restart_command;
+    marty__task watch_task; /* asks the broker for the lag; owns a reference while queued */
+    bool suspected;
+    const char **patterns; /* as told to the adapter, live until the next subscribe */
+};
+
+/* ---- consumer.c, membership.c, watch.c */
+/** Find or make the consumer of a place and group, and add a subscription's pattern. */
+marty_err marty__consumer_join(marty_subscription *subscription, const marty__place *place,
+                               const marty_subscribe_options *options,
+                               marty__consumer **ret_consumer, marty_error *why);
+/** Take a subscription out; the last one unsubscribes. */
+void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscription);
+marty__consumer *marty__consumer_ref(marty__consumer *consumer);
+void marty__consumer_unref(marty__consumer *consumer);
+void marty__consumer_up(marty__consumer *consumer); /* its port came up: subscribe again */
+void marty__consumer_down(
+    marty__consumer *consumer); /* its port went down: what is unsettled is lost */
+/** Credit for n settled deliveries goes back to the adapter. No lock held. */
+void marty__consumer_owe(marty__consumer *consumer, uint32_t count);
+void marty__consumer_subscribe(marty__consumer *consumer, bool reset);
+/** Shards are about to be lost: what is queued of them goes back. */
+void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count);
+/** Wait until the broker has it, or the deadline. */
+marty_err marty__consumer_wait(marty__consumer *consumer, int64_t deadline_ns, marty_error *why);
+/** What is delivered and not settled belongs to another epoch now. */
+void marty__consumer_lose(marty__consumer *consumer);
+/** The group goes elsewhere in the log; what was delivered before is LOST. Then wait. */
+marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to, marty_error *why);
+/** Hold credit back while every member is paused. */
+void marty__consumer_pause(marty__consumer *consumer);
+/** The i-th member with a reference, or NULL. */
+marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t i);
+/** Alarms and commands of a new consumer. */
+void marty__consumer_prepare(marty__consumer *consumer,
+                             void (*unsubscribe)(marty__port *port, marty__command *command));
+void marty__consumer_arm(marty__consumer *consumer, marty__alarm *alarm, int64_t at_ns);
+/** Ask for more lease; 0 = as much as the backend gives. */
+marty_err marty__lease_extend(marty__delivery *delivery, uint32_t delay_ms);
+void marty__lease_answer(marty__consumer *consumer, const uint64_t *tags, size_t count,
+                         marty_err result, int64_t lease_until_ns);
+/** Look after a consumer: renew leases, notice silence. */
+void marty__watch_start(marty__consumer *consumer);
+void marty__watch_rang(marty__alarm *alarm);
+void marty__watch_look(marty__task *task);
+void marty__watch_restart(marty__port *port, marty__command *command);
+void marty__lease_rang(marty__alarm *alarm);
+/** The first delivery with a lease has come: see that it is renewed. */
+void marty__lease_start(marty__consumer *consumer);
+void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const char *text);
+/** Our reply channel on a port, opened at first use; ret_name lives as long as the bus. */
+marty_err marty__port_reply(marty__port *port, const char **ret_name, int64_t deadline_ns,
+                            marty_error *why);
+/** At the end of a bus: whatever the adapter said, it is over. */
+void marty__consumer_forget(marty__consumer *consumer);
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A delivery: one attempt, from the adapter to its settlement. */
+#ifndef MARTY_BUS_DELIVERY_H
+#define MARTY_BUS_DELIVERY_H
+#include "base/limits.h"
+#include "bus/consumer.h"
+#include "bus/subscription.h"
+
+typedef enum marty__verdict {
+    MARTY__OPEN_VERDICT,
+    MARTY__SETTLED_VERDICT,
+    MARTY__LOST_VERDICT,
+    MARTY__RETURNED_VERDICT /* behind a retried one of its key: it comes again */
+} marty__verdict;
+
+typedef struct marty__dead { /* a dead letter to store in place of the original */
+    marty_outgoing outgoing;
+    marty_message *message;
+    char channel[256];
+} marty__dead;
+
+struct marty__delivery {
+    marty_delivery handle; /* first: what the user sees */
+    atomic_uint refs;
+    atomic_uint user_refs; /* the handler that runs, and those who keep it */
+    atomic_int verdict;
+    atomic_bool active;               /* counted in bus->active */
+    marty__consumer *consumer;        /* counted */
+    marty_subscription *subscription; /* counted; NULL when no handler matched */
+    marty__link
+        link; /* lane->ready, waiting of a key, subscription->held, a turn, consumer->spare */
+    marty__link unsettled; /* consumer->unsettled; under consumer->lock */
+    marty__link waiting;   /* later ones of this key; under subscription->lock */
+    marty__delivery
+        *follower; /* next of the same key in the batch being handled; under subscription->lock */
+    marty__link settle_link; /* a turn, port->settles */
+    marty__link extend_link; /* port->extends; under port->lock */
+    uint32_t extend_ms;
+    marty__alarm alarm; /* held: when it runs again; owns a reference */
+    uint64_t tag, epoch;
+    int64_t lease_until_ns, handed_ns;
+    uint32_t broker_attempt, carried, held;
+    uint32_t delay_ms; /* with verb: to settle at the broker */
+    marty_verb verb;
+    bool keyed; /* in subscription->keys or behind one that is */
+    bool in_batch, kept, extending, answered, paid;
+    marty__dead *dead;
+    char *reply_to; /* of a query */
+    char reason[MARTY__REASON_BYTES_MAX + 1];
+    char position[48]; /* last: not cleared */
+};
+
+/* ---- delivery.c, intake.c, settle.c */
+enum { MARTY__AT_ONCE = -1 }; /* as a delay: not by the policy */
+void marty__intake(marty__port *port, const marty_incoming *batch, size_t count);
+void marty__delivery_unref(marty__delivery *delivery);
+marty__delivery *marty__delivery_ref(marty__delivery *delivery);
+/** The last word on a delivery, at the broker. Its verdict must have been taken. */
+void marty__delivery_finish(marty__delivery *delivery, marty_verb verb, uint32_t delay_ms);
+/** Run it again from memory after a delay, attempt + 1 if counted; it stays unsettled, its lease is
+ * renewed. Verdict taken before. */
+void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool counted);
+/** Take the right to say the last word: OK, or STATE (somebody has), LOST. */
+marty_err marty__delivery_take(marty__delivery *delivery);
+/** In a handler's hands, and no more. */
+void marty__delivery_begin(marty__delivery *delivery);
+void marty__delivery_end(marty__delivery *delivery);
+/** What the handler's return value says about one that is neither settled nor kept. */
+void marty__delivery_conclude(marty__delivery *delivery, marty_err err);
+/** Lost with its connection, shard or lease: no settling any more. */
+void marty__delivery_lose(marty__delivery *delivery);
+/** Settles of one turn go together: collect them on this thread until flush. */
+void marty__settle_begin(marty__link *turn);
+void marty__settle_flush(marty__link *turn);
+void marty__settles_run(marty__port *port);
+void marty__settle_queue(marty__delivery *delivery);
+void marty__extends_run(marty__port *port);
+void marty__settled(marty__port *port, uint64_t subscription, marty_verb verb, const uint64_t *tags,
+                    size_t count, marty_err result, int64_t lease_until_ns);
+#endif

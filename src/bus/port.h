@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A port: one configured backend, the queues of its ops, its state and what it grants. */
+#ifndef MARTY_BUS_PORT_H
+#define MARTY_BUS_PORT_H
+#include "base/map.h"
+#include "bus/bus.h"
+
+/* ---- ports */
+typedef struct marty__command {
+    marty__link link; /* next NULL = not queued */
+    void (*run)(marty__port *port, struct marty__command *command);
+} marty__command;
+
+typedef struct marty__adapter_timer {
+    marty__alarm alarm;
+    marty__command command;
+    marty__port *port;
+    void (*call)(void *user);
+    void *user;
+} marty__adapter_timer;
+
+enum { MARTY__ADAPTER_TIMERS = 8 };
+
+typedef struct marty__slot { /* a token of the adapter: generation << 32 | index + 1 */
+    struct marty__post *post;
+    uint32_t generation, next_free;
+} marty__slot;
+
+struct marty__port {
+    marty_sink sink; /* first: the adapter's view of us */
+    marty_bus *bus;
+    size_t index;
+    const char *name; /* of the backend in the configuration */
+    char *url;        /* redacted */
+    const marty_backend *backend;
+    marty_port *adapter;
+    marty__mutex lock;
+    marty__cond changed; /* state, room */
+    bool busy;           /* somebody runs the ops */
+    marty__link posts, settles, extends, grants, commands;
+    bool full;        /* the adapter took not all: wait for its next answer */
+    uint64_t answers; /* of publishes, ever */
+    marty__slot *slots;
+    uint32_t slot_count, free_slot; /* free_slot: index + 1, 0 = none */
+    size_t inflight;
+    uint64_t inflight_bytes;
+    size_t settling; /* given to the adapter, not answered */
+    bool room_wanted;
+    marty_state state; /* UP, DOWN, BLOCKED or CLOSED; DOWN at first */
+    marty_err reason;
+    char text[256];
+    marty_capabilities granted;
+    uint32_t failures; /* attempts to connect since the last UP */
+    bool connecting, ever_up, closing, closed;
+    marty__alarm reconnect_alarm, kick_alarm, room_alarm;
+    marty__command connect_command, close_command;
+    int64_t close_deadline_ns;
+    marty__adapter_timer timers[MARTY__ADAPTER_TIMERS];
+    marty__map consumers; /* number -> consumer */
+    uint64_t next_number;
+    marty__consumer *reply; /* of our reply channel, or NULL */
+};
+
+/* ---- port.c, sink.c */
+marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why);
+/** Free the adapter (joins its threads); the port itself lives as long as the bus. */
+void marty__port_shut(marty__port *port);
+void marty__port_free(marty__port *port);
+/** Run what is queued for the adapter, unless somebody is at it. No lock held. */
+void marty__port_kick(marty__port *port);
+/** How deep this thread is inside calls of adapters to us: no op may be called then. */
+extern _Thread_local unsigned marty__in_sink;
+/** The same from where no op may be called: on the housekeeping thread. */
+void marty__port_kick_later(marty__port *port);
+void marty__port_command(marty__port *port, marty__command *command);
+void marty__port_connect(marty__port *port);
+/** Up (or blocked) and not closed. Takes the lock. */
+bool marty__port_usable(marty__port *port);
+/** Connect again after the backoff. */
+void marty__port_retry(marty__port *port);
+void marty__port_close(marty__port *port, int64_t deadline_ns);
+/** Whether a kind of channel has a capability there, as granted now (as claimed while it never was
+ * up). */
+bool marty__port_can(const marty__port *port, marty_kind kind, uint64_t bit);
+void marty__sink_init(marty__port *port);
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A subscription: handler, lanes and order by key, counters. */
+#ifndef MARTY_BUS_SUBSCRIPTION_H
+#define MARTY_BUS_SUBSCRIPTION_H
+#include "base/map.h"
+#include "bus/bus.h"
+#include "bus/route.h"
+
+/* ---- consuming */
+struct marty__lane {
+    marty__task task;
+    marty_subscription *subscription;
+    marty__link ready; /* deliveries that may run */
+    size_t ready_count;
+    bool scheduled;        /* queued or running; then it owns a reference of the subscription */
+    bool alarm_set;        /* likewise */
+    marty__alarm alarm;    /* a batch has waited long enough, or an outage is over */
+    int64_t not_before_ns; /* after FULL, UNAVAILABLE or NO_MEMORY */
+    uint32_t outages;
+};
+
+typedef enum marty__stat {
+    MARTY__DELIVERED,
+    MARTY__ACKED,
+    MARTY__RETRIED,
+    MARTY__REJECTED,
+    MARTY__GIVEN_BACK,
+    MARTY__LOST,
+    MARTY__DROPPED,
+    MARTY__LAST_MS,
+    MARTY__STATS
+} marty__stat;
+
+struct marty_subscription {
+    atomic_uint refs;
+    marty_bus *bus;
+    marty__link link; /* of bus->subscriptions */
+    marty_pattern pattern;
+    char *name, *group, *service;
+    bool instance_group;
+    marty_handler handler;
+    void *user;
+    void (*user_free)(void *user);
+    marty_order order;
+    marty_retry_policy retry;
+    uint32_t batch_max, batch_wait_ms, credit, keep_max_ms;
+    size_t batch_bytes_max;
+    bool owned; /* the user has the handle */
+    marty__consumer **consumers;
+    size_t consumer_count;
+    marty__mutex lock; /* lanes and what follows */
+    marty__cond changed;
+    marty__lane **lanes;
+    uint32_t lane_count; /* in use; lane_made exist */
+    uint32_t lane_made, next_lane;
+    uint32_t running; /* lanes being run */
+    marty__map keys;  /* ordered: key -> the delivery of it that goes first */
+    marty__link held; /* waiting for their alarm to run again */
+    bool paused, stopped, receiving, started;
+    atomic_uint_fast64_t stats[MARTY__STATS];
+};
+
+/* ---- lane.c, keys.c */
+marty_err marty__lanes_make(marty_subscription *subscription, uint32_t count, marty_error *why);
+void marty__lanes_free(marty_subscription *subscription);
+/** Put deliveries (a list, all of this subscription) into their lanes and wake workers. */
+void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries);
+/** With subscription->lock held: to the lane that it belongs to, at the front or the end. */
+void marty__lane_put(marty__delivery *delivery, bool first);
+/** With subscription->lock held: the next that may run, taken out, or NULL. */
+marty__delivery *marty__lane_take(marty__lane *lane);
+typedef struct marty__clear { /* which deliveries: consumer NULL = of all, shard_count 0 = of every
+                                 shard */
+    const marty__consumer *consumer;
+    const uint32_t *shards;
+    size_t shard_count;
+    bool lost; /* dropped as LOST, else given back uncounted */
+} marty__clear;
+/** Give back (or drop) what is queued or held. */
+void marty__lanes_clear(marty_subscription *subscription, const marty__clear *what);
+void marty__lanes_wake(marty_subscription *subscription);
+/** With subscription->lock held: may it run now, or must it wait behind one of its key? Waits then
+ * in its list. */
+bool marty__key_admit(marty__delivery *delivery);
+/** A delivery is settled for good: the next of its key may run. */
+void marty__key_done(marty__delivery *delivery);
+/** With subscription->lock held: another object stands for the same delivery now. */
+void marty__key_replace(marty__delivery *old, marty__delivery *fresh);
+/** With subscription->lock held: those of its key behind it in the batch leave the batch and wait.
+ */
+void marty__key_unbatch(marty__delivery *delivery);
+
+/* ---- subscription.c */
+marty_subscription *marty__subscription_ref(marty_subscription *subscription);
+void marty__subscription_unref(marty_subscription *subscription);
+void marty__subscription_count(marty_subscription *subscription, marty__stat stat, uint64_t count);
+typedef struct marty__subscribe {
+    marty_pattern pattern;
+    const char *name, *group, *service;
+    marty_handler handler;
+    void *user;
+    const marty_subscribe_options *options; /* not NULL */
+    const marty__place *places;
+    size_t place_count;
+} marty__subscribe;
+/** Make a subscription on places that are already routed and checked. */
+marty_err marty__subscription_open(marty_bus *bus, const marty__subscribe *what,
+                                   marty_subscription **ret_subscription, marty_error *why);
+void marty__subscription_drain(marty_subscription *subscription);
+#endif
