@@ -148,10 +148,11 @@ static marty_err take_known(marty__draft *draft, found *in, int at, const marty_
                               : take_scalar(draft, at, value, why);
 }
 
-static marty_err take_member(marty__draft *draft, found *in, marty__json_value *name,
+static marty_err take_member(marty__draft *draft, found *in, const marty__json_value *given,
                              const marty__json_value *value, marty_error *why)
 {
     MARTY__UNSET char small[SMALL];
+    marty__json_value copy = *given, *name = &copy;
     if (name->escaped && name->size <= sizeof small) { /* a name that needs none: look again */
         name->size = marty__json_unescape(small, name->at, name->size);
         name->at = small;

@@ -148,7 +148,7 @@ void marty__query_unanswered(marty__delivery *delivery, marty_err err)
     const marty_err_info *info = marty_err_describe(err);
     const char *name = strncmp(info->name, "MARTY_E_", 8) == 0 ? info->name + 8 : "unanswered";
     size_t i = 0;
-    for (; name[i] && i < sizeof code - 1; i++) {
+    for (; i < sizeof code - 1 && name[i]; i++) {
         code[i] = (char)tolower((unsigned char)name[i]);
     }
     code[i] = '\0';
