@@ -18,9 +18,21 @@ configure_package_config_file(cmake/marty-config.cmake.in marty-config.cmake INS
 write_basic_package_version_file(marty-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/marty-config.cmake ${CMAKE_BINARY_DIR}/marty-config-version.cmake DESTINATION ${package})
 
-foreach(section 1 3 5 7)
-  file(GLOB pages CONFIGURE_DEPENDS docs/man/*.${section})
-  if(pages)
-    install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
-  endif()
-endforeach()
+# The program writes its own manual pages and completions, from the tables that it reads its flags by.
+if(TARGET marty_cli AND NOT CMAKE_CROSSCOMPILING AND NOT MARTY_SANITIZE AND NOT MARTY_FUZZ AND NOT MARTY_COVERAGE)
+  set(share ${CMAKE_BINARY_DIR}/share)
+  add_custom_command(OUTPUT ${share}/made DEPENDS marty_cli VERBATIM
+    COMMAND ${CMAKE_COMMAND} -E rm -rf ${share}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${share}/man
+    COMMAND marty_cli man ${share}/man
+    COMMAND marty_cli completion bash > ${share}/marty.bash
+    COMMAND marty_cli completion zsh > ${share}/_marty
+    COMMAND marty_cli completion fish > ${share}/marty.fish
+    COMMAND ${CMAKE_COMMAND} -E touch ${share}/made
+    COMMENT "Writing manual pages and completions")
+  add_custom_target(marty_share ALL DEPENDS ${share}/made)
+  install(DIRECTORY ${share}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN "*.1")
+  install(FILES ${share}/marty.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME marty)
+  install(FILES ${share}/_marty DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+  install(FILES ${share}/marty.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()

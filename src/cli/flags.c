@@ -39,7 +39,7 @@ const cli_flag *cli_flags_find(const cli_flag *const tables[], const char *word,
         return row_find(tables, word + 2, length, 0);
     }
     *ret_value = word[2] ? word + 2 : NULL;
-    return row_find(tables, NULL, 0, word[1]);
+    return row_find(tables, "", 0, word[1]);
 }
 
 bool cli_choice_has(const char *choices, const char *word)

@@ -29,9 +29,10 @@ for module in "$build"/modules/*.so; do
     [ "$(nm -D --defined-only "$module" | awk '{print $3}')" = marty_module ] ||
         fail "$(basename "$module") exports more than marty_module"
 done
-if [ -d "$source/docs/man" ]; then
-    for page in "$source"/docs/man/*.1; do
-        [ -e "$prefix/$(value CMAKE_INSTALL_MANDIR)/man1/$(basename "$page")" ] || fail "$(basename "$page") is not installed"
+if [ -x "$prefix/bin/marty" ]; then
+    for file in man/man1/marty.1 man/man1/marty-pub.1 bash-completion/completions/marty zsh/site-functions/_marty \
+        fish/vendor_completions.d/marty.fish; do
+        [ -s "$prefix/share/$file" ] || fail "share/$file is not installed"
     done
 fi
 if [ -x "$prefix/bin/marty" ]; then
