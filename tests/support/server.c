@@ -33,24 +33,32 @@ int test_free_port(void)
     return port;
 }
 
+/* Where `make setup` puts a server: the same rule as tools/setup.sh. */
+static void cached(char *ret_path, size_t size, const char *name)
+{
+    const char *cache = getenv("MARTY_CACHE");
+    const char *base = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    if (cache) {
+        snprintf(ret_path, size, "%s/servers/%s", cache, name);
+    } else if (base) {
+        snprintf(ret_path, size, "%s/marty/servers/%s", base, name);
+    } else {
+        snprintf(ret_path, size, "%s/.cache/marty/servers/%s", home ? home : "/var/cache", name);
+    }
+}
+
 bool test_server_find(test_server_kind kind, char *ret_path, size_t size, char *ret_why,
                       size_t why_size)
 {
-    if (kind == TEST_NATS_OLD) {
-        const char *named = getenv("MARTY_NATS_OLD");
-        snprintf(ret_path, size, "%s", named ? named : "/usr/sbin/nats-server");
+    const char *named = getenv(kind == TEST_NATS_OLD ? "MARTY_NATS_OLD" : "MARTY_NATS_NEW");
+    if (named) {
+        snprintf(ret_path, size, "%s", named);
     } else {
-        const char *named = getenv("MARTY_NATS_NEW");
-        const char *cache = getenv("MARTY_CACHE");
-        const char *home = getenv("HOME");
-        if (named) {
-            snprintf(ret_path, size, "%s", named);
-        } else if (cache) {
-            snprintf(ret_path, size, "%s/servers/nats-server-2.15.2", cache);
-        } else {
-            snprintf(ret_path, size, "%s/.cache/marty/servers/nats-server-2.15.2",
-                     home ? home : "");
-        }
+        cached(ret_path, size, kind == TEST_NATS_OLD ? "nats-server-2.9.10" : "nats-server-2.15.2");
+    }
+    if (kind == TEST_NATS_OLD && !named && access(ret_path, X_OK) != 0) {
+        snprintf(ret_path, size, "/usr/sbin/nats-server");
     }
     if (access(ret_path, X_OK) == 0) {
         return true;
