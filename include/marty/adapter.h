@@ -234,12 +234,19 @@ MARTY_MUST marty_err marty_parse_size(uint64_t *ret_bytes, const char *key, cons
                                       marty_error *why);
 
 /**
- * A message in wire form: its data is the body, its headers are those of the transport.
+ * A message in wire form: its data is the body, its headers are those of the transport; its fields
+ * (id, key, ...) stay the message's own. Nothing is copied that need not change.
+ *
+ * The prefix says which binding it is. "ce-" (HTTP, NATS): values are percent-encoded and no header
+ * may have CR, LF or NUL. Any other ("ce_", "cloudEvents_", "" for none): values as they are. The
+ * content type is the header "content-type" in every form but LEGACY, which has no headers; of
+ * NATS, binary, it goes by ce-datacontenttype, which is read too. LEGACY takes the reply address
+ * from the attribute "replyto".
  *
  * @param ret_wire The wire form; yours to unref.
  * @param from The message. Borrowed.
  * @param format How it looks.
- * @param prefix Before the names of attributes in headers, "ce-". Borrowed.
+ * @param prefix Before the names of attributes in headers; NULL = "ce-". Borrowed.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK, or there is no result.
  * @errors MARTY_E_MALFORMED (a value that this form cannot carry), MARTY_E_NO_MEMORY.
@@ -253,11 +260,14 @@ MARTY_MUST marty_err marty_message_encode(marty_message **ret_wire, const marty_
 
 /**
  * A message from wire form, of which the headers tell the format: the inverse of
- * marty_message_encode.
+ * marty_message_encode. It is lenient where senders are loose: any case in names, too much or no
+ * percent-encoding, JSON that no header announces, a bad trace (dropped).
  *
  * @param ret_message The message; yours to unref.
- * @param wire Body and headers as the transport has them. Borrowed.
- * @param prefix Before the names of attributes in headers, "ce-". Borrowed.
+ * @param wire Body and headers as the transport has them. For the older envelope its type and source
+ *     say what the subject tells and the envelope does not. Borrowed, and may be on the stack.
+ * @param prefix Before the names of attributes in headers; NULL = "ce-", and what is no CloudEvent
+ *     is read as the older envelope. Borrowed.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK, or there is no result.
  * @errors MARTY_E_MALFORMED, MARTY_E_TOO_LARGE, MARTY_E_NO_MEMORY.

@@ -4,6 +4,7 @@
  * the content type stands. Any thread. */
 #include "base/limits.h"
 #include "codec.h"
+#include "json_scan.h"
 #include "rules.h"
 
 #include "ascii.h"
@@ -229,6 +230,7 @@ marty_err marty__binary_decode(marty_message **ret_message, const marty_message 
                                const marty__prefix *prefix, marty_error *why)
 {
     static const char unknown[] = "application/octet-stream";
+    marty__json_value value;
     MARTY__UNSET marty__draft draft;
     marty__draft_init(&draft);
     draft.lenient = true;
@@ -243,7 +245,10 @@ marty_err marty__binary_decode(marty_message **ret_message, const marty_message 
         adopt_trace(&draft, &wire->headers[i], strlen(wire->headers[i].name));
     }
     if (!draft.fields[MARTY__CONTENT_TYPE].at) {
-        draft.fields[MARTY__CONTENT_TYPE] = marty__plain(unknown, sizeof unknown - 1);
+        bool json = !wire->data.size ||
+                    marty__json_valid(wire->data.data, wire->data.size, false, 0, &value);
+        draft.fields[MARTY__CONTENT_TYPE] =
+            json ? marty__plain("application/json", 16) : marty__plain(unknown, sizeof unknown - 1);
     }
     draft.data = marty__plain(wire->data.data, wire->data.size);
     return marty__draft_finish(&draft, ret_message, why);

@@ -228,9 +228,15 @@ static void other_spellings_are_read(void)
                                 NULL};
     marty_message *message = decode(wire_of(&wire, amqp, ""), "cloudEvents_");
     CHECK_TEXT(message->id, "1");
-    CHECK_TEXT(message->content_type, "application/octet-stream");
+    CHECK_TEXT(message->content_type, "application/json");
     CHECK_INT(message->data.size, 0);
     CHECK_INT(message->time_us, 0);
+    marty_message_unref(message);
+    message = decode(wire_of(&wire, amqp, "{\"a\": 1}"), "cloudEvents_");
+    CHECK_TEXT(message->content_type, "application/json");
+    marty_message_unref(message);
+    message = decode(wire_of(&wire, amqp, "plain text"), "cloudEvents_");
+    CHECK_TEXT(message->content_type, "application/octet-stream");
     marty_message_unref(message);
     const char *const mqtt[] = {"specversion", "1.0",    "id", "1",   "ce-source", "/s", "type",
                                 "t",           "X-Mine", "y",  "own", "z",         NULL};

@@ -228,7 +228,8 @@ static marty_err add_metadata(marty__buffer *out, const marty_message *from, mar
     marty__buffer_text(out, ", \"correlation_id\": ");
     add_text(out, from->correlation_id);
     marty__buffer_text(out, ", \"causation_id\": ");
-    add_text(out, from->causation_id);
+    bool caused = from->causation_id && strcmp(from->causation_id, from->id) != 0;
+    add_text(out, caused ? from->causation_id : NULL);
     marty__buffer_text(out, ", \"timestamp\": ");
     add_string(out, time, size);
     marty__buffer_text(out, ", \"ttl\": ");

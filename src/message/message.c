@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "block.h"
-#include "draft.h"
+#include "codec.h"
 #include "rules.h"
 #include "uuid.h"
 
@@ -168,6 +168,9 @@ static marty_err take_headers(marty__draft *draft, const marty_message *from, ma
         }
         size_t size = strlen(header->name);
         marty_err err = check_header(header, size, why);
+        if (!err && header->kind != MARTY_HEADER) {
+            err = marty__draft_unique(draft, header->name, size, why);
+        }
         if (err) {
             return err;
         }
@@ -260,6 +263,9 @@ marty_err marty__message_new(marty_message **ret_message, const marty_message *t
     if (made) {
         marty__uuid7_at(env, now_us, id);
         draft.fields[MARTY__ID] = marty__plain(id, MARTY__UUID_TEXT - 1);
+    }
+    if (!draft.fields[MARTY__CAUSATION].at) {
+        draft.fields[MARTY__CAUSATION] = draft.fields[MARTY__ID];
     }
     draft.data = marty__plain(template_->data.data, template_->data.size);
     draft.time_us = template_->time_us ? template_->time_us : now_us;
