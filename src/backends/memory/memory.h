@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The in-process broker: what its files do for each other. One lock per broker guards all of it; no
+ * lock is held while core is called. A message lies in a channel's log until every group's cursor
+ * has passed it (and, as history, longer); from the cursor it becomes an item, which owns a
+ * reference and is held by a member, or waits in its group. So settling in any order costs the
+ * same, and never allocates. */
+#ifndef MARTY_BACKENDS_MEMORY_H
+#define MARTY_BACKENDS_MEMORY_H
+#include "objects.h"
+
+/* ---- log.c */
+entry *marty__mem_entry(const record_log *log, uint64_t offset);
+/** Room for one more entry at log->next, zeroed and not yet counted; NULL without memory. */
+entry *marty__mem_log_place(broker *b, record_log *log);
+/** Drop the first entry's place; the entry is empty already. */
+void marty__mem_log_advance(broker *b, record_log *log);
+void marty__mem_log_free(broker *b, record_log *log);
+
+/* ---- table.c */
+node *marty__mem_table_get(const table *t, uint64_t hash);
+bool marty__mem_table_reserve(table *t);
+void marty__mem_table_put(table *t, node *n);
+void marty__mem_table_take(table *t, node *n);
+
+/* ---- item.c */
+item *marty__mem_item_new(broker *b, group *g);
+/** The held item of a tag, or NULL. */
+item *marty__mem_item_of(const broker *b, uint64_t tag);
+/** Out of the state and list that it is in. */
+void marty__mem_item_leave(item *it);
+/** The same, and gone: its message and place are given back. */
+void marty__mem_item_free(item *it);
+/** Count what it costs, unless its entry in the log does. */
+void marty__mem_item_charge(item *it);
+void marty__mem_items_free(broker *b);
+
+/* ---- claims.c */
+/** Give the item the claim of its key, by its hash (not 0); false without memory. */
+bool marty__mem_claim_join(item *it, uint64_t key);
+void marty__mem_claim_drop(item *it);
+/** The item is held now, is delayed now, has left the state that it says. */
+void marty__mem_claim_hold(item *it, member *m);
+void marty__mem_claim_delay(item *it);
+void marty__mem_claim_left(item *it);
+/** Put a claim where a dispatch finds it, or take it out of there. */
+void marty__mem_claim_ready(group *g, claim *c);
+/** Nothing of it goes before the next one. */
+bool marty__mem_claim_free_to_go(const claim *c);
+void marty__mem_claims_free(broker *b);
+
+/* ---- channel.c */
+/** The channel of a full name, made if need be and allowed; fills why. */
+marty_err marty__mem_channel(marty_port *port, channel **ret_channel, const char *name,
+                             const marty_channel *like, bool make, marty_error *why);
+channel *marty__mem_channel_find(broker *b, const char *name);
+void marty__mem_channel_unref(channel *c);
+/** Out of the broker's map; freed with the last reference. */
+void marty__mem_channel_remove(channel *c);
+/** Drop what is too old; and passed entries above the history's size. */
+void marty__mem_channel_trim(channel *c);
+/** Make room for so many bytes in the channel and the broker; false when there is none. */
+bool marty__mem_channel_room(channel *c, uint64_t bytes);
+/** Drop the oldest, so that at most so many are there. */
+void marty__mem_channel_overflow(channel *c, uint64_t entries);
+/** Take one out of the middle. */
+void marty__mem_channel_erase(channel *c, uint64_t offset);
+/** Empty an entry. */
+void marty__mem_entry_clear(channel *c, entry *e);
+
+/* ---- group.c */
+group *marty__mem_group_find(const channel *c, const char *name);
+/** name "" = an instance alone. Starts at the end of the log; NULL without memory. */
+group *marty__mem_group_new(channel *c, const char *name);
+void marty__mem_group_free(group *g);
+/** Move the cursor: everything taken is forgotten, older tags are LOST. */
+marty_err marty__mem_group_seek(group *g, const marty_start *start, marty_from otherwise,
+                                marty_error *why);
+/** A new group with its start. */
+marty_err marty__mem_group_make(channel *c, const char *name, const marty_start *start,
+                                marty_error *why);
+/** Forget all that it has taken: what is held is LOST to its holders. */
+void marty__mem_group_empty(group *g);
+/** A position as its offset. */
+bool marty__mem_position(uint64_t *ret_offset, const char *text);
+/** Messages it has still to settle or take. */
+uint64_t marty__mem_group_lag(const group *g);
+/** NULL without memory. */
+member *marty__mem_member_add(subscription *s, group *g);
+void marty__mem_member_remove(member *m);
+/** The member may take more, or no more. */
+void marty__mem_member_feed(member *m);
+void marty__mem_member_starve(member *m);
+
+/* ---- dispatch.c */
+/** Hand what can be handed to members with credit. */
+void marty__mem_dispatch(group *g);
+void marty__mem_dispatch_channel(channel *c);
+/** An item that comes back, or a copy that is new, waits in its place. */
+void marty__mem_wait(item *it);
+
+/* ---- priority.c, store.c */
+typedef struct storing { /* what storing one message needs */
+    marty_port *port;
+    channel *channel;
+    const char *group; /* NULL = all */
+    const marty_message *message;
+    channel *reply;    /* of a request */
+    uint64_t key;      /* hash of its key; 0 = none */
+    uint64_t position; /* out: 0 = none */
+} storing;
+marty_err marty__mem_store(storing *what, marty_error *why);
+uint32_t marty__mem_cost(const marty_message *message);
+/** The hash of a key, never 0; NULL gives 0. */
+uint64_t marty__mem_key(const char *key);
+/** -9 to 9; 0 = none. */
+int marty__mem_level(const marty_message *message);
+/** Make items of the entry for all groups, by its priority; false without memory, nothing done. */
+bool marty__mem_prioritise(channel *c, entry *e, uint64_t offset);
+/** Put it straight into a queue's levels; false without memory. */
+bool marty__mem_store_urgent(const storing *what);
+
+/* ---- publish.c */
+marty_err marty__mem_publish(marty_port *port, const marty_outgoing batch[], size_t count,
+                             size_t *ret_taken, marty_error *why);
+/** Store a dead letter; with the lock held. */
+marty_err marty__mem_store_dead(marty_port *port, const marty_outgoing *dead, marty_error *why);
+publish_work *marty__mem_publish_work_new(void);
+
+/* ---- schedule.c */
+marty_err marty__mem_schedule(const storing *what, int64_t at_ns, marty_error *why);
+marty_err marty__mem_cancel(marty_port *port, const marty_channel *wanted, const char *id,
+                            uint64_t token, marty_error *why);
+void marty__mem_scheduled_free(scheduled *s);
+/** When something is due next. */
+int64_t marty__mem_due_ns(const broker *b);
+/** The port's timer: everything that is due, now. */
+void marty__mem_clock_rang(void *port);
+
+/* ---- settle.c */
+void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t count);
+/** Leave its state and go back to its group, to be delivered again from due_ns on (0 = now). */
+void marty__mem_item_return(item *it, bool counts, int64_t due_ns);
+settle_work *marty__mem_settle_work_new(void);
+
+/* ---- subscribe.c */
+marty_err marty__mem_subscribe(marty_port *port, uint64_t number, const marty_want *want,
+                               marty_error *why);
+void marty__mem_grant(marty_port *port, uint64_t number, uint32_t credit);
+void marty__mem_unsubscribe(marty_port *port, uint64_t number);
+/** With the lock: out of everything; what it held goes back. */
+void marty__mem_subscription_leave(subscription *s);
+void marty__mem_subscription_free(subscription *s);
+/** A new channel joins the wildcards that it matches; false without memory. */
+bool marty__mem_wild_join(channel *c);
+/** Whether a wildcard name covers a channel's: "*" one word, ">" the rest. */
+bool marty__mem_name_matches(const char *pattern, const char *name);
+
+/* ---- pump.c */
+/** Something to tell the port's core: it is told at the next unlock. */
+void marty__mem_port_ready(marty_port *port);
+/** One for a subscription; the last one before core is told counts. */
+void marty__mem_notice(subscription *s, notice what, marty_err reason, const char *text);
+/** A warning for the port's log, told at the next unlock. */
+void marty__mem_log(marty_port *port, const char *format, ...)
+    MARTY__ATTRIBUTE(format(printf, 2, 3));
+/** Begin an op: lock, and note the moment. */
+void marty__mem_lock(marty_port *port);
+/** End an op: tell every ready port what there is, and unlock. */
+void marty__mem_unlock(broker *b);
+/** The second half of it, when the lock was given back in between. */
+void marty__mem_pump(broker *b);
+/** The other timer of a port: tell it the rest. */
+void marty__mem_go_on(void *port);
+/** The clock's next moment may have changed. */
+void marty__mem_clock_changed(broker *b);
+/** Another port keeps the clock now. */
+void marty__mem_clock_moved(broker *b);
+/** An offset in digits. */
+void marty__mem_position_text(char out[24], uint64_t offset);
+pump_batch *marty__mem_batch_new(void);
+/** Wait until nobody tells this port anything, with the lock held. */
+void marty__mem_pump_wait(marty_port *port);
+
+/* ---- dedup.c */
+fingerprint marty__mem_fingerprint(const marty_message *message);
+/** The same in a channel and group. */
+fingerprint marty__mem_fingerprint_in(fingerprint of, const channel *c, const char *group_);
+void marty__mem_dedup_prefetch(const dedup *d, fingerprint of);
+bool marty__mem_dedup_seen(dedup *d, fingerprint of, int64_t now_ns, uint64_t window_ms);
+/** Room to remember one more; false without memory. */
+bool marty__mem_dedup_reserve(dedup *d, int64_t now_ns);
+void marty__mem_dedup_remember(dedup *d, fingerprint of, int64_t now_ns);
+void marty__mem_dedup_free(dedup *d);
+
+/* ---- broker.c */
+/** The broker of a name (NULL = a new one of its own); yours to close. */
+marty_err marty__mem_broker_open(broker **ret_broker, const char *name, const settings *s,
+                                 marty_error *why);
+void marty__mem_broker_close(broker *b);
+
+/* ---- settings.c */
+marty_err marty__mem_settings_read(settings *s, const marty_url *url, marty_error *why);
+uint64_t marty__mem_payload_max(const settings *s);
+
+/* ---- topology.c */
+marty_err marty__mem_topology(marty_port *port, const char *verb, const marty_want *what,
+                              int64_t deadline_ns, marty_message **ret_answer, marty_error *why);
+
+enum { FULL_NAME_BYTES = 512 };
+/** The full name of a channel as a port means it. */
+marty_err marty__mem_full_name(const marty_port *port, char out[FULL_NAME_BYTES],
+                               const marty_channel *wanted, bool wildcards, marty_error *why);
+#endif

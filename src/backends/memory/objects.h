@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The objects of the in-process broker; memory.h says how they work together. */
+#ifndef MARTY_BACKENDS_MEMORY_OBJECTS_H
+#define MARTY_BACKENDS_MEMORY_OBJECTS_H
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/thread.h"
+
+#include <marty/backend.h>
+
+typedef struct broker broker;
+typedef struct channel channel;
+typedef struct group group;
+typedef struct member member;
+typedef struct subscription subscription;
+typedef struct publish_work publish_work; /* publish.c */
+typedef struct settle_work settle_work;   /* settle.c */
+typedef struct pump_batch pump_batch;     /* pump.c */
+
+/* ---- the log of a channel */
+enum { SEGMENT_ENTRIES = 256, ENTRY_PRIORITY = 1 };
+
+typedef struct entry {
+    marty_message *message; /* NULL: taken, erased */
+    union {
+        uint64_t key;   /* its hash; 0 = none */
+        channel *reply; /* of a request: where to answer, counted; or NULL */
+    } of;
+    int64_t time_us; /* when it was stored */
+    uint32_t bytes;
+    uint16_t shard, flags;
+} entry;
+
+typedef struct segment {
+    struct segment *next; /* of the spare ones */
+    entry entries[SEGMENT_ENTRIES];
+} segment;
+
+typedef struct record_log { /* offsets first .. next - 1; the first ever is 1 */
+    segment **ring;
+    size_t capacity; /* of the ring: a power of two */
+    uint64_t first, next;
+} record_log;
+
+/* ---- hash tables of objects that are linked in, so that removing leaves nothing behind */
+typedef struct node {
+    struct node *next;
+    uint64_t hash;
+} node;
+typedef struct table {
+    node **buckets;
+    size_t capacity, count;
+} table;
+
+/* ---- what is delivered, or waits to be */
+typedef enum item_state {
+    ITEM_FREE,
+    ITEM_HELD,    /* by a member: in its subscription's list */
+    ITEM_WAITING, /* in its group: returned, a level, or a claim */
+    ITEM_DELAYED  /* in its group's list of delayed ones */
+} item_state;
+
+typedef struct item {
+    marty__link link;
+    marty_message *message;
+    member *member; /* HELD: who has it */
+    union {
+        struct claim *claim; /* of an ordered group; NULL = no key */
+        channel *reply;      /* of a request: counted */
+    } of;
+    uint64_t offset, rank; /* in the log, 0 = a copy; its place in the group */
+    uint64_t tag;          /* this delivery's: uses << 24 | index + 1 */
+    uint32_t tries, bytes; /* deliveries that count; what it costs the limit by itself, 0 = lies in
+                              the log */
+    uint16_t shard;
+    int8_t level;
+    uint8_t state;
+    group *group;
+    marty__timer timer; /* HELD: the lease; DELAYED: when it is due */
+} item;
+
+enum { ITEM_CHUNK = 64, ITEM_INDEX_BITS = 24 };
+#define ITEM_INDEX_MASK (((uint64_t)1 << ITEM_INDEX_BITS) - 1)
+
+/* Of an ordered group: a key of which something is held, delayed or waits. */
+typedef struct claim {
+    node node;
+    member *holder;                /* who holds some of it; NULL = nobody */
+    uint32_t items, held, delayed; /* items: all that have it, in whatever state */
+    marty__link waiting;           /* items by rank */
+    marty__link ready;             /* in holder->ready or group->ready */
+} claim;
+
+enum { LEVELS = 19, LEVEL_MIDDLE = 9 };
+typedef struct levels { /* waiting items with a priority, by level from the highest */
+    marty__link items[LEVELS];
+    size_t count, above;
+} levels;
+
+struct group {
+    marty__link link; /* of channel->groups */
+    channel *channel;
+    char *name;     /* "" = an instance alone */
+    bool alone;     /* of one subscription: goes with it */
+    bool ordered;   /* by key */
+    uint64_t next;  /* cursor: the first offset not taken */
+    uint64_t since; /* from here on entries with a priority became items when stored */
+    uint64_t ranks;
+    marty__link members, hungry; /* hungry: those with credit */
+    size_t member_count, hungry_count;
+    marty__link returned; /* waiting items by rank; of an ordered group: those without a key */
+    marty__link delayed;
+    marty__link ready; /* claims nobody holds, with something waiting */
+    levels *levels;    /* NULL until the first priority */
+    table claims;
+    size_t held, waiting, delayed_count;
+    uint64_t redelivered, lost, expired; /* lost: dropped by age or size before taken */
+    bool starved;                        /* an item or claim could not be allocated */
+};
+
+/* ---- who receives */
+struct member { /* a subscription in a group; has several when its name is a wildcard */
+    marty__link link, hungry, of_subscription;
+    group *group;
+    subscription *subscription;
+    marty__link ready; /* claims that it holds, with something waiting */
+};
+
+typedef enum notice {
+    NOTICE_NONE,
+    NOTICE_SUBSCRIBED,
+    NOTICE_GONE, /* subscribed with a reason */
+    NOTICE_CLOSED
+} notice;
+
+struct subscription {
+    marty_port *port;
+    uint64_t number;
+    marty_kind kind;
+    bool keeps_nothing, wild, by_key;
+    char *name, *group; /* full name, or its wildcard; NULL = this instance alone */
+    marty_order order;
+    uint32_t credit, shards;
+    marty__link members;
+    marty__link held;        /* items in the order of delivery */
+    item *unsent;            /* the first of them that core has not got yet */
+    marty__link ready;       /* of port->ready: has some unsent */
+    marty__link notice_link; /* of port->notices */
+    marty__link wild_link;   /* of broker->wild */
+    notice notice;
+    marty_err reason;
+    const char *text; /* static, or NULL */
+};
+
+/* ---- where */
+typedef struct scheduled { /* a publish for later */
+    marty__timer timer;
+    channel *channel;
+    marty_message *message;
+    uint32_t bytes;
+    bool has_group;
+    char group[]; /* has_group: for that one only */
+} scheduled;
+
+typedef struct settings { /* of a URL */
+    uint64_t limit, history, retention_ms, retention_bytes, dedup_ms, lease_ms;
+    bool limit_set, history_set, trim_hard, create;
+} settings;
+
+struct channel {
+    broker *broker;
+    char *name;
+    size_t name_size;
+    uint64_t number; /* of its own for ever */
+    uint32_t refs;   /* the broker's, and one per request that is answered to it */
+    marty_kind kind;
+    marty_order order;
+    uint32_t shards;
+    bool keeps_nothing, moves; /* moves: one group, so that an entry leaves the log for its item */
+    record_log log;
+    uint64_t bytes;  /* of the log */
+    int64_t last_us; /* time of the last entry: times never go back */
+    uint64_t retention_ms, retention_bytes, history;
+    bool trim_hard;
+    uint64_t dropped, erased; /* by age or size; entries that are empty */
+    marty__link groups;
+    size_t group_count;
+    marty__map group_names;
+    marty__map scheduled; /* by id */
+};
+
+/* ---- de-duplication: who said what lately */
+typedef struct seen {
+    uint64_t hash;
+    uint32_t tag, at_ms; /* tag 0 = free slot; at_ms wraps */
+} seen;
+typedef struct generation {
+    seen *slots;
+    size_t capacity, count;
+    int64_t began_ms;
+} generation;
+typedef struct dedup {
+    generation now, before;
+    uint64_t window_ms;
+} dedup;
+typedef struct fingerprint {
+    uint64_t hash;
+    uint32_t tag;
+} fingerprint;
+
+struct broker {
+    marty__mutex lock;
+    marty__cond idle; /* a port's pump has stopped */
+    char *name;       /* NULL = of one port alone */
+    broker *next_named;
+    uint32_t refs; /* under the registry's lock */
+    settings settings;
+    uint64_t bytes; /* of all messages kept */
+    marty__map channels;
+    uint64_t channel_numbers;
+    marty__link ports, ready, wild; /* attached ports; ports with something to tell core */
+    item **chunks;
+    size_t chunk_count, chunk_capacity;
+    marty__link free_items, free_claims, claim_chunks;
+    segment *spare_segments;
+    size_t spare_count;
+    marty__heap leases, schedules; /* items HELD or DELAYED; scheduled */
+    int64_t retry_ns;              /* after a shortage of memory; else never */
+    int64_t now_ns, wall_us;       /* the moment of the op that runs */
+    dedup dedup;
+};
+
+struct marty_port {
+    const marty_sink *sink;
+    broker *broker;
+    settings settings;
+    char *prefix, *shown; /* "" or with its dot; the URL for texts */
+    marty__link link, ready_link;
+    bool attached, pumping, close_notice, timer_dirty;
+    int64_t timer_ns; /* what its timer is set to, while it keeps the broker's clock */
+    marty__map subscriptions;
+    marty__link ready, notices;
+    channel *last;              /* the channel published to last */
+    char warning[256];          /* for the log; "" = none */
+    publish_work *publish_work; /* room to work in, had from birth */
+    settle_work *settle_work;
+    pump_batch *batch;
+};
+#endif

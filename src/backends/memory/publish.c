@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Publishing a batch: what can be reckoned without the lock is; then the lock once per chunk, the
+ * answers, and the deliveries. Each message is answered by its own outcome. */
+#include "memory.h"
+
+#include "base/limits.h"
+#include "message/message.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CHUNK = 64, TEXT_BYTES = 160 };
+
+struct publish_work { /* of a port, whose ops come one at a time: so it is no load on the stack */
+    marty_port *port;
+    const marty_outgoing *out;
+    size_t count;
+    marty_published results[CHUNK];
+    fingerprint prints[CHUNK];
+    channel *channels[CHUNK]; /* NULL: answered already */
+    uint64_t keys[CHUNK];
+    char texts[CHUNK][TEXT_BYTES]; /* of those that failed */
+};
+
+publish_work *marty__mem_publish_work_new(void)
+{
+    return marty_alloc_zero(1, sizeof(publish_work));
+}
+
+static void fail(publish_work *k, size_t i, marty_err err, const marty_error *why)
+{
+    (void)snprintf(k->texts[i], TEXT_BYTES, "%.*s", TEXT_BYTES - 1,
+                   why->text[0] ? why->text : marty_err_describe(err)->text);
+    k->results[i].err = err;
+    k->results[i].text = k->texts[i];
+    k->channels[i] = NULL;
+}
+
+static bool is_kept(marty_kind kind)
+{
+    return kind == MARTY_KIND_TOPIC || kind == MARTY_KIND_QUEUE || kind == MARTY_KIND_STREAM ||
+           kind == MARTY_KIND_DEAD;
+}
+
+static void prepare(publish_work *k)
+{
+    for (size_t i = 0; i < k->count; i++) {
+        const marty_outgoing *out = &k->out[i];
+        marty_published *result = &k->results[i];
+        result->token = out->token;
+        result->err = MARTY_OK;
+        result->level = MARTY_LEVEL_MEMORY;
+        result->text = NULL;
+        result->position[0] = '\0';
+        if (is_kept(out->channel.kind) && k->port->settings.dedup_ms) {
+            k->prints[i] = marty__mem_fingerprint(out->message);
+        }
+        k->keys[i] = marty__mem_key(out->message->key);
+    }
+}
+
+/* ---- which channel */
+static bool same_name(const channel *c, const marty_port *port, const marty_channel *wanted)
+{
+    size_t prefix = strlen(port->prefix);
+    return wanted->kind == c->kind && !wanted->native && wanted->name && prefix < c->name_size &&
+           (wanted->order == MARTY_ORDER_DEFAULT || wanted->order == c->order) &&
+           (!wanted->shards || wanted->shards == c->shards) &&
+           strcmp(c->name + prefix, wanted->name) == 0;
+}
+
+/* A reply goes to the address as it is; what is no such channel any more has nobody to hear it. */
+static marty_err find_reply(marty_port *port, channel **ret_channel, const marty_channel *wanted,
+                            marty_error *why)
+{
+    channel *c = wanted->name ? marty__mem_channel_find(port->broker, wanted->name) : NULL;
+    if (c && c->kind != MARTY_KIND_REPLY) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "%.128s is no reply address", wanted->name);
+    }
+    *ret_channel = c;
+    return MARTY_OK;
+}
+
+static marty_err find_channel(marty_port *port, channel **ret_channel, const marty_channel *wanted,
+                              marty_error *why)
+{
+    char name[FULL_NAME_BYTES];
+    if (port->last && same_name(port->last, port, wanted)) {
+        *ret_channel = port->last;
+        return MARTY_OK;
+    }
+    marty_err err = marty__mem_full_name(port, name, wanted, false, why);
+    bool make = port->settings.create || !is_kept(wanted->kind);
+    err = err ? err : marty__mem_channel(port, ret_channel, name, wanted, make, why);
+    if (!err) {
+        port->last = *ret_channel;
+    }
+    return err;
+}
+
+static void find_channels(publish_work *k)
+{
+    broker *b = k->port->broker;
+    for (size_t i = 0; i < k->count; i++) {
+        const marty_channel *wanted = &k->out[i].channel;
+        marty_error why = {0};
+        bool reply = wanted->kind == MARTY_KIND_REPLY;
+        k->channels[i] = NULL;
+        marty_err err = reply ? find_reply(k->port, &k->channels[i], wanted, &why)
+                              : find_channel(k->port, &k->channels[i], wanted, &why);
+        if (err) {
+            fail(k, i, err, &why);
+        } else if (k->channels[i] && is_kept(wanted->kind) && k->port->settings.dedup_ms) {
+            k->prints[i] = marty__mem_fingerprint_in(k->prints[i], k->channels[i], wanted->group);
+            marty__mem_dedup_prefetch(&b->dedup, k->prints[i]);
+        }
+    }
+}
+
+/* ---- one message */
+static marty_err find_answer_place(storing *what, const marty_outgoing *out, marty_error *why)
+{
+    group *g = MARTY__OWNER(what->channel->groups.next, group, link);
+    if (!g->member_count) {
+        return marty_error_set(why, MARTY_E_NO_RESPONDER, "nobody handles queries on %.128s now",
+                               out->channel.name);
+    }
+    if (!out->reply_to) {
+        return MARTY_OK;
+    }
+    marty_channel reply = {.kind = MARTY_KIND_REPLY, .name = out->reply_to};
+    char name[FULL_NAME_BYTES];
+    marty_err err = marty__mem_full_name(what->port, name, &reply, false, why);
+    return err ? err : marty__mem_channel(what->port, &what->reply, name, &reply, true, why);
+}
+
+static marty_err check(const marty_port *port, const marty_outgoing *out, marty_error *why)
+{
+    uint64_t most = marty__mem_payload_max(&port->broker->settings);
+    if (out->message->data.size > most) {
+        return marty_error_set(why, MARTY_E_TOO_LARGE,
+                               "message %.40s has %zu bytes, the limit of memory is %llu; send a "
+                               "reference, or raise limit=",
+                               out->message->id, out->message->data.size, (unsigned long long)most);
+    }
+    if (out->deadline_ns && port->broker->now_ns > out->deadline_ns) {
+        return marty_error_set(why, MARTY_E_TIMEOUT, "the deadline passed before it was published");
+    }
+    if (!marty__message_counted(out->message)) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "the port takes counted messages only");
+    }
+    return MARTY_OK;
+}
+
+static marty_err store_one(storing *what, const marty_outgoing *out, marty_error *why)
+{
+    const broker *b = what->channel->broker;
+    marty_err err = MARTY_OK;
+    if (out->deliver_at_us > b->wall_us) {
+        int64_t wait_us = out->deliver_at_us - b->wall_us;
+        bool far = wait_us > (MARTY__NEVER - b->now_ns) / 1000;
+        return marty__mem_schedule(what, far ? MARTY__NEVER - 1 : b->now_ns + wait_us * 1000, why);
+    }
+    if (out->channel.kind == MARTY_KIND_REQUEST) {
+        err = find_answer_place(what, out, why);
+    }
+    return err ? err : marty__mem_store(what, why);
+}
+
+static marty_err publish_one(publish_work *k, size_t i, marty_error *why)
+{
+    const marty_outgoing *out = &k->out[i];
+    broker *b = k->port->broker;
+    bool folds = is_kept(out->channel.kind) && k->port->settings.dedup_ms;
+    storing what = {.port = k->port,
+                    .channel = k->channels[i],
+                    .group = out->channel.group,
+                    .message = out->message,
+                    .key = k->keys[i]};
+    marty_err err = check(k->port, out, why);
+    if (err) {
+        return err;
+    }
+    if (folds &&
+        marty__mem_dedup_seen(&b->dedup, k->prints[i], b->now_ns, k->port->settings.dedup_ms)) {
+        return MARTY_OK;
+    }
+    if (folds && !marty__mem_dedup_reserve(&b->dedup, b->now_ns)) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to remember a message's id");
+    }
+    err = store_one(&what, out, why);
+    if (!err && folds) {
+        marty__mem_dedup_remember(&b->dedup, k->prints[i], b->now_ns);
+    }
+    if (!err && what.position && is_kept(out->channel.kind)) {
+        marty__mem_position_text(k->results[i].position, what.position);
+    }
+    return err;
+}
+
+static void publish_chunk(publish_work *k)
+{
+    channel *touched = NULL;
+    find_channels(k);
+    for (size_t i = 0; i < k->count; i++) {
+        if (!k->channels[i]) {
+            continue; /* failed, or a reply that nobody waits for */
+        }
+        if (touched && touched != k->channels[i]) {
+            marty__mem_dispatch_channel(touched);
+        }
+        touched = k->channels[i];
+        marty_error why = {0};
+        marty_err err = publish_one(k, i, &why);
+        if (err) {
+            fail(k, i, err, &why);
+        }
+    }
+    if (touched) {
+        marty__mem_dispatch_channel(touched);
+    }
+}
+
+marty_err marty__mem_publish(marty_port *port, const marty_outgoing batch[], size_t count,
+                             size_t *ret_taken, marty_error *why)
+{
+    (void)why;
+    broker *b = port->broker;
+    for (size_t at = 0; at < count; at += CHUNK) {
+        publish_work *k = port->publish_work;
+        k->port = port;
+        k->out = batch + at;
+        k->count = count - at < CHUNK ? count - at : CHUNK;
+        prepare(k);
+        marty__mem_lock(port);
+        publish_chunk(k);
+        bool ready = !marty__list_empty(&b->ready);
+        marty__unlock(&b->lock);
+        port->sink->published(port->sink, k->results, k->count);
+        if (ready) {
+            marty__mem_pump(b);
+        }
+    }
+    *ret_taken = count;
+    return MARTY_OK;
+}
+
+/* With the lock held; only DEAD channels, so what is not stored is not settled either. */
+marty_err marty__mem_store_dead(marty_port *port, const marty_outgoing *dead, marty_error *why)
+{
+    broker *b = port->broker;
+    storing what = {.port = port, .message = dead->message};
+    marty_channel wanted = dead->channel;
+    wanted.kind = MARTY_KIND_DEAD;
+    marty_err err = find_channel(port, &what.channel, &wanted, why);
+    err = err ? err : check(port, dead, why);
+    if (err || !port->settings.dedup_ms) {
+        return err ? err : marty__mem_store(&what, why);
+    }
+    fingerprint of =
+        marty__mem_fingerprint_in(marty__mem_fingerprint(dead->message), what.channel, NULL);
+    if (marty__mem_dedup_seen(&b->dedup, of, b->now_ns, port->settings.dedup_ms)) {
+        return MARTY_OK;
+    }
+    if (!marty__mem_dedup_reserve(&b->dedup, b->now_ns)) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to remember a message's id");
+    }
+    err = marty__mem_store(&what, why);
+    if (!err) {
+        marty__mem_dedup_remember(&b->dedup, of, b->now_ns);
+    }
+    return err;
+}

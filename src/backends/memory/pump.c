@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Telling core. What there is to tell hangs on the ports; whoever ends an op tells it for all
+ * ports, one thread at a time for each, with the lock given back during each call. So deliveries of
+ * a subscription keep their order on any number of threads, and its CLOSED comes after the last
+ * one. A thread that has told one port for long hands the rest to that port's own timer. */
+#include "memory.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BATCH = 64, ROUNDS_MAX = 64, DIGITS = 24 };
+
+struct pump_batch {
+    marty_incoming incoming[BATCH];
+    char positions[BATCH][DIGITS];
+    channel *replies[BATCH]; /* whose names are lent until the call has returned */
+    size_t count, reply_count;
+};
+
+pump_batch *marty__mem_batch_new(void)
+{
+    return marty_alloc_zero(1, sizeof(pump_batch));
+}
+
+void marty__mem_lock(marty_port *port)
+{
+    const marty_env *env = port->sink->env;
+    int64_t now_ns = env->monotonic_ns(env->user), wall_us = env->wall_us(env->user);
+    marty__lock(&port->broker->lock);
+    port->broker->now_ns = now_ns;
+    port->broker->wall_us = wall_us;
+}
+
+void marty__mem_port_ready(marty_port *port)
+{
+    if (!port->pumping && !port->ready_link.next) {
+        marty__list_push(&port->broker->ready, &port->ready_link);
+    }
+}
+
+void marty__mem_notice(subscription *s, notice what, marty_err reason, const char *text)
+{
+    s->notice = what;
+    s->reason = reason;
+    s->text = text;
+    if (!s->notice_link.next) {
+        marty__list_push(&s->port->notices, &s->notice_link);
+    }
+    marty__mem_port_ready(s->port);
+}
+
+void marty__mem_log(marty_port *port, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(port->warning, sizeof port->warning, format, arguments);
+    va_end(arguments);
+    marty__mem_port_ready(port);
+}
+
+/* ---- the clock */
+static marty_port *keeper(const broker *b)
+{
+    return marty__list_empty(&b->ports) ? NULL : MARTY__OWNER(b->ports.next, marty_port, link);
+}
+
+void marty__mem_clock_changed(broker *b)
+{
+    marty_port *port = keeper(b);
+    if (port && marty__mem_due_ns(b) < port->timer_ns) {
+        port->timer_dirty = true;
+        marty__mem_port_ready(port);
+    }
+}
+
+void marty__mem_clock_moved(broker *b)
+{
+    marty_port *port = keeper(b);
+    if (port) {
+        port->timer_ns = MARTY__NEVER;
+        marty__mem_clock_changed(b);
+    }
+}
+
+/* ---- one delivery */
+void marty__mem_position_text(char out[DIGITS], uint64_t offset)
+{
+    char digits[DIGITS];
+    size_t size = 0;
+    do {
+        digits[size++] = (char)('0' + offset % 10);
+        offset /= 10;
+    } while (offset);
+    for (size_t i = 0; i < size; i++) {
+        out[i] = digits[size - 1 - i];
+    }
+    out[size] = '\0';
+}
+
+static const char *position_of(pump_batch *batch, const item *it)
+{
+    marty_kind kind = it->group->channel->kind;
+    if (!it->offset || (kind != MARTY_KIND_TOPIC && kind != MARTY_KIND_STREAM)) {
+        return NULL;
+    }
+    marty__mem_position_text(batch->positions[batch->count], it->offset);
+    return batch->positions[batch->count];
+}
+
+/* The next one of s goes into the batch. What keeps nothing is settled by that. */
+static void fill(pump_batch *batch, subscription *s)
+{
+    item *it = s->unsent;
+    marty_incoming *in = &batch->incoming[batch->count];
+    *in = (marty_incoming){.subscription = s->number,
+                           .tag = it->tag,
+                           .attempt = it->tries + 1,
+                           .shard = it->shard,
+                           .lease_until_ns = it->timer.armed ? it->timer.at_ns : INT64_MAX};
+    if (s->keeps_nothing) {
+        in->message = it->message;
+        it->message = NULL;
+        if (s->kind == MARTY_KIND_REQUEST && it->of.reply) {
+            in->reply_to = it->of.reply->name;
+            batch->replies[batch->reply_count++] = it->of.reply;
+            it->of.reply = NULL;
+        }
+        marty__mem_item_free(it);
+    } else {
+        in->message = marty_message_ref(it->message);
+        in->position = position_of(batch, it);
+        s->unsent = it->link.next == &s->held ? NULL : MARTY__OWNER(it->link.next, item, link);
+    }
+    batch->count++;
+}
+
+static void fill_all(marty_port *port)
+{
+    pump_batch *batch = port->batch;
+    batch->count = batch->reply_count = 0;
+    while (batch->count < BATCH && !marty__list_empty(&port->ready)) {
+        subscription *s = MARTY__OWNER(port->ready.next, subscription, ready);
+        while (batch->count < BATCH && s->unsent) {
+            fill(batch, s);
+        }
+        marty__list_remove(&s->ready);
+        if (s->unsent) { /* the others first */
+            marty__list_push(&port->ready, &s->ready);
+        }
+    }
+}
+
+static bool deliver(marty_port *port)
+{
+    fill_all(port);
+    pump_batch *batch = port->batch;
+    if (!batch->count) {
+        return false;
+    }
+    marty__unlock(&port->broker->lock);
+    port->sink->delivered(port->sink, batch->incoming, batch->count);
+    marty__lock(&port->broker->lock);
+    while (batch->reply_count) {
+        marty__mem_channel_unref(batch->replies[--batch->reply_count]);
+    }
+    return true;
+}
+
+/* ---- the other things */
+static bool tell_notice(marty_port *port)
+{
+    marty__link *link = marty__list_pop(&port->notices);
+    if (!link) {
+        return false;
+    }
+    subscription *s = MARTY__OWNER(link, subscription, notice_link);
+    uint64_t number = s->number;
+    marty_err reason = s->reason;
+    const char *text = s->text;
+    if (s->notice != NOTICE_SUBSCRIBED) {
+        marty__mem_subscription_free(s);
+    }
+    marty__unlock(&port->broker->lock);
+    port->sink->subscribed(port->sink, number, reason, text);
+    marty__lock(&port->broker->lock);
+    return true;
+}
+
+static bool tell_log(marty_port *port)
+{
+    char text[sizeof port->warning];
+    if (!port->warning[0]) {
+        return false;
+    }
+    memcpy(text, port->warning, sizeof text);
+    port->warning[0] = '\0';
+    marty__unlock(&port->broker->lock);
+    port->sink->log(port->sink, 1, text);
+    marty__lock(&port->broker->lock);
+    return true;
+}
+
+static bool tell_timer(marty_port *port)
+{
+    if (!port->timer_dirty) {
+        return false;
+    }
+    port->timer_dirty = false;
+    port->timer_ns = marty__mem_due_ns(port->broker);
+    int64_t at_ns = port->timer_ns;
+    marty__unlock(&port->broker->lock);
+    port->sink->timer(port->sink, at_ns, marty__mem_clock_rang, port);
+    marty__lock(&port->broker->lock);
+    return true;
+}
+
+static bool tell_closed(marty_port *port)
+{
+    if (!port->close_notice) {
+        return false;
+    }
+    port->close_notice = false;
+    marty__unlock(&port->broker->lock);
+    port->sink->state(port->sink, MARTY_STATE_CLOSED, NULL, MARTY_OK, "closed");
+    marty__lock(&port->broker->lock);
+    return true;
+}
+
+void marty__mem_go_on(void *user)
+{
+    marty_port *port = user;
+    marty__mem_lock(port);
+    marty__mem_port_ready(port);
+    marty__mem_unlock(port->broker);
+}
+
+static bool has_more(const marty_port *port)
+{
+    return !marty__list_empty(&port->ready) || !marty__list_empty(&port->notices) ||
+           port->warning[0] || port->timer_dirty || port->close_notice;
+}
+
+static void tell(marty_port *port)
+{
+    port->pumping = true;
+    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+        if (!tell_notice(port) && !deliver(port) && !tell_log(port) && !tell_timer(port) &&
+            !tell_closed(port)) {
+            break;
+        }
+    }
+    if (has_more(port)) {
+        marty__unlock(&port->broker->lock);
+        port->sink->timer(port->sink, 0, marty__mem_go_on, port);
+        marty__lock(&port->broker->lock);
+    }
+    port->pumping = false;
+    marty__wake_all(&port->broker->idle);
+}
+
+void marty__mem_unlock(broker *b)
+{
+    for (marty__link *link; (link = marty__list_pop(&b->ready)) != NULL;) {
+        tell(MARTY__OWNER(link, marty_port, ready_link));
+    }
+    marty__unlock(&b->lock);
+}
+
+void marty__mem_pump(broker *b)
+{
+    marty__lock(&b->lock);
+    marty__mem_unlock(b);
+}
+
+void marty__mem_pump_wait(marty_port *port)
+{
+    while (port->pumping) {
+        (void)marty__wait(&port->broker->idle, &port->broker->lock, MARTY__NEVER);
+    }
+}

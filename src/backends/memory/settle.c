@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Settling: a tag names an item and its delivery, so that what is late is LOST. Nothing here needs
+ * memory, save the dead letter of a reject, which is stored before the original goes. */
+#include "memory.h"
+
+#include <string.h>
+
+enum { CHUNK = 128 };
+
+struct settle_work { /* of a port, whose ops come one at a time */
+    marty_err results[CHUNK];
+    int64_t leases_ns[CHUNK];
+    uint64_t tags[CHUNK];
+};
+
+settle_work *marty__mem_settle_work_new(void)
+{
+    return marty_alloc_zero(1, sizeof(settle_work));
+}
+
+void marty__mem_item_return(item *it, bool counts, int64_t due_ns)
+{
+    group *g = it->group;
+    marty__mem_item_leave(it);
+    it->tries += counts;
+    if (!due_ns) {
+        marty__mem_wait(it);
+        return;
+    }
+    broker *b = g->channel->broker;
+    it->state = ITEM_DELAYED;
+    g->delayed_count++;
+    marty__mem_item_charge(it);
+    marty__list_push(&g->delayed, &it->link);
+    if (g->ordered && it->of.claim) {
+        marty__mem_claim_delay(it);
+    }
+    marty__heap_add(&b->leases, &it->timer, due_ns);
+    marty__mem_clock_changed(b);
+}
+
+static marty_err reject(marty_port *port, item *it, const marty_settling *how)
+{
+    marty_error why = {0};
+    marty_err err = how->dead ? marty__mem_store_dead(port, how->dead, &why) : MARTY_OK;
+    if (err) {
+        marty__mem_log(port, "a dead letter is not stored: %s", why.text);
+    } else {
+        marty__mem_item_free(it);
+    }
+    return err;
+}
+
+static int64_t extend(marty_port *port, item *it, uint32_t delay_ms)
+{
+    broker *b = port->broker;
+    if (!port->settings.lease_ms) {
+        return INT64_MAX;
+    }
+    int64_t ms = delay_ms ? delay_ms : (int64_t)port->settings.lease_ms;
+    int64_t until_ns = marty__deadline_ns(b->now_ns, ms);
+    marty__heap_add(&b->leases, &it->timer, until_ns);
+    marty__mem_clock_changed(b);
+    return until_ns;
+}
+
+static marty_err settle_item(marty_port *port, item *it, const marty_settling *how,
+                             int64_t *ret_lease_ns)
+{
+    group *g = it->group;
+    int64_t due_ns = how->delay_ms ? marty__deadline_ns(port->broker->now_ns, how->delay_ms) : 0;
+    marty_err err = MARTY_OK;
+    switch (how->verb) {
+    case MARTY_SETTLE_ACK:
+        marty__mem_item_free(it);
+        break;
+    case MARTY_SETTLE_RETRY:
+    case MARTY_SETTLE_GIVE_BACK:
+        marty__mem_item_return(it, how->verb == MARTY_SETTLE_RETRY, due_ns);
+        break;
+    case MARTY_SETTLE_REJECT:
+        err = reject(port, it, how);
+        break;
+    case MARTY_SETTLE_EXTEND:
+        *ret_lease_ns = extend(port, it, how->delay_ms);
+        return MARTY_OK;
+    default:
+        return MARTY_E_ARGUMENT;
+    }
+    marty__mem_dispatch(g);
+    return err;
+}
+
+static marty_err settle_one(marty_port *port, const marty_settling *how, int64_t *ret_lease_ns)
+{
+    item *it = marty__mem_item_of(port->broker, how->tag);
+    if (it) {
+        const subscription *s = it->member->subscription;
+        if (s->port == port && s->number == how->subscription && !s->keeps_nothing) {
+            return settle_item(port, it, how, ret_lease_ns);
+        }
+    }
+    const subscription *s = marty__map_get_u64(&port->subscriptions, how->subscription);
+    return s && s->keeps_nothing ? MARTY_OK : MARTY_E_LOST;
+}
+
+/* Runs of one subscription, verb and result are answered together. */
+static void answer(marty_port *port, const marty_settling batch[], size_t count)
+{
+    settle_work *work = port->settle_work;
+    for (size_t from = 0, to; from < count; from = to) {
+        for (to = from;
+             to < count && batch[to].subscription == batch[from].subscription &&
+             batch[to].verb == batch[from].verb && work->results[to] == work->results[from] &&
+             work->leases_ns[to] == work->leases_ns[from];
+             to++) {
+            work->tags[to] = batch[to].tag;
+        }
+        port->sink->settled(port->sink, batch[from].subscription, batch[from].verb,
+                            work->tags + from, to - from, work->results[from],
+                            work->leases_ns[from]);
+    }
+}
+
+void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t count)
+{
+    broker *b = port->broker;
+    for (size_t at = 0; at < count; at += CHUNK) {
+        size_t size = count - at < CHUNK ? count - at : CHUNK;
+        marty__mem_lock(port);
+        for (size_t i = 0; i < size; i++) {
+            port->settle_work->leases_ns[i] = INT64_MAX;
+            port->settle_work->results[i] =
+                settle_one(port, &batch[at + i], &port->settle_work->leases_ns[i]);
+        }
+        bool ready = !marty__list_empty(&b->ready);
+        marty__unlock(&b->lock);
+        answer(port, batch + at, size);
+        if (ready) {
+            marty__mem_pump(b);
+        }
+    }
+}

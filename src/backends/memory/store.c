@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Storing one message: into a channel's log, or as a copy for one group. Nothing is dispatched
+ * here. With the broker's lock held. */
+#include "memory.h"
+
+#include "base/hash.h"
+#include "message/message.h"
+
+#include <string.h>
+
+enum { VOLATILE_ENTRIES_MAX = 10000 };
+
+uint32_t marty__mem_cost(const marty_message *message)
+{
+    size_t cost = marty__message_cost(message) + sizeof(entry);
+    return cost > UINT32_MAX ? UINT32_MAX : (uint32_t)cost;
+}
+
+uint64_t marty__mem_key(const char *key)
+{
+    uint64_t hash = key ? marty__hash(key, strlen(key)) : 0;
+    return key && !hash ? 1 : hash;
+}
+
+static marty_err full(const storing *what, marty_error *why)
+{
+    const broker *b = what->channel->broker;
+    bool of_channel = b->bytes < b->settings.limit && what->channel->bytes;
+    return marty_error_set(why, MARTY_E_FULL,
+                           "%s is full: %s %.64s keeps %llu bytes that not every group has passed "
+                           "(%s=, trim=hard)",
+                           what->port->shown, of_channel ? "channel" : "the broker of",
+                           what->channel->name,
+                           (unsigned long long)(of_channel ? what->channel->bytes : b->bytes),
+                           of_channel ? "retention" : "limit");
+}
+
+static marty_err no_memory(marty_error *why)
+{
+    return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to store a message");
+}
+
+/* An item that waits in a group: a copy, or one of a queue that has a priority. */
+static marty_err store_item(const storing *what, group *g, marty_error *why)
+{
+    item *it = marty__mem_item_new(what->channel->broker, g);
+    uint64_t key = g->ordered ? what->key : 0;
+    if (!it) {
+        return no_memory(why);
+    }
+    it->message = marty_message_ref(what->message);
+    if (key && !marty__mem_claim_join(it, key)) {
+        marty__mem_item_free(it);
+        return no_memory(why);
+    }
+    marty__mem_wait(it);
+    return MARTY_OK;
+}
+
+static marty_err store_copy(const storing *what, marty_error *why)
+{
+    group *g = marty__mem_group_find(what->channel, what->group);
+    if (!g) {
+        return marty_error_set(why, MARTY_E_NO_GROUP, "channel %.128s has no group %.128s",
+                               what->channel->name, what->group);
+    }
+    return store_item(what, g, why);
+}
+
+static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
+{
+    channel *c = what->channel;
+    entry *e = marty__mem_log_place(c->broker, &c->log);
+    if (!e) {
+        return no_memory(why);
+    }
+    e->message = marty_message_ref(what->message);
+    e->time_us = c->broker->wall_us > c->last_us ? c->broker->wall_us : c->last_us;
+    e->bytes = cost;
+    c->last_us = e->time_us;
+    c->bytes += cost;
+    c->broker->bytes += cost;
+    if (c->kind == MARTY_KIND_REQUEST) {
+        e->of.reply = what->reply;
+        if (what->reply) {
+            what->reply->refs++;
+        }
+    } else if (c->order == MARTY_ORDER_KEY) {
+        e->of.key = what->key;
+    }
+    if (c->kind == MARTY_KIND_STREAM) {
+        const char *key = e->message->key ? e->message->key : e->message->id;
+        e->shard = (uint16_t)((marty__murmur2(key, strlen(key)) & 0x7fffffff) % c->shards);
+    }
+    what->position = c->log.next++;
+    return MARTY_OK;
+}
+
+marty_err marty__mem_store(storing *what, marty_error *why)
+{
+    channel *c = what->channel;
+    what->position = 0;
+    if (c->kind == MARTY_KIND_BROADCAST && !c->group_count) {
+        return MARTY_OK; /* nobody there: said to nobody */
+    }
+    if (c->kind == MARTY_KIND_REQUEST && c->log.next - c->log.first >= VOLATILE_ENTRIES_MAX) {
+        return marty_error_set(why, MARTY_E_FULL, "%d queries wait on %.255s already",
+                               VOLATILE_ENTRIES_MAX, c->name);
+    }
+    if (c->keeps_nothing) {
+        marty__mem_channel_overflow(c, VOLATILE_ENTRIES_MAX - 1);
+    }
+    uint32_t cost = marty__mem_cost(what->message);
+    if (c->kind == MARTY_KIND_DEAD) {
+        marty__mem_channel_trim(c);
+    }
+    if (!marty__mem_channel_room(c, cost)) {
+        return full(what, why);
+    }
+    if (what->group && !c->moves) {
+        return store_copy(what, why);
+    }
+    bool has_levels = c->kind == MARTY_KIND_QUEUE || c->kind == MARTY_KIND_TOPIC;
+    int level = has_levels && c->order != MARTY_ORDER_KEY ? marty__mem_level(what->message) : 0;
+    if (level && c->moves && marty__mem_store_urgent(what)) {
+        return MARTY_OK;
+    }
+    marty_err err = store_entry(what, cost, why);
+    if (!err && level && !c->moves) {
+        (void)marty__mem_prioritise(c, marty__mem_entry(&c->log, what->position), what->position);
+    }
+    return err;
+}
