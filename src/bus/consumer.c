@@ -29,7 +29,12 @@ static void free_spares(marty__consumer *consumer)
 
 void marty__consumer_unref(marty__consumer *consumer)
 {
-    if (atomic_fetch_sub_explicit(&consumer->refs, 1, memory_order_acq_rel) != 1) {
+    marty__consumer_unref_many(consumer, 1);
+}
+
+void marty__consumer_unref_many(marty__consumer *consumer, uint32_t count)
+{
+    if (atomic_fetch_sub_explicit(&consumer->refs, count, memory_order_acq_rel) != count) {
         return;
     }
     marty_bus *bus = consumer->bus;

@@ -55,6 +55,7 @@ marty_err marty__consumer_join(marty_subscription *subscription, const marty__pl
 void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscription);
 marty__consumer *marty__consumer_ref(marty__consumer *consumer);
 void marty__consumer_unref(marty__consumer *consumer);
+void marty__consumer_unref_many(marty__consumer *consumer, uint32_t count);
 void marty__consumer_up(marty__consumer *consumer); /* its port came up: subscribe again */
 void marty__consumer_down(
     marty__consumer *consumer); /* its port went down: what is unsettled is lost */

@@ -199,11 +199,11 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
 }
 
 /* ---- around the handler */
-void marty__delivery_begin(marty__delivery *delivery)
+void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns)
 {
     (void)atomic_fetch_add(&delivery->user_refs, 1);
     delivery->kept = false;
-    delivery->handed_ns = marty__bus_now(delivery->consumer->bus);
+    delivery->handed_ns = now_ns;
 }
 
 void marty__delivery_end(marty__delivery *delivery)

@@ -53,7 +53,14 @@ struct marty__delivery {
 /* ---- delivery.c, intake.c, settle.c */
 enum { MARTY__AT_ONCE = -1 }; /* as a delay: not by the policy */
 void marty__intake(marty__port *port, const marty_incoming *batch, size_t count);
+/** A free object of a consumer's; its lock held. NULL without memory. */
+marty__delivery *marty__delivery_new(marty__consumer *consumer);
 void marty__delivery_unref(marty__delivery *delivery);
+/** One reference of each. */
+void marty__deliveries_unref(marty__delivery **list, size_t count);
+/** Ack those of a batch that are open, all of one subscription, neither keyed nor kept; takes over
+ * a reference of each. */
+void marty__deliveries_ack(marty__delivery **list, size_t count);
 marty__delivery *marty__delivery_ref(marty__delivery *delivery);
 /** The last word on a delivery, at the broker. Its verdict must have been taken. */
 void marty__delivery_finish(marty__delivery *delivery, marty_verb verb, uint32_t delay_ms);
@@ -63,7 +70,7 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
 /** Take the right to say the last word: OK, or STATE (somebody has), LOST. */
 marty_err marty__delivery_take(marty__delivery *delivery);
 /** In a handler's hands, and no more. */
-void marty__delivery_begin(marty__delivery *delivery);
+void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns);
 void marty__delivery_end(marty__delivery *delivery);
 /** What the handler's return value says about one that is neither settled nor kept. */
 void marty__delivery_conclude(marty__delivery *delivery, marty_err err);

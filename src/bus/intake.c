@@ -5,62 +5,11 @@
 #include "internal.h"
 
 #include "base/alloc.h"
+#include "message/message.h"
 
-#include <stdio.h>
 #include <string.h>
 
-enum { SPARES_MAX = 4096 };
-
 /* ---- the object */
-static marty__delivery *new_delivery(marty__consumer *consumer)
-{
-    marty__link *link = marty__list_pop(&consumer->spare);
-    if (link) {
-        consumer->spare_count--;
-        return MARTY__OWNER(link, marty__delivery, link);
-    }
-    return marty_alloc(sizeof(marty__delivery));
-}
-
-marty__delivery *marty__delivery_ref(marty__delivery *delivery)
-{
-    (void)atomic_fetch_add_explicit(&delivery->refs, 1, memory_order_relaxed);
-    return delivery;
-}
-
-void marty__delivery_unref(marty__delivery *delivery)
-{
-    if (atomic_fetch_sub_explicit(&delivery->refs, 1, memory_order_acq_rel) != 1) {
-        return;
-    }
-    marty__consumer *consumer = delivery->consumer;
-    marty_subscription *subscription = delivery->subscription;
-    marty_message_unref((marty_message *)(uintptr_t)delivery->handle.message);
-    marty_free(delivery->reply_to);
-    marty__lock(&consumer->lock);
-    bool spare = consumer->spare_count < SPARES_MAX && !consumer->gone;
-    if (spare) {
-        delivery->link = (marty__link){0};
-        marty__list_push_first(&consumer->spare, &delivery->link);
-        consumer->spare_count++;
-    }
-    marty__unlock(&consumer->lock);
-    if (!spare) {
-        marty_free(delivery);
-    }
-    if (subscription) {
-        marty__subscription_unref(subscription);
-    }
-    marty__consumer_unref(consumer);
-}
-
-static marty_pattern pattern_of(const marty__consumer *consumer,
-                                const marty_subscription *subscription)
-{
-    (void)consumer;
-    return subscription ? subscription->pattern : MARTY_EVENT;
-}
-
 static uint32_t carried_attempts(const marty_message *message)
 {
     marty_bytes value = message && message->header_count
@@ -90,10 +39,11 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     delivery->broker_attempt = incoming->attempt ? incoming->attempt : 1;
     delivery->carried = carried_attempts(incoming->message);
     delivery->reason[0] = '\0';
-    bool has_position =
-        incoming->position && strlen(incoming->position) < sizeof delivery->position;
-    (void)snprintf(delivery->position, sizeof delivery->position, "%s",
-                   has_position ? incoming->position : "");
+    size_t position_size = incoming->position ? strlen(incoming->position) + 1 : 0;
+    bool has_position = position_size && position_size <= sizeof delivery->position;
+    if (has_position) {
+        memcpy(delivery->position, incoming->position, position_size);
+    }
     marty__list_init(&delivery->waiting);
     marty_delivery *handle = &delivery->handle;
     handle->message = incoming->message;
@@ -103,7 +53,7 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     handle->channel = consumer->channel;
     handle->group = consumer->group_name;
     handle->position = has_position ? delivery->position : NULL;
-    handle->pattern = pattern_of(consumer, subscription);
+    handle->pattern = subscription ? subscription->pattern : MARTY_EVENT;
     handle->attempt = delivery->broker_attempt + delivery->carried;
     handle->shard = incoming->shard;
     if (handle->pattern == MARTY_QUERY && incoming->message && incoming->message->expires_us) {
@@ -144,19 +94,11 @@ static void unmatched(marty__consumer *consumer, marty__delivery *delivery)
 static void unreadable(marty__consumer *consumer, marty__delivery *delivery,
                        const marty_incoming *incoming)
 {
-    marty_message raw = {.type = "marty.unreadable",
-                         .data = incoming->raw,
-                         .content_type = "application/octet-stream",
-                         .headers = incoming->headers,
-                         .header_count = incoming->header_count};
     marty_message *message = NULL;
-    if (marty_message_new(&message, &raw, NULL, NULL)) {
-        raw.headers = NULL; /* headers that we may not carry: the body is what counts */
-        raw.header_count = 0;
-        if (marty_message_new(&message, &raw, NULL, NULL)) {
-            settle_bare(consumer, delivery, MARTY_SETTLE_RETRY);
-            return;
-        }
+    if (marty__message_unreadable(&message, "marty.unreadable", incoming->raw, incoming->headers,
+                                  incoming->header_count, &consumer->bus->env, NULL)) {
+        settle_bare(consumer, delivery, MARTY_SETTLE_RETRY);
+        return;
     }
     delivery->handle.message = message;
     atomic_store(&delivery->verdict, MARTY__SETTLED_VERDICT);
@@ -167,10 +109,11 @@ static void unreadable(marty__consumer *consumer, marty__delivery *delivery,
 /* ---- the way in */
 typedef struct intake {
     marty__port *port;
-    marty__consumer *consumer;        /* of the run of messages at hand */
-    marty_subscription *subscription; /* likewise */
-    const char *type;
-    marty__link list; /* deliveries for it */
+    marty__consumer *consumer;        /* of the run of messages at hand, counted */
+    marty_subscription *subscription; /* of the deliveries in list, counted */
+    marty__link list;
+    int64_t now_ns;
+    bool lease; /* the first delivery with a lease is among them */
 } intake;
 
 static void hand_over(intake *in)
@@ -182,7 +125,6 @@ static void hand_over(intake *in)
         marty__subscription_unref(in->subscription);
         in->subscription = NULL;
     }
-    in->type = NULL;
 }
 
 static void choose_consumer(intake *in, uint64_t number)
@@ -202,86 +144,138 @@ static void choose_consumer(intake *in, uint64_t number)
     marty__unlock(&in->port->lock);
 }
 
-/* With consumer->lock held: whose message it is; NULL = nobody's. */
-static marty_subscription *subscriber(const intake *in, const char *type)
-{
-    marty_subscription *found = marty__match_first(in->consumer->match, type);
-    return found;
-}
-
-/* With consumer->lock held. Returns whether it is the first with a lease. */
-static bool note(marty__consumer *consumer, marty__delivery *delivery)
-{
-    marty__list_push(&consumer->unsettled, &delivery->unsettled);
-    consumer->unsettled_count++;
-    consumer->last_delivery_ns = marty__bus_now(consumer->bus);
-    bool first = delivery->lease_until_ns != MARTY__NEVER && !consumer->lease_on;
-    consumer->lease_on = consumer->lease_on || first;
-    return first;
-}
-
-static void take_in(intake *in, const marty_incoming *incoming)
+/* With consumer->lock held. */
+static void note(intake *in, marty__delivery *delivery)
 {
     marty__consumer *consumer = in->consumer;
-    const char *type = incoming->message ? incoming->message->type : NULL;
-    marty__lock(&consumer->lock);
-    marty_subscription *subscription = type ? subscriber(in, type) : NULL;
-    marty__delivery *delivery = new_delivery(consumer);
-    bool lease = false;
+    marty__list_push(&consumer->unsettled, &delivery->unsettled);
+    consumer->unsettled_count++;
+    bool first = delivery->lease_until_ns != MARTY__NEVER && !consumer->lease_on;
+    consumer->lease_on = consumer->lease_on || first;
+    in->lease = in->lease || first;
+}
+
+/* With consumer->lock held: a delivery of it, or NULL without memory. */
+static marty__delivery *make(intake *in, const marty_incoming *incoming,
+                             marty_subscription *subscription)
+{
+    marty__delivery *delivery = marty__delivery_new(in->consumer);
     if (delivery) {
-        fill(delivery, consumer, subscription, incoming);
-        lease = note(consumer, delivery);
-        if (incoming->reply_to && consumer->kind == MARTY_KIND_REQUEST) {
+        fill(delivery, in->consumer, subscription, incoming);
+        note(in, delivery);
+        if (incoming->reply_to && in->consumer->kind == MARTY_KIND_REQUEST) {
             delivery->reply_to = marty__strdup(incoming->reply_to);
         }
     }
-    if (subscription && subscription != in->subscription) {
-        (void)marty__subscription_ref(subscription);
+    return delivery;
+}
+
+/* With consumer->lock held. Whose message it is; NULL = nobody's. Runs of one type are looked up
+ * once. */
+static marty_subscription *subscriber(const intake *in, const marty_incoming *incoming,
+                                      const char *type_before)
+{
+    const char *type = incoming->message ? incoming->message->type : NULL;
+    if (!type) {
+        return NULL;
+    }
+    if (type_before && in->subscription && strcmp(type, type_before) == 0) {
+        return in->subscription;
+    }
+    return marty__match_first(in->consumer->match, type);
+}
+
+/* As many of one consumer as go to one subscription, under one lock; returns how many. 0: the first
+ * needs special care. */
+static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
+{
+    marty__consumer *consumer = in->consumer;
+    const char *type = NULL;
+    size_t taken = 0;
+    marty__lock(&consumer->lock);
+    consumer->last_delivery_ns = in->now_ns;
+    for (; taken < count && batch[taken].subscription == consumer->number; taken++) {
+        marty_subscription *subscription = subscriber(in, &batch[taken], type);
+        if (!subscription || (in->subscription && subscription != in->subscription)) {
+            break;
+        }
+        if (!in->subscription) {
+            in->subscription = marty__subscription_ref(subscription);
+        }
+        type = batch[taken].message->type;
+        marty__delivery *delivery = make(in, &batch[taken], subscription);
+        if (!delivery) { /* its lease or connection will end and it comes again */
+            marty_message_unref(batch[taken].message);
+            (void)atomic_fetch_add(&consumer->bus->dropped, 1);
+            continue;
+        }
+        marty__list_push(&in->list, &delivery->link);
     }
     marty__unlock(&consumer->lock);
-    if (lease) {
-        marty__lease_start(consumer);
-    }
-    if (!delivery) { /* its lease or connection will end and it comes again */
+    return taken;
+}
+
+/* One without a handler, or unreadable. */
+static void take_odd(intake *in, const marty_incoming *incoming)
+{
+    marty__consumer *consumer = in->consumer;
+    marty__lock(&consumer->lock);
+    bool wanted = subscriber(in, incoming, NULL) != NULL;
+    marty__delivery *delivery = wanted ? NULL : make(in, incoming, NULL);
+    marty__unlock(&consumer->lock);
+    if (wanted) { /* of another subscription than the run before; or one that has just joined */
+        hand_over(in);
+        (void)take_run(in, incoming, 1);
+    } else if (!delivery) {
         marty_message_unref(incoming->message);
         (void)atomic_fetch_add(&consumer->bus->dropped, 1);
-    }
-    if (subscription != in->subscription) {
-        hand_over(in);
-        in->subscription = subscription;
-    }
-    if (delivery && !type) {
-        unreadable(consumer, delivery, incoming);
-    } else if (delivery && !subscription) {
+    } else if (incoming->message) {
         unmatched(consumer, delivery);
-    } else if (delivery) {
-        marty__list_push(&in->list, &delivery->link);
+    } else {
+        unreadable(consumer, delivery, incoming);
     }
 }
 
-static void reply_in(marty_bus *bus, marty__consumer *consumer, const marty_incoming *incoming)
+static void reply_in(intake *in, const marty_incoming *incoming)
 {
+    marty_bus *bus = in->port->bus;
     if (incoming->message) {
         bus->hooks->replied(bus, incoming->message);
         marty_message_unref(incoming->message);
     }
-    marty__consumer_owe(consumer, 1); /* replies need no settling */
+    marty__consumer_owe(in->consumer, 1); /* replies need no settling */
+}
+
+static size_t take_some(intake *in, const marty_incoming *batch, size_t count)
+{
+    choose_consumer(in, batch[0].subscription);
+    if (!in->consumer) {
+        marty_message_unref(batch[0].message);
+        marty__bus_log(in->port->bus, 1, "%s: a delivery for subscription %llu, which is gone",
+                       in->port->name, (unsigned long long)batch[0].subscription);
+        return 1;
+    }
+    if (in->consumer->kind == MARTY_KIND_REPLY) {
+        reply_in(in, &batch[0]);
+        return 1;
+    }
+    size_t taken = take_run(in, batch, count);
+    if (!taken) {
+        take_odd(in, &batch[0]);
+        taken = 1;
+    }
+    return taken;
 }
 
 void marty__intake(marty__port *port, const marty_incoming *batch, size_t count)
 {
-    intake in = {.port = port};
+    intake in = {.port = port, .now_ns = marty__bus_now(port->bus)};
     marty__list_init(&in.list);
-    for (size_t i = 0; i < count; i++) {
-        choose_consumer(&in, batch[i].subscription);
-        if (!in.consumer) {
-            marty_message_unref(batch[i].message);
-            marty__bus_log(port->bus, 1, "%s: a delivery for subscription %llu, which is gone",
-                           port->name, (unsigned long long)batch[i].subscription);
-        } else if (in.consumer->kind == MARTY_KIND_REPLY) {
-            reply_in(port->bus, in.consumer, &batch[i]);
-        } else {
-            take_in(&in, &batch[i]);
+    for (size_t i = 0; i < count;) {
+        i += take_some(&in, &batch[i], count - i);
+        if (in.lease) {
+            in.lease = false;
+            marty__lease_start(in.consumer);
         }
     }
     hand_over(&in);

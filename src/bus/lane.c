@@ -222,9 +222,30 @@ static bool is_outage(marty_err err)
     return err == MARTY_E_FULL || err == MARTY_E_UNAVAILABLE || err == MARTY_E_NO_MEMORY;
 }
 
+/* The usual end of a batch: all is well, so all of it is acked at once. */
+static bool conclude_well(marty__delivery **batch, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (batch[i]->keyed || batch[i]->kept || batch[i]->handle.pattern == MARTY_QUERY) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        batch[i]->in_batch = false;
+        marty__delivery_end(batch[i]);
+    }
+    marty__deliveries_ack(batch, count);
+    return true;
+}
+
 static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, marty_err err)
 {
     marty_subscription *subscription = lane->subscription;
+    if (!err && conclude_well(batch, count)) {
+        lane->outages = 0;
+        lane->not_before_ns = 0;
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         marty__delivery *delivery = batch[i];
         bool open = atomic_load(&delivery->verdict) == MARTY__OPEN_VERDICT;
@@ -251,8 +272,9 @@ static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, m
 static void run_batch(marty__lane *lane, marty__delivery **batch, size_t count)
 {
     marty_subscription *subscription = lane->subscription;
+    int64_t now = marty__bus_now(subscription->bus);
     for (size_t i = 0; i < count; i++) {
-        marty__delivery_begin(batch[i]);
+        marty__delivery_begin(batch[i], now);
         batch[i]->handle.next = i + 1 < count ? &batch[i + 1]->handle : NULL;
     }
     marty__subscription_count(subscription, MARTY__DELIVERED, count);

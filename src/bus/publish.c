@@ -348,7 +348,9 @@ static void fill_outcome(marty__post *post, marty_err err, marty_level level, co
     outcome->level = err ? MARTY_LEVEL_ANY : level;
     outcome->backend = post->port->name;
     outcome->channel = post->channel;
-    (void)snprintf(outcome->position, sizeof outcome->position, "%s", position ? position : "");
+    size_t length = position ? strnlen(position, sizeof outcome->position - 1) : 0;
+    memcpy(outcome->position, position ? position : "", length);
+    outcome->position[length] = '\0';
 }
 
 /* With port->lock held. Returns the call when this was its last one. */

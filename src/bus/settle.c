@@ -55,6 +55,59 @@ void marty__settle_queue(marty__delivery *delivery)
     give_to_port(delivery->consumer->port, &one, 1);
 }
 
+/* With consumer->lock held: off its unsettled ones and onto the list; LOST when of another epoch.
+ */
+static bool pass_on(marty__consumer *consumer, marty__delivery *delivery, marty__link *list)
+{
+    if (delivery->epoch != consumer->epoch) {
+        atomic_store(&delivery->verdict, MARTY__LOST_VERDICT);
+        return false;
+    }
+    if (delivery->unsettled.next) {
+        marty__list_remove(&delivery->unsettled);
+        consumer->unsettled_count--;
+    }
+    delivery->verb = MARTY_SETTLE_ACK;
+    delivery->delay_ms = 0;
+    marty__list_push(list, &delivery->settle_link);
+    return true;
+}
+
+void marty__deliveries_ack(marty__delivery **list, size_t count)
+{
+    marty_subscription *subscription = list[0]->subscription;
+    marty__link acked;
+    size_t passed = 0, lost = 0;
+    marty__list_init(&acked);
+    for (size_t i = 0; i < count;) {
+        marty__consumer *consumer = list[i]->consumer;
+        marty__lock(&consumer->lock);
+        for (; i < count && list[i]->consumer == consumer; i++) {
+            int open = MARTY__OPEN_VERDICT;
+            if (atomic_compare_exchange_strong(&list[i]->verdict, &open, MARTY__SETTLED_VERDICT) &&
+                pass_on(consumer, list[i], &acked)) {
+                list[i] = NULL;
+                passed++;
+            } else {
+                lost += atomic_load(&list[i]->verdict) == MARTY__LOST_VERDICT ? 1 : 0;
+            }
+        }
+        marty__unlock(&consumer->lock);
+    }
+    marty__subscription_count(subscription, MARTY__ACKED, passed);
+    marty__subscription_count(subscription, MARTY__LOST, lost);
+    if (collecting) {
+        marty__list_move(collecting, &acked);
+    } else if (passed) {
+        marty__settle_flush(&acked);
+    }
+    for (size_t i = 0; i < count; i++) { /* settled by the handler, or lost */
+        if (list[i]) {
+            marty__delivery_unref(list[i]);
+        }
+    }
+}
+
 /* ---- in the runner */
 static void fill(const marty__delivery *delivery, marty_settling *settling)
 {
@@ -88,8 +141,8 @@ static void let_go(marty__delivery **list, size_t count)
     }
     for (size_t i = 0; i < count; i++) {
         free_dead(list[i]);
-        marty__delivery_unref(list[i]);
     }
+    marty__deliveries_unref(list, count);
 }
 
 static size_t take(marty__port *port, marty__delivery **list, marty_settling *batch)

@@ -18,7 +18,12 @@ marty_subscription *marty__subscription_ref(marty_subscription *subscription)
 
 void marty__subscription_unref(marty_subscription *subscription)
 {
-    if (atomic_fetch_sub_explicit(&subscription->refs, 1, memory_order_acq_rel) != 1) {
+    marty__subscription_unref_many(subscription, 1);
+}
+
+void marty__subscription_unref_many(marty_subscription *subscription, uint32_t count)
+{
+    if (atomic_fetch_sub_explicit(&subscription->refs, count, memory_order_acq_rel) != count) {
         return;
     }
     marty_bus *bus = subscription->bus;
