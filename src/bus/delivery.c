@@ -116,7 +116,11 @@ static marty__delivery *fresh_one(marty__delivery *old)
     if (!fresh) {
         return NULL;
     }
+    marty__lock(&old->consumer->lock);
+    marty__lock(&old->subscription->lock);
     *fresh = *old;
+    marty__unlock(&old->subscription->lock);
+    marty__unlock(&old->consumer->lock);
     atomic_init(&fresh->refs, 1);
     atomic_init(&fresh->user_refs, 0);
     atomic_init(&fresh->active, false);
