@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The five patterns through the whole bus, on the backend of the URL given (memory: by default). The conformance suite has the
- * contracts; this is the first thing to run after a change of the bus. */
+ * The five patterns through the whole bus, on the backend of the URL given (memory: by default).
+ * The conformance suite has the contracts; this is the first thing to run after a change of the
+ * bus. */
 #include <marty/marty.h>
 
 #include "tests/check.h"
@@ -46,7 +47,8 @@ static void an_event_published_before_start_is_handled(void)
     atomic_store(&seen, 0);
     marty_bus *bus = open_bus("billing");
     CHECK_INT(marty_subscribe_to_events(bus, "order.*", count, NULL, NULL, NULL, &why), MARTY_OK);
-    CHECK_INT(marty_publish_event(bus, "order.created", marty_text("{\"id\":7}"), NULL, &why), MARTY_OK);
+    CHECK_INT(marty_publish_event(bus, "order.created", marty_text("{\"id\":7}"), NULL, &why),
+              MARTY_OK);
     CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     CHECK_SOON(atomic_load(&seen) == 1, 5000);
     close_bus(bus);
@@ -58,10 +60,12 @@ static void many_events_are_handled_once(void)
     atomic_store(&seen, 0);
     marty_bus *bus = open_bus("billing");
     marty_subscribe_options options = {.concurrency = 4, .batch_max = 16, .credit = 256};
-    CHECK_INT(marty_subscribe_to_events(bus, "order.*", count, NULL, &options, NULL, &why), MARTY_OK);
+    CHECK_INT(marty_subscribe_to_events(bus, "order.*", count, NULL, &options, NULL, &why),
+              MARTY_OK);
     CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     for (int i = 0; i < 1000; i++) {
-        CHECK_INT(marty_publish_event(bus, "order.created", marty_text("{}"), NULL, &why), MARTY_OK);
+        CHECK_INT(marty_publish_event(bus, "order.created", marty_text("{}"), NULL, &why),
+                  MARTY_OK);
     }
     CHECK_SOON(atomic_load(&seen) == 1000, 10000);
     close_bus(bus);
@@ -108,12 +112,15 @@ static void a_query_is_answered(void)
     CHECK_INT(marty_query(bus, "user", "profile", marty_text("{}"), NULL, &reply, &why), MARTY_OK);
     CHECK(reply && reply->data.size == 14);
     marty_message_unref(reply);
-    CHECK_INT(marty_query(bus, "user", "profile", marty_text("bad"), NULL, &reply, &why), MARTY_E_REMOTE);
+    CHECK_INT(marty_query(bus, "user", "profile", marty_text("bad"), NULL, &reply, &why),
+              MARTY_E_REMOTE);
     CHECK_TEXT(why.remote, "not_found");
     CHECK_TEXT(why.text, "no such user");
-    CHECK_INT(marty_query(bus, "user", "silent", marty_text("{}"), NULL, &reply, &why), MARTY_E_REMOTE);
+    CHECK_INT(marty_query(bus, "user", "silent", marty_text("{}"), NULL, &reply, &why),
+              MARTY_E_REMOTE);
     CHECK_TEXT(why.remote, "unanswered");
-    CHECK_INT(marty_query(bus, "user", "unknown", marty_text("{}"), NULL, &reply, &why), MARTY_E_REMOTE);
+    CHECK_INT(marty_query(bus, "user", "unknown", marty_text("{}"), NULL, &reply, &why),
+              MARTY_E_REMOTE);
     marty_query_options quick = {.timeout_ms = 200};
     marty_err err = marty_query(bus, "nobody", "profile", marty_text("{}"), &quick, &reply, &why);
     CHECK(err == MARTY_E_NO_RESPONDER || err == MARTY_E_TIMEOUT);
@@ -127,7 +134,8 @@ static marty_err in_order(void *user, marty_delivery *first)
     (void)user;
     unsigned retried = 0;
     for (marty_delivery *each = first; each; each = each->next) {
-        int key = each->message->key[0] - 'a', number = atoi((const char *)each->message->data.data);
+        int key = each->message->key[0] - 'a',
+            number = (int)strtol((const char *)each->message->data.data, NULL, 10);
         if (number != last_of_key[key] + 1 && !(retried & 1u << key)) {
             if (!atomic_fetch_add(&bad, 1)) {
                 (void)fprintf(stderr, "key %d: %d after %d\n", key, number, last_of_key[key]);
@@ -141,7 +149,8 @@ static marty_err in_order(void *user, marty_delivery *first)
             atomic_fetch_add(&seen, 1);
             CHECK_INT(marty_ack(each), MARTY_OK);
         } else {
-            CHECK_INT(marty_ack(each), MARTY_E_STATE); /* behind a retried one of its key: it comes again */
+            CHECK_INT(marty_ack(each),
+                      MARTY_E_STATE); /* behind a retried one of its key: it comes again */
         }
     }
     return MARTY_OK;
@@ -153,7 +162,8 @@ static void a_stream_keeps_order_by_key(void)
     atomic_store(&seen, 0);
     memset(last_of_key, 0, sizeof last_of_key);
     marty_bus *bus = open_bus("clicks");
-    marty_subscribe_options options = {.concurrency = 3, .batch_max = 8, .start = {.from = MARTY_FROM_EARLIEST}};
+    marty_subscribe_options options = {
+        .concurrency = 3, .batch_max = 8, .start = {.from = MARTY_FROM_EARLIEST}};
     CHECK_INT(marty_process_stream(bus, "clicks", in_order, NULL, &options, NULL, &why), MARTY_OK);
     CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     for (int i = 1; i <= 40; i++) {
@@ -163,7 +173,8 @@ static void a_stream_keeps_order_by_key(void)
         for (int k = 0; k < 8; k++) {
             (void)snprintf(numbers[k], sizeof numbers[k], "%d", i);
             (void)snprintf(keys[k], sizeof keys[k], "%c", 'a' + k);
-            messages[k] = (marty_message){.type = "click", .key = keys[k], .data = {numbers[k], strlen(numbers[k]) + 1}};
+            messages[k] = (marty_message){
+                .type = "click", .key = keys[k], .data = {numbers[k], strlen(numbers[k]) + 1}};
             list[k] = &messages[k];
         }
         if (!CHECK_INT(marty_stream_events(bus, "clicks", list, 8, NULL, &why), MARTY_OK)) {
@@ -180,8 +191,10 @@ static void a_broadcast_reaches_its_listeners(void)
     marty_error why = {0};
     atomic_store(&seen, 0);
     marty_bus *bus = open_bus("cache");
-    CHECK_INT(marty_subscribe_to_broadcasts(bus, "cache.*", count, NULL, NULL, NULL, &why), MARTY_OK);
-    CHECK_INT(marty_subscribe_to_broadcasts(bus, "cache.clear", count, NULL, NULL, NULL, &why), MARTY_OK);
+    CHECK_INT(marty_subscribe_to_broadcasts(bus, "cache.*", count, NULL, NULL, NULL, &why),
+              MARTY_OK);
+    CHECK_INT(marty_subscribe_to_broadcasts(bus, "cache.clear", count, NULL, NULL, NULL, &why),
+              MARTY_OK);
     CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     CHECK_INT(marty_broadcast(bus, "cache.clear", marty_text("{}"), NULL, &why), MARTY_OK);
     CHECK_SOON(atomic_load(&seen) == 2, 5000);
@@ -215,16 +228,21 @@ static void what_fails_ends_in_the_dead_letters(void)
     atomic_store(&seen, 0);
     marty_bus *bus = open_bus("billing");
     marty_subscribe_options options = {.retry = {.attempts = 3, .first_ms = 1, .max_ms = 5}};
-    CHECK_INT(marty_subscribe_to_events(bus, "order.*", failing, NULL, &options, NULL, &why), MARTY_OK);
+    CHECK_INT(marty_subscribe_to_events(bus, "order.*", failing, NULL, &options, NULL, &why),
+              MARTY_OK);
     CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     CHECK_INT(marty_publish_event(bus, "order.created", marty_text("hello"), NULL, &why), MARTY_OK);
     CHECK_SOON(atomic_load(&seen) == 3, 5000);
-    CHECK_SOON((found = 0, marty_dead_letters(bus, "events.order", NULL, look, &found, &why) == MARTY_OK && found == 1), 5000);
+    CHECK_SOON(
+        (found = 0, marty_dead_letters(bus, "events.order", NULL, look, &found, &why) == MARTY_OK &&
+                        found == 1),
+        5000);
     CHECK_INT(atomic_load(&seen), 3);
     for (int expected = 1; expected >= 0; expected--) {
         found = 0;
         atomic_store(&discard, 1);
-        CHECK(marty_dead_letters(bus, "events.order", NULL, look, &found, &why) != MARTY_E_INTERNAL);
+        CHECK(marty_dead_letters(bus, "events.order", NULL, look, &found, &why) !=
+              MARTY_E_INTERNAL);
         CHECK_INT(found, expected);
     }
     close_bus(bus);
@@ -237,7 +255,8 @@ static void receiving_pulls(void)
     marty_subscription *subscription = NULL;
     marty_delivery *first = NULL;
     marty_subscribe_options options = {.batch_max = 2};
-    CHECK_INT(marty_subscribe_to_events(bus, "order.*", NULL, NULL, &options, &subscription, &why), MARTY_OK);
+    CHECK_INT(marty_subscribe_to_events(bus, "order.*", NULL, NULL, &options, &subscription, &why),
+              MARTY_OK);
     CHECK_INT(marty_receive(subscription, 50, &first, &why), MARTY_E_TIMEOUT);
     CHECK_INT(marty_publish_event(bus, "order.created", marty_text("a"), NULL, &why), MARTY_OK);
     CHECK_INT(marty_receive(subscription, 5000, &first, &why), MARTY_OK);
