@@ -108,12 +108,14 @@ static bool list_patterns(marty__consumer *consumer)
 }
 
 /* Nothing flows before the bus is started, so that no message misses a handler registered later;
- * what keeps nothing cannot wait. */
+ * what keeps nothing cannot wait. Nor in a drain: what is given back would come again at once. */
 static bool may_flow(const marty__consumer *consumer)
 {
     bool keeps_nothing =
         consumer->kind == MARTY_KIND_BROADCAST || consumer->kind == MARTY_KIND_REPLY;
-    return (atomic_load(&consumer->bus->started) || keeps_nothing) && !consumer->paused;
+    bool open = atomic_load(&consumer->bus->phase) == MARTY__OPEN ||
+                consumer->kind == MARTY_KIND_REPLY; /* running handlers may still ask */
+    return open && (atomic_load(&consumer->bus->started) || keeps_nothing) && !consumer->paused;
 }
 
 /* With consumer->lock held. */

@@ -308,22 +308,25 @@ static void pump(marty_bus *bus)
     (void)marty__pool_run_some(bus, 1024);
 }
 
+/* Up to the deadline for what runs; beyond it, once cut off, only for the broker's own goodbye. */
 static bool wait_at_rest(marty_bus *bus, int64_t deadline_ns)
 {
+    int64_t goodbye_ns = marty__deadline_ns(deadline_ns, 2 * CUT_MS + 500);
     bool in_time = true;
     while (!at_rest(bus) && in_time) {
         if (bus->driven) {
             pump(bus);
         }
-        int64_t step = bus->driven ? marty__deadline_ns(marty__bus_now(bus), 5) : deadline_ns;
+        int64_t until_ns = atomic_load(&bus->phase) == MARTY__CLOSED ? deadline_ns : goodbye_ns;
+        int64_t step = bus->driven ? marty__deadline_ns(marty__bus_now(bus), 5) : until_ns;
         marty__lock(&bus->lock);
         if (!at_rest(bus) && !bus->simulated) {
-            (void)marty__wait(&bus->changed, &bus->lock, step < deadline_ns ? step : deadline_ns);
+            (void)marty__wait(&bus->changed, &bus->lock, step < until_ns ? step : until_ns);
         }
         marty__unlock(&bus->lock);
         in_time = bus->simulated ? marty__clockwork_next(bus) <= marty__bus_now(bus) ||
                                        marty__pool_has_work(bus)
-                                 : marty__bus_now(bus) < deadline_ns;
+                                 : marty__bus_now(bus) < until_ns;
     }
     return at_rest(bus);
 }
@@ -331,13 +334,13 @@ static bool wait_at_rest(marty_bus *bus, int64_t deadline_ns)
 static marty_err close_now(marty_bus *bus, int64_t deadline_ns, marty_error *why)
 {
     shorten(bus, deadline_ns);
-    marty_bus_stop(bus);
+    if (!atomic_load(&bus->stops)) { /* a second stop would cut the drain short */
+        marty_bus_stop(bus);
+    }
     if (bus->simulated || !bus->clockwork.has_thread) {
         marty__life_stop(bus);
     }
-    int64_t patience = marty__deadline_ns(
-        deadline_ns, 2 * CUT_MS + 500); /* for the broker's own goodbye after a cut */
-    if (!wait_at_rest(bus, patience)) {
+    if (!wait_at_rest(bus, deadline_ns)) {
         return marty_error_set(
             why, MARTY_E_TIMEOUT,
             "handlers still run; what they use must live on: call marty_bus_close again");
