@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * C12 (what a consumer that is gone had comes again; a slow one keeps what it has) and C13 (acks
+ * out of order skip nothing over a restart). */
+#include "contracts.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEASE_MS = 1000 };
+
+typedef struct kept_list {
+    marty_delivery *kept[64];
+    atomic_size_t count;
+} kept_list;
+
+static marty_err keep_all(void *user, marty_delivery *delivery, const heard *what)
+{
+    (void)what;
+    kept_list *self = user;
+    marty_delivery *kept = marty_delivery_keep(delivery);
+    size_t at = atomic_fetch_add(&self->count, 1);
+    if (at < 64) {
+        self->kept[at] = kept;
+    }
+    return MARTY_OK;
+}
+
+void c12_closed(void)
+{
+    /* An instance that keeps three and is cut off: another one gets them. */
+    static const marty_pattern patterns[] = {MARTY_EVENT, MARTY_COMMAND, MARTY_STREAM};
+    static const char *const names[] = {"order.*", "order.pay", "clicks"};
+    suite_set_keys("lease=1s");
+    marty_bus *sender = suite_open("shop", NULL);
+    for (size_t i = 0; i < 3; i++) {
+        kept_list self = {0};
+        marty_bus *first = suite_open("billing", NULL);
+        recorder *heard_ = recorder_new(keep_all, &self);
+        suite_subscribe(first, patterns[i], names[i], heard_, NULL);
+        suite_start(first);
+        suite_publish_many(sender, patterns[i], suite_to(patterns[i], "billing", "clicks"),
+                           "order.pay", "m", 0, 3, 3);
+        EXPECT(recorder_wait(heard_, 3, 10000), "%zu of 3 came", recorder_unique(heard_));
+        marty_error why = {0};
+        (void)marty_bus_close(first, 1, &why);
+        marty_bus_free(first);
+        marty_bus *second = suite_open("billing", NULL);
+        recorder *again = recorder_new(NULL, NULL);
+        suite_subscribe(second, patterns[i], names[i], again, NULL);
+        suite_start(second);
+        recorder_expect(again, "m", 0, 3, 1);
+        suite_close(second);
+        for (size_t k = 0; k < 3; k++) {
+            marty_delivery_release(self.kept[k]);
+        }
+    }
+}
+
+static marty_err slow(void *user, marty_delivery *delivery, const heard *what)
+{
+    (void)user, (void)what;
+    test_wait_for(suite_never, NULL, LEASE_MS * 3); /* the handler's work: three leases long */
+    marty_err err = marty_delivery_check(delivery);
+    EXPECT(err == MARTY_OK, "after three leases a running handler's delivery is not its own: %s",
+           suite_err(err));
+    return MARTY_OK;
+}
+
+void c12_slow(void)
+{
+    suite_set_keys("lease=1s");
+    marty_bus *first = suite_open("billing", NULL), *second = suite_open("billing", NULL);
+    recorder *heard_ = recorder_new(slow, NULL);
+    suite_subscribe(first, MARTY_COMMAND, "charge", heard_, NULL);
+    suite_start(first);
+    suite_publish(first, MARTY_COMMAND, "billing", "charge", "slow", NULL, "x");
+    EXPECT(recorder_wait_total(heard_, 1, 10000), "nothing came");
+    suite_subscribe(second, MARTY_COMMAND, "charge", heard_, NULL);
+    suite_start(second);
+    recorder_expect_quiet(heard_, LEASE_MS * 4);
+    suite_close(first);
+    suite_close(second);
+}
+
+static marty_err stall(void *user, marty_delivery *delivery, const heard *what)
+{
+    (void)user, (void)delivery;
+    suite_mark("first", what->id);
+    test_wait_for(suite_never, NULL, 60000);
+    return MARTY_OK;
+}
+
+void role_stall(int count, char *words[])
+{
+    (void)count, (void)words;
+    marty_bus *bus = suite_open("billing", NULL);
+    suite_subscribe(bus, MARTY_EVENT, "order.*", recorder_new(stall, NULL),
+                    &(marty_subscribe_options){.concurrency = 3});
+    suite_start(bus);
+    suite_mark("ready", "yes");
+    test_wait_for(suite_never, NULL, 60000);
+}
+
+/* Another process holds three messages and gets that signal: they come to us. */
+static void lost_process(int number)
+{
+    suite_set_keys("lease=1s");
+    marty_bus *bus = suite_open("billing", NULL);
+    test_process process = suite_spawn("stall", NULL);
+    EXPECT(suite_wait_marks("ready", 1, 15000), "the process did not get ready");
+    suite_publish_many(bus, MARTY_EVENT, NULL, "order.created", "m", 0, 3, 3);
+    EXPECT(suite_wait_marks("first", 3, 15000), "the process got %zu of 3",
+           suite_marks_unique("first"));
+    test_process_signal(&process, number);
+    recorder *again = recorder_new(NULL, NULL);
+    suite_subscribe(bus, MARTY_EVENT, "order.*", again, NULL);
+    suite_start(bus);
+    int64_t began = test_now_ms();
+    recorder_expect(again, "m", 0, 3, 1);
+    suite_note("came after %lld ms of a lease of %d", (long long)(test_now_ms() - began), LEASE_MS);
+    EXPECT(recorder_at(again, 0).attempt >= 2, "the attempt of what a dead process had is %u",
+           (unsigned)recorder_at(again, 0).attempt);
+    test_process_kill(&process);
+}
+
+void c12_killed(void)
+{
+    lost_process(SIGKILL);
+}
+
+void c12_frozen(void)
+{
+    lost_process(SIGSTOP);
+}
+
+/* ---- C13 */
+
+static bool has_settled(void *user)
+{
+    marty_stats stats;
+    marty_subscription_stats(user, &stats);
+    return stats.unsettled <= 1 && stats.acked >= 19;
+}
+
+static void restart_after_acks(marty_pattern pattern, const char *name)
+{
+    enum { COUNT = 20, OPEN = 6 };
+    kept_list self = {0};
+    marty_bus *sender = suite_open("shop", NULL);
+    marty_bus *bus = suite_open("billing", NULL);
+    recorder *first = recorder_new(keep_all, &self), *second = recorder_new(NULL, NULL);
+    marty_subscription *subscription =
+        suite_subscribe(bus, pattern, name, first, &(marty_subscribe_options){.concurrency = 4});
+    suite_start(bus);
+    suite_publish_many(sender, pattern, suite_to(pattern, "billing", name), "order.pay", "m", 0,
+                       COUNT, COUNT);
+    EXPECT(recorder_wait(first, COUNT, 10000), "%zu of %d came", recorder_unique(first), COUNT);
+    char open[64] = "";
+    for (size_t i = COUNT; i-- > 0;) { /* from the last to the first, all but one */
+        if (i == OPEN) {
+            snprintf(open, sizeof open, "%s", self.kept[i]->message->id);
+            continue;
+        }
+        EXPECT(marty_ack(self.kept[i]) == MARTY_OK, "acking out of order");
+        marty_delivery_release(self.kept[i]);
+    }
+    EXPECT(test_wait_for(has_settled, subscription, 5000), "19 acks were not through in 5 s");
+    marty_error why = {0};
+    (void)marty_bus_close(bus, 50, &why);
+    marty_bus_free(bus);
+    bus = suite_open("billing", NULL);
+    suite_subscribe(bus, pattern, name, second, NULL);
+    suite_start(bus);
+    EXPECT(recorder_wait(second, 1, 15000), "%s: the one unsettled message %s was skipped",
+           suite_pattern_name(pattern), open);
+    recorder_expect_quiet(second, 300);
+    EXPECT(recorder_total(second) == 1 && strcmp(recorder_at(second, 0).id, open) == 0,
+           "%s: %zu messages came again, first %s; only %s was unsettled",
+           suite_pattern_name(pattern), recorder_total(second), recorder_at(second, 0).id, open);
+    marty_delivery_release(self.kept[OPEN]);
+    suite_close(bus);
+}
+
+void c13_topic(void)
+{
+    suite_set_keys("lease=1s");
+    restart_after_acks(MARTY_EVENT, "order.*");
+}
+
+void c13_queue(void)
+{
+    suite_set_keys("lease=1s");
+    restart_after_acks(MARTY_COMMAND, "order.pay");
+}
+
+void c13_stream(void)
+{
+    suite_set_keys("lease=1s");
+    restart_after_acks(MARTY_STREAM, "clicks");
+}

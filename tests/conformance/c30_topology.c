@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * C30 (a missing channel is made or a typed error, as configured) and what topology tells. */
+#include "contracts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool answer_has(const marty_message *report, const char *text)
+{
+    return memmem(report->data.data, report->data.size, text, strlen(text)) != NULL;
+}
+
+void c30_created(void)
+{
+    marty_error why = {0};
+    marty_message *report = NULL;
+    marty_bus *bus = suite_open("billing", NULL);
+    marty_err err = marty_topology(bus, "check", "commands.billing", false, &report, &why);
+    EXPECT_ERR(err, MARTY_E_NOT_FOUND, &why, "checking a channel that is not there");
+    EXPECT_OK(marty_topology(bus, "ensure", "commands.billing", false, &report, &why), &why,
+              "making a channel");
+    marty_message_unref(report);
+    EXPECT_OK(marty_topology(bus, "check", "commands.billing", false, &report, &why), &why,
+              "checking the channel that was made");
+    marty_message_unref(report);
+    suite_publish_many(bus, MARTY_COMMAND, "billing", "charge", "m", 0, 3, 0);
+    EXPECT_OK(marty_topology(bus, "inspect", "commands.billing", false, &report, &why), &why,
+              "inspecting it");
+    EXPECT(answer_has(report, "commands.billing") && answer_has(report, "\"messages\""),
+           "the inspection says %.*s", MARTY_BYTES_ARGS(report->data));
+    marty_message_unref(report);
+    EXPECT_OK(marty_topology(bus, "list", NULL, false, &report, &why), &why, "listing");
+    EXPECT(answer_has(report, "commands.billing"), "the list has no commands.billing: %.*s",
+           MARTY_BYTES_ARGS(report->data));
+    marty_message_unref(report);
+    EXPECT_OK(marty_topology(bus, "remove", "commands.billing", true, &report, &why), &why,
+              "removing it");
+    marty_message_unref(report);
+    err = marty_topology(bus, "check", "commands.billing", false, &report, &why);
+    EXPECT_ERR(err, MARTY_E_NOT_FOUND, &why, "checking the channel that was removed");
+}
+
+void c30_check_only(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = suite_open("billing", "topology=check");
+    marty_message message = {.type = "charge"};
+    marty_err err = suite_try_publish(bus, MARTY_COMMAND, "billing", &message, NULL, NULL, &why);
+    EXPECT_ERR(err, MARTY_E_NOT_FOUND, &why,
+               "publishing to a channel that is not there, with "
+               "topology=check");
+    EXPECT(strstr(why.text, "commands.billing"), "the error does not name the channel: %s",
+           why.text);
+    recorder *heard_ = recorder_new(NULL, NULL);
+    marty_subscribe_options options = {.timeout_ms = 3000};
+    err = marty_handle_commands(bus, "charge", recorder_handle, heard_, &options, NULL, &why);
+    if (err == MARTY_OK) { /* it is asked of the broker at the start */
+        err = marty_bus_start(bus, &why);
+    }
+    suite_log("subscribing with topology=check: %s %s", suite_err(err), why.text);
+    marty_bus *maker = suite_open("maker", NULL);
+    suite_publish(maker, MARTY_COMMAND, "billing", "charge", "m-0000", NULL, "x");
+    EXPECT_OK(suite_try_publish(bus, MARTY_COMMAND, "billing", &message, NULL, NULL, &why), &why,
+              "publishing once the channel is there");
+}
+
+void c30_live_group(void)
+{
+    marty_error why = {0};
+    marty_message *report = NULL;
+    marty_bus *bus = suite_open("billing", NULL), *other = suite_open("control", NULL);
+    recorder *heard_ = recorder_new(NULL, NULL);
+    suite_subscribe(bus, MARTY_COMMAND, "charge", heard_, NULL);
+    suite_start(bus);
+    suite_publish(other, MARTY_COMMAND, "billing", "charge", "m-0000", NULL, "x");
+    recorder_expect(heard_, "m", 0, 1, 1);
+    marty_err err = marty_topology(other, "remove", "commands.billing", false, &report, &why);
+    EXPECT_ERR(err, MARTY_E_STATE, &why, "removing a channel with live members");
+    suite_publish(other, MARTY_COMMAND, "billing", "charge", "m-0001", NULL, "x");
+    recorder_expect(heard_, "m", 0, 2, 1);
+}
+
+void c30_different(void)
+{
+    /* The channel is there with another window of duplicates than asked: told, not altered. */
+    marty_error why = {0};
+    marty_message *report = NULL;
+    marty_bus *first = suite_open("billing", "dedup=2s");
+    EXPECT_OK(marty_topology(first, "ensure", "commands.billing", false, &report, &why), &why,
+              "making a channel");
+    marty_message_unref(report);
+    marty_bus *second = suite_open("billing", "dedup=60s");
+    marty_err err = marty_topology(second, "check", "commands.billing", false, &report, &why);
+    EXPECT_ERR(err, MARTY_E_EXISTS, &why, "checking against another configuration");
+    EXPECT(strstr(why.text, "dedup") || strstr(why.text, "duplicate"),
+           "the error does not name the field: %s", why.text);
+}
