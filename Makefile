@@ -4,6 +4,9 @@ SHELL = /bin/bash
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 BACKEND ?=
+DEMO ?=
+DEMO_TARGETS = marty_cli marty-nats orders_demo orders_order orders_inventory orders_payment orders_shipping
+export DEMO
 export MARTY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/marty
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
 
@@ -17,7 +20,9 @@ setup: ## install what is needed to build and test, and fetch the test servers
 	@tools/setup.sh
 	@echo "setup: ready"
 
-demo: all ## four services place 200 orders while one is killed; DEMO="..." for its flags
+demo: ## four services place 200 orders while one is killed; DEMO="--backend nats" and other flags of it
+	@tools/setup.sh build $(if $(findstring nats,$(DEMO)),servers)
+	@MARTY_TARGETS="$(DEMO_TARGETS)" tools/build.sh dev
 	@cmake --build build --target demo
 
 test: ## everything that must hold, at most half an hour

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Configures a preset when it is new or its options change, and builds it: tools/build.sh PRESET [-DNAME=VALUE ...].
-# Quiet unless something is wrong; MARTY_VERBOSE=1 shows all.
+# MARTY_TARGETS names targets to build, else it is all. Quiet unless something is wrong; MARTY_VERBOSE=1 shows all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 preset=$1
@@ -23,9 +23,10 @@ run() {
 }
 
 started=$SECONDS
-printf ' building %s ...' "$preset"
+printf ' building %s ............' "$preset"
 if [ ! -f "$folder/build.ninja" ] || [ $# -gt 0 ]; then
     run cmake --preset "$preset" "$@"
 fi
-run cmake --build "$folder"
+# shellcheck disable=SC2086
+run cmake --build "$folder" ${MARTY_TARGETS:+--target $MARTY_TARGETS}
 echo " done ($((SECONDS - started)) s)"
