@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "bus/route_parts.h"
 #include "message/message.h"
 
 #include <string.h>
@@ -78,6 +79,75 @@ static marty_err ask(request *self, marty__port *port, const marty_channel *chan
     return MARTY_OK;
 }
 
+/* A type or a name that a route's pattern matches: its wildcards filled with a word. */
+static void fill_pattern(char ret[MARTY__CHANNEL_ROOM], const char *pattern, const char *word)
+{
+    size_t used = 0;
+    for (; *pattern && used + 2 < MARTY__CHANNEL_ROOM; pattern++) {
+        ret[used++] = *pattern == '*' || *pattern == '>' ? word[0] : *pattern;
+    }
+    ret[used] = '\0';
+}
+
+static bool place_of(const marty__config *config, size_t index, const char *word, marty__place *ret)
+{
+    const marty__config_route *route = &config->routes[index];
+    bool service = marty__route_for_service(route->pattern),
+         stream = route->pattern == MARTY_STREAM;
+    char filled[MARTY__CHANNEL_ROOM], *type = filled;
+    fill_pattern(filled, route->match, word);
+    if (service) {
+        type = strchr(filled, '.');
+        if (type) {
+            *type++ = '\0';
+        }
+    }
+    return marty__route_publish(config, route->pattern, service || stream ? filled : NULL,
+                                stream || !type ? word : type, ret, NULL) == MARTY_OK &&
+           ret->route == index;
+}
+
+/* The channel that a route names by itself: the same whatever its wildcards stand for. */
+static bool route_channel(const marty__config *config, size_t index, marty__place *ret)
+{
+    marty__place other;
+    return place_of(config, index, "x", ret) && place_of(config, index, "y", &other) &&
+           strcmp(ret->channel, other.channel) == 0;
+}
+
+static marty_channel channel_at(const marty__place *place)
+{
+    return (marty_channel){.kind = place->kind,
+                           .order = place->order,
+                           .native = place->native,
+                           .name = place->channel,
+                           .shards = place->shards};
+}
+
+/* Everything kept that the routes name. */
+static marty_err ask_routes(request *self, marty_error *why)
+{
+    const marty__config *config = self->bus->config;
+    marty_err err = MARTY_OK;
+    for (size_t i = 0; i < config->route_count && !err; i++) {
+        marty__place place, before;
+        bool keeps, again = false;
+        if (!route_channel(config, i, &place)) {
+            continue;
+        }
+        keeps = place.kind != MARTY_KIND_REQUEST && place.kind != MARTY_KIND_BROADCAST;
+        for (size_t k = 0; k < i && !again; k++) {
+            again = route_channel(config, k, &before) && before.backend == place.backend &&
+                    strcmp(before.channel, place.channel) == 0;
+        }
+        if (keeps && !again) {
+            marty_channel channel = channel_at(&place);
+            err = ask(self, &self->bus->ports[place.backend], &channel, why);
+        }
+    }
+    return err;
+}
+
 /* One channel: on the backend that has it; ensure and check ask the one that a route of its pattern
  * names. */
 static marty_err ask_channel(request *self, const char *name, marty_error *why)
@@ -94,6 +164,13 @@ static marty_err ask_channel(request *self, const char *name, marty_error *why)
     marty_err err = MARTY_E_NOT_FOUND;
     bool makes = strcmp(self->verb, "ensure") == 0 || strcmp(self->verb, "check") == 0;
     const marty__config *config = self->bus->config;
+    for (size_t i = 0; makes && i < config->route_count; i++) {
+        marty__place place;
+        if (route_channel(config, i, &place) && strcmp(place.channel, name) == 0) {
+            channel = channel_at(&place);
+            return ask(self, &self->bus->ports[place.backend], &channel, why);
+        }
+    }
     for (size_t i = 0; makes && i < config->route_count && channel.kind <= MARTY_KIND_BROADCAST;
          i++) {
         if (config->routes[i].pattern == patterns[channel.kind]) {
@@ -161,7 +238,8 @@ static marty_err dispatch(request *self, const char *channel, marty_error *why)
     if (strcmp(self->verb, "remove") == 0) {
         return marty_error_set(why, MARTY_E_ARGUMENT, "remove needs the exact name of a channel");
     }
-    return ask_subscriptions(self, why);
+    marty_err err = ask_routes(self, why);
+    return err ? err : ask_subscriptions(self, why);
 }
 
 marty_err marty_topology(marty_bus *bus, const char *verb, const char *channel, bool force,
