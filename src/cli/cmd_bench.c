@@ -95,6 +95,7 @@ static void channel_remove(const cli_bench *bench)
                                         [MARTY_BROADCAST] = "broadcast"};
     char channel[64];
     marty_message *done = NULL;
+    bench->cli->hush_states = true; /* that its own group is gone is no news */
     (void)snprintf(channel, sizeof channel, "%s.%s", heads[bench->pattern], bench->name);
     if (bench->pattern != MARTY_QUERY && bench->pattern != MARTY_BROADCAST &&
         marty_topology(bench->bus, "remove", channel, true, &done, NULL) != MARTY_OK) {

@@ -31,31 +31,79 @@ static void setting_row(cli_run *cli, const char *key, const cli_setting *settin
     marty_url_free(url);
 }
 
-/* A part of the report as rows; "from" beside values says where they are from. */
+/* Where a field of an object is from: its own "NAME_from", else the object's "from". */
+static const char *origin(const json_t *object, const char *name, const char *from)
+{
+    char key[64];
+    const char *own, *whole = json_string_value(json_object_get(object, "from"));
+    (void)snprintf(key, sizeof key, "%.50s_from", name);
+    own = json_string_value(json_object_get(object, key));
+    return own ? own : whole ? whole : from;
+}
+
+static bool is_about(const char *key, const char *name)
+{
+    size_t length = strlen(name);
+    return strcmp(name, "from") == 0 || (strcmp(name, "name") == 0 && key[0]) ||
+           (length > 5 && strcmp(name + length - 5, "_from") == 0);
+}
+
+/* A route in one line of a table: "event order.* -> log, events.{domain}". */
+static void route_row(cli_run *cli, const char *key, const json_t *route)
+{
+    const char *channel = json_string_value(json_object_get(route, "channel"));
+    const char *native = json_string_value(json_object_get(route, "name"));
+    const char *order = json_string_value(json_object_get(route, "order"));
+    char *text =
+        cli_textf("%s %s -> %s, %s%s", json_string_value(json_object_get(route, "pattern")),
+                  json_string_value(json_object_get(route, "match")),
+                  json_string_value(json_object_get(route, "to")),
+                  channel  ? channel
+                  : native ? native
+                           : "?",
+                  order && strcmp(order, "key") == 0 ? ", order by key" : "");
+    row(cli, key, json_string(text), origin(route, "", ""));
+    marty_free(text);
+}
+
+static void report_rows(cli_run *cli, const char *key, json_t *value, const char *from);
+
+static void array_rows(cli_run *cli, const char *key, json_t *array, const char *from)
+{
+    json_t *part;
+    size_t i;
+    json_array_foreach(array, i, part)
+    {
+        const char *called = json_string_value(json_object_get(part, "name"));
+        bool route = strcmp(key, "routes") == 0;
+        char *path =
+            called && !route ? cli_textf("%s.%s", key, called) : cli_textf("%s[%zu]", key, i);
+        if (route && cli->out.format == CLI_TABLE) {
+            route_row(cli, path, part);
+        } else {
+            report_rows(cli, path, part, from);
+        }
+        marty_free(path);
+    }
+}
+
+/* A part of the report as rows; what is beside a value says where it is from. */
 static void report_rows(cli_run *cli, const char *key, json_t *value, const char *from)
 {
     const char *name;
     json_t *part;
-    size_t i;
     if (json_is_object(value)) {
-        const char *own = json_string_value(json_object_get(value, "from"));
         json_object_foreach(value, name, part)
         {
             char *path = key[0] ? cli_textf("%s.%s", key, name) : cli_strdup(name);
-            bool about = strcmp(name, "from") == 0 || (strcmp(name, "name") == 0 && key[0]);
-            if (!about) {
-                report_rows(cli, path, part, own ? own : from);
+            bool said = strcmp(path, "service") == 0 && cli->settings.service.value;
+            if (!is_about(key, name) && !said) {
+                report_rows(cli, path, part, origin(value, name, from));
             }
             marty_free(path);
         }
     } else if (json_is_array(value) && json_is_object(json_array_get(value, 0))) {
-        json_array_foreach(value, i, part)
-        {
-            const char *called = json_string_value(json_object_get(part, "name"));
-            char *path = called ? cli_textf("%s.%s", key, called) : cli_textf("%s[%zu]", key, i);
-            report_rows(cli, path, part, from);
-            marty_free(path);
-        }
+        array_rows(cli, key, value, from);
     } else if (!json_is_null(value)) {
         row(cli, key, json_incref(value), from);
     }

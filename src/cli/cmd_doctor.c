@@ -15,7 +15,7 @@ static const cli_column columns[] = {{"NAME", "name", false},
                                      {"LEVEL", "granted.level", false},
                                      {"COPIES", "granted.copies", true},
                                      {"URL", "url", false},
-                                     {"REASON", "text", false}};
+                                     {"NOTE", "text", false}};
 
 static const char *text_of(const json_t *object, const char *key)
 {

@@ -6,12 +6,9 @@
 #include <marty/adapter.h>
 #include <stdlib.h>
 
-#define MESSAGE                                                                                    \
-    "type|id|source|subject|key|content_type|schema|correlation_id|causation_id|trace_parent|"     \
-    "trace_state|time|expires|priority|headers|attributes|data|data_base64|message_id|"
 #define PUBLISH                                                                                    \
-    MESSAGE "messages|timeout_ms|deliver_in_ms|deliver_at|expires_in_ms|level|settles|once|"       \
-            "wait_for_room|cancel"
+    "message|messages|timeout_ms|deliver_in_ms|deliver_at|expires_in_ms|level|settles|once|"       \
+    "wait_for_room|cancel"
 #define SUBSCRIBE                                                                                  \
     "pattern|name|group|service|concurrency|order|batch_max|batch_wait_ms|credit|keep_max_ms|"     \
     "from|position|reset|attempts|retry_first_ms|retry_max_ms|no_jitter|timeout_ms|paused|pull|"   \
@@ -38,7 +35,7 @@ static const struct {
     {"send", peer_op_send, PUBLISH "|service"},
     {"broadcast", peer_op_broadcast, PUBLISH},
     {"stream", peer_op_stream, PUBLISH "|stream"},
-    {"request", peer_op_request, MESSAGE "service|timeout_ms|cancel"},
+    {"request", peer_op_request, "service|message|timeout_ms|cancel"},
     {"subscribe", peer_op_subscribe, SUBSCRIBE},
     {"handle", peer_op_handle, SUBSCRIBE},
     {"receive", peer_op_receive, "subscription|timeout_ms"},
@@ -49,7 +46,7 @@ static const struct {
     {"seek", peer_op_seek, "subscription|from|position|to"},
     {"stats", peer_op_stats, "subscription"},
     {"settle", peer_op_settle, "delivery|verb|delay_ms|reason"},
-    {"reply", peer_op_reply, MESSAGE "delivery"},
+    {"reply", peer_op_reply, "delivery|message"},
     {"fail", peer_op_fail, "delivery|class|code|text"},
     {"check", peer_op_check, "delivery"},
     {"version", peer_op_version, ""},
@@ -78,7 +75,10 @@ static marty_err run_op(peer *self, marty_error *why)
     size_t i;
     for (i = 0; name && i < OP_COUNT; i++) {
         if (strcmp(ops[i].name, name) == 0) {
-            err = peer_fields_check(self->request, ops[i].fields, "op|id|bus", why);
+            char known[512];
+            (void)snprintf(known, sizeof known, "op|id|bus%s%s", ops[i].fields[0] ? "|" : "",
+                           ops[i].fields);
+            err = peer_fields_check(self->request, known, why);
             return err ? err : ops[i].run(self, why);
         }
     }

@@ -197,7 +197,7 @@ static void data_put(cli_text *text, const marty_message *message, bool exact)
     cli_text_put(text, "\"");
 }
 
-static void delivery_put(cli_text *text, const marty_delivery *delivery)
+void cli_delivery_json(cli_text *text, const marty_delivery *delivery)
 {
     string_put(text, "pattern", cli_pattern_name(delivery->pattern));
     string_put(text, "backend", delivery->backend);
@@ -234,7 +234,7 @@ void cli_message_json(cli_text *text, const marty_message *message, const marty_
     headers_put(text, message, "headers", false);
     headers_put(text, message, "attributes", true);
     if (delivery) {
-        delivery_put(text, delivery);
+        cli_delivery_json(text, delivery);
     }
     data_put(text, message, exact);
     cli_text_put(text, "}");

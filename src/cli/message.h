@@ -30,6 +30,8 @@ bool cli_text_json_value(cli_text *text, const char *json, size_t size);
  * always as base64. */
 void cli_message_json(cli_text *text, const marty_message *message, const marty_delivery *delivery,
                       bool exact);
+/** Append the fields of a delivery to an object that is begun. */
+void cli_delivery_json(cli_text *text, const marty_delivery *delivery);
 /** Show one message on stdout in the format asked for; false when nobody reads any more. */
 bool cli_message_show(cli_run *cli, const marty_message *message, const marty_delivery *delivery);
 

@@ -228,7 +228,7 @@ void cli_rows_end(cli_run *cli, const char *none)
             write_out(cli, "\n", 1);
         }
         free(json);
-    } else if (out->format == CLI_TABLE && out->row_count) {
+    } else if (out->format == CLI_TABLE && json_array_size(out->rows)) {
         table_print(cli);
     }
     if (out->row_count == 0 && none) {

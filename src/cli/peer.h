@@ -88,23 +88,21 @@ marty_err peer_start_of(const json_t *object, marty_start *ret_start, marty_erro
 const void *peer_cancel_key(peer *self, const char *name);
 
 /* ---- messages (peer_message.c) */
-/** A template from the message fields of an object. Free with cli_template_free. */
-marty_err peer_template(cli_template *ret_template, const json_t *object, marty_error *why);
-/** The fields a message has, "type|id|..." */
-extern const char peer_message_fields[];
-/** Why a field is not one of these; MARTY_OK when all are. */
-marty_err peer_fields_check(json_t *object, const char *known, const char *known_too,
-                            marty_error *why);
+/** A template from a message as JSON. Free with cli_template_free. */
+marty_err peer_template(cli_template *ret_template, json_t *object, marty_error *why);
+/** ARGUMENT naming a field that is not one of "a|b|c"; MARTY_OK when all are. */
+marty_err peer_fields_check(json_t *object, const char *known, marty_error *why);
 
 /* ---- requests: MARTY_OK = answered with peer->answer, unless later */
 typedef marty_err (*peer_op)(peer *self, marty_error *why);
 #define PEER_OPS(X)                                                                                \
     X(open)                                                                                        \
     X(close)                                                                                       \
-    X(start) X(flush) X(report) X(topology) X(unschedule) X(dead_letters) X(cancel) X(publish)     \
-        X(send) X(broadcast) X(stream) X(request) X(subscribe) X(handle) X(receive) X(unsubscribe) \
-            X(stop) X(pause) X(concurrency) X(seek) X(stats) X(settle) X(reply) X(fail) X(check)   \
-                X(version)
+    X(start)                                                                                       \
+    X(flush)                                                                                       \
+    X(report) X(topology) X(unschedule) X(dead_letters) X(cancel) X(publish) X(send) X(broadcast)  \
+        X(stream) X(request) X(subscribe) X(handle) X(receive) X(unsubscribe) X(stop) X(pause)     \
+            X(concurrency) X(seek) X(stats) X(settle) X(reply) X(fail) X(check) X(version)
 #define PEER__OP_DECLARE(name) marty_err peer_op_##name(peer *self, marty_error *why);
 PEER_OPS(PEER__OP_DECLARE)
 /** Give back and release what a bus (NULL = any) has delivered. */

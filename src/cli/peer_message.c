@@ -7,17 +7,16 @@
 #include <marty/adapter.h>
 #include <stdlib.h>
 
-const char peer_message_fields[] =
+static const char fields[] =
     "type|id|source|subject|key|content_type|schema|correlation_id|causation_id|trace_parent|"
     "trace_state|time|expires|priority|headers|attributes|data|data_base64";
 
-marty_err peer_fields_check(json_t *object, const char *known, const char *known_too,
-                            marty_error *why)
+marty_err peer_fields_check(json_t *object, const char *known, marty_error *why)
 {
     void *at = json_object_iter(object);
     for (; at; at = json_object_iter_next(object, at)) {
         const char *key = json_object_iter_key(at);
-        if (!cli_choice_has(known, key) && !(known_too && cli_choice_has(known_too, key))) {
+        if (!cli_choice_has(known, key)) {
             return marty_error_set(why, MARTY_E_ARGUMENT, "unknown field \"%s\"; there are %s", key,
                                    known);
         }
@@ -208,7 +207,7 @@ static marty_err time_take(const json_t *object, const char *field, int64_t *ret
     return MARTY_OK;
 }
 
-marty_err peer_template(cli_template *ret_template, const json_t *object, marty_error *why)
+marty_err peer_template(cli_template *ret_template, json_t *object, marty_error *why)
 {
     cli_template made = {0};
     marty_message *message = &made.message;
@@ -228,6 +227,10 @@ marty_err peer_template(cli_template *ret_template, const json_t *object, marty_
                    {"trace_state", &message->trace_state}};
     marty_err err = MARTY_OK;
     size_t i;
+    if (!json_is_object(object)) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "message: an object was expected");
+    }
+    err = peer_fields_check(object, fields, why);
     for (i = 0; i < sizeof strings / sizeof strings[0]; i++) {
         err = err ? err : string_take(&made, object, strings[i].field, strings[i].place, why);
     }

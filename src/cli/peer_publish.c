@@ -108,7 +108,7 @@ static marty_err options_make(peer *self, marty_publish_options *options, marty_
                  : MARTY_OK;
 }
 
-/* One message in the request itself, or many in "messages". */
+/* One message in "message", or many in "messages". */
 static marty_err templates_make(const peer *self, cli_template **ret_templates, size_t *ret_count,
                                 marty_error *why)
 {
@@ -117,14 +117,9 @@ static marty_err templates_make(const peer *self, cli_template **ret_templates, 
     cli_template *templates = cli_alloc((count + 1) * sizeof *templates);
     marty_err err = MARTY_OK;
     for (i = 0; i < count && !err; i++) {
-        json_t *object = many ? json_array_get(many, i) : self->request;
-        err = many ? peer_fields_check(object, peer_message_fields, NULL, why) : MARTY_OK;
-        err = err ? err : peer_template(&templates[i], object, why);
+        json_t *one = many ? json_array_get(many, i) : json_object_get(self->request, "message");
+        err = peer_template(&templates[i], one, why);
         made += err == MARTY_OK;
-        if (!err && many && i == 0 && json_object_get(self->request, "type")) {
-            err = marty_error_set(why, MARTY_E_ARGUMENT,
-                                  "type: with messages each message has its own");
-        }
     }
     if (err) {
         for (i = 0; i < made; i++) {
@@ -239,7 +234,7 @@ marty_err peer_op_request(peer *self, marty_error *why)
     if (!err && !service) {
         err = marty_error_set(why, MARTY_E_ARGUMENT, "service: it is missing");
     }
-    err = err ? err : peer_template(&made, self->request, why);
+    err = err ? err : peer_template(&made, json_object_get(self->request, "message"), why);
     if (err) {
         return err;
     }

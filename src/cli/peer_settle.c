@@ -76,7 +76,7 @@ marty_err peer_op_reply(peer *self, marty_error *why)
     peer_delivery *delivery = NULL;
     cli_template made = {0};
     json_t *name = json_object_get(self->request, "delivery");
-    marty_err err = peer_template(&made, self->request, why);
+    marty_err err = peer_template(&made, json_object_get(self->request, "message"), why);
     err = err ? err : delivery_of(self, false, &delivery, why);
     err = err ? err : marty_reply(delivery->delivery, &made.message, why);
     if (!err && peer_get(self, &self->deliveries, name, true)) {

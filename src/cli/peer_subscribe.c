@@ -18,8 +18,9 @@ static void delivery_json(cli_text *text, peer_subscription *subscription, marty
         peer_add(self, &self->deliveries, &kept->item);
         cli_text_format(text, ",\"delivery\":\"d%" PRIu64 "\"", kept->item.number);
     }
+    cli_delivery_json(text, delivery);
     cli_text_put(text, ",\"message\":");
-    cli_message_json(text, delivery->message, delivery, subscription->bus->exact);
+    cli_message_json(text, delivery->message, NULL, subscription->bus->exact);
 }
 
 static marty_err on_message(void *user, marty_delivery *first)

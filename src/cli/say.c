@@ -106,8 +106,8 @@ static void next_step(const cli_run *cli, marty_err err)
         cli_text_free(&shown);
     } else if (err == MARTY_E_CONFIG && config && !validate) {
         cli_next(cli, "marty config validate %s", config);
-    } else if (err == MARTY_E_MAYBE_STORED || err == MARTY_E_INTERNAL ||
-               err == MARTY_E_NO_RESPONDER || err == MARTY_E_NO_GROUP || err == MARTY_E_LOST) {
+    } else if (err == MARTY_E_MAYBE_STORED || err == MARTY_E_INTERNAL || err == MARTY_E_NO_GROUP ||
+               err == MARTY_E_LOST) {
         cli_next(cli, "marty errors lookup %s", marty_err_describe(err)->name);
     }
 }
