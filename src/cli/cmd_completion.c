@@ -26,7 +26,7 @@ static const char zsh[] =
     "    done < <(\"${words[1]}\" complete -- \"${(@)words[2,CURRENT]}\" 2>/dev/null)\n"
     "    if (( ${#found} )); then _describe marty found; else _files; fi\n"
     "}\n"
-    "compdef _marty marty\n";
+    "if [ \"$funcstack[1]\" = _marty ]; then _marty; else compdef _marty marty; fi\n";
 static const char fish[] =
     "# fish completion of marty; put it into ~/.config/fish/completions/marty.fish\n"
     "complete -c marty -f -a '(marty complete -- (commandline -opc)[2..] (commandline -ct) "

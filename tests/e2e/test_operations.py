@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Looking inside and mending: dead letters, topology, subscriptions, doctor, bench."""
+import json
+
+from harness import Test, main
+
+
+class DeadLetters(Test):
+    def bury(self, count, service="payment"):
+        """That many commands, rejected."""
+        self.bus("send", service, "charge", "--lines", stdin="".join(f'{{"n": {n}}}\n' for n in range(count)))
+        self.bus("handle", service, "--settle", "reject", "--count", str(count), "--timeout", "20s")
+        rows = self.bus("dlq", "ls").rows
+        self.assertEqual(len(rows), count)
+        return rows
+
+    def test_a_letter_tells_its_story(self):
+        row = self.bury(1)[0]
+        self.assertEqual((row["type"], row["channel"], row["attempts"]), ("charge", "commands.payment", 1))
+        self.assertEqual(row["cause"], "marty handle --settle reject")
+        shown = self.bus("dlq", "show", row["id"]).row
+        self.assertEqual(shown["message"]["data"], {"n": 0})
+        self.assertEqual(self.bus("dlq", "show", row["id"], "-o", "raw").out, '{"n": 0}\n')
+        self.assertIn("cause", self.bus("dlq", "show", row["id"], "-o", "table").out)
+        self.bus("dlq", "show", "nothing", code=3)
+
+    def test_where_selects(self):
+        self.bury(3)
+        self.assertEqual(len(self.bus("dlq", "ls", "--where", "reason ~ 'settle' and attempts >= 1").rows), 3)
+        self.assertEqual(self.bus("dlq", "ls", "--where", "reason ~ 'timeout'").rows, [])
+        self.assertEqual(len(self.bus("dlq", "ls", "--limit", "2").rows), 2)
+        self.assertEqual(len(self.bus("dlq", "ls", "commands.payment").rows), 3)
+        self.assertIn("no field", self.bus("dlq", "ls", "--where", "colour = red", code=2).err)
+
+    def test_replay_gives_it_to_the_service_again(self):
+        rows = self.bury(2)
+        result = self.bus("dlq", "replay", rows[0]["id"])
+        self.assertEqual((result.row["id"], result.row["result"]), (rows[0]["id"], "replayed"))
+        self.assertEqual([row["id"] for row in self.bus("dlq", "ls").rows], [rows[1]["id"]])
+        got = self.bus("handle", "payment", "--count", "1", "--timeout", "20s").row
+        self.assertEqual((got["data"], got["type"]), ({"n": 0}, "charge"))
+        self.bus("dlq", "replay", rows[0]["id"], code=3)
+
+    def test_replay_of_many_is_confirmed_and_can_be_tried_dry(self):
+        self.bury(3)
+        self.assertIn("--yes", self.bus("dlq", "replay", "--all", code=2).err)
+        dry = self.bus("dlq", "replay", "--all", "--dry-run")
+        self.assertEqual([row["result"] for row in dry.rows], ["would be replayed"] * 3)
+        self.assertEqual(len(self.bus("dlq", "ls").rows), 3)
+        self.assertEqual(len(self.bus("dlq", "replay", "--all", "--yes", "--rate", "1000").rows), 3)
+        self.assertEqual(self.bus("dlq", "ls").rows, [])
+        got = self.bus("handle", "payment", "--count", "3", "--timeout", "20s").rows
+        self.assertEqual([row["data"]["n"] for row in got], [0, 1, 2])
+
+    def test_discard_removes_for_ever(self):
+        rows = self.bury(2)
+        self.assertIn("say which", self.bus("dlq", "discard", code=2).err)
+        self.bus("dlq", "discard", rows[0]["id"], code=2)  # not confirmed
+        self.bus("dlq", "discard", rows[0]["id"], "--yes")
+        self.assertEqual([row["id"] for row in self.bus("dlq", "ls").rows], [rows[1]["id"]])
+        self.bus("dlq", "discard", "--where", "attempts >= 1", "--yes")
+        self.assertEqual(self.bus("dlq", "ls").rows, [])
+        self.assertIn("no dead letters", self.bus("dlq", "ls").err)
+
+    def test_attempts_used_up_end_here(self):
+        self.bus("send", "payment", "charge", "1")
+        self.bus("handle", "payment", "--settle", "retry", "--attempts", "2", "--count", "2", "--timeout", "20s")
+        row = self.bus("dlq", "ls").row
+        self.assertEqual(row["attempts"], 2)
+
+
+class Topology(Test):
+    def test_channels_are_made_checked_shown_and_removed(self):
+        self.bus("topology", "check", "events.order", code=3)
+        self.assertEqual(self.bus("topology", "create", "events.order").row["result"], "created")
+        self.assertEqual(self.bus("topology", "create", "events.order").row["result"], "there")
+        self.assertEqual(self.bus("topology", "check", "events.order").row["result"], "right")
+        self.bus("pub", "order.created", "1", "--count", "3")
+        row = self.bus("topology", "show").row
+        self.assertEqual((row["channel"], row["kind"], row["messages"]), ("events.order", "topic", 3))
+        self.assertIn("CHANNEL", self.bus("topology", "show", "events.order", "-o", "table").out)
+        self.bus("topology", "show", "events.none", code=3)
+        self.assertIn("--yes", self.bus("topology", "remove", "events.order", code=2).err)
+        self.bus("topology", "remove", "events.order", "--dry-run")
+        self.assertEqual(len(self.bus("topology", "show").rows), 1)
+        self.assertEqual(self.bus("topology", "remove", "events.order", "--yes").row["result"], "removed")
+        self.assertEqual(self.bus("topology", "show").rows, [])
+        self.bus("topology", "remove", "events.order", "--yes", code=3)
+
+    def test_a_channel_in_use_is_not_removed_unasked(self):
+        self.start("sub", "order.*", "--group", "billing")
+        self.assertIn("MARTY_E_STATE", self.bus("topology", "remove", "events.order", "--yes", code=1).err)
+        self.bus("topology", "remove", "events.order", "--yes", "--force")
+
+    def test_all_that_the_configuration_names_is_made(self):
+        self.write("marty.yaml", "service: s\nbackends: {main: 'sqlite:main.db', log: 'sqlite:log.db'}\nroutes:\n"
+                                 "  - {events: 'order.*', to: log}\n  - {events: 'user.*', channel: audit, to: main}\n"
+                                 "  - {commands: payment, to: main}\n  - {streams: clicks, to: log}\n"
+                                 "  - {events: '>', to: main}\n")
+        rows = self.marty("topology", "create", code=0).rows
+        self.assertEqual({(row["channel"], row["kind"], row["backend"]) for row in rows},
+                         {("events.order", "topic", "log"), ("audit", "topic", "main"),
+                          ("commands.payment", "queue", "main"), ("streams.clicks", "stream", "log")})
+        self.assertEqual({row["result"] for row in self.marty("topology", "check", code=0).rows}, {"right"})
+
+    def test_groups_and_how_far_behind_they_are(self):
+        self.bus("sub", "order.*", "--group", "billing", "--timeout", "100ms", code=4)
+        self.bus("pub", "order.created", "1", "--count", "3")
+        row = next(row for row in self.bus("subscription", "ls").rows if row["group"] == "billing")
+        self.assertEqual((row["channel"], row["lag"]), ("events.order", 3))
+        self.bus("subscription", "ls", "events.none", code=3)
+
+
+class Doctor(Test):
+    def test_it_says_what_is_granted(self):
+        row = self.bus("doctor").row
+        self.assertEqual((row["state"], row["scheme"]), ("up", "sqlite"))
+        self.assertIn("groups", row["granted"]["can"]["topic"])
+        self.assertIn("version", row["server"])
+        text = self.bus("doctor", "-o", "table").out
+        for part in ("main  up", "stored", "grants", "topic", "replay"):
+            self.assertIn(part, text)
+        self.assertEqual(self.bus("backend", "ls").row["name"], "main")
+
+    def test_what_is_unsafe_is_said_with_how_to_mend_it(self):
+        url = self.url + "?synchronous=off"
+        row = self.marty("doctor", "-b", url, code=0).row
+        self.assertTrue(row["server"]["unsafe"], row)
+        self.assertTrue(row["server"]["unsafe"][0]["mend"])
+        self.marty("doctor", "-b", url, "--strict", code=1)
+
+    def test_one_that_is_down_is_told_apart(self):
+        self.write("marty.yaml", f"backends: {{good: 'sqlite:good.db', bad: 'sqlite:{self.folder}/none/x.db'}}\n"
+                                 "routes: [{events: '>', to: good}]\n")
+        result = self.marty("doctor", "--timeout", "3s", code=5)
+        self.assertEqual({row["name"]: row["state"] == "up" for row in result.rows}, {"good": True, "bad": False})
+        self.assertIn("1 of 2 backends up", result.err)
+        self.marty("doctor", "-b", f"sqlite:{self.folder}/none/x.db", "--timeout", "3s", code=1)
+
+
+class Bench(Test):
+    def test_it_measures_what_is_stored_and_delivered_and_leaves_nothing(self):
+        result = self.bus("bench", "--rate", "200", "--for", "300ms", "--warm-up", "100ms", "--size", "64")
+        rows = {row["what"]: row for row in result.rows}
+        self.assertEqual(set(rows), {"stored", "delivered"})
+        for row in rows.values():
+            self.assertGreater(row["count"], 30)
+            self.assertLessEqual(row["p50_us"], row["p9999_us"])
+            self.assertLessEqual(row["p9999_us"], row["max_us"])
+        self.assertIn("0 failed, 0 not delivered", result.err)
+        self.assertEqual(self.bus("topology", "show").rows, [])
+
+    def test_every_pattern_can_be_measured(self):
+        for pattern in ("command", "query", "stream", "broadcast"):
+            result = self.bus("bench", "-p", pattern, "--rate", "100", "--for", "200ms", "--warm-up", "0ms")
+            self.assertEqual(len(result.rows), 2, json.dumps(result.rows))
+
+
+if __name__ == "__main__":
+    main()
