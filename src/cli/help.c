@@ -72,8 +72,8 @@ static void tables_help(FILE *to, const cli_verb *verb)
 
 void cli_help_verb(FILE *to, const cli_verb *verb)
 {
-    (void)fprintf(to, "marty %s: %s.\n\nUsage\n  marty %s [flags] %s\n\n", verb->name,
-                  verb->summary, verb->name, verb->arguments);
+    (void)fprintf(to, "marty %s: %s.\n\nUsage\n  marty %s [flags]%s%s\n\n", verb->name,
+                  verb->summary, verb->name, verb->arguments[0] ? " " : "", verb->arguments);
     wrap(to, verb->text, 0, 0);
     tables_help(to, verb);
     if (verb->examples) {

@@ -84,19 +84,14 @@ static int options_make(const cli_run *cli, const cli_listening *listening,
 }
 
 static int subscribe(listener_state *listener, marty_bus *bus,
+                     const marty_subscribe_options *options,
                      marty_subscription **ret_subscription)
 {
     cli_run *cli = listener->cli;
     const cli_listening *listening = listener->listening;
-    marty_subscribe_options options = {0};
     marty_error why = {0};
-    int code = options_make(cli, listening, &options);
-    marty_err err;
-    if (code) {
-        return code;
-    }
-    err = marty_subscribe(bus, listening->pattern, listening->name, on_message, listener, &options,
-                          ret_subscription, &why);
+    marty_err err = marty_subscribe(bus, listening->pattern, listening->name, on_message, listener,
+                                    options, ret_subscription, &why);
     err = err ? err : marty_bus_start(bus, &why);
     return err ? cli_fail(cli, err, &why) : CLI_OK;
 }
@@ -104,16 +99,21 @@ static int subscribe(listener_state *listener, marty_bus *bus,
 int cli_listen(cli_run *cli, const cli_listening *listening)
 {
     listener_state listener = {.cli = cli, .listening = listening};
+    marty_subscribe_options options = {0};
     marty_subscription *subscription = NULL;
     marty_bus *bus = NULL;
     marty_error why = {0};
     marty_err err;
     int code;
+    code = options_make(cli, listening, &options);
+    if (code) {
+        return code;
+    }
     cli_wait_init(&listener.wait, cli_number(cli, "count", 0));
     code = cli_bus_open(cli, &bus, false, false);
     if (!code) {
         cli_lines_begin(cli);
-        code = subscribe(&listener, bus, &subscription);
+        code = subscribe(&listener, bus, &options, &subscription);
         if (!code) {
             cli_say(cli, "listening for %s \"%s\"; stop with Ctrl-C",
                     cli_pattern_name(listening->pattern), listening->name);
