@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The memory: port on many threads at once: publishers, consumers that retry and give back, ports
+ * that come and go. Nothing is lost, each group handles each message once, a key is at one port at
+ * a time, credit holds, and nothing is told after CLOSED. Ops of one port come one at a time, as
+ * core does it. */
+#include "backend/registry.h"
+#include "base/clock.h"
+#include "base/thread.h"
+
+#include "check.h"
+
+enum { QUEUE_MAX = 512, KEYS = 13, PER_KEY = 800, GROUPS = 2, CREDIT = 32, LIMIT_MS = 50000 };
+
+typedef struct timer_note {
+    void (*call)(void *user);
+    void *user;
+    int64_t at_ns;
+} timer_note;
+
+typedef struct actor { /* a port and its core */
+    marty_sink sink;
+    marty_port *port;
+    marty__mutex ops, notes; /* one op at a time; what was told */
+    marty_incoming queue[QUEUE_MAX];
+    size_t queued;
+    timer_note timers[4];
+    int64_t credit; /* granted and not delivered */
+    unsigned answers, group;
+    bool closed, told_after_close;
+    atomic_bool stop;
+    pthread_t thread;
+} actor;
+
+static atomic_uint handled[GROUPS][KEYS][PER_KEY]; /* how often acked */
+static atomic_uint holders[GROUPS][KEYS];          /* deliveries of a key being handled */
+static atomic_uint holder_of[GROUPS][KEYS];        /* by which actor */
+static atomic_uint done;
+
+static bool is_done_or_above(unsigned count)
+{
+    unsigned now = atomic_load(&done);
+    return now > count || now == GROUPS * KEYS * PER_KEY;
+}
+
+static actor *actor_of(const marty_sink *sink)
+{
+    return (actor *)(uintptr_t)sink;
+}
+
+static void told(actor *self)
+{
+    self->told_after_close = self->told_after_close || self->closed;
+}
+
+static void on_state(const marty_sink *sink, marty_state state, const marty_capabilities *granted,
+                     marty_err reason, const char *text)
+{
+    (void)granted, (void)reason, (void)text;
+    actor *self = actor_of(sink);
+    marty__lock(&self->notes);
+    told(self);
+    self->closed = state == MARTY_STATE_CLOSED;
+    marty__unlock(&self->notes);
+}
+static void on_published(const marty_sink *sink, const marty_published results[], size_t count)
+{
+    actor *self = actor_of(sink);
+    marty__lock(&self->notes);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(results[i].err == MARTY_OK);
+    }
+    self->answers += (unsigned)count;
+    marty__unlock(&self->notes);
+}
+static void on_delivered(const marty_sink *sink, const marty_incoming batch[], size_t count)
+{
+    actor *self = actor_of(sink);
+    marty__lock(&self->notes);
+    told(self);
+    self->credit -= (int64_t)count;
+    REQUIRE(self->credit >= 0 && self->queued + count <= QUEUE_MAX);
+    memcpy(self->queue + self->queued, batch, count * sizeof *batch);
+    self->queued += count;
+    marty__unlock(&self->notes);
+}
+static void on_settled(const marty_sink *sink, uint64_t subscription, marty_verb verb,
+                       const uint64_t tags[], size_t count, marty_err result,
+                       int64_t lease_until_ns)
+{
+    (void)sink, (void)subscription, (void)verb, (void)tags, (void)count, (void)lease_until_ns;
+    CHECK(result == MARTY_OK);
+}
+static void on_subscribed(const marty_sink *sink, uint64_t subscription, marty_err reason,
+                          const char *text)
+{
+    (void)subscription, (void)reason, (void)text;
+    marty__lock(&actor_of(sink)->notes);
+    told(actor_of(sink));
+    marty__unlock(&actor_of(sink)->notes);
+}
+static void on_timer(const marty_sink *sink, int64_t at_ns, void (*call)(void *user), void *user)
+{
+    actor *self = actor_of(sink);
+    marty__lock(&self->notes);
+    size_t i = 0;
+    while (self->timers[i].call && self->timers[i].call != call) {
+        i++;
+    }
+    self->timers[i] = (timer_note){call, user, at_ns};
+    marty__unlock(&self->notes);
+}
+static void on_log(const marty_sink *sink, int level, const char *text)
+{
+    (void)sink, (void)level, (void)text;
+}
+
+static actor *actor_new(unsigned group)
+{
+    actor *self = calloc(1, sizeof *self);
+    REQUIRE(self && marty__mutex_init(&self->ops) && marty__mutex_init(&self->notes));
+    self->group = group;
+    self->sink = (marty_sink){.abi = MARTY_BACKEND_ABI,
+                              .size = sizeof(marty_sink),
+                              .env = marty__env_real(),
+                              .state = on_state,
+                              .published = on_published,
+                              .delivered = on_delivered,
+                              .settled = on_settled,
+                              .subscribed = on_subscribed,
+                              .timer = on_timer,
+                              .log = on_log};
+    marty_error why = {0};
+    REQUIRE(marty__memory_backend.open(&self->port, "memory:threads?lease=10m", &self->sink,
+                                       &why) == MARTY_OK);
+    REQUIRE(marty__memory_backend.connect(self->port, &why) == MARTY_OK);
+    return self;
+}
+
+static bool is_closed(actor *self)
+{
+    marty__lock(&self->notes);
+    bool closed = self->closed;
+    marty__unlock(&self->notes);
+    return closed;
+}
+
+static void actor_free(actor *self)
+{
+    marty__lock(&self->ops);
+    marty__memory_backend.close(self->port, INT64_MAX);
+    CHECK_SOON(is_closed(self), 5000);
+    marty__memory_backend.free(self->port);
+    marty__unlock(&self->ops);
+    CHECK(!self->told_after_close);
+    for (size_t i = 0; i < self->queued; i++) {
+        marty_message_unref(self->queue[i].message);
+    }
+    marty__mutex_free(&self->ops);
+    marty__mutex_free(&self->notes);
+    free(self);
+}
+
+static void subscribe(actor *self)
+{
+    static const char *const names[GROUPS] = {"g0", "g1"};
+    marty_error why = {0};
+    marty_want want = {.channel = {.kind = MARTY_KIND_TOPIC,
+                                   .order = MARTY_ORDER_KEY,
+                                   .name = "events.t",
+                                   .group = names[self->group]},
+                       .start = {.from = MARTY_FROM_EARLIEST},
+                       .credit = CREDIT};
+    self->credit = CREDIT;
+    marty__lock(&self->ops);
+    CHECK_INT(marty__memory_backend.subscribe(self->port, 1, &want, &why), MARTY_OK);
+    marty__unlock(&self->ops);
+}
+
+static void ring_timers(actor *self)
+{
+    int64_t now_ns = marty__monotonic_ns();
+    for (size_t i = 0; i < 4; i++) {
+        marty__lock(&self->notes);
+        timer_note due = self->timers[i];
+        bool ring = due.call && due.at_ns <= now_ns;
+        if (ring) {
+            self->timers[i].at_ns = INT64_MAX;
+        }
+        marty__unlock(&self->notes);
+        if (ring) {
+            marty__lock(&self->ops);
+            due.call(due.user);
+            marty__unlock(&self->ops);
+        }
+    }
+}
+
+/* Handle one: what an older one of its key was given back goes back too. */
+static marty_settling handle(actor *self, const marty_incoming *in, unsigned *seed)
+{
+    unsigned key = 0, number = 0, me = (unsigned)((uintptr_t)self >> 4);
+    marty_settling how = {.subscription = 1, .tag = in->tag, .verb = MARTY_SETTLE_ACK};
+    CHECK(sscanf(in->message->id, "%u-%u", &key, &number) == 2);
+    if (atomic_fetch_add(&holders[self->group][key], 1)) {
+        CHECK(atomic_load(&holder_of[self->group][key]) == me);
+    } else {
+        atomic_store(&holder_of[self->group][key], me);
+    }
+    bool turn = number == 0 || atomic_load(&handled[self->group][key][number - 1]);
+    *seed = *seed * 1664525 + 1013904223;
+    if (!turn) {
+        how.verb = MARTY_SETTLE_GIVE_BACK;
+    } else if (*seed >> 29 == 0) {
+        how.verb = *seed >> 28 & 1 ? MARTY_SETTLE_RETRY : MARTY_SETTLE_GIVE_BACK;
+        how.delay_ms = *seed >> 27 & 1;
+    } else {
+        CHECK(atomic_fetch_add(&handled[self->group][key][number], 1) == 0);
+        atomic_fetch_add(&done, 1);
+    }
+    return how;
+}
+
+/* Before they are settled: then another may have the key. */
+static void let_go(const actor *self, const marty_incoming taken[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        unsigned key = (unsigned)strtoul(taken[i].message->id, NULL, 10);
+        atomic_fetch_sub(&holders[self->group][key], 1);
+        marty_message_unref(taken[i].message);
+    }
+}
+
+static void *consume(void *user)
+{
+    actor *self = user;
+    unsigned seed = (unsigned)(uintptr_t)self;
+    while (!atomic_load(&self->stop)) {
+        marty_incoming taken[QUEUE_MAX];
+        marty_settling settlings[QUEUE_MAX];
+        marty__lock(&self->notes);
+        size_t count = self->queued;
+        memcpy(taken, self->queue, count * sizeof *taken);
+        self->queued = 0;
+        marty__unlock(&self->notes);
+        for (size_t i = 0; i < count; i++) {
+            settlings[i] = handle(self, &taken[i], &seed);
+        }
+        let_go(self, taken, count);
+        marty__lock(&self->ops);
+        marty__memory_backend.settle(self->port, settlings, count);
+        marty__lock(&self->notes);
+        self->credit += (int64_t)count;
+        marty__unlock(&self->notes);
+        marty__memory_backend.grant(self->port, 1, (uint32_t)count);
+        marty__unlock(&self->ops);
+        ring_timers(self);
+        if (!count) {
+            (void)sched_yield();
+        }
+    }
+    return NULL;
+}
+
+static void publish_one(actor *self, unsigned key, unsigned number)
+{
+    char id[16], key_text[8];
+    marty_message *message = NULL;
+    marty_error why = {0};
+    size_t taken = 0;
+    (void)snprintf(id, sizeof id, "%u-%u", key, number);
+    (void)snprintf(key_text, sizeof key_text, "k%u", key);
+    marty_message template_ = {.type = "t", .id = id, .key = key_text};
+    REQUIRE(marty_message_new(&message, &template_, NULL, &why) == MARTY_OK);
+    marty_outgoing out = {
+        .token = 1,
+        .channel = {.kind = MARTY_KIND_TOPIC, .order = MARTY_ORDER_KEY, .name = "events.t"},
+        .message = message};
+    marty__lock(&self->ops);
+    CHECK_INT(marty__memory_backend.publish(self->port, &out, 1, &taken, &why), MARTY_OK);
+    marty__unlock(&self->ops);
+    marty_message_unref(message);
+}
+
+static void *publish_half(void *user)
+{
+    actor *self = user;
+    for (unsigned number = 0; number < PER_KEY; number++) {
+        for (unsigned key = self->group; key < KEYS; key += 2) {
+            publish_one(self, key, number);
+        }
+        ring_timers(self);
+    }
+    while (!atomic_load(&self->stop)) { /* it keeps the broker's clock */
+        ring_timers(self);
+        (void)sched_yield();
+    }
+    CHECK(self->answers > 0);
+    return NULL;
+}
+
+static void start(actor *self, void *(*run)(void *))
+{
+    REQUIRE(marty__thread_start(&self->thread, "test", run, self));
+}
+
+static void stop(actor *self)
+{
+    atomic_store(&self->stop, true);
+    CHECK(pthread_join(self->thread, NULL) == 0);
+    actor_free(self);
+}
+
+int main(void)
+{
+    actor *publishers[2] = {actor_new(0), actor_new(1)};
+    actor *consumers[GROUPS * 2];
+    int64_t until_ms = check_now_ms() + LIMIT_MS;
+    for (unsigned i = 0; i < GROUPS * 2; i++) {
+        consumers[i] = actor_new(i % GROUPS);
+        subscribe(consumers[i]);
+        start(consumers[i], consume);
+    }
+    start(publishers[0], publish_half);
+    start(publishers[1], publish_half);
+    for (unsigned turn = 0; atomic_load(&done) < GROUPS * KEYS * PER_KEY; turn++) {
+        REQUIRE(check_now_ms() < until_ms);
+        unsigned which = turn % (GROUPS * 2);
+        unsigned before = atomic_load(&done);
+        CHECK_SOON(is_done_or_above(before + 500), LIMIT_MS);
+        stop(consumers[which]); /* it goes, in the midst of it, and another one comes */
+        consumers[which] = actor_new(which % GROUPS);
+        subscribe(consumers[which]);
+        start(consumers[which], consume);
+    }
+    for (unsigned i = 0; i < GROUPS * 2; i++) {
+        stop(consumers[i]);
+    }
+    stop(publishers[0]);
+    stop(publishers[1]);
+    CHECK_INT(atomic_load(&done), GROUPS * KEYS * PER_KEY);
+    return check_result();
+}
