@@ -165,7 +165,7 @@ static marty_err on_message(void *user, marty_delivery *delivery)
             atomic_fetch_add(&bench->delivered, 1);
         }
     }
-    if (bench->pattern == MARTY_QUERY) {
+    if (bench->pattern == MARTY_QUERY && delivery) {
         marty_message reply = {.content_type = "application/octet-stream",
                                .data = delivery->message->data};
         (void)!marty_reply(delivery, &reply, NULL); /* who gave up asking is counted as failed */

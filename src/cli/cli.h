@@ -167,18 +167,15 @@ char **cli_context_names(size_t *ret_count);
 char *cli_context_path(const char *name);
 
 /* ---- verbs, one per file */
-#define CLI_VERBS(X)                                                                               \
-    X(pub)                                                                                         \
-    X(sub)                                                                                         \
-    X(send)                                                                                        \
-    X(handle)                                                                                      \
-    X(request)                                                                                     \
-    X(reply) X(stream_publish) X(stream_read) X(broadcast) X(dlq_ls) X(dlq_show) X(dlq_replay)     \
-        X(dlq_discard) X(bench) X(doctor) X(backend_ls) X(subscription_ls) X(topology_create)      \
-            X(topology_check) X(topology_show) X(topology_remove) X(config_explain)                \
-                X(config_validate) X(context_ls) X(context_add) X(context_select) X(context_show)  \
-                    X(context_rm) X(errors_ls) X(errors_lookup) X(peer) X(completion) X(complete)  \
-                        X(man) X(version) X(help)
+/* clang-format off */
+#define CLI_VERBS(X) \
+    X(pub) X(sub) X(send) X(handle) X(request) X(reply) X(stream_publish) X(stream_read) \
+    X(broadcast) X(dlq_ls) X(dlq_show) X(dlq_replay) X(dlq_discard) X(bench) X(doctor) \
+    X(backend_ls) X(subscription_ls) X(topology_create) X(topology_check) X(topology_show) \
+    X(topology_remove) X(config_explain) X(config_validate) X(context_ls) X(context_add) \
+    X(context_select) X(context_show) X(context_rm) X(errors_ls) X(errors_lookup) X(peer) \
+    X(completion) X(complete) X(man) X(version) X(help)
+/* clang-format on */
 #define CLI__VERB_DECLARE(name) extern const cli_verb cli_verb_##name;
 CLI_VERBS(CLI__VERB_DECLARE)
 #endif

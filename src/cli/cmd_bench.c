@@ -29,7 +29,8 @@ static const struct {
 
 static json_t *micros(uint64_t ns)
 {
-    return json_real((double)((ns + 50) / 100) / 10);
+    uint64_t tenths = (ns + 50) / 100;
+    return json_real((double)tenths / 10);
 }
 
 static void result_row(const cli_bench *bench, const char *what, const cli_histogram *histogram,

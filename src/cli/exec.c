@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static char **environment_make(const marty_delivery *delivery)
 {
     const marty_message *message = delivery->message;

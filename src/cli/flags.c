@@ -44,13 +44,13 @@ const cli_flag *cli_flags_find(const cli_flag *const tables[], const char *word,
 
 bool cli_choice_has(const char *choices, const char *word)
 {
-    size_t length = strlen(word);
-    while (choices && *choices) {
-        size_t part = strcspn(choices, "|");
-        if (part == length && memcmp(choices, word, part) == 0) {
+    size_t length = strlen(word), part;
+    const char *at = choices ? choices : "";
+    for (; *at; at += part + (at[part] == '|')) {
+        part = strcspn(at, "|");
+        if (part == length && strncmp(at, word, part) == 0) {
             return true;
         }
-        choices += part + (choices[part] == '|');
     }
     return false;
 }
@@ -164,16 +164,15 @@ static bool flag_take(cli_given *given, const cli_flag *const tables[], const ch
     if (flag->kind == CLI_SWITCH) {
         if (text) {
             cli_text_format(why, "--%s takes no value", flag->name);
-            return false;
         }
-    } else if (!text) {
-        if (*at + 1 >= count) {
-            cli_text_format(why, "--%s needs a value: --%s %s", flag->name, flag->name,
-                            flag->value);
-            return false;
-        }
-        text = words[++*at];
+        slot_of(given, flag)->set = true;
+        return !text;
     }
+    if (!text && *at + 1 >= count) {
+        cli_text_format(why, "--%s needs a value: --%s %s", flag->name, flag->name, flag->value);
+        return false;
+    }
+    text = text ? text : words[++*at];
     return value_set(slot_of(given, flag), text, why);
 }
 

@@ -84,8 +84,7 @@ static int options_make(const cli_run *cli, const cli_listening *listening,
 }
 
 static int subscribe(listener_state *listener, marty_bus *bus,
-                     const marty_subscribe_options *options,
-                     marty_subscription **ret_subscription)
+                     const marty_subscribe_options *options, marty_subscription **ret_subscription)
 {
     cli_run *cli = listener->cli;
     const cli_listening *listening = listener->listening;

@@ -30,7 +30,8 @@ typedef struct peer_subscription {
     peer_item item;
     peer_bus *bus;
     marty_subscription *subscription;
-    bool settle_auto, receiving;
+    bool settle_auto, receiving; /* under the lock of the tables: ... */
+    unsigned threads;            /* ... receives that use it still */
 } peer_subscription;
 typedef struct peer_delivery {
     peer_item item;
@@ -95,14 +96,13 @@ marty_err peer_fields_check(json_t *object, const char *known, marty_error *why)
 
 /* ---- requests: MARTY_OK = answered with peer->answer, unless later */
 typedef marty_err (*peer_op)(peer *self, marty_error *why);
-#define PEER_OPS(X)                                                                                \
-    X(open)                                                                                        \
-    X(close)                                                                                       \
-    X(start)                                                                                       \
-    X(flush)                                                                                       \
-    X(report) X(topology) X(unschedule) X(dead_letters) X(cancel) X(publish) X(send) X(broadcast)  \
-        X(stream) X(request) X(subscribe) X(handle) X(receive) X(unsubscribe) X(stop) X(pause)     \
-            X(concurrency) X(seek) X(stats) X(settle) X(reply) X(fail) X(check) X(version)
+/* clang-format off */
+#define PEER_OPS(X) \
+    X(open) X(close) X(start) X(flush) X(report) X(topology) X(unschedule) X(dead_letters) \
+    X(cancel) X(publish) X(send) X(broadcast) X(stream) X(request) X(subscribe) X(handle) \
+    X(receive) X(unsubscribe) X(stop) X(pause) X(concurrency) X(seek) X(stats) X(settle) X(reply) \
+    X(fail) X(check) X(version)
+/* clang-format on */
 #define PEER__OP_DECLARE(name) marty_err peer_op_##name(peer *self, marty_error *why);
 PEER_OPS(PEER__OP_DECLARE)
 /** Give back and release what a bus (NULL = any) has delivered. */

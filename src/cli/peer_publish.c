@@ -156,7 +156,7 @@ static marty_err publish(peer *self, marty_pattern pattern, const char *to, mart
         return err;
     }
     err = options_make(self, &options, why);
-    messages = cli_alloc((count + 1) * sizeof *messages);
+    messages = cli_alloc((count + 1) * sizeof(marty_message *));
     for (i = 0; i < count; i++) {
         messages[i] = &templates[i].message;
     }

@@ -155,6 +155,9 @@ static void *receive(void *user)
         comma = ",";
     }
     cli_text_put(&extra, "]");
+    (void)pthread_mutex_lock(&self->tables);
+    subscription->receiving = false; /* the next may come as soon as the answer is out */
+    (void)pthread_mutex_unlock(&self->tables);
     if (err) {
         peer_failed(self, call->id, err, &why, "");
     } else {
@@ -164,7 +167,7 @@ static void *receive(void *user)
     marty_free(call->id);
     marty_free(call);
     (void)pthread_mutex_lock(&self->tables); /* the last use of both: they may be freed then */
-    subscription->receiving = false;
+    subscription->threads--;
     (void)pthread_cond_broadcast(&self->received);
     (void)pthread_mutex_unlock(&self->tables);
     return NULL;
@@ -183,6 +186,7 @@ marty_err peer_op_receive(peer *self, marty_error *why)
     (void)pthread_mutex_lock(&self->tables);
     busy = subscription->receiving;
     subscription->receiving = true;
+    subscription->threads += !busy;
     (void)pthread_mutex_unlock(&self->tables);
     if (busy) {
         return marty_error_set(why, MARTY_E_STATE, "a receive of this subscription is under way");
@@ -194,7 +198,8 @@ marty_err peer_op_receive(peer *self, marty_error *why)
     self->later = true;
     if (pthread_create(&thread, NULL, receive, call) != 0) {
         self->later = false;
-        subscription->receiving = false;
+        subscription->receiving = false; /* no other thread uses it now */
+        subscription->threads--;
         marty_free(call->id);
         marty_free(call);
         return marty_error_set(why, MARTY_E_NO_MEMORY, "no thread to be had");
@@ -209,7 +214,7 @@ static marty_err drop(peer *self, peer_subscription *subscription, int32_t timeo
     marty_err err;
     marty_subscription_stop(subscription->subscription);
     (void)pthread_mutex_lock(&self->tables);
-    while (subscription->receiving) { /* ended by stop */
+    while (subscription->threads) { /* ended by stop */
         (void)pthread_cond_wait(&self->received, &self->tables);
     }
     (void)pthread_mutex_unlock(&self->tables);

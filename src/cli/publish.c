@@ -112,7 +112,7 @@ static void flush(publishing *state, const marty_message *const messages[], size
 {
     marty_outcome outcomes[BATCH_MAX];
     marty_error why = {0};
-    int64_t begin = cli_monotonic_ns();
+    int64_t begin = cli_monotonic_ns(), hundredths;
     marty_err err;
     double ms;
     size_t i;
@@ -120,7 +120,8 @@ static void flush(publishing *state, const marty_message *const messages[], size
     state->options.outcomes = outcomes;
     err = marty_publish(state->bus, state->pattern, state->to, messages, count, &state->options,
                         &why);
-    ms = (double)((cli_monotonic_ns() - begin) / 10000) / 100;
+    hundredths = (cli_monotonic_ns() - begin) / 10000;
+    ms = (double)hundredths / 100;
     for (i = 0; i < count; i++) {
         bool refused = err && !outcomes[i].err && !outcomes[i].id[0]; /* not accepted at all */
         if (refused) {
