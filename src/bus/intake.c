@@ -13,7 +13,7 @@
 static uint32_t carried_attempts(const marty_message *message)
 {
     marty_bytes value = message && message->header_count
-                            ? marty_message_header(message, "martyattempts")
+                            ? marty__message_attribute(message, "martyattempts")
                             : (marty_bytes){0};
     uint32_t count = 0;
     const char *digits = value.data;
@@ -95,7 +95,7 @@ static void unreadable(marty__consumer *consumer, marty__delivery *delivery,
                        const marty_incoming *incoming)
 {
     marty_message *message = NULL;
-    if (marty__message_unreadable(&message, "marty.unreadable", incoming->raw, incoming->headers,
+    if (marty__message_unreadable(&message, MARTY__UNREADABLE, incoming->raw, incoming->headers,
                                   incoming->header_count, &consumer->bus->env, NULL)) {
         settle_bare(consumer, delivery, MARTY_SETTLE_RETRY);
         return;

@@ -10,6 +10,7 @@
 #include "rules.h"
 #include "uuid.h"
 
+#include <string.h>
 #include <strings.h>
 
 marty_message *marty_message_ref(const marty_message *message)
@@ -41,6 +42,17 @@ marty_bytes marty_message_header(const marty_message *message, const char *name)
     for (size_t i = 0; name && message && i < message->header_count; i++) {
         const marty_header *header = &message->headers[i];
         if (strcasecmp(header->name, name) == 0) {
+            return header->value;
+        }
+    }
+    return (marty_bytes){NULL, 0};
+}
+
+marty_bytes marty__message_attribute(const marty_message *message, const char *name)
+{
+    for (size_t i = 0; message && i < message->header_count; i++) {
+        const marty_header *header = &message->headers[i];
+        if (header->kind != MARTY_HEADER && strcmp(header->name, name) == 0) {
             return header->value;
         }
     }

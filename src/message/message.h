@@ -7,6 +7,7 @@
 #include <marty/backend.h>
 
 #define MARTY__SOURCE_DEFAULT "/marty"
+#define MARTY__UNREADABLE "marty.unreadable" /* type of a dead letter whose envelope is */
 
 /** Whether it came from the library (marty_message_ref works); NULL and templates are not. */
 MARTY_INLINE bool marty__message_counted(const marty_message *message)
@@ -20,6 +21,9 @@ MARTY_INLINE bool marty__message_counted(const marty_message *message)
 marty_err marty__message_new(marty_message **ret_message, const marty_message *template_,
                              const marty_message *cause, const marty_env *env, const char *source,
                              marty_error *why);
+/** First attribute of that name; headers of the same name, which anybody may set, do not count.
+ * data NULL when absent. Borrowed from the message. */
+marty_bytes marty__message_attribute(const marty_message *message, const char *name);
 /** What a message costs in memory, for limits in bytes: its block, its data, its headers. */
 size_t marty__message_cost(const marty_message *message);
 

@@ -178,12 +178,12 @@ static void fill_error(const marty_message *message, const char *status, marty_e
         code = strcmp(marty_err_describe((marty_err)i)->name, status) == 0 ? (marty_err)i : code;
     }
     char text[sizeof error->text];
-    copy_text(text, sizeof text, marty_message_header(message, "martyreplytext"));
+    copy_text(text, sizeof text, marty__message_attribute(message, "martyreplytext"));
     (void)marty_error_set(error, code, "%s", text[0] ? text : marty_err_describe(code)->text);
     if (code == MARTY_E_REMOTE) {
         copy_text(error->remote, sizeof error->remote,
-                  marty_message_header(message, "martyreplycode"));
-        error->error_class = class_of(marty_message_header(message, "martyreplyclass"));
+                  marty__message_attribute(message, "martyreplycode"));
+        error->error_class = class_of(marty__message_attribute(message, "martyreplyclass"));
     }
 }
 
@@ -194,7 +194,7 @@ void marty__query_replied(marty_bus *bus, const marty_message *message)
     if (self) {
         char status[64];
         marty_error error = {0};
-        copy_text(status, sizeof status, marty_message_header(message, "martyreply"));
+        copy_text(status, sizeof status, marty__message_attribute(message, "martyreply"));
         if (!status[0] || strcmp(status, "ok") == 0) {
             marty_message *reply = marty_message_ref(message);
             used = end(self, reply, NULL);

@@ -11,14 +11,16 @@
 #include "message/message.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { AGAIN_MS = 1000, ATTRIBUTES = 12 };
+enum { AGAIN_MS = 1000, ATTRIBUTES = 14 };
 
 typedef struct details { /* the texts that the attributes point to */
     marty_header set[ATTRIBUTES];
     size_t count;
-    char attempts[16], time[MARTY__TIME_TEXT], cause[MARTY__REASON_BYTES_MAX + 1], replays[16];
+    char attempts[16], time[MARTY__TIME_TEXT], cause[MARTY__REASON_BYTES_MAX + 1], replays[16],
+        shards[16];
 } details;
 
 static void say(details *to, const char *name, const char *value)
@@ -49,7 +51,7 @@ static void describe(details *to, const marty__delivery *delivery, marty_err cod
     (void)marty__text_clean(to->cause, sizeof to->cause, why, strlen(why));
     (void)snprintf(to->attempts, sizeof to->attempts, "%u", delivery->handle.attempt);
     (void)marty__time_format(to->time, marty__bus_wall(consumer->bus));
-    marty_bytes replays = marty_message_header(delivery->handle.message, "martyreplays");
+    marty_bytes replays = marty__message_attribute(delivery->handle.message, "martyreplays");
     (void)snprintf(to->replays, sizeof to->replays, "%.*s",
                    (int)(replays.size < 8 ? replays.size : 8),
                    replays.data ? (const char *)replays.data : "0");
@@ -66,6 +68,9 @@ static void describe(details *to, const marty__delivery *delivery, marty_err cod
     say(to, "martydeadposition", delivery->handle.position);
     say(to, "martydeadreplays", to->replays);
     say(to, "martydeadkind", marty__kind_name(consumer->kind));
+    (void)snprintf(to->shards, sizeof to->shards, "%u", consumer->shards);
+    say(to, "martydeadorder", consumer->order == MARTY_ORDER_KEY ? "key" : "none");
+    say(to, "martydeadshards", to->shards);
     say(to, "martydeadpattern", marty__pattern_word(pattern));
     say(to, "martydeadto", addressee(delivery));
     say(to, "martydeadid", delivery->handle.message->id);
@@ -78,7 +83,9 @@ static marty_err make_letter(marty__delivery *delivery, marty_err code, const ch
     details with;
     char id[37];
     describe(&with, delivery, code, reason);
-    marty__derived_id(id, delivery->handle.message->id, consumer->group_name, 0);
+    /* a letter that was replayed and died again is another one */
+    marty__derived_id(id, delivery->handle.message->id, consumer->group_name,
+                      (uint32_t)strtoul(with.replays, NULL, 10));
     marty__change change = {.id = id, .set = with.set, .set_count = with.count, .expires = true};
     marty__dead *dead = marty_alloc_zero(1, sizeof *dead);
     if (!dead) {

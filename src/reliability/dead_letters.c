@@ -79,7 +79,7 @@ static marty_err wire_of(json_t *row, marty_header *headers, size_t max, marty_m
 static const char *take_text(const marty_message *message, const char *name, char *room,
                              size_t size)
 {
-    marty_bytes value = message ? marty_message_header(message, name) : (marty_bytes){0};
+    marty_bytes value = marty__message_attribute(message, name);
     if (!value.data) {
         return NULL;
     }
@@ -89,7 +89,7 @@ static const char *take_text(const marty_message *message, const char *name, cha
 
 typedef struct texts {
     char cause[256], channel[256], group[256], position[64], to[256], code[64], attempts[16],
-        replays[16], time[64], pattern[16], id[256];
+        replays[16], time[64], pattern[16];
 } texts;
 
 static marty_err code_of(const char *name)
@@ -147,7 +147,7 @@ static bool is_ours(const char *name)
 /* The message as it was: its own id, without what made it a letter; counts its replays for the
  * guard. */
 static marty_err revive(walk *self, const marty_message *instead, const marty_dead_letter *letter,
-                        texts *with, marty_message **ret_message, marty_error *why)
+                        marty_message **ret_message, marty_error *why)
 {
     marty_header *headers = marty_alloc_zero(instead->header_count + 1, sizeof *headers);
     char count[16];
@@ -163,11 +163,9 @@ static marty_err revive(walk *self, const marty_message *instead, const marty_de
     (void)snprintf(count, sizeof count, "%u", letter->replays + 1);
     headers[kept++] = (marty_header){"martyreplays", marty_text(count), MARTY_ATTRIBUTE};
     marty_message copy = *instead;
-    const char *id = take_text(letter->message, "martydeadid", with->id, sizeof with->id);
     copy.marty__self = NULL;
     copy.headers = headers;
     copy.header_count = kept;
-    copy.id = id ? id : copy.id;
     copy.expires_us = 0;
     marty_err err =
         marty__message_new(ret_message, &copy, NULL, &self->bus->env, self->bus->source, why);
@@ -185,14 +183,17 @@ static marty_err send_back(walk *self, marty_message *message, const marty_dead_
     }
     memcpy(call->strings, letter->channel, channel_size);
     memcpy(call->strings + channel_size, letter->group, group_size);
-    bool stream = kind == MARTY_KIND_STREAM;
-    call->posts[0] = (marty__post){.port = self->port,
-                                   .channel = call->strings,
-                                   .group = call->strings + channel_size,
-                                   .kind = kind,
-                                   .order = stream ? MARTY_ORDER_KEY : MARTY_ORDER_NONE,
-                                   .shards = stream ? MARTY__SHARDS : 0,
-                                   .message = marty_message_ref(message)};
+    char order[8], shards[16];
+    const char *ordered = take_text(letter->message, "martydeadorder", order, sizeof order);
+    const char *count = take_text(letter->message, "martydeadshards", shards, sizeof shards);
+    call->posts[0] = (marty__post){
+        .port = self->port,
+        .channel = call->strings,
+        .group = call->strings + channel_size,
+        .kind = kind,
+        .order = ordered && strcmp(ordered, "key") == 0 ? MARTY_ORDER_KEY : MARTY_ORDER_NONE,
+        .shards = count ? (uint32_t)strtoul(count, NULL, 10) : 0,
+        .message = marty_message_ref(message)};
     call->waited = true;
     call->deadline_ns = marty__bus_deadline(self->bus, 0, LETTER_MS);
     marty_err err = marty__call_accept(call, true, why);
@@ -208,7 +209,7 @@ static marty_err send_back(walk *self, marty_message *message, const marty_dead_
 }
 
 static marty_err replay(walk *self, const marty_message *instead, const marty_dead_letter *letter,
-                        texts *with, bool forced, marty_error *why)
+                        bool forced, marty_error *why)
 {
     char kind_word[16];
     marty_kind kind = marty__kind_by_name(
@@ -226,7 +227,7 @@ static marty_err replay(walk *self, const marty_message *instead, const marty_de
             letter->position, letter->replays);
     }
     marty_message *message = NULL;
-    marty_err err = revive(self, instead, letter, with, &message, why);
+    marty_err err = revive(self, instead, letter, &message, why);
     err = err ? err : send_back(self, message, letter, kind, why);
     marty_message_unref(message);
     return err;
@@ -241,6 +242,13 @@ static marty_err erase(walk *self, const char *position, marty_error *why)
 }
 
 /* ---- the walk */
+/* What no envelope could be read from was stored under this type, as it came. */
+static bool was_unreadable(const marty_message *message, const marty_dead_letter *letter)
+{
+    return message && letter->code == MARTY_E_MALFORMED &&
+           strcmp(message->type, MARTY__UNREADABLE) == 0;
+}
+
 static marty_err visit(walk *self, const marty_message *message, marty_bytes raw,
                        const char *position, marty_error *why)
 {
@@ -250,6 +258,10 @@ static marty_err visit(walk *self, const marty_message *message, marty_bytes raw
     marty_err err = MARTY_OK;
     describe(self, message, position, &with, &letter);
     letter.raw = raw;
+    if (was_unreadable(message, &letter)) {
+        letter.raw = message->data;
+        letter.message = message = NULL;
+    }
     if (message) {
         instead = *message;
         instead.marty__self = NULL;
@@ -258,7 +270,7 @@ static marty_err visit(walk *self, const marty_message *message, marty_bytes raw
     switch (verb) {
     case MARTY_DEAD_REPLAY:
     case MARTY_DEAD_REPLAY_FORCED:
-        err = replay(self, &instead, &letter, &with, verb == MARTY_DEAD_REPLAY_FORCED, why);
+        err = replay(self, &instead, &letter, verb == MARTY_DEAD_REPLAY_FORCED, why);
         err = err ? err : erase(self, position, why);
         break;
     case MARTY_DEAD_DISCARD:
@@ -274,6 +286,23 @@ static marty_err visit(walk *self, const marty_message *message, marty_bytes raw
     return err;
 }
 
+/* Under the id that it had before it became a letter. */
+static marty_err original(marty_message **message)
+{
+    char id[256];
+    marty__change change = {.id = take_text(*message, "martydeadid", id, sizeof id)};
+    if (!change.id) {
+        return MARTY_OK;
+    }
+    marty_message *copy = NULL;
+    marty_err err = marty__message_copy_with(&copy, *message, &change, NULL);
+    if (!err) {
+        marty_message_unref(*message);
+        *message = copy;
+    }
+    return err;
+}
+
 static marty_err visit_row(walk *self, json_t *row, marty_error *why)
 {
     marty_header headers[256];
@@ -284,6 +313,7 @@ static marty_err visit_row(walk *self, json_t *row, marty_error *why)
     if (!err && marty_message_decode(&message, &wire, "ce-", NULL)) {
         message = NULL; /* unreadable: raw has it */
     }
+    err = err ? err : original(&message);
     err = err ? marty_error_set(why, err, "%s: a dead letter came garbled", self->port->name)
               : visit(self, message, wire.data, position ? position : "", why);
     marty_message_unref(message);
