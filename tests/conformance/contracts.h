@@ -203,8 +203,8 @@
       0, 30)                                                                                       \
     X("C30", "live_group", c30_live_group, "a channel in use is not removed", 0, K(QUEUE), 0, 0,   \
       30)                                                                                          \
-    X("C30", "different", c30_different, "a different channel is told, not altered", 0, K(QUEUE),  \
-      0, 0, 30)                                                                                    \
+    X("C30", "different", c30_different, "a different channel is told, not altered", 0, K(TOPIC),  \
+      CAN(ORDER_BY_KEY), 0, 30)                                                                    \
     X("C31", "query", c31_query, "cancel a blocked query", 0, K(REQUEST), 0, 0, 40)                \
     X("C31", "receive", c31_receive, "stop a blocked receive", 0, K(QUEUE), 0, 0, 40)              \
     X("C31", "publish", c31_publish, "cancel a blocked publish", SUITE_SERVER, K(QUEUE), 0, 0, 40) \

@@ -55,7 +55,40 @@ static bool forget_acks(wrap *self, marty_settling *one)
     return one->verb != MARTY_SETTLE_ACK;
 }
 
+/* Answers held back until the case lets them go: a broker that is slow to confirm. */
+enum { HELD_MAX = 1024 };
+static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
+static marty_published held[HELD_MAX];
+static wrap *held_of[HELD_MAX];
+static size_t held_count;
+static bool let_go;
+
+static void hold_answer(wrap *self, marty_published *one)
+{
+    pthread_mutex_lock(&held_lock);
+    if (!let_go && held_count < HELD_MAX) {
+        held_of[held_count] = self;
+        held[held_count] = *one;
+        held[held_count++].text = NULL;
+        one->token = 0;
+    }
+    pthread_mutex_unlock(&held_lock);
+}
+
+void twist_let_go(void)
+{
+    pthread_mutex_lock(&held_lock);
+    let_go = true;
+    pthread_mutex_unlock(&held_lock);
+    for (size_t i = 0; i < held_count; i++) {
+        held_of[i]->core->published(held_of[i]->core, &held[i], 1);
+    }
+}
+
 const fault twist_tools[] = {
+    {.name = "hold",
+     .says = "confirms only once twist_let_go was called",
+     .published = hold_answer},
     {.name = "forget_acks", .says = "loses acks on their way", .settle = forget_acks},
     {.name = "garble", .says = "makes *.garbled unreadable", .deliver = garble},
     {.name = "refuse", .says = "has no room for the subject \"refuse\"", .publish = refuse},

@@ -60,6 +60,8 @@ struct marty_port {
 void wrap_register(void);
 /** The table of faults and tools; NULL-named at its end. */
 extern const fault saboteur_faults[], twist_tools[];
+/** The wrappers twist:hold confirm what they hold back, and all that comes. From no op or hook. */
+void twist_let_go(void);
 /** Whether that id was here before (under a salt); remembers it. Lock not held. */
 bool wrap_seen(wrap *self, const char *id, uint32_t salt);
 /** Counts, and says whether this is one of each n. */
