@@ -3,6 +3,7 @@
  * Loading is one thread's; the result is immutable. */
 #include "config.h"
 
+#include "backend/capability.h"
 #include "base/alloc.h"
 #include "config_read.h"
 #include "route.h"
@@ -217,17 +218,11 @@ static void add_channels(marty__buffer *to, const marty__config_route *route)
 
 static void add_need(marty__buffer *to, uint64_t need)
 {
-#define CAN_WORD(name, bit) #name,
-    static const char *const names[] = {MARTY_CAPABILITIES(CAN_WORD)};
     bool comma = false;
     marty__buffer_text(to, "\"need\":[");
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (unsigned i = 0; marty__capability_name(i); i++) {
         if (need >> i & 1) {
-            marty__buffer_text(to, comma ? ",\"" : "\"");
-            for (const char *c = names[i]; *c; c++) {
-                marty__buffer_byte(to, (char)tolower((unsigned char)*c));
-            }
-            marty__buffer_byte(to, '"');
+            marty__buffer_format(to, "%s\"%s\"", comma ? "," : "", marty__capability_name(i));
             comma = true;
         }
     }
@@ -254,9 +249,6 @@ static void add_route(marty__buffer *to, const marty__config *config,
     add_pair(to, "order", route->order == MARTY_ORDER_KEY ? "key" : "none", ",");
     if (route->shards) {
         marty__buffer_format(to, "\"shards\":%u,", route->shards);
-    }
-    if (route->order == MARTY_ORDER_KEY) {
-        add_pair(to, "on_dead", route->stop_key ? "stop_key" : "go_on", ",");
     }
     add_pair(to, "from", route->from, "}");
 }

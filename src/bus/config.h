@@ -28,7 +28,6 @@ typedef struct marty__config_route {
     marty_order order;        /* NONE or KEY */
     uint32_t shards;          /* 0 = not a log of shards */
     uint64_t need;            /* MARTY_CAN_... bits that the backend must grant */
-    bool stop_key;            /* on_dead: a dead letter stops its key */
     const char *label, *from; /* "routes[3]"; "marty.yaml:9" */
 } marty__config_route;
 typedef struct marty__config {

@@ -3,6 +3,7 @@
  * that can be wrong with a route by itself or against another is found here, at load. */
 #include "config_read.h"
 
+#include "backend/capability.h"
 #include "base/limits.h"
 #include "match.h"
 #include "route.h"
@@ -222,27 +223,21 @@ static marty_err read_on_dead(route_reader *t)
     if (!err && word && t->route->order != MARTY_ORDER_KEY) {
         return wrong(t, node, "a key can only be stopped where there is order: key");
     }
-    t->route->stop_key = word == 1;
+    if (!err && word) {
+        return marty__config_wrong(t->r, MARTY_E_UNSUPPORTED, node->line, t->path,
+                                   "this version always goes on with the next of the key; write "
+                                   "go_on, or take it away");
+    }
     return err;
 }
 
-#define CAN_WORD(name, bit) #name,
-static const char *const can_names[] = {MARTY_CAPABILITIES(CAN_WORD) NULL};
-enum { CAN_COUNT = sizeof can_names / sizeof can_names[0] - 1, CAN_ROOM = 24 };
+enum { CAN_MAX = 64 };
 
-/* The bits' names are in capitals, their words in YAML are not. */
 static marty_err read_need_word(route_reader *t, const marty__yaml *node)
 {
-    char lower[CAN_COUNT][CAN_ROOM];
-    const char *words[CAN_COUNT + 1] = {0};
-    for (size_t i = 0; i < CAN_COUNT; i++) {
-        size_t size = 0;
-        for (; can_names[i][size] && size < CAN_ROOM - 1; size++) {
-            char c = can_names[i][size];
-            lower[i][size] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-        }
-        lower[i][size] = '\0';
-        words[i] = lower[i];
+    const char *words[CAN_MAX + 1] = {0};
+    for (unsigned i = 0; i < CAN_MAX && marty__capability_name(i); i++) {
+        words[i] = marty__capability_name(i);
     }
     size_t word = 0;
     marty_err err = marty__config_word(t->r, node, t->path, words, &word);

@@ -16,7 +16,7 @@ static const char *const full =
     "  log:  memory:log\n"
     "  local: ${MARTY_TEST_URL:-sqlite:orders.db}\n"
     "routes:\n"
-    "  - {events: \"order.*\",  to: log, order: key, shards: 4, on_dead: stop_key}\n"
+    "  - {events: \"order.*\",  to: log, order: key, shards: 4, on_dead: go_on}\n"
     "  - {events: \">\", to: main, channel: \"events.{type}\", channels: [events.a, events.b.c]}\n"
     "  - {commands: \"*\",      to: main}\n"
     "  - {queries: \"*\",       to: main}\n"
@@ -52,7 +52,6 @@ static void test_a_full_document(void)
     CHECK_INT(c->routes[0].backend, 1);
     CHECK_INT(c->routes[0].order, MARTY_ORDER_KEY);
     CHECK_INT(c->routes[0].shards, 4);
-    CHECK(c->routes[0].stop_key);
     CHECK_TEXT(c->routes[0].channel, "events.{domain}");
     CHECK_TEXT(c->routes[1].channel, "events.{type}");
     CHECK_INT(c->routes[1].channel_count, 2);
@@ -104,9 +103,9 @@ static void test_json(void)
     marty__config_json(c, &json);
     CHECK(!json.failed);
     CHECK_HAS(json.data, "{\"service\":\"orders\",\"service_from\":\"config_text:1\"");
-    CHECK_HAS(json.data, "{\"pattern\":\"event\",\"match\":\"order.*\",\"to\":\"log\",\"channel\":"
-                         "\"events.{domain}\",\"order\":\"key\",\"shards\":4,\"on_dead\":"
-                         "\"stop_key\",\"from\":\"config_text:7\"}");
+    CHECK_HAS(json.data,
+              "{\"pattern\":\"event\",\"match\":\"order.*\",\"to\":\"log\",\"channel\":"
+              "\"events.{domain}\",\"order\":\"key\",\"shards\":4,\"from\":\"config_text:7\"}");
     CHECK_HAS(json.data, "\"channels\":[\"events.a\",\"events.b.c\"]");
     CHECK_HAS(json.data, "\"need\":[\"replay\",\"order_by_key\"]");
     CHECK_HAS(json.data, "\"channel\":null,\"name\":\"legacy.stream\"");
@@ -234,6 +233,8 @@ static void test_what_is_not_supported_yet(void)
         {BACKENDS "outbox: {backend: local}\n",
          "config_text:2: outbox: this version has no outbox"},
         {BACKENDS "scheduler: local\n", "config_text:2: scheduler: this version cannot schedule"},
+        {ROUTE("streams: x, to: log, on_dead: stop_key"),
+         "routes[1].on_dead: this version always goes on with the next of the key"},
         {ROUTE("streams: x, to: auto"), "routes[1].to: this version cannot choose a backend"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -3,6 +3,7 @@
  * functions. */
 #include "route_parts.h"
 
+#include "backend/capability.h"
 #include "base/limits.h"
 #include "match.h"
 
@@ -158,6 +159,25 @@ marty_err marty__route_publish(const marty__config *config, marty_pattern patter
         return err;
     }
     return marty__route_missing(config, pattern, to ? to : type, why);
+}
+
+marty_err marty__route_needs(const marty__config *config, const marty__place *place,
+                             const marty_capabilities *granted, marty_error *why)
+{
+    const marty__config_route *route = &config->routes[place->route];
+    uint64_t missing = route->need & ~(granted->can[0] | granted->can[place->kind]);
+    unsigned bit = 0;
+    if (!missing) {
+        return MARTY_OK;
+    }
+    while (!(missing >> bit & 1)) {
+        bit++;
+    }
+    return marty_error_set(why, MARTY_E_UNSUPPORTED,
+                           "%s: %s.need: %s grants no %s on %s; route it to another backend, or "
+                           "take it from need",
+                           route->from, route->label, config->backends[place->backend].name,
+                           marty__capability_name(bit), place->channel);
 }
 
 /* ---- channels of core's own */

@@ -30,6 +30,9 @@ marty_err marty__route_publish(const marty__config *config, marty_pattern patter
 marty_err marty__route_subscribe(const marty__config *config, marty_pattern pattern,
                                  const char *name, const char *service, marty__place places[],
                                  size_t max, size_t *ret_count, marty_error *why);
+/** Whether what is granted covers the route's `need`. E: UNSUPPORTED, naming what is missing. */
+marty_err marty__route_needs(const marty__config *config, const marty__place *place,
+                             const marty_capabilities *granted, marty_error *why);
 /** Channel of the dead letters of a channel. E: ARGUMENT (too long). */
 marty_err marty__dead_channel(const marty__config *config, const char *channel,
                               char ret[MARTY__CHANNEL_ROOM], marty_error *why);

@@ -357,6 +357,20 @@ static void test_channels_of_core(void)
     CHECK_INT(marty__reply_channel("a", "", channel, &why), MARTY_E_ARGUMENT);
 }
 
+static void test_needs(void)
+{
+    marty__config *c = load(ONE "routes: [{streams: '*', need: [replay, browse]}]");
+    marty__place place;
+    marty_error why = {0};
+    marty_capabilities granted = {.can = {[0] = MARTY_CAN_REPLAY}};
+    REQUIRE(marty__route_publish(c, MARTY_STREAM, "clicks", "c", &place, &why) == MARTY_OK);
+    CHECK_INT(marty__route_needs(c, &place, &granted, &why), MARTY_E_UNSUPPORTED);
+    CHECK_HAS(why.text, "config_text:2: routes[0].need: main grants no browse on streams.clicks");
+    granted.can[MARTY_KIND_STREAM] = MARTY_CAN_BROWSE;
+    CHECK_INT(marty__route_needs(c, &place, &granted, &why), MARTY_OK);
+    marty__config_free(c);
+}
+
 int main(void)
 {
     test_where_to_publish();
@@ -365,5 +379,6 @@ int main(void)
     test_what_cannot_be_subscribed();
     test_names_become_one_segment();
     test_channels_of_core();
+    test_needs();
     return check_result();
 }

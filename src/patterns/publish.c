@@ -117,7 +117,8 @@ static marty_err check_granted(const publish *self, marty__port *port, const mar
             why, MARTY_E_TOO_LARGE, "message on channel %s: %zu headers, the limit of %s is %u",
             place->channel, message->header_count, port->name, granted.header_count_max);
     }
-    return check_level(self, port, &granted, place, why);
+    marty_err err = marty__route_needs(self->bus->config, place, &granted, why);
+    return err ? err : check_level(self, port, &granted, place, why);
 }
 
 /* ---- making the call */

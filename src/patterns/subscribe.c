@@ -84,7 +84,8 @@ static marty_err check_place(marty_bus *bus, const marty__place *place,
                                "%s grants no replay on %s: it cannot start anywhere but now",
                                port->name, place->channel);
     }
-    return MARTY_OK;
+    return marty__route_needs(bus->config, place,
+                              port->ever_up ? &port->granted : port->backend->claims, why);
 }
 
 /* The order asked for must be the one that the route declares. */
