@@ -98,8 +98,10 @@ void marty__bus_unref(marty_bus *bus)
     marty_free(bus->service);
     marty_free(bus->instance);
     marty_free(bus->source);
+    marty__bus_free_names(bus);
     marty__cond_free(&bus->changed);
     marty__mutex_free(&bus->lock);
+    marty__mutex_free(&bus->kept_lock);
     marty__mutex_free(&bus->close_lock);
     marty_free(bus);
 }
@@ -231,7 +233,7 @@ static marty_err open_parts(marty_bus *bus, const char *where, const marty_bus_o
                             marty_error *why)
 {
     if (!marty__mutex_init(&bus->lock) || !marty__mutex_init(&bus->close_lock) ||
-        !marty__cond_init(&bus->changed)) {
+        !marty__mutex_init(&bus->kept_lock) || !marty__cond_init(&bus->changed)) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "no more locks to be had from the system");
     }
     marty__life_init(bus);

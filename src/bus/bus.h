@@ -7,6 +7,7 @@
 #define MARTY_BUS_BUS_H
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/map.h"
 #include "bus/config.h"
 #include "bus/names.h"
 #include "bus/threads.h"
@@ -93,6 +94,8 @@ struct marty_bus {
     atomic_bool processing;
     pthread_t processing_thread;
     atomic_uint_fast64_t late_replies, unmatched, dropped, expired;
+    marty__mutex kept_lock;
+    marty__map kept_names; /* of channels, for outcomes: they live as long as the bus */
 };
 
 /* ---- bus.c, life.c */
@@ -100,6 +103,9 @@ struct marty_bus {
 marty_err marty__bus_enter(const marty_bus *bus, marty__phase until, marty_error *why);
 marty_bus *marty__bus_ref(marty_bus *bus);
 void marty__bus_unref(marty_bus *bus);
+/** The same name, living as long as the bus; NULL without memory. */
+const char *marty__bus_keep_name(marty_bus *bus, const char *name);
+void marty__bus_free_names(marty_bus *bus);
 int64_t marty__bus_now(const marty_bus *bus);
 int64_t marty__bus_wall(const marty_bus *bus);
 /** Absolute monotonic deadline of a timeout_ms option (0 = otherwise). */

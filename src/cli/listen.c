@@ -55,14 +55,16 @@ static marty_err on_message(void *user, marty_delivery *delivery)
 static int options_make(const cli_run *cli, const cli_listening *listening,
                         marty_subscribe_options *options)
 {
-    const char *from = cli_string(cli, "from", NULL), *position = cli_string(cli, "position", NULL);
+    bool kept = listening->pattern != MARTY_QUERY; /* queries have no past to begin at */
+    const char *from = kept ? cli_string(cli, "from", NULL) : NULL;
+    const char *position = kept ? cli_string(cli, "position", NULL) : NULL;
     uint64_t attempts = cli_number(cli, "attempts", 0);
     uint64_t lanes = cli_number(cli, "concurrency", 0);
     options->group = cli_string(cli, "group", listening->own_group ? MARTY_GROUP_INSTANCE : NULL);
     options->service = listening->service;
     options->concurrency = lanes > 1024 ? 1024 : (uint32_t)lanes;
     options->retry.attempts = attempts > UINT32_MAX ? UINT32_MAX : (uint32_t)attempts;
-    options->reset = cli_set(cli, "reset");
+    options->reset = kept && cli_set(cli, "reset");
     if (from && position) {
         return cli_usage(cli, "--from and --position: give one of them");
     }

@@ -268,6 +268,23 @@ static void receiving_pulls(void)
     close_bus(bus);
 }
 
+static void the_names_in_an_outcome_live_as_long_as_the_bus(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_bus("billing");
+    marty_outcome outcomes[3] = {0};
+    const char *types[] = {"order.created", "user.created", "order.paid"};
+    for (int i = 0; i < 3; i++) {
+        marty_publish_options options = {.outcomes = &outcomes[i]};
+        CHECK_INT(marty_publish_event(bus, types[i], marty_text("1"), &options, &why), MARTY_OK);
+    }
+    CHECK_TEXT(outcomes[0].channel, "events.order");
+    CHECK_TEXT(outcomes[1].channel, "events.user");
+    CHECK(outcomes[2].channel == outcomes[0].channel);
+    CHECK_TEXT(outcomes[0].backend, "main");
+    close_bus(bus);
+}
+
 int main(int argc, char **argv)
 {
     url = argc > 1 ? argv[1] : url;
@@ -279,5 +296,6 @@ int main(int argc, char **argv)
     a_broadcast_reaches_its_listeners();
     what_fails_ends_in_the_dead_letters();
     receiving_pulls();
+    the_names_in_an_outcome_live_as_long_as_the_bus();
     return check_result();
 }

@@ -132,10 +132,25 @@ static size_t runs(const publish *self)
     return count;
 }
 
+/* The channel's name for the life of the call; of the bus, when somebody sees the outcomes. */
+static marty_err channel_of(const publish *self, const marty__place *place, char **room,
+                            const char **ret_channel, marty_error *why)
+{
+    if (self->options->outcomes || self->options->done) {
+        *ret_channel = marty__bus_keep_name(self->bus, place->channel);
+        return *ret_channel ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    (void)snprintf(*room, MARTY__CHANNEL_ROOM, "%s", place->channel);
+    *ret_channel = *room;
+    *room += MARTY__CHANNEL_ROOM;
+    return MARTY_OK;
+}
+
 static marty_err fill_posts(const publish *self, marty__call *call, marty_error *why)
 {
     marty__place place = {0};
-    char *channel = NULL, *room = call->strings, once[37];
+    char *room = call->strings, once[37];
+    const char *channel = NULL;
     if (self->options->once) {
         const marty__delivery *settles =
             (const marty__delivery *)(const void *)self->options->settles;
@@ -153,9 +168,10 @@ static marty_err fill_posts(const publish *self, marty__call *call, marty_error 
             if (err) {
                 return err;
             }
-            channel = room;
-            (void)snprintf(room, MARTY__CHANNEL_ROOM, "%s", place.channel);
-            room += MARTY__CHANNEL_ROOM;
+            err = channel_of(self, &place, &room, &channel, why);
+            if (err) {
+                return err;
+            }
         }
         marty__port *port = &self->bus->ports[place.backend];
         marty__post *post = &call->posts[i];
