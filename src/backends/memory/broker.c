@@ -49,6 +49,7 @@ static broker *broker_new(const char *name, const settings *s)
     b->refs = 1;
     b->settings = *s;
     b->retry_ns = MARTY__NEVER;
+    marty__mem_dedup_init(&b->dedup);
     marty__list_init(&b->ports);
     marty__list_init(&b->ready);
     marty__list_init(&b->wild);

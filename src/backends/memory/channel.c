@@ -233,7 +233,7 @@ static void drop_passed(channel *c, uint64_t until_bytes)
 static void drop_old(channel *c)
 {
     uint64_t age_us = c->retention_ms > INT64_MAX / 2000 ? INT64_MAX / 2 : c->retention_ms * 1000;
-    int64_t oldest_us = c->broker->wall_us - (int64_t)age_us;
+    int64_t oldest_us = marty__mem_wall(c->broker) - (int64_t)age_us;
     while (c->log.first < c->log.next &&
            marty__mem_entry(&c->log, c->log.first)->time_us < oldest_us) {
         c->dropped += marty__mem_entry(&c->log, c->log.first)->message != NULL;

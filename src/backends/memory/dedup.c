@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * De-duplication by (source, id) in a channel and group. What was seen lies in two tables: the
- * present one, and the one before it; when the present one is a window old, or full, it becomes the
- * one before. So nothing is ever removed one by one, and memory is bounded: the window is as asked,
- * or the last 786,432 messages, whichever is shorter. 96 bits of a message are compared: the hash
- * is seeded in each process, so nobody can make two of them meet. With the broker's lock held, but
- * for fingerprints. */
+ * De-duplication by (source, id) in a channel and group. What was seen lies in tables that age as a
+ * whole, so nothing is removed one by one and memory is bounded. Ids of ours (UUIDv7) tell when
+ * they were made: they lie in a ring of small tables, and only those are looked at whose ids were
+ * made then, in the common case the one that is in the cache. Other ids lie in a pair of larger
+ * tables. 96 bits of a message are compared, hashed with a secret of the broker, so nobody can make
+ * two of them meet. With the broker's lock held, but for fingerprints. */
 #include "memory.h"
 
 #include "base/hash.h"
+#include "base/random.h"
 
 #include <string.h>
 
-enum { SLOTS_FIRST = 1024, SLOTS_MAX = 1 << 20 };
+enum { SLOTS_FIRST = 1024, SLOTS_OURS = 1 << 14, SLOTS_OTHERS = 1 << 18 };
 
+/* ---- fingerprints */
 static uint64_t mix(uint64_t value)
 {
     value ^= value >> 32;
@@ -20,27 +22,90 @@ static uint64_t mix(uint64_t value)
     return value ^ value >> 29;
 }
 
-/* A second opinion about the same bytes: cheap, it only has to differ from the first. */
-static uint32_t tag_of(const char *text, size_t size)
+static uint64_t fold(uint64_t a, uint64_t b)
 {
-    uint64_t sum = size;
-    while (size) {
-        uint64_t word = 0;
-        size_t step = size < 8 ? size : 8;
-        memcpy(&word, text, step);
-        sum = mix(sum + word);
-        text += step;
-        size -= step;
-    }
-    return (uint32_t)(sum >> 16) | 1;
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-fingerprint marty__mem_fingerprint(const marty_message *message)
+static uint64_t word_at(const char *text)
 {
-    size_t id = strlen(message->id), source = message->source ? strlen(message->source) : 0;
-    fingerprint of = {marty__hash(message->id, id), tag_of(message->id, id)};
-    of.hash = mix(of.hash + mix(tag_of(message->source ? message->source : "", source)));
-    return of;
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    return word;
+}
+
+/* Up to 15 bytes as two words; the words may overlap, the size tells such apart. */
+static void last_words(uint64_t words[2], const char *text, size_t size)
+{
+    uint32_t low = 0, high = 0;
+    if (size >= 8) {
+        words[0] = word_at(text);
+        words[1] = word_at(text + size - 8);
+    } else if (size >= 4) {
+        memcpy(&low, text, 4);
+        memcpy(&high, text + size - 4, 4);
+        words[0] = low;
+        words[1] = high;
+    } else {
+        words[0] = words[1] = 0;
+        for (size_t i = 0; i < size; i++) {
+            words[0] = words[0] << 8 | (unsigned char)text[i];
+        }
+    }
+}
+
+/* Two keyed hashes of the bytes in one pass, 16 of them a step. */
+static void add_text(uint64_t sums[2], const uint64_t secret[4], const char *text, size_t size)
+{
+    uint64_t a = sums[0] + size, b = sums[1], words[2];
+    while (size >= 16) {
+        words[0] = word_at(text);
+        words[1] = word_at(text + 8);
+        a = fold(a ^ words[0] ^ secret[0], words[1] ^ secret[1]);
+        b = fold(b ^ words[0] ^ secret[2], words[1] ^ secret[3]);
+        text += 16;
+        size -= 16;
+    }
+    last_words(words, text, size);
+    sums[0] = fold(a ^ words[0] ^ secret[0], words[1] ^ secret[1]);
+    sums[1] = fold(b ^ words[0] ^ secret[2], words[1] ^ secret[3]);
+}
+
+/* Eight hexadecimal digits as a number; other bytes give some number, the same each time. */
+static uint32_t hex_at(const char *text)
+{
+    uint64_t digits = __builtin_bswap64(word_at(text));
+    digits = (digits & 0x0f0f0f0f0f0f0f0fu) + 9 * (digits >> 6 & 0x0101010101010101u);
+    digits = (digits | digits >> 4) & 0x00ff00ff00ff00ffu;
+    digits = (digits | digits >> 8) & 0x0000ffff0000ffffu;
+    return (uint32_t)(digits | digits >> 16);
+}
+
+/* When an id of the form of ours was made; 0 = it has another form. */
+static uint64_t made_ms(const char *id, size_t size)
+{
+    if (size != 36 || id[8] != '-' || id[13] != '-' || id[14] != '7') {
+        return 0;
+    }
+    char low[8] = {'0', '0', '0', '0', id[9], id[10], id[11], id[12]};
+    return ((uint64_t)hex_at(id) << 16 | hex_at(low)) + 1;
+}
+
+void marty__mem_dedup_init(dedup *d)
+{
+    marty__random_bytes(d->secret, sizeof d->secret);
+}
+
+fingerprint marty__mem_fingerprint(const dedup *d, const marty_message *message)
+{
+    uint64_t sums[2] = {d->secret[3], d->secret[1]};
+    size_t size = strlen(message->id);
+    add_text(sums, d->secret, message->id, size);
+    if (message->source) {
+        add_text(sums, d->secret, message->source, strlen(message->source));
+    }
+    return (fingerprint){sums[0], made_ms(message->id, size), (uint32_t)(sums[1] >> 16) | 1};
 }
 
 fingerprint marty__mem_fingerprint_in(fingerprint of, const channel *c, const char *group_)
@@ -52,11 +117,9 @@ fingerprint marty__mem_fingerprint_in(fingerprint of, const channel *c, const ch
     return of;
 }
 
+/* ---- one table */
 static seen *place_of(const generation *g, fingerprint of)
 {
-    if (!g->capacity) {
-        return NULL;
-    }
     size_t at = of.hash & (g->capacity - 1);
     while (g->slots[at].tag && (g->slots[at].hash != of.hash || g->slots[at].tag != of.tag)) {
         at = (at + 1) & (g->capacity - 1);
@@ -64,76 +127,43 @@ static seen *place_of(const generation *g, fingerprint of)
     return &g->slots[at];
 }
 
-void marty__mem_dedup_prefetch(const dedup *d, fingerprint of)
+static uint32_t stamp(int64_t now_ms)
 {
-    if (d->now.capacity) {
-        __builtin_prefetch(&d->now.slots[of.hash & (d->now.capacity - 1)], 1);
+    return (uint32_t)now_ms;
+}
+
+static bool has(const generation *g, fingerprint of, int64_t now_ms, uint64_t window_ms)
+{
+    if (!g->count) {
+        return false;
     }
-    if (d->before.count) {
-        __builtin_prefetch(&d->before.slots[of.hash & (d->before.capacity - 1)]);
-    }
+    const seen *slot = place_of(g, of);
+    return slot->tag && stamp(now_ms) - slot->at_ms < window_ms;
 }
 
-static uint32_t stamp(int64_t now_ns)
-{
-    return (uint32_t)(now_ns / MARTY__NS_PER_MS);
-}
-
-static bool within(const seen *slot, int64_t now_ns, uint64_t window_ms)
-{
-    return slot && slot->tag && stamp(now_ns) - slot->at_ms < window_ms;
-}
-
-static void empty(generation *g, int64_t now_ns)
+static void empty(generation *g, int64_t now_ms)
 {
     if (g->count) {
         memset(g->slots, 0, g->capacity * sizeof *g->slots);
     }
     g->count = 0;
-    g->began_ms = now_ns / MARTY__NS_PER_MS;
+    g->began_ms = g->last_ms = now_ms;
+    g->made_low = UINT64_MAX;
+    g->made_high = 0;
 }
 
-static void turn(dedup *d, int64_t now_ns)
+static bool grow(generation *g, size_t capacity)
 {
-    generation old = d->before;
-    d->before = d->now;
-    d->now = old;
-    empty(&d->now, now_ns);
-}
-
-/* Turn when what lies in the present table is as old as the window. */
-static void keep_time(dedup *d, int64_t now_ns)
-{
-    int64_t age_ms = now_ns / MARTY__NS_PER_MS - d->now.began_ms;
-    if (age_ms >= (int64_t)d->window_ms) {
-        bool all_old = age_ms >= 2 * (int64_t)d->window_ms;
-        turn(d, now_ns);
-        if (all_old) {
-            empty(&d->before, now_ns);
-        }
-    }
-}
-
-bool marty__mem_dedup_seen(dedup *d, fingerprint of, int64_t now_ns, uint64_t window_ms)
-{
-    keep_time(d, now_ns);
-    return within(place_of(&d->now, of), now_ns, window_ms) ||
-           (d->before.count && within(place_of(&d->before, of), now_ns, window_ms));
-}
-
-static bool grow(generation *g)
-{
-    generation bigger = {.capacity = g->capacity ? g->capacity * 2 : SLOTS_FIRST,
-                         .count = g->count,
-                         .began_ms = g->began_ms};
-    bigger.slots = marty_alloc_zero(bigger.capacity, sizeof(seen));
+    generation bigger = *g;
+    bigger.capacity = capacity;
+    bigger.slots = marty_alloc_zero(capacity, sizeof(seen));
     if (!bigger.slots) {
         return false;
     }
     for (size_t i = 0; i < g->capacity; i++) {
         const seen *old = &g->slots[i];
         if (old->tag) {
-            *place_of(&bigger, (fingerprint){old->hash, old->tag}) = *old;
+            *place_of(&bigger, (fingerprint){old->hash, 0, old->tag}) = *old;
         }
     }
     marty_free(g->slots);
@@ -141,28 +171,137 @@ static bool grow(generation *g)
     return true;
 }
 
-bool marty__mem_dedup_reserve(dedup *d, int64_t now_ns)
+static bool is_full(const generation *g)
 {
-    generation *g = &d->now;
-    if (g->count < g->capacity / 4 * 3) {
+    return g->count >= g->capacity / 4 * 3;
+}
+
+static void remember(generation *g, fingerprint of, int64_t now_ms)
+{
+    seen *slot = place_of(g, of);
+    g->count += !slot->tag;
+    *slot = (seen){of.hash, of.tag, stamp(now_ms)};
+    g->last_ms = now_ms;
+    g->made_low = of.made_ms < g->made_low ? of.made_ms : g->made_low;
+    g->made_high = of.made_ms > g->made_high ? of.made_ms : g->made_high;
+}
+
+/* ---- ids of ours: a ring, the newest at `ours_at` */
+static generation *ours(dedup *d, size_t back)
+{
+    return &d->ours[(d->ours_at + OURS - back) % OURS];
+}
+
+static void turn_ours(dedup *d, int64_t now_ms)
+{
+    uint64_t high = ours(d, 0)->made_high, before = ours(d, 0)->older_high;
+    d->ours_at = (d->ours_at + 1) % OURS;
+    empty(ours(d, 0), now_ms);
+    ours(d, 0)->older_high = high > before ? high : before;
+}
+
+static bool seen_ours(dedup *d, fingerprint of, int64_t now_ms, uint64_t window_ms)
+{
+    for (size_t back = 0; back < OURS; back++) {
+        const generation *g = ours(d, back);
+        bool may_be = of.made_ms >= g->made_low && of.made_ms <= g->made_high;
+        if (may_be && has(g, of, now_ms, window_ms)) {
+            return true;
+        }
+        if (of.made_ms > g->older_high) {
+            return false; /* made later than all that lies further back */
+        }
+    }
+    return false;
+}
+
+static bool reserve_ours(dedup *d, int64_t now_ms)
+{
+    generation *g = ours(d, 0);
+    if (!g->capacity) {
+        size_t first = d->ours_turned ? SLOTS_OURS : SLOTS_FIRST;
+        empty(g, now_ms);
+        return grow(g, first);
+    }
+    bool old = now_ms - g->began_ms >= (int64_t)d->window_ms;
+    if (!old && !is_full(g)) {
         return true;
     }
-    if (g->capacity < SLOTS_MAX) {
-        return grow(g);
+    if (!old && g->capacity < SLOTS_OURS) {
+        return grow(g, g->capacity * 2);
     }
-    turn(d, now_ns);
-    return d->now.capacity || grow(&d->now);
+    turn_ours(d, now_ms);
+    d->ours_turned = true;
+    return ours(d, 0)->capacity || grow(ours(d, 0), SLOTS_OURS);
+}
+
+/* ---- other ids: the present table and the one before it */
+static void turn_others(dedup *d, int64_t now_ms)
+{
+    generation old = d->before;
+    d->before = d->now;
+    d->now = old;
+    empty(&d->now, now_ms);
+}
+
+static bool reserve_others(dedup *d, int64_t now_ms)
+{
+    int64_t age_ms = now_ms - d->now.began_ms;
+    if (d->now.capacity && age_ms >= (int64_t)d->window_ms) {
+        turn_others(d, now_ms);
+        if (age_ms >= 2 * (int64_t)d->window_ms) {
+            empty(&d->before, now_ms);
+        }
+    }
+    generation *g = &d->now;
+    if (g->capacity && !is_full(g)) {
+        return true;
+    }
+    if (g->capacity < SLOTS_OTHERS) {
+        g->began_ms = g->capacity ? g->began_ms : now_ms;
+        return grow(g, g->capacity ? g->capacity * 2 : SLOTS_FIRST);
+    }
+    turn_others(d, now_ms);
+    return d->now.capacity || grow(&d->now, SLOTS_FIRST);
+}
+
+/* ---- both */
+void marty__mem_dedup_prefetch(const dedup *d, fingerprint of)
+{
+    const generation *g = of.made_ms ? &d->ours[d->ours_at] : &d->now;
+    if (g->count) {
+        __builtin_prefetch(&g->slots[of.hash & (g->capacity - 1)], 1);
+    }
+    if (!of.made_ms && d->before.count) {
+        __builtin_prefetch(&d->before.slots[of.hash & (d->before.capacity - 1)]);
+    }
+}
+
+bool marty__mem_dedup_seen(dedup *d, fingerprint of, int64_t now_ns, uint64_t window_ms)
+{
+    int64_t now_ms = now_ns / MARTY__NS_PER_MS;
+    if (of.made_ms) {
+        return seen_ours(d, of, now_ms, window_ms);
+    }
+    return has(&d->now, of, now_ms, window_ms) || has(&d->before, of, now_ms, window_ms);
+}
+
+bool marty__mem_dedup_reserve(dedup *d, fingerprint of, int64_t now_ns)
+{
+    int64_t now_ms = now_ns / MARTY__NS_PER_MS;
+    return of.made_ms ? reserve_ours(d, now_ms) : reserve_others(d, now_ms);
 }
 
 void marty__mem_dedup_remember(dedup *d, fingerprint of, int64_t now_ns)
 {
-    seen *slot = place_of(&d->now, of);
-    d->now.count += !slot->tag;
-    *slot = (seen){of.hash, of.tag, stamp(now_ns)};
+    remember(of.made_ms ? ours(d, 0) : &d->now, of, now_ns / MARTY__NS_PER_MS);
 }
 
 void marty__mem_dedup_free(dedup *d)
 {
     marty_free(d->now.slots);
     marty_free(d->before.slots);
+    for (size_t i = 0; i < OURS; i++) {
+        marty_free(d->ours[i].slots);
+    }
 }

@@ -13,14 +13,14 @@ static void short_of_memory(group *g)
 {
     broker *b = g->channel->broker;
     g->starved = true;
-    int64_t again_ns = marty__deadline_ns(b->now_ns, SHORTAGE_MS);
+    int64_t again_ns = marty__deadline_ns(marty__mem_now(b), SHORTAGE_MS);
     b->retry_ns = again_ns < b->retry_ns ? again_ns : b->retry_ns;
     marty__mem_clock_changed(b);
 }
 
 static bool expired(const group *g, const marty_message *message)
 {
-    return message->expires_us && message->expires_us <= g->channel->broker->wall_us;
+    return message->expires_us && message->expires_us <= marty__mem_wall(g->channel->broker);
 }
 
 /* The next of those that may take more, or NULL. */
@@ -65,7 +65,7 @@ static void give(item *it, member *m)
     }
     if (port->settings.lease_ms && !s->keeps_nothing) {
         broker *b = g->channel->broker;
-        int64_t until_ns = marty__deadline_ns(b->now_ns, (int64_t)port->settings.lease_ms);
+        int64_t until_ns = marty__deadline_ns(marty__mem_now(b), (int64_t)port->settings.lease_ms);
         marty__heap_add(&b->leases, &it->timer, until_ns);
         marty__mem_clock_changed(b);
     }

@@ -8,6 +8,19 @@
 #define MARTY_BACKENDS_MEMORY_H
 #include "objects.h"
 
+/** The moment of the op that runs, monotonic and wall: read at its first use, so that an op that
+ * asks for none reads no clock. With the lock held. */
+MARTY_INLINE int64_t marty__mem_now(broker *b)
+{
+    b->now_ns = b->now_ns ? b->now_ns : b->env->monotonic_ns(b->env->user);
+    return b->now_ns;
+}
+MARTY_INLINE int64_t marty__mem_wall(broker *b)
+{
+    b->wall_us = b->wall_us ? b->wall_us : b->env->wall_us(b->env->user);
+    return b->wall_us;
+}
+
 /* ---- log.c */
 entry *marty__mem_entry(const record_log *log, uint64_t offset);
 /** Room for one more entry at log->next, zeroed and not yet counted; NULL without memory. */
@@ -105,13 +118,10 @@ typedef struct storing { /* what storing one message needs */
     const char *group; /* NULL = all */
     const marty_message *message;
     channel *reply;    /* of a request */
-    uint64_t key;      /* hash of its key; 0 = none */
     uint64_t position; /* out: 0 = none */
 } storing;
 marty_err marty__mem_store(storing *what, marty_error *why);
 uint32_t marty__mem_cost(const marty_message *message);
-/** The hash of a key, never 0; NULL gives 0. */
-uint64_t marty__mem_key(const char *key);
 /** -9 to 9; 0 = none. */
 int marty__mem_level(const marty_message *message);
 /** Make items of the entry for all groups, by its priority; false without memory, nothing done. */
@@ -182,13 +192,15 @@ pump_batch *marty__mem_batch_new(void);
 void marty__mem_pump_wait(marty_port *port);
 
 /* ---- dedup.c */
-fingerprint marty__mem_fingerprint(const marty_message *message);
+void marty__mem_dedup_init(dedup *d);
+/** Of (source, id); without the lock. */
+fingerprint marty__mem_fingerprint(const dedup *d, const marty_message *message);
 /** The same in a channel and group. */
 fingerprint marty__mem_fingerprint_in(fingerprint of, const channel *c, const char *group_);
 void marty__mem_dedup_prefetch(const dedup *d, fingerprint of);
 bool marty__mem_dedup_seen(dedup *d, fingerprint of, int64_t now_ns, uint64_t window_ms);
 /** Room to remember one more; false without memory. */
-bool marty__mem_dedup_reserve(dedup *d, int64_t now_ns);
+bool marty__mem_dedup_reserve(dedup *d, fingerprint of, int64_t now_ns);
 void marty__mem_dedup_remember(dedup *d, fingerprint of, int64_t now_ns);
 void marty__mem_dedup_free(dedup *d);
 

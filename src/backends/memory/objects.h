@@ -199,14 +199,19 @@ typedef struct seen {
 typedef struct generation {
     seen *slots;
     size_t capacity, count;
-    int64_t began_ms;
+    int64_t began_ms, last_ms;
+    uint64_t made_low, made_high, older_high; /* when its ids were made; those of all before it */
 } generation;
+enum { OURS = 64 };
 typedef struct dedup {
-    generation now, before;
+    generation ours[OURS], now, before;
+    size_t ours_at;
+    bool ours_turned;
     uint64_t window_ms;
+    uint64_t secret[4]; /* of this broker: nobody can make two ids meet */
 } dedup;
 typedef struct fingerprint {
-    uint64_t hash;
+    uint64_t hash, made_ms; /* made_ms: of an id of ours; 0 = another's */
     uint32_t tag;
 } fingerprint;
 
@@ -228,7 +233,8 @@ struct broker {
     size_t spare_count;
     marty__heap leases, schedules; /* items HELD or DELAYED; scheduled */
     int64_t retry_ns;              /* after a shortage of memory; else never */
-    int64_t now_ns, wall_us;       /* the moment of the op that runs */
+    const marty_env *env;          /* of the op that runs, and its moment once asked for */
+    int64_t now_ns, wall_us;
     dedup dedup;
 };
 

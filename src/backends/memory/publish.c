@@ -15,10 +15,10 @@ struct publish_work { /* of a port, whose ops come one at a time: so it is no lo
     marty_port *port;
     const marty_outgoing *out;
     size_t count;
+    marty_error why; /* of the one that failed last: too large to clear for each */
     marty_published results[CHUNK];
     fingerprint prints[CHUNK];
-    channel *channels[CHUNK]; /* NULL: answered already */
-    uint64_t keys[CHUNK];
+    channel *channels[CHUNK];      /* NULL: answered already */
     char texts[CHUNK][TEXT_BYTES]; /* of those that failed */
 };
 
@@ -27,10 +27,9 @@ publish_work *marty__mem_publish_work_new(void)
     return marty_alloc_zero(1, sizeof(publish_work));
 }
 
-static void fail(publish_work *k, size_t i, marty_err err, const marty_error *why)
+static void fail(publish_work *k, size_t i, marty_err err)
 {
-    (void)snprintf(k->texts[i], TEXT_BYTES, "%.*s", TEXT_BYTES - 1,
-                   why->text[0] ? why->text : marty_err_describe(err)->text);
+    (void)snprintf(k->texts[i], TEXT_BYTES, "%.*s", TEXT_BYTES - 1, k->why.text);
     k->results[i].err = err;
     k->results[i].text = k->texts[i];
     k->channels[i] = NULL;
@@ -53,9 +52,8 @@ static void prepare(publish_work *k)
         result->text = NULL;
         result->position[0] = '\0';
         if (is_kept(out->channel.kind) && k->port->settings.dedup_ms) {
-            k->prints[i] = marty__mem_fingerprint(out->message);
+            k->prints[i] = marty__mem_fingerprint(&k->port->broker->dedup, out->message);
         }
-        k->keys[i] = marty__mem_key(out->message->key);
     }
 }
 
@@ -81,14 +79,10 @@ static marty_err find_reply(marty_port *port, channel **ret_channel, const marty
     return MARTY_OK;
 }
 
-static marty_err find_channel(marty_port *port, channel **ret_channel, const marty_channel *wanted,
+static marty_err find_by_name(marty_port *port, channel **ret_channel, const marty_channel *wanted,
                               marty_error *why)
 {
     char name[FULL_NAME_BYTES];
-    if (port->last && same_name(port->last, port, wanted)) {
-        *ret_channel = port->last;
-        return MARTY_OK;
-    }
     marty_err err = marty__mem_full_name(port, name, wanted, false, why);
     bool make = port->settings.create || !is_kept(wanted->kind);
     err = err ? err : marty__mem_channel(port, ret_channel, name, wanted, make, why);
@@ -98,21 +92,42 @@ static marty_err find_channel(marty_port *port, channel **ret_channel, const mar
     return err;
 }
 
+static marty_err find_channel(marty_port *port, channel **ret_channel, const marty_channel *wanted,
+                              marty_error *why)
+{
+    if (wanted->kind == MARTY_KIND_REPLY) {
+        return find_reply(port, ret_channel, wanted, why);
+    }
+    if (port->last && same_name(port->last, port, wanted)) {
+        *ret_channel = port->last;
+        return MARTY_OK;
+    }
+    return find_by_name(port, ret_channel, wanted, why);
+}
+
+static bool same_place(const marty_channel *a, const marty_channel *b)
+{
+    return a->name == b->name && a->kind == b->kind && a->order == b->order &&
+           a->native == b->native && a->shards == b->shards && a->group == b->group;
+}
+
 static void find_channels(publish_work *k)
 {
-    broker *b = k->port->broker;
+    const dedup *d = &k->port->broker->dedup;
     for (size_t i = 0; i < k->count; i++) {
         const marty_channel *wanted = &k->out[i].channel;
-        marty_error why = {0};
-        bool reply = wanted->kind == MARTY_KIND_REPLY;
+        marty_err err = MARTY_OK;
         k->channels[i] = NULL;
-        marty_err err = reply ? find_reply(k->port, &k->channels[i], wanted, &why)
-                              : find_channel(k->port, &k->channels[i], wanted, &why);
+        if (i && k->channels[i - 1] && same_place(wanted, &k->out[i - 1].channel)) {
+            k->channels[i] = k->channels[i - 1];
+        } else {
+            err = find_channel(k->port, &k->channels[i], wanted, &k->why);
+        }
         if (err) {
-            fail(k, i, err, &why);
+            fail(k, i, err);
         } else if (k->channels[i] && is_kept(wanted->kind) && k->port->settings.dedup_ms) {
             k->prints[i] = marty__mem_fingerprint_in(k->prints[i], k->channels[i], wanted->group);
-            marty__mem_dedup_prefetch(&b->dedup, k->prints[i]);
+            marty__mem_dedup_prefetch(d, k->prints[i]);
         }
     }
 }
@@ -143,7 +158,7 @@ static marty_err check(const marty_port *port, const marty_outgoing *out, marty_
                                "reference, or raise limit=",
                                out->message->id, out->message->data.size, (unsigned long long)most);
     }
-    if (out->deadline_ns && port->broker->now_ns > out->deadline_ns) {
+    if (out->deadline_ns && marty__mem_now(port->broker) > out->deadline_ns) {
         return marty_error_set(why, MARTY_E_TIMEOUT, "the deadline passed before it was published");
     }
     if (!marty__message_counted(out->message)) {
@@ -154,12 +169,13 @@ static marty_err check(const marty_port *port, const marty_outgoing *out, marty_
 
 static marty_err store_one(storing *what, const marty_outgoing *out, marty_error *why)
 {
-    const broker *b = what->channel->broker;
+    broker *b = what->channel->broker;
     marty_err err = MARTY_OK;
-    if (out->deliver_at_us > b->wall_us) {
-        int64_t wait_us = out->deliver_at_us - b->wall_us;
-        bool far = wait_us > (MARTY__NEVER - b->now_ns) / 1000;
-        return marty__mem_schedule(what, far ? MARTY__NEVER - 1 : b->now_ns + wait_us * 1000, why);
+    if (out->deliver_at_us > marty__mem_wall(b)) {
+        int64_t wait_us = out->deliver_at_us - marty__mem_wall(b);
+        bool far = wait_us > (MARTY__NEVER - marty__mem_now(b)) / 1000;
+        return marty__mem_schedule(
+            what, far ? MARTY__NEVER - 1 : marty__mem_now(b) + wait_us * 1000, why);
     }
     if (out->channel.kind == MARTY_KIND_REQUEST) {
         err = find_answer_place(what, out, why);
@@ -175,22 +191,21 @@ static marty_err publish_one(publish_work *k, size_t i, marty_error *why)
     storing what = {.port = k->port,
                     .channel = k->channels[i],
                     .group = out->channel.group,
-                    .message = out->message,
-                    .key = k->keys[i]};
+                    .message = out->message};
     marty_err err = check(k->port, out, why);
     if (err) {
         return err;
     }
-    if (folds &&
-        marty__mem_dedup_seen(&b->dedup, k->prints[i], b->now_ns, k->port->settings.dedup_ms)) {
+    if (folds && marty__mem_dedup_seen(&b->dedup, k->prints[i], marty__mem_now(b),
+                                       k->port->settings.dedup_ms)) {
         return MARTY_OK;
     }
-    if (folds && !marty__mem_dedup_reserve(&b->dedup, b->now_ns)) {
+    if (folds && !marty__mem_dedup_reserve(&b->dedup, k->prints[i], marty__mem_now(b))) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to remember a message's id");
     }
     err = store_one(&what, out, why);
     if (!err && folds) {
-        marty__mem_dedup_remember(&b->dedup, k->prints[i], b->now_ns);
+        marty__mem_dedup_remember(&b->dedup, k->prints[i], marty__mem_now(b));
     }
     if (!err && what.position && is_kept(out->channel.kind)) {
         marty__mem_position_text(k->results[i].position, what.position);
@@ -210,10 +225,9 @@ static void publish_chunk(publish_work *k)
             marty__mem_dispatch_channel(touched);
         }
         touched = k->channels[i];
-        marty_error why = {0};
-        marty_err err = publish_one(k, i, &why);
+        marty_err err = publish_one(k, i, &k->why);
         if (err) {
-            fail(k, i, err, &why);
+            fail(k, i, err);
         }
     }
     if (touched) {
@@ -257,17 +271,17 @@ marty_err marty__mem_store_dead(marty_port *port, const marty_outgoing *dead, ma
     if (err || !port->settings.dedup_ms) {
         return err ? err : marty__mem_store(&what, why);
     }
-    fingerprint of =
-        marty__mem_fingerprint_in(marty__mem_fingerprint(dead->message), what.channel, NULL);
-    if (marty__mem_dedup_seen(&b->dedup, of, b->now_ns, port->settings.dedup_ms)) {
+    fingerprint of = marty__mem_fingerprint_in(marty__mem_fingerprint(&b->dedup, dead->message),
+                                               what.channel, NULL);
+    if (marty__mem_dedup_seen(&b->dedup, of, marty__mem_now(b), port->settings.dedup_ms)) {
         return MARTY_OK;
     }
-    if (!marty__mem_dedup_reserve(&b->dedup, b->now_ns)) {
+    if (!marty__mem_dedup_reserve(&b->dedup, of, marty__mem_now(b))) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to remember a message's id");
     }
     err = marty__mem_store(&what, why);
     if (!err) {
-        marty__mem_dedup_remember(&b->dedup, of, b->now_ns);
+        marty__mem_dedup_remember(&b->dedup, of, marty__mem_now(b));
     }
     return err;
 }

@@ -25,11 +25,10 @@ pump_batch *marty__mem_batch_new(void)
 
 void marty__mem_lock(marty_port *port)
 {
-    const marty_env *env = port->sink->env;
-    int64_t now_ns = env->monotonic_ns(env->user), wall_us = env->wall_us(env->user);
-    marty__lock(&port->broker->lock);
-    port->broker->now_ns = now_ns;
-    port->broker->wall_us = wall_us;
+    broker *b = port->broker;
+    marty__lock(&b->lock);
+    b->env = port->sink->env;
+    b->now_ns = b->wall_us = 0;
 }
 
 void marty__mem_port_ready(marty_port *port)

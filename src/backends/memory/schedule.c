@@ -98,14 +98,13 @@ static void release(broker *b, marty_port *port, scheduled *s)
     storing what = {.port = port,
                     .channel = s->channel,
                     .group = s->has_group ? s->group : NULL,
-                    .message = s->message,
-                    .key = marty__mem_key(s->message->key)};
+                    .message = s->message};
     b->bytes -= s->bytes;
     marty_err err = marty__mem_store(&what, &why);
     b->bytes += s->bytes;
     if (err && marty_err_describe(err)->error_class == MARTY_CLASS_RETRY &&
         err != MARTY_E_NO_GROUP) {
-        marty__heap_add(&b->schedules, &s->timer, marty__deadline_ns(b->now_ns, AGAIN_MS));
+        marty__heap_add(&b->schedules, &s->timer, marty__deadline_ns(marty__mem_now(b), AGAIN_MS));
         return;
     }
     channel *c = s->channel;
@@ -149,13 +148,13 @@ void marty__mem_clock_rang(void *user)
     broker *b = port->broker;
     marty__mem_lock(port);
     port->timer_ns = MARTY__NEVER;
-    for (marty__timer *due; (due = marty__heap_pop(&b->leases, b->now_ns)) != NULL;) {
+    for (marty__timer *due; (due = marty__heap_pop(&b->leases, marty__mem_now(b))) != NULL;) {
         item_due(MARTY__OWNER(due, item, timer));
     }
-    for (marty__timer *due; (due = marty__heap_pop(&b->schedules, b->now_ns)) != NULL;) {
+    for (marty__timer *due; (due = marty__heap_pop(&b->schedules, marty__mem_now(b))) != NULL;) {
         release(b, port, MARTY__OWNER(due, scheduled, timer));
     }
-    if (b->retry_ns <= b->now_ns) {
+    if (b->retry_ns <= marty__mem_now(b)) {
         feed_starved(b);
     }
     marty__mem_clock_changed(b);

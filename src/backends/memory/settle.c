@@ -58,7 +58,7 @@ static int64_t extend(marty_port *port, item *it, uint32_t delay_ms)
         return INT64_MAX;
     }
     int64_t ms = delay_ms ? delay_ms : (int64_t)port->settings.lease_ms;
-    int64_t until_ns = marty__deadline_ns(b->now_ns, ms);
+    int64_t until_ns = marty__deadline_ns(marty__mem_now(b), ms);
     marty__heap_add(&b->leases, &it->timer, until_ns);
     marty__mem_clock_changed(b);
     return until_ns;
@@ -68,7 +68,8 @@ static marty_err settle_item(marty_port *port, item *it, const marty_settling *h
                              int64_t *ret_lease_ns)
 {
     group *g = it->group;
-    int64_t due_ns = how->delay_ms ? marty__deadline_ns(port->broker->now_ns, how->delay_ms) : 0;
+    int64_t due_ns =
+        how->delay_ms ? marty__deadline_ns(marty__mem_now(port->broker), how->delay_ms) : 0;
     marty_err err = MARTY_OK;
     switch (how->verb) {
     case MARTY_SETTLE_ACK:

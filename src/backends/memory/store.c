@@ -16,7 +16,8 @@ uint32_t marty__mem_cost(const marty_message *message)
     return cost > UINT32_MAX ? UINT32_MAX : (uint32_t)cost;
 }
 
-uint64_t marty__mem_key(const char *key)
+/* The hash of a key, never 0; NULL gives 0. */
+static uint64_t key_of(const char *key)
 {
     uint64_t hash = key ? marty__hash(key, strlen(key)) : 0;
     return key && !hash ? 1 : hash;
@@ -44,7 +45,7 @@ static marty_err no_memory(marty_error *why)
 static marty_err store_item(const storing *what, group *g, marty_error *why)
 {
     item *it = marty__mem_item_new(what->channel->broker, g);
-    uint64_t key = g->ordered ? what->key : 0;
+    uint64_t key = g->ordered ? key_of(what->message->key) : 0;
     if (!it) {
         return no_memory(why);
     }
@@ -75,7 +76,7 @@ static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
         return no_memory(why);
     }
     e->message = marty_message_ref(what->message);
-    e->time_us = c->broker->wall_us > c->last_us ? c->broker->wall_us : c->last_us;
+    e->time_us = marty__mem_wall(c->broker) > c->last_us ? marty__mem_wall(c->broker) : c->last_us;
     e->bytes = cost;
     c->last_us = e->time_us;
     c->bytes += cost;
@@ -86,7 +87,7 @@ static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
             what->reply->refs++;
         }
     } else if (c->order == MARTY_ORDER_KEY) {
-        e->of.key = what->key;
+        e->of.key = key_of(what->message->key);
     }
     if (c->kind == MARTY_KIND_STREAM) {
         const char *key = e->message->key ? e->message->key : e->message->id;
