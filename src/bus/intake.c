@@ -155,13 +155,36 @@ static void note(intake *in, marty__delivery *delivery)
     in->lease = in->lease || first;
 }
 
+/* A copy for a retry or a replay went out under an id of its own, so that no broker takes it for a
+ * duplicate: here it gets back the one it is known by. False without memory. */
+static bool restore_id(marty_incoming *incoming)
+{
+    const marty_message *message = incoming->message;
+    marty_bytes id = message && message->header_count
+                         ? marty__message_attribute(message, MARTY__COPY_OF)
+                         : (marty_bytes){0};
+    char text[MARTY__NAME_BYTES_MAX + 1];
+    if (!id.data || !id.size || id.size >= sizeof text) {
+        return true;
+    }
+    memcpy(text, id.data, id.size);
+    text[id.size] = '\0';
+    marty_header none = {MARTY__COPY_OF, {NULL, 0}, MARTY_ATTRIBUTE};
+    marty__change change = {.id = text, .set = &none, .set_count = 1};
+    return marty__message_copy_with(&incoming->message, message, &change, NULL) == MARTY_OK;
+}
+
 /* With consumer->lock held: a delivery of it, or NULL without memory. */
 static marty__delivery *make(intake *in, const marty_incoming *incoming,
                              marty_subscription *subscription)
 {
-    marty__delivery *delivery = marty__delivery_new(in->consumer);
+    marty_incoming mine = *incoming;
+    marty__delivery *delivery = restore_id(&mine) ? marty__delivery_new(in->consumer) : NULL;
+    if (mine.message != incoming->message) { /* it keeps the other alive; of two, one is ours */
+        marty_message_unref(delivery ? incoming->message : mine.message);
+    }
     if (delivery) {
-        fill(delivery, in->consumer, subscription, incoming);
+        fill(delivery, in->consumer, subscription, &mine);
         note(in, delivery);
         if (incoming->reply_to && in->consumer->kind == MARTY_KIND_REQUEST) {
             delivery->reply_to = marty__strdup(incoming->reply_to);

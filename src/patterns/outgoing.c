@@ -2,21 +2,61 @@
  * A message as it goes out. A counted one that needs no change goes as it is, without a copy. */
 #include "patterns.h"
 
+#include "base/error.h"
 #include "message/message.h"
 
 #include <string.h>
+
+/* Attributes of ours on a message that came from us and is sent on: they were of that delivery. */
+static bool is_ours(const marty_header *header)
+{
+    return header->kind != MARTY_HEADER && strncmp(header->name, "marty", 5) == 0;
+}
+
+static bool has_ours(const marty_message *message)
+{
+    for (size_t i = 0; message->headers && i < message->header_count; i++) {
+        if (message->headers[i].name && is_ours(&message->headers[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A template without them; its headers are yours to free. */
+static marty_err without_ours(marty_message *message, marty_header **ret_headers, marty_error *why)
+{
+    marty_header *headers = marty_alloc_zero(message->header_count, sizeof *headers);
+    size_t kept = 0;
+    if (!headers) {
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    for (size_t i = 0; i < message->header_count; i++) {
+        if (!message->headers[i].name || !is_ours(&message->headers[i])) {
+            headers[kept++] = message->headers[i];
+        }
+    }
+    message->headers = *ret_headers = headers;
+    message->header_count = kept;
+    return MARTY_OK;
+}
 
 marty_err marty__outgoing_message(marty_bus *bus, const marty_message *from,
                                   const marty_message *cause, const char *id, int64_t expires_us,
                                   marty_message **ret_message, marty_error *why)
 {
-    if (marty__message_counted(from) && !id && !expires_us) {
+    bool ours = has_ours(from);
+    if (marty__message_counted(from) && !id && !expires_us && !ours) {
         *ret_message = marty_message_ref(from);
         return MARTY_OK;
     }
+    marty_header *headers = NULL;
     marty_message copy = *from;
     copy.marty__self = NULL;
     copy.id = id ? id : copy.id;
     copy.expires_us = expires_us ? expires_us : copy.expires_us;
-    return marty__message_new(ret_message, &copy, cause, &bus->env, bus->source, why);
+    marty_err err = ours ? without_ours(&copy, &headers, why) : MARTY_OK;
+    err = err ? err : marty__message_new(ret_message, &copy, cause, &bus->env, bus->source, why);
+    marty_free(headers);
+    return err;
 }

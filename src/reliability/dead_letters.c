@@ -141,7 +141,7 @@ static void describe(const walk *self, const marty_message *message, const char 
 static bool is_ours(const char *name)
 {
     return strncmp(name, "martydead", 9) == 0 || strcmp(name, "martyattempts") == 0 ||
-           strcmp(name, "martyreplays") == 0;
+           strcmp(name, "martyreplays") == 0 || strcmp(name, MARTY__COPY_OF) == 0;
 }
 
 /* The message as it was: its own id, without what made it a letter; counts its replays for the
@@ -149,8 +149,8 @@ static bool is_ours(const char *name)
 static marty_err revive(walk *self, const marty_message *instead, const marty_dead_letter *letter,
                         marty_message **ret_message, marty_error *why)
 {
-    marty_header *headers = marty_alloc_zero(instead->header_count + 1, sizeof *headers);
-    char count[16];
+    marty_header *headers = marty_alloc_zero(instead->header_count + 2, sizeof *headers);
+    char count[16], id[37];
     size_t kept = 0;
     if (!headers) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
@@ -162,8 +162,12 @@ static marty_err revive(walk *self, const marty_message *instead, const marty_de
     }
     (void)snprintf(count, sizeof count, "%u", letter->replays + 1);
     headers[kept++] = (marty_header){"martyreplays", marty_text(count), MARTY_ATTRIBUTE};
+    const char *of = letter->message->id;
+    marty__copy_id(id, of, "replay", letter->group, letter->replays + 1);
+    headers[kept++] = (marty_header){MARTY__COPY_OF, marty_text(of), MARTY_ATTRIBUTE};
     marty_message copy = *instead;
     copy.marty__self = NULL;
+    copy.id = id;
     copy.headers = headers;
     copy.header_count = kept;
     copy.expires_us = 0;

@@ -27,3 +27,11 @@ void marty__derived_id(char out[37], const char *id, const char *word, uint32_t 
                    (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff),
                    (unsigned)(low >> 48), (unsigned long long)(low & UINT64_C(0xffffffffffff)));
 }
+
+void marty__copy_id(char out[37], const char *id, const char *verb, const char *group,
+                    uint32_t number)
+{
+    char word[MARTY__NAME_BYTES_MAX + 16];
+    (void)snprintf(word, sizeof word, "%s|%s", verb, group);
+    marty__derived_id(out, id, word, number);
+}

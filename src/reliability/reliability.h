@@ -20,4 +20,7 @@ uint32_t marty__backoff_ms(const marty_retry_policy *policy, uint32_t attempt,
                            const marty_env *env);
 /** An id made of an id, a word and a number: the same whenever it is made of the same. */
 void marty__derived_id(char out[37], const char *id, const char *word, uint32_t number);
+/** The id that a copy for one group goes out with; verb: "retry" or "replay". */
+void marty__copy_id(char out[37], const char *id, const char *verb, const char *group,
+                    uint32_t number);
 #endif

@@ -83,9 +83,12 @@ static marty_err publish_copy(marty__delivery *delivery, uint32_t delay_ms)
     marty_bus *bus = consumer->bus;
     char count[16], id[37];
     (void)snprintf(count, sizeof count, "%u", delivery->handle.attempt);
-    marty__derived_id(id, delivery->handle.message->id, "retry", delivery->handle.attempt);
-    marty_header attempts = {"martyattempts", marty_text(count), MARTY_ATTRIBUTE};
-    marty__change change = {.set = &attempts, .set_count = 1};
+    marty__copy_id(id, delivery->handle.message->id, "retry", consumer->group,
+                   delivery->handle.attempt);
+    const marty_header set[] = {
+        {"martyattempts", marty_text(count), MARTY_ATTRIBUTE},
+        {MARTY__COPY_OF, marty_text(delivery->handle.message->id), MARTY_ATTRIBUTE}};
+    marty__change change = {.id = id, .set = set, .set_count = 2};
     size_t group_size = strlen(consumer->group) + 1;
     marty__call *call = marty__call_new(bus, 1, group_size);
     if (!call) {
