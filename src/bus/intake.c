@@ -163,15 +163,20 @@ static bool restore_id(marty_incoming *incoming)
     marty_bytes id = message && message->header_count
                          ? marty__message_attribute(message, MARTY__COPY_OF)
                          : (marty_bytes){0};
-    char text[MARTY__NAME_BYTES_MAX + 1];
-    if (!id.data || !id.size || id.size >= sizeof text) {
+    if (!id.data || !id.size) {
         return true;
+    }
+    char *text = marty_alloc(id.size + 1);
+    if (!text) {
+        return false;
     }
     memcpy(text, id.data, id.size);
     text[id.size] = '\0';
     marty_header none = {MARTY__COPY_OF, {NULL, 0}, MARTY_ATTRIBUTE};
     marty__change change = {.id = text, .set = &none, .set_count = 1};
-    return marty__message_copy_with(&incoming->message, message, &change, NULL) == MARTY_OK;
+    marty_err err = marty__message_copy_with(&incoming->message, message, &change, NULL);
+    marty_free(text);
+    return err == MARTY_OK;
 }
 
 /* With consumer->lock held: a delivery of it, or NULL without memory. */

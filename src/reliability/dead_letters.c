@@ -293,13 +293,20 @@ static marty_err visit(walk *self, const marty_message *message, marty_bytes raw
 /* Under the id that it had before it became a letter. */
 static marty_err original(marty_message **message)
 {
-    char id[256];
-    marty__change change = {.id = take_text(*message, "martydeadid", id, sizeof id)};
-    if (!change.id) {
+    marty_bytes value = marty__message_attribute(*message, "martydeadid");
+    if (!value.data) {
         return MARTY_OK;
     }
+    char *id = marty_alloc(value.size + 1);
+    if (!id) {
+        return MARTY_E_NO_MEMORY;
+    }
+    memcpy(id, value.data, value.size);
+    id[value.size] = '\0';
+    marty__change change = {.id = id};
     marty_message *copy = NULL;
     marty_err err = marty__message_copy_with(&copy, *message, &change, NULL);
+    marty_free(id);
     if (!err) {
         marty_message_unref(*message);
         *message = copy;

@@ -10,11 +10,17 @@
 
 static uint64_t part(const char *id, const char *word, uint32_t number, char salt)
 {
-    char text[2 * MARTY__NAME_BYTES_MAX + 32];
-    int size = snprintf(text, sizeof text, "%c%s|%s|%u", salt, id, word, number);
-    return marty__hash_stable(text, size < 0                     ? 0
-                                    : (size_t)size < sizeof text ? (size_t)size
-                                                                 : sizeof text - 1);
+    char text[3 * MARTY__NAME_BYTES_MAX + 32];
+    if (strlen(id) > MARTY__NAME_BYTES_MAX) { /* as long as they like: the whole id counts */
+        (void)snprintf(text, sizeof text, "%c%016llx", salt,
+                       (unsigned long long)marty__hash_stable(id, strlen(id)));
+        uint64_t tail = marty__hash_stable(id + strlen(id) / 2, strlen(id) - strlen(id) / 2);
+        (void)snprintf(text + 17, sizeof text - 17, "%016llx|%u|%s", (unsigned long long)tail,
+                       number, word);
+    } else {
+        (void)snprintf(text, sizeof text, "%c%s|%s|%u", salt, id, word, number);
+    }
+    return marty__hash_stable(text, strlen(text));
 }
 
 /* A UUID of version 8 (RFC 9562: made in a way of one's own). */
