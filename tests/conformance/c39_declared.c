@@ -75,6 +75,10 @@ void c39_unclaimed(void)
                MARTY_CAN_NO_RESPONDER
     };
     size_t tried = 0;
+    const char *wrapper = getenv("MARTY_SUITE_WRAP");
+    if (wrapper && strncmp(wrapper, "mask:", 5) == 0) {
+        suite_skip("the mask hides what is there");
+    }
     for (int kind = MARTY_KIND_TOPIC; kind <= MARTY_KIND_REQUEST; kind++) {
         for (unsigned bit = 1; suite_bit_name(bit)[0]; bit <<= 1) {
             const suite_case *one = (bit & SEEN) ? showing(kind, bit) : NULL;

@@ -74,6 +74,7 @@ static heard describe(const marty_delivery *delivery)
     heard what = {.size = message->data.size,
                   .attempt = delivery->attempt,
                   .at_ms = test_now_ms(),
+                  .expires_us = message->expires_us,
                   .bus = delivery->bus};
     snprintf(what.id, sizeof what.id, "%s", message->id);
     snprintf(what.type, sizeof what.type, "%s", message->type);

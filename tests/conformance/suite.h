@@ -136,7 +136,7 @@ typedef struct heard {
     char id[64], key[32], type[256], body[64];
     size_t size;
     uint32_t attempt;
-    int64_t at_ms;
+    int64_t at_ms, expires_us;
     const marty_bus *bus;
 } heard;
 typedef struct recorder recorder;
