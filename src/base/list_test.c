@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The intrusive list. */
+ * The intrusive list: the order of what is put in, taken out and moved, and that the ring stays
+ * whole in both directions. */
 #include "list.h"
 
 #include "tests/check.h"

@@ -197,7 +197,11 @@ static bool parse(const char *text, size_t size, bool iso, int64_t *ret_time_us)
     if (!zoned || at != end) {
         return false;
     }
-    *ret_time_us = days * SECONDS_PER_DAY * US_PER_SECOND + clock_us - offset_us;
+    int64_t time_us = days * SECONDS_PER_DAY * US_PER_SECOND + clock_us - offset_us;
+    if (time_us < FIRST_US || time_us > LAST_US) { /* an offset may carry it out of the years */
+        return false;
+    }
+    *ret_time_us = time_us;
     return true;
 }
 

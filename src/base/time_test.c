@@ -95,6 +95,9 @@ static void bad_texts_are_refused(void)
         "+2026-01-02T00:00:00Z",
         "-026-01-02T00:00:00Z",
         "12026-01-02T00:00:00Z",
+        "0000-01-01T00:00:00+00:01",
+        "9999-12-31T23:59:59-00:01",
+        "9999-12-31T23:59:60Z",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         int64_t us = 77;

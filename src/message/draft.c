@@ -72,8 +72,7 @@ static const char raw_mark[4] = {'r', 'a', 'w', '-'};
 
 static size_t piece_room(const marty__piece *piece)
 {
-    bool name = piece->form == MARTY__NAME || piece->form == MARTY__RAW_NAME ||
-                piece->form == MARTY__JSON_NAME;
+    bool name = piece->form >= MARTY__NAME && piece->form <= MARTY__RAW_JSON_NAME;
     return name ? piece->size * 3 + sizeof raw_mark : piece->size;
 }
 
@@ -152,11 +151,12 @@ static size_t put_name(char *out, const marty__piece *piece)
         }
         return size;
     }
-    if (piece->form == MARTY__RAW_NAME) {
+    if (piece->form == MARTY__RAW_NAME || piece->form == MARTY__RAW_JSON_NAME) {
         memcpy(out, raw_mark, sizeof raw_mark);
         mark = sizeof raw_mark;
-    } else if (piece->form == MARTY__JSON_NAME) {
-        char *turned = out + 2 * size;
+    }
+    if (piece->form == MARTY__JSON_NAME || piece->form == MARTY__RAW_JSON_NAME) {
+        char *turned = out + mark + 2 * size;
         size = marty__json_unescape(turned, text, size);
         text = turned;
     }
@@ -190,6 +190,7 @@ static bool put_bytes(char **cursor, const marty__piece *piece, size_t *ret_size
     case MARTY__NAME:
     case MARTY__RAW_NAME:
     case MARTY__JSON_NAME:
+    case MARTY__RAW_JSON_NAME:
         size = put_name(*cursor, piece);
         break;
     }

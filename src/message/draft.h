@@ -10,15 +10,16 @@
  * been turned; PLAIN ones were checked before. */
 typedef enum marty__form {
     MARTY__PLAIN,
-    MARTY__JSON,    /* inside of a JSON string, valid, with escapes */
-    MARTY__PERCENT, /* percent-encoded, perhaps in quotes */
-    MARTY__BASE64,
-    MARTY__JSON_BASE64, /* base64 inside of a JSON string with escapes */
-    MARTY__NAME,        /* any bytes, to become a header's name: %XX for those it may not have */
-    MARTY__RAW_NAME,    /* the same with "raw-" in front */
-    MARTY__JSON_NAME,   /* the same, inside of a JSON string with escapes */
-    MARTY__LOWER,       /* letters and digits, to become an attribute's name */
-    MARTY__ANY          /* copied, and checked afterwards like the turned ones */
+    MARTY__JSON,          /* inside of a JSON string, valid, with escapes */
+    MARTY__PERCENT,       /* percent-encoded, perhaps in quotes */
+    MARTY__BASE64,        /* base64, also ... */
+    MARTY__JSON_BASE64,   /* ... inside of a JSON string with escapes */
+    MARTY__LOWER,         /* letters and digits, to become an attribute's name */
+    MARTY__NAME,          /* any bytes, to become a header's name: %XX for those it may not have */
+    MARTY__RAW_NAME,      /* the same with "raw-" in front */
+    MARTY__JSON_NAME,     /* as NAME, inside of a JSON string with escapes */
+    MARTY__RAW_JSON_NAME, /* the same with "raw-" in front */
+    MARTY__ANY            /* copied, and checked afterwards like the turned ones */
 } marty__form;
 typedef struct marty__piece {
     const char *at; /* NULL = absent */

@@ -109,6 +109,26 @@ static bool take_array(marty__legacy_reader *to, marty__piece name, const marty_
     return to->draft.header_count > before;
 }
 
+/* What a header's name becomes: none that an envelope would be read from. */
+static marty__piece name_piece(const marty__json_value *name)
+{
+    MARTY__UNSET char small[256];
+    marty__piece piece = {name->at, name->size, MARTY__PLAIN};
+    if (!name->escaped) {
+        piece.form = marty__header_name_reserved(name->at, name->size) ? MARTY__RAW_NAME
+                     : marty__header_name_wrong(name->at, name->size)  ? MARTY__NAME
+                                                                       : MARTY__PLAIN;
+        return piece;
+    }
+    bool reserved = name->size > sizeof small;
+    if (!reserved) {
+        size_t size = marty__json_unescape(small, name->at, name->size);
+        reserved = marty__header_name_reserved(small, size);
+    }
+    piece.form = reserved ? MARTY__RAW_JSON_NAME : MARTY__JSON_NAME;
+    return piece;
+}
+
 marty_err marty__legacy_header(marty__legacy_reader *to, const marty__json_value *name,
                                const marty__json_value *value, marty_error *why)
 {
@@ -127,11 +147,7 @@ marty_err marty__legacy_header(marty__legacy_reader *to, const marty__json_value
         return marty__legacy_text(to, text[5] == 'p' ? MARTY__TRACE_PARENT : MARTY__TRACE_STATE,
                                   value, why);
     }
-    marty__piece piece = {text, size,
-                          name->escaped                             ? MARTY__JSON_NAME
-                          : marty__header_name_reserved(text, size) ? MARTY__RAW_NAME
-                          : marty__header_name_wrong(text, size)    ? MARTY__NAME
-                                                                    : MARTY__PLAIN};
+    marty__piece piece = name_piece(name);
     if (take_array(to, piece, value, why, &err)) {
         return err;
     }

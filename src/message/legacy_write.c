@@ -159,6 +159,13 @@ static bool is_reply_to(const marty_header *header)
     return header->kind != MARTY_HEADER && strcmp(header->name, "replyto") == 0;
 }
 
+/* A plain header whose name the trace of the event has there. */
+static bool is_trace(const marty_message *from, const marty_header *header)
+{
+    return header->kind == MARTY_HEADER && from->trace_parent &&
+           (strcmp(header->name, "traceparent") == 0 || strcmp(header->name, "tracestate") == 0);
+}
+
 static void add_name(marty__buffer *out, size_t *count, const char *prefix, const char *name)
 {
     char whole[8 + 256];
@@ -185,7 +192,7 @@ static marty_err add_headers(marty__buffer *out, const marty_message *from, mart
     for (size_t i = 0; i < from->header_count; i++) {
         const marty_header *header = &from->headers[i];
         bool plain = header->kind == MARTY_HEADER;
-        if (is_reply_to(header) || shown(from, i)) {
+        if (is_reply_to(header) || is_trace(from, header) || shown(from, i)) {
             continue;
         }
         if (plain && !marty__utf8_valid(header->value.data, header->value.size)) {
