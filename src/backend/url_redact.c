@@ -82,10 +82,10 @@ void marty__url_redact(char *out, const char *text)
 {
     size_t before_query = strcspn(text, "?");
     const char *end = text + before_query;
-    const char *slashes = strstr(text, "://");
+    const char *slashes = strstr(text, "//"); /* with or without a scheme before it */
     if (slashes && slashes < end) {
-        out = put(out, text, (size_t)(slashes + 3 - text));
-        out = redact_authority(out, slashes + 3, end);
+        out = put(out, text, (size_t)(slashes + 2 - text));
+        out = redact_authority(out, slashes + 2, end);
     } else {
         out = put(out, text, before_query);
     }

@@ -118,6 +118,7 @@ static void no_secret_is_ever_shown(void)
         "nats://canary@h",
         "nats://u:can%61ry%zz@h",
         "nats://u:canary@h:99999",
+        "//u:canary@h",
         "nats://u:x@canary@h:99999",
         "nats://u:canary/x@h",
         "nats://u:canary?x@h",

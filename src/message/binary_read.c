@@ -138,23 +138,12 @@ static marty_err add_plain(marty__draft *draft, const marty_header *from, size_t
                                                               : MARTY_E_TOO_LARGE;
     }
     header->name = marty__plain(from->name, size);
-    header->name.form = marty__header_name_wrong(from->name, size) ? MARTY__NAME : MARTY__PLAIN;
+    header->name.form = marty__header_name_reserved(from->name, size) ? MARTY__RAW_NAME
+                        : marty__header_name_wrong(from->name, size)  ? MARTY__NAME
+                                                                      : MARTY__PLAIN;
     header->value = marty__plain(from->value.data ? from->value.data : "", from->value.size);
     header->kind = MARTY_HEADER;
     return MARTY_OK;
-}
-
-/* A trace that came in plain headers only is the event's too. */
-static void adopt_trace(marty__draft *draft, const marty_header *header, size_t size)
-{
-    static const marty__field traces[] = {MARTY__TRACE_PARENT, MARTY__TRACE_STATE};
-    for (size_t i = 0; i < 2; i++) {
-        const marty__field_info *info = &marty__fields[traces[i]];
-        if (!draft->fields[traces[i]].at && header->value.size &&
-            marty__same_word(header->name, size, info->wire, info->wire_size)) {
-            draft->fields[traces[i]] = marty__plain(header->value.data, header->value.size);
-        }
-    }
 }
 
 static bool is_content_type(const char *name, size_t size)
@@ -165,7 +154,6 @@ static bool is_content_type(const char *name, size_t size)
 marty_err marty__draft_plain(marty__draft *draft, const marty_message *wire,
                              const marty__prefix *prefix, marty_error *why)
 {
-    bool traced = draft->fields[MARTY__TRACE_PARENT].at != NULL;
     for (size_t i = 0; i < wire->header_count; i++) {
         const marty_header *header = &wire->headers[i];
         size_t size = strlen(header->name);
@@ -177,9 +165,6 @@ marty_err marty__draft_plain(marty__draft *draft, const marty_message *wire,
         err = err ? err : add_plain(draft, header, size, why);
         if (err) {
             return err;
-        }
-        if (!traced) {
-            adopt_trace(draft, header, size);
         }
     }
     return MARTY_OK;
@@ -239,10 +224,6 @@ marty_err marty__binary_decode(marty_message **ret_message, const marty_message 
     if (err) {
         marty__draft_free(&draft);
         return err;
-    }
-    bool traced = draft.fields[MARTY__TRACE_PARENT].at != NULL;
-    for (size_t i = 0; !traced && i < wire->header_count; i++) {
-        adopt_trace(&draft, &wire->headers[i], strlen(wire->headers[i].name));
     }
     if (!draft.fields[MARTY__CONTENT_TYPE].at) {
         bool json = !wire->data.size ||

@@ -106,6 +106,16 @@ static void only_dash_prefixes_are_percent_encoded(void)
     marty_message_unref(wire);
 }
 
+static void a_content_type_is_not_encoded(void)
+{
+    marty_message template_ = {.type = "t", .content_type = "text/plain; charset=\"utf-8\""};
+    marty_message *wire = encode(&template_, MARTY_BINARY, "ce-"), *back = decode(wire, "ce-");
+    CHECK_TEXT(header(wire, "content-type"), template_.content_type);
+    CHECK_TEXT(back->content_type, template_.content_type);
+    marty_message_unref(back);
+    marty_message_unref(wire);
+}
+
 static void every_byte_passes_as_data(void)
 {
     unsigned char bytes[512];
@@ -459,6 +469,7 @@ int main(void)
     attributes_become_headers();
     an_event_comes_back_as_it_was();
     only_dash_prefixes_are_percent_encoded();
+    a_content_type_is_not_encoded();
     every_byte_passes_as_data();
     every_character_passes_as_an_attribute();
     what_others_write_is_read();

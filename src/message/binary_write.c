@@ -102,7 +102,8 @@ static marty_err measure(plan *to, const marty_message *from, const marty__prefi
         const char *text = *marty__field_in(from, (marty__field)i);
         size_t size = marty__block_of(from)->sizes[i];
         to->sizes[i] = size;
-        to->rooms[i] = text ? value_room(prefix, text, size) : 0;
+        bool attribute = text && i != MARTY__CONTENT_TYPE; /* that is the transport's own */
+        to->rooms[i] = attribute ? value_room(prefix, text, size) : 0;
         to->bytes += to->rooms[i];
     }
     for (size_t i = 0; i < from->header_count; i++) {

@@ -11,6 +11,8 @@
 #include "message.h"
 #include "rules.h"
 
+#include <strings.h>
+
 #define FIELD(field, wire)                                                                         \
     {                                                                                              \
 #field, wire, sizeof wire - 1, offsetof(marty_message, field)                              \
@@ -292,6 +294,34 @@ static marty_err put_headers(marty_header *to, const marty__draft *draft, char *
     return MARTY_OK;
 }
 
+static const marty_bytes *plain_header(const marty_message *message, marty__field field)
+{
+    for (size_t i = 0; i < message->header_count; i++) {
+        const marty_header *header = &message->headers[i];
+        if (header->kind == MARTY_HEADER &&
+            strcasecmp(header->name, marty__fields[field].wire) == 0) {
+            return &header->value;
+        }
+    }
+    return NULL;
+}
+
+/* Without a trace of its own, it has a good one of its plain headers (where it stays, too). */
+static void adopt_trace(marty__block *block)
+{
+    marty_message *message = &block->message;
+    const marty_bytes *parent = plain_header(message, MARTY__TRACE_PARENT), *state = NULL;
+    if (parent && !marty__trace_parent_wrong(parent->data, parent->size)) {
+        message->trace_parent = parent->data;
+        block->sizes[MARTY__TRACE_PARENT] = (uint32_t)parent->size;
+        state = plain_header(message, MARTY__TRACE_STATE);
+        if (state && !marty__trace_state_wrong(state->data, state->size)) {
+            message->trace_state = state->data;
+            block->sizes[MARTY__TRACE_STATE] = (uint32_t)state->size;
+        }
+    }
+}
+
 static marty_err put_all(marty__block *block, const marty__draft *draft, size_t data_at,
                          size_t text_at, marty_error *why)
 {
@@ -310,7 +340,11 @@ static marty_err put_all(marty__block *block, const marty__draft *draft, size_t 
     }
     *data = '\0';
     marty_err err = put_fields(block, draft, &cursor, why);
-    return err ? err : put_headers(block->headers, draft, &cursor, why);
+    err = err ? err : put_headers(block->headers, draft, &cursor, why);
+    if (!err && message->header_count && !message->trace_parent) {
+        adopt_trace(block);
+    }
+    return err;
 }
 
 marty_err marty__draft_finish(marty__draft *draft, marty_message **ret_message, marty_error *why)

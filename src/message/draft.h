@@ -82,8 +82,10 @@ typedef struct marty__draft {
 void marty__draft_init(marty__draft *draft);
 /** The next header to fill in, or NULL: why says TOO_LARGE or NO_MEMORY. */
 marty__draft_header *marty__draft_header_add(marty__draft *draft, marty_error *why);
-/** Make the message: one allocation, turned pieces checked. correlation absent = the id. Fields id,
- * type, source and content type must be there. The draft is freed, whatever comes. */
+/** Make the message: one allocation, turned pieces checked. correlation absent =
+ * the id; without a trace of its own it takes a good one from its plain headers (where it stays,
+ * too). Fields id, type, source and content type must be there. The draft is freed, whatever comes.
+ */
 marty_err marty__draft_finish(marty__draft *draft, marty_message **ret_message, marty_error *why);
 /** Give back what it holds. */
 void marty__draft_free(marty__draft *draft);

@@ -27,7 +27,7 @@ static bool theirs(const char *text, size_t size)
 static const struct {
     const char *text;
     bool good;
-} cases[] = {
+} judged[] = {
     {"{}", true},
     {"[]", true},
     {" \t\r\n[ ] ", true},
@@ -106,11 +106,11 @@ static const struct {
 
 static void good_and_bad_texts_are_told_apart(void)
 {
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        size_t size = strlen(cases[i].text);
-        if (!CHECK(ours(cases[i].text, size) == cases[i].good) ||
-            !CHECK(theirs(cases[i].text, size) == cases[i].good)) {
-            fprintf(stderr, "    of %s\n", cases[i].text);
+    for (size_t i = 0; i < sizeof judged / sizeof judged[0]; i++) {
+        size_t size = strlen(judged[i].text);
+        if (!CHECK(ours(judged[i].text, size) == judged[i].good) ||
+            !CHECK(theirs(judged[i].text, size) == judged[i].good)) {
+            fprintf(stderr, "    of %s\n", judged[i].text);
         }
     }
     CHECK(!ours("1\0", 2));

@@ -143,9 +143,11 @@ marty_err marty__legacy_header(marty__legacy_reader *to, const marty__json_value
     if (attribute) {
         return take_attribute(to, text + 3, size - 3, value, why);
     }
-    if (marty__legacy_named(name, "traceparent") || marty__legacy_named(name, "tracestate")) {
-        return marty__legacy_text(to, text[5] == 'p' ? MARTY__TRACE_PARENT : MARTY__TRACE_STATE,
-                                  value, why);
+    for (marty__field field = MARTY__TRACE_PARENT; field <= MARTY__TRACE_STATE; field++) {
+        const marty__field_info *info = &marty__fields[field];
+        if (marty__same_word(text, size, info->wire, info->wire_size)) {
+            return marty__legacy_text(to, field, value, why);
+        }
     }
     marty__piece piece = name_piece(name);
     if (take_array(to, piece, value, why, &err)) {

@@ -11,6 +11,8 @@
 #include "json_write.h"
 #include "rules.h"
 
+#include <strings.h>
+
 static void add_string(marty__buffer *out, const char *text, size_t size)
 {
     size_t room = marty__json_room_ascii(text, size);
@@ -159,11 +161,11 @@ static bool is_reply_to(const marty_header *header)
     return header->kind != MARTY_HEADER && strcmp(header->name, "replyto") == 0;
 }
 
-/* A plain header whose name the trace of the event has there. */
-static bool is_trace(const marty_message *from, const marty_header *header)
+/* A plain header that would be read as the trace of the event; that one has its own place. */
+static bool is_trace(const marty_header *header)
 {
-    return header->kind == MARTY_HEADER && from->trace_parent &&
-           (strcmp(header->name, "traceparent") == 0 || strcmp(header->name, "tracestate") == 0);
+    return header->kind == MARTY_HEADER && (strcasecmp(header->name, "traceparent") == 0 ||
+                                            strcasecmp(header->name, "tracestate") == 0);
 }
 
 static void add_name(marty__buffer *out, size_t *count, const char *prefix, const char *name)
@@ -192,7 +194,7 @@ static marty_err add_headers(marty__buffer *out, const marty_message *from, mart
     for (size_t i = 0; i < from->header_count; i++) {
         const marty_header *header = &from->headers[i];
         bool plain = header->kind == MARTY_HEADER;
-        if (is_reply_to(header) || is_trace(from, header) || shown(from, i)) {
+        if (is_reply_to(header) || is_trace(header) || shown(from, i)) {
             continue;
         }
         if (plain && !marty__utf8_valid(header->value.data, header->value.size)) {
@@ -218,7 +220,7 @@ static marty_err add_headers(marty__buffer *out, const marty_message *from, mart
 static const char *reply_to(const marty_message *from)
 {
     for (size_t i = 0; i < from->header_count; i++) {
-        if (is_reply_to(&from->headers[i])) {
+        if (is_reply_to(&from->headers[i]) && from->headers[i].value.size) {
             return from->headers[i].value.data;
         }
     }

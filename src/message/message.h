@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Messages as core sees them: making them with a bus's surroundings, and copies that share all that
  * did not change. A counted message always has id, source, type, content_type and correlation_id,
- * never a bad attribute; header values read from a broker may hold any bytes. Any thread. */
+ * never a bad attribute, never a header whose name an envelope uses (read from a broker, it gets
+ * "raw-" in front); header values read from a broker may hold any bytes. Any thread. */
 #ifndef MARTY_MESSAGE_MESSAGE_H
 #define MARTY_MESSAGE_MESSAGE_H
 #include <marty/backend.h>
