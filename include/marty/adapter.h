@@ -264,8 +264,8 @@ MARTY_MUST marty_err marty_message_encode(marty_message **ret_wire, const marty_
  * percent-encoding, JSON that no header announces, a bad trace (dropped).
  *
  * @param ret_message The message; yours to unref.
- * @param wire Body and headers as the transport has them. For the older envelope its type and source
- *     say what the subject tells and the envelope does not. Borrowed, and may be on the stack.
+ * @param wire Body and headers as the transport has them. For the older envelope its type and
+ * source say what the subject tells and the envelope does not. Borrowed, and may be on the stack.
  * @param prefix Before the names of attributes in headers; NULL = "ce-", and what is no CloudEvent
  *     is read as the older envelope. Borrowed.
  * @param why Details on failure; may be NULL.

@@ -36,7 +36,7 @@ static void fill(marty_error *why, marty_err code)
     why->text[0] = '\0';
 }
 
-/* In brackets: a macro of the same name (tools/analyzer.h) leaves it alone. */
+/* Names in brackets: macros of the same name (tools/analyzer.h) leave them alone. */
 marty_err(marty_error_set)(marty_error *why, marty_err code, const char *format, ...)
 {
     if (why) {
@@ -51,7 +51,7 @@ marty_err(marty_error_set)(marty_error *why, marty_err code, const char *format,
     return code;
 }
 
-marty_err marty__error_code(marty_error *why, marty_err code)
+marty_err(marty__error_code)(marty_error *why, marty_err code)
 {
     return marty_error_set(why, code, "%s", marty_err_describe(code)->text);
 }

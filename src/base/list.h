@@ -10,8 +10,7 @@ typedef struct marty__link {
 } marty__link;
 
 /** The object that a link is embedded in. */
-#define MARTY__OWNER(link, type, field)                                                            \
-    ((type *)((uintptr_t)(link)-offsetof(type, field)))
+#define MARTY__OWNER(link, type, field) ((type *)((uintptr_t)(link)-offsetof(type, field)))
 
 /** Make a head: the list is empty. */
 MARTY_INLINE void marty__list_init(marty__link *head)

@@ -161,6 +161,7 @@ static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
             break;
         }
         marty__delivery *last = batch[count++] = marty__lane_take(lane);
+        marty__assert(last);
         while (delivery->keyed && count < max && !marty__list_empty(&delivery->waiting)) {
             marty__delivery *next = MARTY__OWNER(delivery->waiting.next, marty__delivery, link);
             bytes += next->handle.message->data.size;
@@ -296,11 +297,11 @@ static size_t next_batch(marty__lane *lane, marty__delivery **batch, size_t max)
 static void turn(marty__lane *lane)
 {
     marty_subscription *subscription = lane->subscription;
-    marty__delivery *few[64], **batch = few;
+    marty__delivery *few[64];
     size_t max = subscription->batch_max, done = 0;
     marty__delivery **many = max > 64 ? marty_alloc(max * sizeof *many) : NULL;
     max = many || max <= 64 ? max : 64;
-    batch = many ? many : few;
+    marty__delivery **batch = many ? many : few;
     marty__link settles;
     int64_t began = marty__bus_now(subscription->bus);
     marty__settle_begin(&settles);

@@ -269,7 +269,7 @@ static void strings_come_back_as_they_were(void)
             char *end =
                 ascii ? marty__json_put_ascii(out, text, size) : marty__json_put(out, text, size);
             size_t length = (size_t)(end - out);
-            marty__json_value value;
+            marty__json_value value = {0};
             bad += length > room || !marty__json_valid(out, length, false, 0, &value);
             for (size_t i = 0; ascii && i < length; i++) {
                 bad += (unsigned char)out[i] > 0x7f;

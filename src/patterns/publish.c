@@ -158,7 +158,7 @@ static marty_err fill_posts(const publish *self, marty__call *call, marty_error 
         (void)snprintf(word, sizeof word, "%s|%s",
                        settles && settles->handle.group ? settles->handle.group : self->bus->source,
                        self->options->once);
-        marty__derived_id(once, self->cause->id ? self->cause->id : "", word, 0);
+        marty__derived_id(once, self->cause && self->cause->id ? self->cause->id : "", word, 0);
     }
     for (size_t i = 0; i < self->count; i++) {
         const marty_message *from = self->messages[i];

@@ -408,7 +408,9 @@ static marty_err walk_port(walk *self, const char *channel, const marty_start *s
         err = marty__dead_channel(self->bus->config, channel, name, why);
     }
     self->dead_channel = name;
-    return err ? err : walk_channel(self, start, why);
+    err = err ? err : walk_channel(self, start, why);
+    self->dead_channel = NULL;
+    return err;
 }
 
 marty_err marty_dead_letters(marty_bus *bus, const char *channel, const marty_start *start,
