@@ -33,7 +33,7 @@ static void inactive(marty__delivery *delivery)
 {
     if (atomic_exchange(&delivery->active, false)) {
         marty_bus *bus = delivery->consumer->bus;
-        (void)atomic_fetch_sub(&bus->active, 1);
+        (void)atomic_fetch_sub(&bus->kept, 1);
         marty__life_step(bus);
     }
 }
@@ -62,6 +62,25 @@ void marty__delivery_lose(marty__delivery *delivery)
     }
     marty__key_done(delivery);
     inactive(delivery);
+}
+
+bool marty__delivery_expired(const marty__delivery *delivery)
+{
+    const marty__consumer *consumer = delivery->consumer;
+    const marty_message *message = delivery->handle.message;
+    if (!message->expires_us) {
+        return false;
+    }
+    int64_t here_us = (marty__bus_now(consumer->bus) - delivery->taken_ns) / 1000;
+    int64_t left_us =
+        message->expires_us - (marty__bus_wall(consumer->bus) - here_us); /* when it came */
+    bool alive_then = consumer->kind == MARTY_KIND_REQUEST ||
+                      consumer->kind == MARTY_KIND_BROADCAST ||
+                      marty__port_can(consumer->port, consumer->kind, MARTY_CAN_TIME_TO_LIVE);
+    if (left_us <= 0 && alive_then && message->expires_us > message->time_us) {
+        left_us = message->expires_us - message->time_us;
+    }
+    return here_us >= left_us;
 }
 
 /* ---- the last word */
@@ -261,7 +280,7 @@ marty_delivery *marty_delivery_keep(marty_delivery *handle)
     delivery->kept = true;
     if (atomic_load(&delivery->verdict) == MARTY__OPEN_VERDICT &&
         !atomic_exchange(&delivery->active, true)) {
-        (void)atomic_fetch_add(&delivery->consumer->bus->active, 1);
+        (void)atomic_fetch_add(&delivery->consumer->bus->kept, 1);
     }
     return handle;
 }

@@ -38,6 +38,7 @@ struct marty__delivery {
     uint32_t extend_ms;
     marty__alarm alarm; /* held: when it runs again; owns a reference */
     uint64_t tag, epoch;
+    int64_t taken_ns; /* when the adapter handed it over */
     int64_t lease_until_ns, handed_ns;
     uint32_t broker_attempt, carried, held;
     uint32_t delay_ms; /* with verb: to settle at the broker */
@@ -55,6 +56,10 @@ enum { MARTY__AT_ONCE = -1 }; /* as a delay: not by the policy */
 void marty__intake(marty__port *port, const marty_incoming *batch, size_t count);
 /** A free object of a consumer's; its lock held. NULL without memory. */
 marty__delivery *marty__delivery_new(marty__consumer *consumer);
+/** Whether its time to live is over. What the broker delivered was alive then by the broker's
+ * clock: where our clock disagrees, the sender's clock and ours are apart, and only the time it has
+ * spent here counts. */
+bool marty__delivery_expired(const marty__delivery *delivery);
 void marty__delivery_unref(marty__delivery *delivery);
 /** One reference of each. */
 void marty__deliveries_unref(marty__delivery **list, size_t count);

@@ -190,6 +190,7 @@ static marty__delivery *make(intake *in, const marty_incoming *incoming,
     }
     if (delivery) {
         fill(delivery, in->consumer, subscription, &mine);
+        delivery->taken_ns = in->now_ns;
         note(in, delivery);
         if (incoming->reply_to && in->consumer->kind == MARTY_KIND_REQUEST) {
             delivery->reply_to = marty__strdup(incoming->reply_to);

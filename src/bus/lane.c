@@ -334,7 +334,7 @@ static void run_lane(marty__task *task)
     marty__lock(&subscription->lock);
     subscription->running++;
     marty__unlock(&subscription->lock);
-    (void)atomic_fetch_add(&bus->active, 1);
+    (void)atomic_fetch_add(&bus->running, 1);
     turn(lane);
     marty__lock(&subscription->lock);
     subscription->running--;
@@ -343,7 +343,7 @@ static void run_lane(marty__task *task)
     marty__wake_all(&subscription->changed);
     marty__unlock(&subscription->lock);
     (void)marty__bus_ref(bus);
-    (void)atomic_fetch_sub(&bus->active, 1);
+    (void)atomic_fetch_sub(&bus->running, 1);
     marty__subscription_unref(subscription);
     marty__life_step(bus);
     marty__bus_unref(bus);

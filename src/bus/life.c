@@ -201,7 +201,8 @@ static void life_rang(marty__alarm *alarm)
     marty_bus *bus = MARTY__OWNER(alarm, marty_bus, life_alarm);
     bool cut = atomic_load(&bus->cut_off);
     int phase = atomic_load(&bus->phase);
-    if (phase == MARTY__DRAINING && (cut || atomic_load(&bus->active) == 0)) {
+    if (phase == MARTY__DRAINING &&
+        (cut || (!atomic_load(&bus->running) && !atomic_load(&bus->kept)))) {
         (void)move_on(bus, MARTY__DRAINING, MARTY__FLUSHING);
         phase = MARTY__FLUSHING;
     }
@@ -298,7 +299,7 @@ static void shorten(marty_bus *bus, int64_t deadline_ns)
 
 static bool at_rest(const marty_bus *bus)
 {
-    return atomic_load(&bus->phase) == MARTY__CLOSED && atomic_load(&bus->active) == 0;
+    return atomic_load(&bus->phase) == MARTY__CLOSED && atomic_load(&bus->running) == 0;
 }
 
 /* A driven bus: what is due runs here, as it would in process. */

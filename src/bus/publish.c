@@ -167,6 +167,17 @@ static void unreserve(marty__port *port, size_t count, uint64_t bytes)
     marty__unlock(&port->lock);
 }
 
+/* Somebody was told FULL: look at once whether there is room now. */
+static void tell_room(marty__port *port)
+{
+    marty__lock(&port->lock);
+    bool wanted = port->room_wanted;
+    marty__unlock(&port->lock);
+    if (wanted) {
+        marty__alarm_set_earlier(port->bus, &port->room_alarm, marty__bus_now(port->bus));
+    }
+}
+
 static size_t posts_of(const marty__call *call, const marty__port *port, uint64_t *ret_bytes)
 {
     size_t count = 0;
@@ -271,11 +282,25 @@ marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why)
 }
 
 /* ---- answering */
+static void make_room(marty__call *call)
+{
+    for (size_t i = 0; i < call->bus->port_count; i++) {
+        marty__port *port = &call->bus->ports[i];
+        uint64_t bytes;
+        size_t count = posts_of(call, port, &bytes);
+        if (count) {
+            unreserve(port, count, bytes);
+            tell_room(port);
+        }
+    }
+}
+
 static void run_done(marty__task *task)
 {
     marty__call *call = MARTY__OWNER(task, marty__call, task);
     if (call->done) {
         call->done(call->user, call->outcomes, call->count);
+        make_room(call);
     }
     marty_bus *bus = marty__bus_ref(call->bus);
     (void)atomic_fetch_sub(&bus->open_calls, 1);
@@ -362,8 +387,11 @@ static marty__call *answer(marty__post *post, marty_err err, marty_level level,
     fill_outcome(post, err, level, position);
     free_slot(port, post);
     post->state = MARTY__POST_ANSWERED;
-    port->inflight--;
-    port->inflight_bytes -= post->bytes;
+    if (!post->call->done) { /* else it counts until done has returned: what waits for a slow one is
+                                bounded, too */
+        port->inflight--;
+        port->inflight_bytes -= post->bytes;
+    }
     return atomic_fetch_sub_explicit(&post->call->left, 1, memory_order_acq_rel) == 1 ? post->call
                                                                                       : NULL;
 }
@@ -426,16 +454,13 @@ void marty__published(marty__port *port, const marty_published *results, size_t 
     }
     port->answers++;
     port->full = false;
-    bool room = port->room_wanted;
     marty__wake_all(&port->changed);
     marty__unlock(&port->lock);
     if (unknown) {
         marty__bus_log(port->bus, 3, "%s: %zu late or unknown answers to publishes", port->name,
                        unknown);
     }
-    if (room) {
-        marty__alarm_set_earlier(port->bus, &port->room_alarm, marty__bus_now(port->bus));
-    }
+    tell_room(port);
     complete_all(&finished);
     marty__port_kick_later(port);
 }

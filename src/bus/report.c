@@ -191,11 +191,12 @@ static void metrics_json(marty__buffer *to, marty_bus *bus)
 {
     marty__buffer_format(to,
                          "\"counters\":{\"unmatched\":%llu,\"late_replies\":%llu,\"dropped\":%llu,"
-                         "\"open_calls\":%zu,\"active\":%zu,\"workers\":%u},",
+                         "\"open_calls\":%zu,\"running\":%zu,\"kept\":%zu,\"workers\":%u},",
                          (unsigned long long)atomic_load(&bus->unmatched),
                          (unsigned long long)atomic_load(&bus->late_replies),
                          (unsigned long long)atomic_load(&bus->dropped),
-                         atomic_load(&bus->open_calls), atomic_load(&bus->active), bus->pool.size);
+                         atomic_load(&bus->open_calls), atomic_load(&bus->running),
+                         atomic_load(&bus->kept), bus->pool.size);
     subscriptions_json(to, bus);
 }
 

@@ -23,8 +23,7 @@ static marty_err check(marty__delivery *delivery, marty_error *why)
     if (atomic_load(&delivery->verdict) != MARTY__OPEN_VERDICT) {
         return marty_error_set(why, MARTY_E_STATE, "the query is answered already");
     }
-    if (delivery->handle.deadline_ms &&
-        marty__bus_wall(bus) / MARTY__US_PER_MS > delivery->handle.deadline_ms) {
+    if (marty__delivery_expired(delivery)) {
         return marty_error_set(why, MARTY_E_TIMEOUT, "the asker has given up");
     }
     return MARTY_OK;

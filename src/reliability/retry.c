@@ -41,9 +41,8 @@ static marty_retry_policy policy_of(const marty__delivery *delivery)
 bool marty__retry_admit(marty__delivery *delivery)
 {
     marty_bus *bus = delivery->consumer->bus;
-    const marty_message *message = delivery->handle.message;
     marty_retry_policy policy = policy_of(delivery);
-    if (message->expires_us && marty__bus_wall(bus) >= message->expires_us) {
+    if (marty__delivery_expired(delivery)) {
         if (!marty__delivery_take(delivery)) {
             (void)atomic_fetch_add(&bus->expired, 1);
             marty__delivery_finish(delivery, MARTY_SETTLE_ACK, 0);
