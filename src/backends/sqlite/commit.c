@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Ends of transactions, checkpoints, and what SQLite's codes mean. The log is moved into the
+ * database by us alone, after answers have gone out, when it has grown to 4 MiB (1 MiB when there
+ * is nothing else to do). Our readers are short, so it begins anew each time; a reader of another
+ * program that stays can make it grow: past 1 GiB nothing more is taken. */
+#include "db.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    IDLE_FRAMES = 256,
+    BUSY_FRAMES = 1000,
+    STUCK_FRAMES = 16000,
+    FULL_FRAMES = 262144,
+    STUCK_WAIT_NS = 20 * MARTY__NS_PER_MS
+};
+
+static void ended(sq_db *db)
+{
+    db->in_transaction = false;
+    if (db->shared) {
+        marty__sq_shared_ended(db->shared);
+    }
+}
+
+int marty__sq_begin_read(sq_db *db)
+{
+    return marty__sq_exec(db, "BEGIN");
+}
+
+void marty__sq_end_read(sq_db *db)
+{
+    if (!sqlite3_get_autocommit(db->handle)) {
+        (void)marty__sq_exec(db, "COMMIT");
+    }
+}
+
+void marty__sq_rollback(sq_db *db)
+{
+    char text[sizeof db->text];
+    memcpy(text, db->text, sizeof text); /* why we roll back, not how that went */
+    if (!sqlite3_get_autocommit(db->handle)) {
+        (void)marty__sq_exec(db, "ROLLBACK");
+    }
+    memcpy(db->text, text, sizeof text);
+    if (db->in_transaction) {
+        ended(db);
+    }
+}
+
+int marty__sq_commit(sq_db *db)
+{
+    int code = marty__sq_exec(db, "COMMIT");
+    if (code) {
+        marty__sq_rollback(db);
+    } else if (db->in_transaction) {
+        ended(db);
+    }
+    return code;
+}
+
+void marty__sq_checkpoint(sq_db *db, bool idle)
+{
+    int frames = 0, moved = 0;
+    if (db->wal_frames < (idle ? IDLE_FRAMES : BUSY_FRAMES)) {
+        return;
+    }
+    int mode =
+        db->wal_frames > STUCK_FRAMES ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
+    db->busy_until_ns = marty__monotonic_ns() + STUCK_WAIT_NS;
+    db->busy_seen = db->shared ? marty__sq_shared_commits(db->shared) : 0;
+    int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, &frames, &moved);
+    if (code == SQLITE_OK && frames >= 0) {
+        db->wal_frames = frames - moved;
+    }
+    if (db->shared) {
+        marty__sq_shared_unwant(db->shared);
+    }
+}
+
+bool marty__sq_wal_full(const sq_db *db)
+{
+    return db->wal_frames > FULL_FRAMES;
+}
+
+/* ---- what codes mean */
+static marty_err cannot_open(const char *path, marty_error *why)
+{
+    struct stat status;
+    char folder[512];
+    (void)snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (stat(path, &status) == 0) {
+        return S_ISDIR(status.st_mode)
+                   ? marty_error_set(why, MARTY_E_CONFIG, "%s: it is a folder; name a file", path)
+                   : marty_error_set(why, MARTY_E_DENIED,
+                                     "%s: no permission to open it (its -wal and -shm, too)", path);
+    }
+    if (slash && slash != folder) {
+        *slash = '\0';
+        if (stat(folder, &status) != 0 && errno == ENOENT) {
+            return marty_error_set(why, MARTY_E_NOT_FOUND,
+                                   "%s: the folder %s does not exist; make it first", path, folder);
+        }
+    }
+    if (errno == ENOENT || errno == 0) {
+        return marty_error_set(why, MARTY_E_NOT_FOUND,
+                               "%s: no such file, and topology=create is not set or the folder "
+                               "refuses it",
+                               path);
+    }
+    return marty_error_set(why, MARTY_E_DENIED, "%s: cannot open it: %s", path, strerror(errno));
+}
+
+static marty_err io_failed(const sq_db *db, int code, const char *path, marty_error *why)
+{
+    if (code == SQLITE_IOERR_NOMEM) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "%s: out of memory", path);
+    }
+    return marty_error_set(why, MARTY_E_STORAGE,
+                           "%s: %s; look at the disk and the log of the system", path, db->text);
+}
+
+marty_err marty__sq_explain(const sq_db *db, int code, const char *path, marty_error *why)
+{
+    switch (code & 0xff) {
+    case SQLITE_CANTOPEN:
+        return cannot_open(path, why);
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return marty_error_set(why, MARTY_E_DENIED,
+                               "%s: it is read-only; file and folder must be writable", path);
+    case SQLITE_NOTADB:
+        return marty_error_set(why, MARTY_E_MALFORMED,
+                               "%s: it is not a SQLite database (or is encrypted)", path);
+    case SQLITE_CORRUPT:
+        return marty_error_set(why, MARTY_E_STORAGE,
+                               "%s: the database is damaged: %s; restore a copy, or save what is "
+                               "left with: sqlite3 FILE .recover",
+                               path, db->text);
+    case SQLITE_FULL:
+        return marty_error_set(why, MARTY_E_STORAGE,
+                               "%s: disk full; free some space, publishing goes on by itself",
+                               path);
+    case SQLITE_IOERR:
+        return io_failed(db, code, path, why);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:
+        return marty_error_set(why, MARTY_E_UNAVAILABLE,
+                               "%s: locked by another program, which does not let go of it", path);
+    case SQLITE_NOMEM:
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "%s: out of memory", path);
+    case SQLITE_TOOBIG:
+        return marty_error_set(why, MARTY_E_TOO_LARGE, "%s: too large for a row", path);
+    default:
+        return marty_error_set(why, MARTY_E_INTERNAL, "%s: %s (code %d)", path,
+                               db->text[0] ? db->text : sqlite3_errstr(code), code);
+    }
+}
+
+bool marty__sq_is_fatal(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+        return true;
+    default:
+        return false;
+    }
+}

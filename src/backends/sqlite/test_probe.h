@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A core made of notes, to try a port on its own: it writes down what the adapter tells, from any
+ * thread, and waits for it with a limit. Files are in a folder of the test's own, removed at its
+ * end. Used by the tests of sqlite only. */
+#ifndef MARTY_BACKENDS_SQLITE_TEST_PROBE_H
+#define MARTY_BACKENDS_SQLITE_TEST_PROBE_H
+#include "backend/registry.h"
+#include "base/clock.h"
+#include "base/thread.h"
+#include "message/message.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+
+enum { NOTES_MAX = 8192, WITHIN_MS = 5000 };
+
+typedef struct noted_delivery {
+    uint64_t subscription, tag;
+    marty_message *message;
+    char reply_to[300], position[48];
+    uint32_t attempt;
+    int64_t lease_until_ns, at_ns;
+    size_t raw_size;
+} noted_delivery;
+typedef struct noted_settled {
+    uint64_t subscription, tag;
+    marty_verb verb;
+    marty_err result;
+    int64_t lease_until_ns;
+} noted_settled;
+typedef struct noted_subscribed {
+    uint64_t subscription;
+    marty_err reason;
+    char text[300];
+} noted_subscribed;
+
+typedef struct probe { /* one port; counts grow under the lock */
+    marty_sink sink;
+    marty_port *port;
+    marty__mutex lock;
+    marty__cond changed;
+    marty_state state;
+    marty_err reason;
+    char state_text[444];
+    marty_capabilities granted;
+    noted_delivery delivered[NOTES_MAX];
+    marty_published published[NOTES_MAX];
+    char why_not[NOTES_MAX][300];
+    noted_settled settled[NOTES_MAX];
+    noted_subscribed subscribed[NOTES_MAX];
+    size_t deliveries, publishes, settlings, subscribes, states;
+    uint64_t next_token;
+} probe;
+
+static const marty_backend *const test_backend = &marty__sqlite_backend;
+static char test_folder[64];
+static _Atomic int64_t test_wall_ahead_us;
+
+static int64_t test_wall(void *user)
+{
+    (void)user;
+    return marty__wall_us() + test_wall_ahead_us;
+}
+static int64_t test_monotonic(void *user)
+{
+    (void)user;
+    return marty__monotonic_ns();
+}
+static void test_random(void *user, void *buffer, size_t size)
+{
+    marty__env_real()->random(user, buffer, size);
+}
+static const marty_env test_env = {
+    .monotonic_ns = test_monotonic, .wall_us = test_wall, .random = test_random};
+
+/* ---- files */
+CHECK__UNUSED static const char *test_file(const char *name)
+{
+    static char paths[8][128];
+    static unsigned turn;
+    if (!test_folder[0]) {
+        (void)snprintf(test_folder, sizeof test_folder, "/tmp/marty-sqlite-XXXXXX");
+        REQUIRE(mkdtemp(test_folder) != NULL);
+    }
+    char *path = paths[turn++ % 8];
+    (void)snprintf(path, sizeof paths[0], "%s/%s", test_folder, name);
+    return path;
+}
+
+CHECK__UNUSED static void test_folder_remove(void)
+{
+    DIR *folder = test_folder[0] ? opendir(test_folder) : NULL;
+    struct dirent *entry;
+    while (folder && (entry = readdir(folder)) != NULL) {
+        char path[400];
+        (void)snprintf(path, sizeof path, "%s/%s", test_folder, entry->d_name);
+        (void)unlink(path);
+    }
+    if (folder) {
+        (void)closedir(folder);
+        (void)rmdir(test_folder);
+    }
+}
+
+/* ---- notes */
+static probe *probe_of(const marty_sink *sink)
+{
+    return (probe *)(uintptr_t)sink;
+}
+
+static void note_state(const marty_sink *sink, marty_state state, const marty_capabilities *granted,
+                       marty_err reason, const char *text)
+{
+    probe *p = probe_of(sink);
+    marty__lock(&p->lock);
+    p->state = state;
+    p->reason = reason;
+    p->states++;
+    (void)snprintf(p->state_text, sizeof p->state_text, "%s", text ? text : "");
+    if (granted) {
+        p->granted = *granted;
+    }
+    marty__wake_all(&p->changed);
+    marty__unlock(&p->lock);
+}
+static void note_published(const marty_sink *sink, const marty_published results[], size_t count)
+{
+    probe *p = probe_of(sink);
+    marty__lock(&p->lock);
+    for (size_t i = 0; i < count; i++) {
+        REQUIRE(p->publishes < NOTES_MAX);
+        p->published[p->publishes] = results[i];
+        p->published[p->publishes].text = NULL;
+        (void)snprintf(p->why_not[p->publishes], sizeof p->why_not[0], "%s",
+                       results[i].text ? results[i].text : "");
+        p->publishes++;
+    }
+    marty__wake_all(&p->changed);
+    marty__unlock(&p->lock);
+}
+static void note_delivered(const marty_sink *sink, const marty_incoming batch[], size_t count)
+{
+    probe *p = probe_of(sink);
+    marty__lock(&p->lock);
+    for (size_t i = 0; i < count; i++) {
+        REQUIRE(p->deliveries < NOTES_MAX && batch[i].tag);
+        noted_delivery *d = &p->delivered[p->deliveries++];
+        *d = (noted_delivery){.subscription = batch[i].subscription,
+                              .tag = batch[i].tag,
+                              .message = batch[i].message,
+                              .attempt = batch[i].attempt,
+                              .lease_until_ns = batch[i].lease_until_ns,
+                              .at_ns = marty__monotonic_ns(),
+                              .raw_size = batch[i].raw.size};
+        (void)snprintf(d->reply_to, sizeof d->reply_to, "%s",
+                       batch[i].reply_to ? batch[i].reply_to : "");
+        (void)snprintf(d->position, sizeof d->position, "%s",
+                       batch[i].position ? batch[i].position : "");
+    }
+    marty__wake_all(&p->changed);
+    marty__unlock(&p->lock);
+}
+static void note_settled(const marty_sink *sink, uint64_t subscription, marty_verb verb,
+                         const uint64_t tags[], size_t count, marty_err result,
+                         int64_t lease_until_ns)
+{
+    probe *p = probe_of(sink);
+    marty__lock(&p->lock);
+    for (size_t i = 0; i < count; i++) {
+        REQUIRE(p->settlings < NOTES_MAX);
+        p->settled[p->settlings++] =
+            (noted_settled){subscription, tags[i], verb, result, lease_until_ns};
+    }
+    marty__wake_all(&p->changed);
+    marty__unlock(&p->lock);
+}
+static void note_subscribed(const marty_sink *sink, uint64_t subscription, marty_err reason,
+                            const char *text)
+{
+    probe *p = probe_of(sink);
+    marty__lock(&p->lock);
+    REQUIRE(p->subscribes < NOTES_MAX);
+    noted_subscribed *s = &p->subscribed[p->subscribes++];
+    *s = (noted_subscribed){.subscription = subscription, .reason = reason};
+    (void)snprintf(s->text, sizeof s->text, "%s", text ? text : "");
+    marty__wake_all(&p->changed);
+    marty__unlock(&p->lock);
+}
+static void note_timer(const marty_sink *sink, int64_t at_ns, void (*call)(void *user), void *user)
+{
+    (void)sink, (void)at_ns, (void)call, (void)user;
+}
+static void note_log(const marty_sink *sink, int level, const char *text)
+{
+    (void)sink, (void)level, (void)text;
+}
+static void note_shards(const marty_sink *sink, uint64_t subscription, const uint32_t shards[],
+                        size_t count)
+{
+    (void)sink, (void)subscription, (void)shards, (void)count;
+}
+static void note_revoked(const marty_sink *sink, uint64_t subscription, const uint32_t shards[],
+                         size_t count, int64_t deadline_ns)
+{
+    (void)sink, (void)subscription, (void)shards, (void)count, (void)deadline_ns;
+}
+static const marty_sink noting_sink = {.abi = MARTY_BACKEND_ABI,
+                                       .size = sizeof(marty_sink),
+                                       .env = &test_env,
+                                       .state = note_state,
+                                       .published = note_published,
+                                       .delivered = note_delivered,
+                                       .settled = note_settled,
+                                       .subscribed = note_subscribed,
+                                       .assigned = note_shards,
+                                       .revoked = note_revoked,
+                                       .timer = note_timer,
+                                       .log = note_log};
+
+/* ---- waiting */
+/** Until *count is at least want; false in time. */
+CHECK__UNUSED static bool probe_wait(probe *p, const size_t *count, size_t want, int64_t within_ms)
+{
+    int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), within_ms);
+    marty__lock(&p->lock);
+    while (*count < want && marty__wait(&p->changed, &p->lock, until_ns)) {
+        continue;
+    }
+    bool there = *count >= want;
+    marty__unlock(&p->lock);
+    return there;
+}
+
+CHECK__UNUSED static void await(probe *p, size_t deliveries)
+{
+    CHECK(probe_wait(p, &p->deliveries, deliveries, WITHIN_MS));
+    CHECK_INT(p->deliveries, deliveries);
+}
+
+CHECK__UNUSED static bool await_state(probe *p, marty_state state)
+{
+    int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), WITHIN_MS);
+    marty__lock(&p->lock);
+    while (p->state != state && marty__wait(&p->changed, &p->lock, until_ns)) {
+        continue;
+    }
+    bool there = p->state == state;
+    marty__unlock(&p->lock);
+    return there;
+}
+
+/* ---- opening */
+CHECK__UNUSED static probe *probe_new(const char *url)
+{
+    probe *p = calloc(1, sizeof *p);
+    marty_error why = {0};
+    REQUIRE(p != NULL && marty__mutex_init(&p->lock) && marty__cond_init(&p->changed));
+    p->sink = noting_sink;
+    if (test_backend->open(&p->port, url, &p->sink, &why)) {
+        fprintf(stderr, "    %s: %s\n", url, why.text);
+        exit(1);
+    }
+    return p;
+}
+
+/** Connect and wait for the answer. */
+CHECK__UNUSED static marty_state probe_connect(probe *p)
+{
+    marty_error why = {0};
+    size_t before = p->states;
+    REQUIRE(test_backend->connect(p->port, &why) == MARTY_OK);
+    REQUIRE(probe_wait(p, &p->states, before + 1, WITHIN_MS));
+    return p->state;
+}
+
+/** "name.db" or "name.db?keys" in the test's folder. */
+CHECK__UNUSED static probe *probe_open(const char *name)
+{
+    char url[300];
+    (void)snprintf(url, sizeof url, "sqlite:%s", test_file(name));
+    probe *p = probe_new(url);
+    if (probe_connect(p) != MARTY_STATE_UP) {
+        fprintf(stderr, "    %s: %s\n", url, p->state_text);
+        exit(1);
+    }
+    return p;
+}
+
+CHECK__UNUSED static void probe_forget(probe *p)
+{
+    marty__lock(&p->lock);
+    for (size_t i = 0; i < p->deliveries; i++) {
+        marty_message_unref(p->delivered[i].message);
+    }
+    p->deliveries = p->publishes = p->settlings = p->subscribes = 0;
+    marty__unlock(&p->lock);
+}
+
+CHECK__UNUSED static void probe_free(probe *p)
+{
+    test_backend->free(p->port);
+    probe_forget(p);
+    marty__mutex_free(&p->lock);
+    marty__cond_free(&p->changed);
+    free(p);
+}
+
+CHECK__UNUSED static void probe_close(probe *p)
+{
+    test_backend->close(p->port, marty__deadline_ns(marty__monotonic_ns(), WITHIN_MS));
+    CHECK(await_state(p, MARTY_STATE_CLOSED));
+    probe_free(p);
+}
+
+#endif
