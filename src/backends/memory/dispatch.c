@@ -18,9 +18,9 @@ static void short_of_memory(group *g)
     marty__mem_clock_changed(b);
 }
 
-static bool expired(const group *g, const marty_message *message)
+static bool expired(const group *g, int64_t expires_ns)
 {
-    return message->expires_us && message->expires_us <= marty__mem_wall(g->channel->broker);
+    return expires_ns && expires_ns <= marty__mem_now(g->channel->broker);
 }
 
 /* The next of those that may take more, or NULL. */
@@ -96,7 +96,7 @@ static entry *at_cursor(group *g)
     while (g->next < log->next) {
         entry *e = marty__mem_entry(log, g->next);
         bool taken = !e->message || (e->flags & ENTRY_PRIORITY && g->next >= g->since);
-        if (!taken && !expired(g, e->message)) {
+        if (!taken && !expired(g, e->expires_ns)) {
             return e;
         }
         g->expired += !taken;
@@ -110,6 +110,7 @@ static void take(group *g, item *it, entry *e)
 {
     channel *c = g->channel;
     it->offset = g->next;
+    it->expires_ns = e->expires_ns;
     it->shard = e->shard;
     if (c->moves) { /* the entry's reference and cost become the item's */
         it->message = e->message;
@@ -147,7 +148,7 @@ static item *waiting_item(group *g, bool above)
     for (;;) {
         item *it = first_of_level(g, above);
         it = it || !above ? it : first_waiting(&g->returned);
-        if (!it || !expired(g, it->message)) {
+        if (!it || !expired(g, it->expires_ns)) {
             return it;
         }
         g->expired++;
@@ -210,7 +211,7 @@ static void hand_claim(group *g, claim *c, member *m)
     item *it = NULL;
     while (m->subscription->credit && !c->delayed && (it = first_waiting(&c->waiting)) != NULL) {
         bool last = it->link.next == &c->waiting && !c->held && c->items == 1;
-        if (expired(g, it->message)) {
+        if (expired(g, it->expires_ns)) {
             g->expired++;
             marty__mem_item_free(it);
             if (last) {

@@ -99,7 +99,7 @@ void marty__mem_group_free(group *g)
 }
 
 /* The first offset stored at or after a time; entries are in the order of their times. */
-static uint64_t offset_at(const record_log *log, int64_t time_us)
+uint64_t marty__mem_offset_at(const record_log *log, int64_t time_us)
 {
     uint64_t low = log->first, high = log->next;
     while (low < high) {
@@ -111,6 +111,17 @@ static uint64_t offset_at(const record_log *log, int64_t time_us)
         }
     }
     return low;
+}
+
+marty_start marty__mem_start(const marty_port *port, const marty_start *start)
+{
+    marty_start ours = *start;
+    if (start->from == MARTY_FROM_TIME) {
+        int64_t off_us = marty__mem_wall(port->broker) - marty__mem_port_wall(port);
+        bool agree = off_us < CLOCKS_AGREE_US && off_us > -CLOCKS_AGREE_US;
+        ours.time_us += agree ? 0 : off_us;
+    }
+    return ours;
 }
 
 bool marty__mem_position(uint64_t *ret_offset, const char *text)
@@ -138,7 +149,7 @@ marty_err marty__mem_group_seek(group *g, const marty_start *start, marty_from o
     if (from == MARTY_FROM_EARLIEST) {
         offset = log->first;
     } else if (from == MARTY_FROM_TIME) {
-        offset = offset_at(log, start->time_us);
+        offset = marty__mem_offset_at(log, start->time_us);
     }
     if (!g->channel->moves) {
         marty__mem_group_empty(g);

@@ -159,17 +159,14 @@ static marty_err add_letter(marty__buffer *json, uint64_t position, const marty_
     return MARTY_OK;
 }
 
-static marty_err first_position(const marty_want *what, const record_log *log, uint64_t *ret_at,
-                                marty_error *why)
+static marty_err first_position(const marty_port *port, const marty_want *what,
+                                const record_log *log, uint64_t *ret_at, marty_error *why)
 {
     *ret_at = log->first;
     if (what->start.from == MARTY_FROM_NOW) {
         *ret_at = log->next;
     } else if (what->start.from == MARTY_FROM_TIME) {
-        while (*ret_at < log->next &&
-               marty__mem_entry(log, *ret_at)->time_us < what->start.time_us) {
-            (*ret_at)++;
-        }
+        *ret_at = marty__mem_offset_at(log, marty__mem_start(port, &what->start).time_us);
     } else if (what->start.from == MARTY_FROM_POSITION || what->start.position) {
         if (!marty__mem_position(ret_at, what->start.position)) {
             return marty_error_set(why, MARTY_E_ARGUMENT,
@@ -189,7 +186,7 @@ static marty_err browse(marty_port *port, const marty_want *what, marty__buffer 
     marty_err err = find_dead(port, what, &c, why);
     if (!err) {
         marty__mem_channel_trim(c);
-        err = first_position(what, &c->log, &at, why);
+        err = first_position(port, what, &c->log, &at, why);
     }
     marty__buffer_text(json, "{\"letters\":[");
     while (!err && !json->failed && at < c->log.next && letters < what->credit) {

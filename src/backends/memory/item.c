@@ -41,6 +41,7 @@ item *marty__mem_item_new(broker *b, group *g)
     item *it = MARTY__OWNER(marty__list_pop(&b->free_items), item, link);
     it->group = g;
     it->offset = 0;
+    it->expires_ns = 0;
     it->tries = it->bytes = 0;
     it->shard = 0;
     it->level = 0;

@@ -214,6 +214,45 @@ static void what_is_expired_is_never_delivered(void)
     probe_close(a);
 }
 
+static int64_t behind(void *user)
+{
+    return test_wall(user) - 3600000000;
+}
+
+static void clocks_that_differ_are_understood(void)
+{
+    static const marty_env late = {
+        .monotonic_ns = test_monotonic, .wall_us = behind, .random = test_random};
+    probe *a = probe_open("memory:clocks"), *b = probe_open("memory:clocks");
+    b->sink.env = &late; /* an hour behind */
+    listen_to(a, 1, MARTY_KIND_QUEUE, "commands.q", "q", 9);
+    marty_message brief = {.id = "brief", .expires_us = behind(NULL) + 60000000};
+    CHECK_INT(publish(b, to(MARTY_KIND_QUEUE, "commands.q"), &brief).err, MARTY_OK);
+    CHECK_TEXT(heard(a), "brief");
+    CHECK_INT(a->delivered[0].message->expires_us, test_wall_us + 60000000);
+    CHECK_INT(settle(a, &a->delivered[0], MARTY_SETTLE_RETRY, 60000), MARTY_OK);
+    marty_outgoing later = to(MARTY_KIND_QUEUE, "commands.q");
+    later.deliver_at_us = behind(NULL) + 2000000;
+    marty_message message = {.id = "later"};
+    CHECK_INT(publish(b, later, &message).err, MARTY_OK);
+    pass_ms(1999);
+    CHECK_TEXT(heard(a), "brief");
+    pass_ms(1);
+    CHECK_TEXT(heard(a), "brief later");
+    pass_ms(60000);
+    CHECK_TEXT(heard(a), "brief later"); /* it has expired meanwhile */
+    CHECK_INT(say(a, MARTY_KIND_STREAM, "streams.x", "s1", NULL), MARTY_OK);
+    pass_ms(5000);
+    marty_want want = {.channel = {.kind = MARTY_KIND_STREAM, .name = "streams.x", .group = "g"},
+                       .start = {.from = MARTY_FROM_TIME, .time_us = behind(NULL)},
+                       .credit = 9};
+    CHECK_INT(say(b, MARTY_KIND_STREAM, "streams.x", "s2", NULL), MARTY_OK);
+    CHECK_INT(subscribe_with(b, 1, want), MARTY_OK);
+    CHECK_TEXT(heard(b), "s2");
+    probe_close(a);
+    probe_close(b);
+}
+
 static void priority_goes_first_and_last(void)
 {
     static const struct {
@@ -361,6 +400,7 @@ int main(void)
     a_refused_message_is_not_remembered();
     a_scheduled_one_comes_in_time_or_is_cancelled();
     what_is_expired_is_never_delivered();
+    clocks_that_differ_are_understood();
     priority_goes_first_and_last();
     rejected_ones_lie_among_the_dead();
     topology_makes_compares_lists_and_removes();

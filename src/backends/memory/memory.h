@@ -9,7 +9,8 @@
 #include "objects.h"
 
 /** The moment of the op that runs, monotonic and wall: read at its first use, so that an op that
- * asks for none reads no clock. With the lock held. */
+ * asks for none reads no clock. The wall clock of the broker is that of its oldest port; ports
+ * whose own differs are understood by differences. With the lock held. */
 MARTY_INLINE int64_t marty__mem_now(broker *b)
 {
     b->now_ns = b->now_ns ? b->now_ns : b->env->monotonic_ns(b->env->user);
@@ -17,9 +18,21 @@ MARTY_INLINE int64_t marty__mem_now(broker *b)
 }
 MARTY_INLINE int64_t marty__mem_wall(broker *b)
 {
-    b->wall_us = b->wall_us ? b->wall_us : b->env->wall_us(b->env->user);
+    if (!b->wall_us) {
+        bool any = !marty__list_empty(&b->ports);
+        const marty_env *env =
+            any ? MARTY__OWNER(b->ports.next, marty_port, link)->sink->env : b->env;
+        b->wall_us = env->wall_us(env->user);
+    }
     return b->wall_us;
 }
+/** The wall clock of a port. */
+MARTY_INLINE int64_t marty__mem_port_wall(const marty_port *port)
+{
+    return port->sink->env->wall_us(port->sink->env->user);
+}
+
+enum { CLOCKS_AGREE_US = 1000000 }; /* a smaller difference is not one */
 
 /* ---- log.c */
 entry *marty__mem_entry(const record_log *log, uint64_t offset);
@@ -93,6 +106,10 @@ marty_err marty__mem_group_make(channel *c, const char *name, const marty_start 
                                 marty_error *why);
 /** Forget all that it has taken: what is held is LOST to its holders. */
 void marty__mem_group_empty(group *g);
+/** A start as the port means it: its times are of its own clock. With the lock held. */
+marty_start marty__mem_start(const marty_port *port, const marty_start *start);
+/** The first offset stored at or after a time. */
+uint64_t marty__mem_offset_at(const record_log *log, int64_t time_us);
 /** A position as its offset. */
 bool marty__mem_position(uint64_t *ret_offset, const char *text);
 /** Messages it has still to settle or take. */
@@ -117,8 +134,9 @@ typedef struct storing { /* what storing one message needs */
     channel *channel;
     const char *group; /* NULL = all */
     const marty_message *message;
-    channel *reply;    /* of a request */
-    uint64_t position; /* out: 0 = none */
+    channel *reply;     /* of a request */
+    int64_t expires_ns; /* 0 = never */
+    uint64_t position;  /* out: 0 = none */
 } storing;
 marty_err marty__mem_store(storing *what, marty_error *why);
 uint32_t marty__mem_cost(const marty_message *message);

@@ -28,7 +28,8 @@ typedef struct entry {
         uint64_t key;   /* its hash; 0 = none */
         channel *reply; /* of a request: where to answer, counted; or NULL */
     } of;
-    int64_t time_us; /* when it was stored */
+    int64_t time_us;    /* when it was stored */
+    int64_t expires_ns; /* monotonic: whatever the clock of its sender said; 0 = never */
     uint32_t bytes;
     uint16_t shard, flags;
 } entry;
@@ -70,6 +71,7 @@ typedef struct item {
         struct claim *claim; /* of an ordered group; NULL = no key */
         channel *reply;      /* of a request: counted */
     } of;
+    int64_t expires_ns;
     uint64_t offset, rank; /* in the log, 0 = a copy; its place in the group */
     uint64_t tag;          /* this delivery's: uses << 24 | index + 1 */
     uint32_t tries, bytes; /* deliveries that count; what it costs the limit by itself, 0 = lies in
@@ -159,6 +161,7 @@ typedef struct scheduled { /* a publish for later */
     marty__timer timer;
     channel *channel;
     marty_message *message;
+    int64_t expires_ns;
     uint32_t bytes;
     bool has_group;
     char group[]; /* has_group: for that one only */

@@ -28,6 +28,7 @@ static item *make_item(channel *c, group *g, const entry *e, uint64_t offset)
         it->message = marty_message_ref(e->message);
         it->level = (int8_t)marty__mem_level(e->message);
         it->offset = offset;
+        it->expires_ns = e->expires_ns;
         it->shard = e->shard;
     }
     return it;
@@ -66,6 +67,7 @@ bool marty__mem_store_urgent(const storing *what)
     if (it) {
         it->message = marty_message_ref(what->message);
         it->level = (int8_t)marty__mem_level(what->message);
+        it->expires_ns = what->expires_ns;
         marty__mem_wait(it);
     }
     return it != NULL;

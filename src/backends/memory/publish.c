@@ -167,15 +167,26 @@ static marty_err check(const marty_port *port, const marty_outgoing *out, marty_
     return MARTY_OK;
 }
 
+/* A time that the port's clock will show, on the monotonic one; 0 = none was given. */
+static int64_t moment_of(const marty_port *port, int64_t wall_us)
+{
+    if (!wall_us) {
+        return 0;
+    }
+    int64_t now_ns = marty__mem_now(port->broker), wait_us = wall_us - marty__mem_port_wall(port);
+    if (wait_us > (MARTY__NEVER - now_ns) / 1000) {
+        return MARTY__NEVER - 1;
+    }
+    return wait_us > 0 ? now_ns + wait_us * 1000 : now_ns;
+}
+
 static marty_err store_one(storing *what, const marty_outgoing *out, marty_error *why)
 {
-    broker *b = what->channel->broker;
     marty_err err = MARTY_OK;
-    if (out->deliver_at_us > marty__mem_wall(b)) {
-        int64_t wait_us = out->deliver_at_us - marty__mem_wall(b);
-        bool far = wait_us > (MARTY__NEVER - marty__mem_now(b)) / 1000;
-        return marty__mem_schedule(
-            what, far ? MARTY__NEVER - 1 : marty__mem_now(b) + wait_us * 1000, why);
+    what->expires_ns = moment_of(what->port, out->message->expires_us);
+    int64_t at_ns = moment_of(what->port, out->deliver_at_us);
+    if (at_ns > marty__mem_now(what->port->broker)) {
+        return marty__mem_schedule(what, at_ns, why);
     }
     if (out->channel.kind == MARTY_KIND_REQUEST) {
         err = find_answer_place(what, out, why);

@@ -5,6 +5,8 @@
  * one. A thread that has told one port for long hands the rest to that port's own timer. */
 #include "memory.h"
 
+#include "message/message.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -107,6 +109,27 @@ static const char *position_of(pump_batch *batch, const item *it)
     return batch->positions[batch->count];
 }
 
+/* When it expires by the clock of the port that gets it: a copy that says so, where the sender's
+ * clock showed another time. Without memory it goes as it is. */
+static marty_message *in_our_time(const marty_port *port, marty_message *message,
+                                  int64_t expires_ns)
+{
+    int64_t left_us = (expires_ns - port->sink->env->monotonic_ns(port->sink->env->user)) / 1000;
+    int64_t expires_us = marty__mem_port_wall(port) + left_us;
+    int64_t off_us = expires_us - message->expires_us;
+    if (expires_ns == MARTY__NEVER - 1 || (off_us < CLOCKS_AGREE_US && off_us > -CLOCKS_AGREE_US)) {
+        return message;
+    }
+    marty_message *copy = NULL;
+    marty_error why;
+    marty__change change = {.expires = true, .expires_us = expires_us};
+    if (marty__message_copy_with(&copy, message, &change, &why)) {
+        return message;
+    }
+    marty_message_unref(message);
+    return copy;
+}
+
 /* The next one of s goes into the batch. What keeps nothing is settled by that. */
 static void fill(pump_batch *batch, subscription *s)
 {
@@ -117,6 +140,7 @@ static void fill(pump_batch *batch, subscription *s)
                            .attempt = it->tries + 1,
                            .shard = it->shard,
                            .lease_until_ns = it->timer.armed ? it->timer.at_ns : INT64_MAX};
+    int64_t expires_ns = it->expires_ns;
     if (s->keeps_nothing) {
         in->message = it->message;
         it->message = NULL;
@@ -130,6 +154,9 @@ static void fill(pump_batch *batch, subscription *s)
         in->message = marty_message_ref(it->message);
         in->position = position_of(batch, it);
         s->unsent = it->link.next == &s->held ? NULL : MARTY__OWNER(it->link.next, item, link);
+    }
+    if (expires_ns) {
+        in->message = in_our_time(s->port, in->message, expires_ns);
     }
     batch->count++;
 }

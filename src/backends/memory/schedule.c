@@ -44,6 +44,7 @@ marty_err marty__mem_schedule(const storing *what, int64_t at_ns, marty_error *w
     }
     s->channel = c;
     s->message = marty_message_ref(message);
+    s->expires_ns = what->expires_ns;
     s->bytes = cost;
     s->has_group = what->group != NULL;
     memcpy(s->group, group_size ? what->group : "", group_size);
@@ -98,7 +99,8 @@ static void release(broker *b, marty_port *port, scheduled *s)
     storing what = {.port = port,
                     .channel = s->channel,
                     .group = s->has_group ? s->group : NULL,
-                    .message = s->message};
+                    .message = s->message,
+                    .expires_ns = s->expires_ns};
     b->bytes -= s->bytes;
     marty_err err = marty__mem_store(&what, &why);
     b->bytes += s->bytes;

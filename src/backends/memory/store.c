@@ -50,6 +50,7 @@ static marty_err store_item(const storing *what, group *g, marty_error *why)
         return no_memory(why);
     }
     it->message = marty_message_ref(what->message);
+    it->expires_ns = what->expires_ns;
     if (key && !marty__mem_claim_join(it, key)) {
         marty__mem_item_free(it);
         return no_memory(why);
@@ -77,6 +78,7 @@ static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
     }
     e->message = marty_message_ref(what->message);
     e->time_us = marty__mem_wall(c->broker) > c->last_us ? marty__mem_wall(c->broker) : c->last_us;
+    e->expires_ns = what->expires_ns;
     e->bytes = cost;
     c->last_us = e->time_us;
     c->bytes += cost;

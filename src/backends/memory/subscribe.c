@@ -306,7 +306,9 @@ marty_err marty__mem_subscribe(marty_port *port, uint64_t number, const marty_wa
     }
     marty__mem_lock(port);
     subscription *s = marty__map_get_u64(&port->subscriptions, number);
-    err = s ? subscribe_again(s, want, why) : subscribe_new(port, number, want, name, why);
+    marty_want ours = *want;
+    ours.start = marty__mem_start(port, &want->start);
+    err = s ? subscribe_again(s, &ours, why) : subscribe_new(port, number, &ours, name, why);
     marty__mem_unlock(port->broker);
     return err;
 }

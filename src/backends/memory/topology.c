@@ -46,7 +46,8 @@ static marty_err ensure(marty_port *port, const marty_want *what, bool make,
     err = marty__mem_channel(port, &c, name, &what->channel, make, why);
     const char *group_ = what->channel.group;
     if (!err && group_ && !c->moves && !c->keeps_nothing && !marty__mem_group_find(c, group_)) {
-        err = make ? marty__mem_group_make(c, group_, &what->start, why)
+        marty_start start = marty__mem_start(port, &what->start);
+        err = make ? marty__mem_group_make(c, group_, &start, why)
                    : marty_error_set(why, MARTY_E_NOT_FOUND, "channel %.128s has no group %.128s",
                                      what->channel.name, group_);
     }
