@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Answers to what was published: acks of JetStream, echoes, deadlines, refusals. The loop's, but
+ * for what ops and the worker call with the lock held. */
+#include "parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LAZY_NS = 2000000 };
+
+/* ---- echoes */
+
+bool nats__unconfirmed_add_locked(nats__wire *wire, uint64_t token)
+{
+    if (wire->ring_count == wire->ring_capacity) {
+        size_t capacity = wire->ring_capacity ? wire->ring_capacity * 2 : 256;
+        nats__unconfirmed *ring = marty_alloc(capacity * sizeof *ring);
+        if (!ring) {
+            return false;
+        }
+        for (size_t i = 0; i < wire->ring_count; i++) {
+            ring[i] = wire->ring[(wire->ring_head + i) % wire->ring_capacity];
+        }
+        marty_free(wire->ring);
+        wire->ring = ring;
+        wire->ring_capacity = capacity;
+        wire->ring_head = 0;
+    }
+    wire->ring[(wire->ring_head + wire->ring_count++) % wire->ring_capacity].token = token;
+    return true;
+}
+
+void nats__confirm_locked(nats__wire *wire, bool forced)
+{
+    char subject[96];
+    size_t size = strlen(wire->base);
+    wire->confirm_at_ns = INT64_MAX;
+    if (wire->echo_out || !wire->nc || (wire->ring_count == 0 && !forced)) {
+        return;
+    }
+    memcpy(subject, wire->base, size);
+    memcpy(subject + size, ".e.", 3);
+    size += 3;
+    subject[size + nats__decimal(subject + size, wire->echo + 1)] = '\0';
+    if (nats__frame_locked(wire, subject, NULL, (marty_bytes){NULL, 0}, (marty_bytes){NULL, 0})) {
+        wire->echo++;
+        wire->echo_out = true;
+        wire->ring_asked = wire->ring_count;
+        nats__wake(wire->port, false);
+    }
+}
+
+/* The next token that the echo has answered. */
+static bool next_confirmed(nats__wire *wire, nats__answers *answers)
+{
+    if (wire->ring_asked == 0) {
+        return false;
+    }
+    uint64_t token = wire->ring[wire->ring_head].token;
+    wire->ring_head = (wire->ring_head + 1) % wire->ring_capacity;
+    wire->ring_count--;
+    wire->ring_asked--;
+    answers->results[answers->count++] =
+        (marty_published){.token = token, .level = MARTY_LEVEL_MEMORY};
+    return true;
+}
+
+static void tell(marty_port *port, nats__answers *answers)
+{
+    if (answers->count > 0) {
+        port->sink->published(port->sink, answers->results, answers->count);
+        answers->count = 0;
+    }
+}
+
+/* With the lock held: tell what is gathered without it. */
+static void tell_unlocked(marty_port *port, nats__answers *answers)
+{
+    pthread_mutex_unlock(&port->lock);
+    tell(port, answers);
+    pthread_mutex_lock(&port->lock);
+}
+
+static void take_echo(nats__wire *wire, uint64_t number, nats__answers *answers)
+{
+    if (number != wire->echo || !wire->echo_out) {
+        return;
+    }
+    wire->echo_out = false;
+    while (next_confirmed(wire, answers)) {
+        if (answers->count == NATS__BATCH) {
+            tell_unlocked(wire->port, answers);
+        }
+    }
+    if (wire->ring_count > 0 && wire == &wire->port->wires[0]) {
+        nats__confirm_locked(wire, false);
+    } else if (wire->ring_count > 0) {
+        wire->confirm_at_ns = nats__now_ns(wire->port) + LAZY_NS;
+        wire->port->due_ns =
+            wire->confirm_at_ns < wire->port->due_ns ? wire->confirm_at_ns : wire->port->due_ns;
+    }
+}
+
+/* ---- acks of JetStream: {"stream":"S","seq":7} or {...,"error":{...}} */
+
+static const char *find(const char *text, size_t size, const char *word)
+{
+    return memmem(text, size, word, strlen(word));
+}
+
+static void write_position(const nats__pending *slot, uint64_t sequence, char out[48])
+{
+    size_t size = 0;
+    if (slot->channel->shards > 1) {
+        size = nats__decimal(out, slot->shard);
+        out[size++] = ':';
+    }
+    out[size + nats__decimal(out + size, sequence)] = '\0';
+}
+
+static marty_err refused(const char *data, size_t size, const nats__channel *channel,
+                         marty_error *why)
+{
+    json_t *answer = json_loadb(data, size, 0, NULL);
+    json_t *problem = json_object_get(answer, "error");
+    const char *text = json_string_value(json_object_get(problem, "description"));
+    int code = (int)json_integer_value(json_object_get(problem, "err_code"));
+    char what[320];
+    (void)snprintf(what, sizeof what, "channel %s", channel->name);
+    marty_err err = nats__api_error(code, text ? text : "refused", what, why);
+    json_decref(answer);
+    return err;
+}
+
+static void take_ack(marty_port *port, nats__pending *slot, natsMsg *message,
+                     marty_published *result, marty_error *why)
+{
+    const char *data = natsMsg_GetData(message);
+    size_t size = (size_t)natsMsg_GetDataLength(message);
+    nats__channel *channel = slot->channel;
+    *result = (marty_published){.token = slot->token};
+    const char *sequence = size ? find(data, size, "\"seq\":") : NULL;
+    if (size && find(data, size, "\"error\"")) {
+        result->err = refused(data, size, channel, why);
+    } else if (sequence) {
+        sequence += 6;
+        result->level = channel->level;
+        write_position(slot, nats__number(&sequence), result->position);
+    } else if (nats__status(message, NULL, NULL) == 503) {
+        channel->ready = NATS__UNKNOWN; /* the next one ensures it again */
+        result->err = marty_error_set(why, MARTY_E_UNAVAILABLE,
+                                      "channel %s: no stream takes it: stream %s was removed, or "
+                                      "JetStream is off or starting",
+                                      channel->name, channel->stream);
+    } else {
+        result->err = marty_error_set(why, MARTY_E_MAYBE_STORED,
+                                      "channel %s: an answer that is no ack came", channel->name);
+    }
+    result->text = result->err ? why->text : NULL;
+    nats__pending_free_locked(port, (uint32_t)(slot - port->pending));
+}
+
+static void take_ack_of(marty_port *port, const char *rest, natsMsg *message,
+                        nats__answers *answers)
+{
+    marty_error why = {0};
+    uint64_t index = nats__number(&rest);
+    rest += *rest == '.';
+    uint64_t generation = nats__number(&rest);
+    nats__pending *slot = index < port->pending_count ? &port->pending[index] : NULL;
+    if (!slot || !slot->token || slot->generation != generation) {
+        return; /* answered by its deadline */
+    }
+    take_ack(port, slot, message, &answers->results[answers->count++], &why);
+    if (answers->results[answers->count - 1].err || answers->count == NATS__BATCH) {
+        tell_unlocked(port, answers); /* why lives here only */
+    }
+}
+
+void nats__control_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
+{
+    nats__answers answers;
+    answers.count = 0;
+    pthread_mutex_lock(&port->lock);
+    nats__wire *wire = inbox->wire;
+    size_t base = wire ? strlen(wire->base) : 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *subject = natsMsg_GetSubject(messages[i]);
+        const char *rest = wire && strlen(subject) > base + 3 ? subject + base + 3 : "";
+        char kind = *rest ? rest[-2] : '\0';
+        if (kind == 'p') {
+            take_ack_of(port, rest, messages[i], &answers);
+        } else if (kind == 'e') {
+            take_echo(wire, nats__number(&rest), &answers);
+        } else if (kind == 'a') {
+            nats__call_answer_locked(port, (uint32_t)nats__number(&rest), messages[i]);
+            continue; /* it has the message now */
+        }
+        natsMsg_Destroy(messages[i]);
+    }
+    pthread_mutex_unlock(&port->lock);
+    tell(port, &answers);
+}
+
+/* ---- deadlines */
+
+static bool expire_pending(marty_port *port, int64_t now_ns, int64_t *due_ns,
+                           nats__answers *answers)
+{
+    for (uint32_t i = 0; i < port->pending_count; i++) {
+        nats__pending *slot = &port->pending[i];
+        if (!slot->token) {
+            continue;
+        }
+        if (slot->deadline_ns > now_ns) {
+            *due_ns = slot->deadline_ns < *due_ns ? slot->deadline_ns : *due_ns;
+            continue;
+        }
+        answers->results[answers->count++] = (marty_published){
+            .token = slot->token,
+            .err = MARTY_E_MAYBE_STORED,
+            .text = "nats: no ack in time; the server may be slow, without a leader, or its disk "
+                    "full: publish again with the same id"};
+        nats__pending_free_locked(port, i);
+        if (answers->count == NATS__BATCH) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool expire_held(marty_port *port, nats__channel *channel, int64_t now_ns, int64_t *due_ns,
+                        nats__answers *answers)
+{
+    marty__link *at = channel->held.next;
+    while (at != &channel->held && answers->count < NATS__BATCH) {
+        nats__held *held = MARTY__OWNER(at, nats__held, link);
+        at = at->next;
+        if (held->deadline_ns > now_ns) {
+            *due_ns = held->deadline_ns < *due_ns ? held->deadline_ns : *due_ns;
+            continue;
+        }
+        answers->results[answers->count++] = (marty_published){
+            .token = held->token,
+            .err = MARTY_E_TIMEOUT,
+            .text = "nats: its stream could not be ensured in time; it was not sent"};
+        marty__list_remove(&held->link);
+        marty_message_unref(held->message);
+        marty_free(held);
+        port->held_count--;
+    }
+    return answers->count == NATS__BATCH;
+}
+
+int64_t nats__pending_expire(marty_port *port, int64_t now_ns)
+{
+    nats__answers answers;
+    bool more = true;
+    int64_t due_ns = INT64_MAX;
+    while (more) {
+        answers.count = 0;
+        more = false;
+        pthread_mutex_lock(&port->lock);
+        due_ns = port->pending_due_ns;
+        if (due_ns <= now_ns) {
+            due_ns = INT64_MAX;
+            more = expire_pending(port, now_ns, &due_ns, &answers);
+            for (size_t i = 0; !more && port->held_count > 0 && i < 256; i++) {
+                for (nats__channel *at = port->buckets[i]; at && !more; at = at->next) {
+                    more = expire_held(port, at, now_ns, &due_ns, &answers);
+                }
+            }
+            port->pending_due_ns = more ? now_ns : due_ns;
+        }
+        pthread_mutex_unlock(&port->lock);
+        tell(port, &answers);
+    }
+    return due_ns;
+}
+
+/* "Permissions Violation for Publish to "events.order.created"": no ack will come for these. */
+void nats__permission_denied(marty_port *port, const char *text)
+{
+    const char *start = strchr(text, '"'), *end = start ? strchr(start + 1, '"') : NULL;
+    char subject[NATS__SUBJECT_MAX], told[NATS__SUBJECT_MAX + 128];
+    bool publish = strcasestr(text, "publish to") != NULL;
+    marty_port_log(port->sink, 0, "nats: %s", text);
+    if (!start || !end || (size_t)(end - start) >= sizeof subject || !publish) {
+        return;
+    }
+    memcpy(subject, start + 1, (size_t)(end - start) - 1);
+    subject[end - start - 1] = '\0';
+    (void)snprintf(told, sizeof told, "nats: no permission to publish to %s", subject);
+    uint64_t hash = nats__hash(subject);
+    pthread_mutex_lock(&port->lock);
+    for (uint32_t i = 0; i < port->pending_count; i++) {
+        if (port->pending[i].token && port->pending[i].subject_hash == hash) {
+            uint64_t token = port->pending[i].token;
+            nats__pending_free_locked(port, i);
+            nats__answer(port, token, MARTY_E_DENIED, MARTY_LEVEL_ANY, told);
+        }
+    }
+    pthread_mutex_unlock(&port->lock);
+}

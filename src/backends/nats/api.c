@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Calls that wait for the server: round trips, and the JetStream API (JSON over request and reply).
+ * For threads that may wait; never for the loop or an op. */
+#include "parts.h"
+
+#include "thread.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int64_t nats__api_deadline(marty_port *port)
+{
+    return nats__now_ns(port) + (int64_t)NATS__CALL_MS * 1000000;
+}
+
+static marty_err gone(marty_port *port, marty_error *why)
+{
+    return marty_error_set(why, MARTY_E_UNAVAILABLE, "nats://%s: not connected", port->server);
+}
+
+static void subject_of_call(const nats__wire *wire, uint32_t id, char *out)
+{
+    size_t size = strlen(wire->base);
+    memcpy(out, wire->base, size);
+    memcpy(out + size, ".a.", 3);
+    size += 3;
+    out[size + nats__decimal(out + size, id)] = '\0';
+}
+
+void nats__call_answer_locked(marty_port *port, uint32_t id, natsMsg *reply)
+{
+    for (marty__link *at = port->calls.next; at != &port->calls; at = at->next) {
+        nats__call *call = MARTY__OWNER(at, nats__call, link);
+        if (call->id == id) {
+            marty__list_remove(at);
+            call->reply = reply;
+            call->done = true;
+            pthread_cond_broadcast(&port->changed);
+            return;
+        }
+    }
+    natsMsg_Destroy(reply); /* too late */
+}
+
+marty_err nats__call_wait(marty_port *port, int wire_index, const char *subject, marty_bytes body,
+                          int64_t deadline_ns, natsMsg **ret_reply, marty_error *why)
+{
+    return nats__call_with(port, wire_index, subject, (marty_bytes){NULL, 0}, body, deadline_ns,
+                           ret_reply, why);
+}
+
+marty_err nats__call_with(marty_port *port, int wire_index, const char *subject, marty_bytes lines,
+                          marty_bytes body, int64_t deadline_ns, natsMsg **ret_reply,
+                          marty_error *why)
+{
+    char reply[96];
+    nats__wire *wire = &port->wires[wire_index];
+    nats__call call = {.id = 0};
+    marty_err err = MARTY_OK;
+    pthread_mutex_lock(&port->lock);
+    call.id = ++port->next_call;
+    subject_of_call(wire, call.id, reply);
+    if (nats__frame_locked(wire, subject ? subject : reply, subject ? reply : NULL, lines, body)) {
+        marty__list_push(&port->calls, &call.link);
+        nats__send_locked(wire);
+        while (!call.done && nats__wait_locked(port, &port->changed, deadline_ns)) {
+        }
+        marty__list_remove(&call.link);
+    } else {
+        call.done = true;
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (!call.done) {
+        err = marty_error_set(why, MARTY_E_TIMEOUT, "nats://%s: no answer to %s in time",
+                              port->server, subject ? subject : "a sign of life");
+    } else if (!call.reply) {
+        err = gone(port, why);
+    }
+    *ret_reply = call.reply;
+    return err;
+}
+
+typedef struct api_row {
+    int code;
+    marty_err err;
+    const char *hint;
+} api_row;
+
+/* What the server's numbers mean for the caller; others count as unavailable (5xx) or wrong. */
+static const api_row rows[] = {
+    {10059, MARTY_E_NOT_FOUND, ""},
+    {10014, MARTY_E_NOT_FOUND, ""},
+    {10037, MARTY_E_NOT_FOUND, ""},
+    {10039, MARTY_E_UNAVAILABLE,
+     "; JetStream is off for this account: enable it, or start a server with: nats-server -js"},
+    {10076, MARTY_E_UNAVAILABLE,
+     "; JetStream is off at this server: start it with: nats-server -js"},
+    {10058, MARTY_E_EXISTS, ""},
+    {10065, MARTY_E_EXISTS,
+     "; another stream has these subjects: remove it, or set prefix= to keep them apart"},
+    {10148, MARTY_E_EXISTS, ""},
+    {10105, MARTY_E_EXISTS, ""},
+    {10074, MARTY_E_CONFIG, "; this server is no cluster: use replicas=1, or connect to a cluster"},
+    {10005, MARTY_E_UNAVAILABLE, "; are enough servers of the cluster up for replicas=?"},
+    {10008, MARTY_E_UNAVAILABLE, ""},
+    {10028, MARTY_E_STORAGE, ""},
+    {10047, MARTY_E_STORAGE, ""},
+    {10023, MARTY_E_STORAGE, ""},
+    {10077, MARTY_E_STORAGE, "; the stream is full: raise retention=, or let groups catch up"},
+    {10122, MARTY_E_CONFIG, ""},
+    {10054, MARTY_E_TOO_LARGE, ""},
+    {10071, MARTY_E_LOST, ""},
+    {10158, MARTY_E_MAYBE_STORED, "; the first copy with this id is still being stored"},
+};
+
+marty_err nats__api_error(int err_code, const char *description, const char *what, marty_error *why)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].code == err_code) {
+            return marty_error_set(why, rows[i].err, "nats: %s: %s (%d)%s", what, description,
+                                   err_code, rows[i].hint);
+        }
+    }
+    return marty_error_set(why, MARTY_E_UNAVAILABLE, "nats: %s: %s (%d)", what, description,
+                           err_code);
+}
+
+static marty_err read_answer(natsMsg *reply, const char *what, json_t **ret_answer, int *ret_code,
+                             marty_error *why)
+{
+    if (nats__status(reply, NULL, NULL) == 503) {
+        *ret_code = 503;
+        return marty_error_set(why, MARTY_E_UNAVAILABLE,
+                               "nats: %s: nobody answers; JetStream is off or starting: start a "
+                               "server with: nats-server -js",
+                               what);
+    }
+    json_error_t error;
+    json_t *answer = json_loadb(natsMsg_GetData(reply), (size_t)natsMsg_GetDataLength(reply),
+                                JSON_ALLOW_NUL, &error);
+    if (!answer) {
+        return marty_error_set(why, MARTY_E_PROTOCOL, "nats: %s: the answer is no JSON: %s", what,
+                               error.text);
+    }
+    json_t *problem = json_object_get(answer, "error");
+    if (problem) {
+        const char *text = json_string_value(json_object_get(problem, "description"));
+        int code = (int)json_integer_value(json_object_get(problem, "err_code"));
+        *ret_code = code ? code : (int)json_integer_value(json_object_get(problem, "code"));
+        marty_err err = nats__api_error(*ret_code, text ? text : "refused", what, why);
+        json_decref(answer);
+        return err;
+    }
+    *ret_answer = answer;
+    return MARTY_OK;
+}
+
+marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t deadline_ns,
+                    json_t **ret_answer, int *ret_code, marty_error *why)
+{
+    char subject[NATS__SUBJECT_MAX];
+    int code = 0;
+    natsMsg *reply = NULL;
+    json_t *answer = NULL;
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+    const char *domain = port->options.domain;
+    (void)snprintf(subject, sizeof subject, "$JS.%s%sAPI.%s", domain ? domain : "",
+                   domain ? "." : "", what);
+    marty_err err = body && !text ? marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory")
+                                  : nats__call_wait(port, 0, subject, marty_text(text), deadline_ns,
+                                                    &reply, why);
+    if (!err) {
+        err = read_answer(reply, what, &answer, &code, why);
+    }
+    natsMsg_Destroy(reply);
+    free(text);
+    if (ret_code) {
+        *ret_code = code;
+    }
+    if (ret_answer) {
+        *ret_answer = answer;
+    } else {
+        json_decref(answer);
+    }
+    return err;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Consumers: made where a group begins, checked, and widened (never narrowed) in what they filter.
+ * Going elsewhere in the log is a consumer made anew, since a server lets nobody move one.
+ * Blocking.
+ */
+#include "parts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static marty_err consumer_info(marty_port *port, const nats__source *source, json_t **ret_info,
+                               marty_error *why)
+{
+    char what[2 * NATS__NAME_MAX + 32];
+    (void)snprintf(what, sizeof what, "CONSUMER.INFO.%s.%s", source->channel->stream,
+                   source->consumer);
+    return nats__api(port, what, NULL, nats__api_deadline(port), ret_info, NULL, why);
+}
+
+marty_err nats__consumer_remove(marty_port *port, const char *stream, const char *consumer,
+                                marty_error *why)
+{
+    char what[2 * NATS__NAME_MAX + 32];
+    (void)snprintf(what, sizeof what, "CONSUMER.DELETE.%s.%s", stream, consumer);
+    return nats__api(port, what, NULL, nats__api_deadline(port), NULL, NULL, why);
+}
+
+/* ---- where it begins */
+
+/* "7" or "3:7"; false: it is of another shard. */
+static bool position_of(const nats__source *source, const char *position, uint64_t *ret_sequence)
+{
+    const char *at = position ? position : "";
+    uint64_t first = nats__number(&at);
+    if (*at == ':') {
+        at++;
+        *ret_sequence = nats__number(&at);
+        return first == source->shard;
+    }
+    *ret_sequence = first;
+    return source->channel->shards <= 1;
+}
+
+static void begin_at_sequence(json_t *config, uint64_t sequence)
+{
+    (void)json_object_set_new(config, "deliver_policy", json_string("by_start_sequence"));
+    (void)json_object_set_new(config, "opt_start_seq",
+                              json_integer((json_int_t)(sequence ? sequence : 1)));
+}
+
+static void begin_at_time(json_t *config, int64_t us)
+{
+    char text[48];
+    time_t seconds = (time_t)(us / 1000000);
+    struct tm parts;
+    if (gmtime_r(&seconds, &parts)) {
+        size_t size = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+        (void)snprintf(text + size, sizeof text - size, ".%06dZ", (int)(us % 1000000));
+        (void)json_object_set_new(config, "deliver_policy", json_string("by_start_time"));
+        (void)json_object_set_new(config, "opt_start_time", json_string(text));
+    }
+}
+
+static void begin(json_t *config, const nats__subscription *subscription,
+                  const nats__source *source)
+{
+    const nats__channel *channel = source->channel;
+    bool all = channel->kind == MARTY_KIND_STREAM;
+    uint64_t sequence = 0;
+    marty_from from = subscription->start.from;
+    if (channel->retry || channel->kind == MARTY_KIND_QUEUE) {
+        from = MARTY_FROM_EARLIEST; /* what is there waits for this group */
+    } else if (subscription->resume > 0 && subscription->instance) {
+        begin_at_sequence(config, subscription->resume);
+        return;
+    }
+    if (from == MARTY_FROM_POSITION && position_of(source, subscription->position, &sequence)) {
+        begin_at_sequence(config, sequence);
+    } else if (from == MARTY_FROM_TIME) {
+        begin_at_time(config, subscription->start.time_us);
+    } else {
+        all = from == MARTY_FROM_EARLIEST || (all && from == MARTY_FROM_GROUP);
+        (void)json_object_set_new(config, "deliver_policy", json_string(all ? "all" : "new"));
+    }
+}
+
+/* ---- what is wanted */
+
+static void set_filters(json_t *config, json_t *filters)
+{
+    if (json_array_size(filters) == 1) {
+        (void)json_object_set(config, "filter_subject", json_array_get(filters, 0));
+    } else if (json_array_size(filters) > 1) {
+        (void)json_object_set(config, "filter_subjects", filters);
+    }
+}
+
+static json_t *wanted_consumer(marty_port *port, const nats__subscription *subscription,
+                               const nats__source *source)
+{
+    json_t *config =
+        json_pack("{s:s, s:I, s:i, s:s, s:i}", "ack_policy", "explicit", "ack_wait",
+                  (json_int_t)port->options.lease_ms * 1000000, "max_deliver", -1, "replay_policy",
+                  "instant", "max_ack_pending", (int)NATS__MAX_ACK_PENDING);
+    json_t *filters = nats__filters(port, subscription, source);
+    if (source->ephemeral) { /* gone by itself after a crash */
+        uint64_t threshold_ms = port->options.lease_ms < 30000 ? 30000 : port->options.lease_ms;
+        (void)json_object_set_new(config, "inactive_threshold",
+                                  json_integer((json_int_t)threshold_ms * 1000000));
+        (void)json_object_set_new(config, "num_replicas", json_integer(1));
+        (void)json_object_set_new(config, "mem_storage", json_true());
+    } else {
+        (void)json_object_set_new(config, "durable_name", json_string(source->consumer));
+    }
+    set_filters(config, filters);
+    begin(config, subscription, source);
+    json_decref(filters);
+    return config;
+}
+
+static marty_err create(marty_port *port, nats__source *source, json_t *config, json_t **ret_info,
+                        marty_error *why)
+{
+    char what[2 * NATS__NAME_MAX + 48];
+    json_t *body =
+        json_pack("{s:s, s:O}", "stream_name", source->channel->stream, "config", config);
+    if (source->ephemeral) {
+        (void)snprintf(what, sizeof what, "CONSUMER.CREATE.%s", source->channel->stream);
+    } else {
+        (void)snprintf(what, sizeof what, "CONSUMER.DURABLE.CREATE.%s.%s", source->channel->stream,
+                       source->consumer);
+    }
+    marty_err err = nats__api(port, what, body, nats__api_deadline(port), ret_info, NULL, why);
+    const char *name = json_string_value(json_object_get(*ret_info, "name"));
+    if (!err && source->ephemeral && name) {
+        (void)snprintf(source->consumer, sizeof source->consumer, "%s", name);
+    }
+    json_decref(body);
+    return err;
+}
+
+/* ---- what was found */
+
+static json_t *found_filters(json_t *config)
+{
+    json_t *several = json_object_get(config, "filter_subjects");
+    json_t *one = json_object_get(config, "filter_subject");
+    if (several) {
+        return json_incref(several);
+    }
+    const char *text = json_string_value(one);
+    return text && *text ? json_pack("[O]", one) : json_array();
+}
+
+static void compare(json_t *wanted, json_t *found, nats__report *report)
+{
+    char want[32], have[32];
+    json_int_t asked = json_integer_value(json_object_get(wanted, "ack_wait"));
+    json_int_t got = json_integer_value(json_object_get(found, "ack_wait"));
+    const char *policy = json_string_value(json_object_get(found, "ack_policy"));
+    json_int_t deliver = json_integer_value(json_object_get(found, "max_deliver"));
+    if (asked != got) {
+        (void)snprintf(want, sizeof want, "%lldms (lease=)", (long long)(asked / 1000000));
+        (void)snprintf(have, sizeof have, "%lldms", (long long)(got / 1000000));
+        nats__difference_add(report, "ack_wait", want, have);
+    }
+    if (!policy || strcmp(policy, "explicit") != 0) {
+        nats__difference_add(report, "ack_policy", "explicit", policy ? policy : "nothing");
+    }
+    if (deliver > 0 && deliver < 1000) {
+        (void)snprintf(have, sizeof have, "%lld", (long long)deliver);
+        nats__difference_add(report, "max_deliver", "-1", have);
+    }
+    if (json_object_get(found, "deliver_subject")) {
+        nats__difference_add(report, "deliver_subject", "none (pull)",
+                             json_string_value(json_object_get(found, "deliver_subject")));
+    }
+}
+
+/* Two instances may widen at once, each without the other's: look again until both are in. */
+static marty_err widen(marty_port *port, nats__source *source, json_t *config, json_t *wanted,
+                       marty_error *why)
+{
+    marty_err err = MARTY_OK;
+    json_t *current = json_incref(config);
+    for (int i = 0; i < 3 && !err; i++) {
+        json_t *info = NULL, *have = found_filters(current);
+        if (nats__filters_cover(have, wanted)) {
+            json_decref(have);
+            break;
+        }
+        json_t *both = nats__filters_union(have, wanted, source->channel);
+        json_t *changed = json_copy(current);
+        (void)json_object_del(changed, "filter_subject");
+        (void)json_object_del(changed, "filter_subjects");
+        set_filters(changed, both);
+        err = create(port, source, changed, &info, why);
+        json_decref(info);
+        json_decref(changed);
+        json_decref(both);
+        json_decref(have);
+        info = NULL;
+        err = err ? err : consumer_info(port, source, &info, why);
+        json_decref(current);
+        current = json_incref(json_object_get(info, "config"));
+        json_decref(info);
+    }
+    json_decref(current);
+    return err;
+}
+
+static marty_err check_filters(marty_port *port, nats__source *source, nats__topology mode,
+                               json_t *wanted_config, json_t *config, nats__report *report,
+                               marty_error *why)
+{
+    json_t *wanted = found_filters(wanted_config), *have = found_filters(config);
+    marty_err err = MARTY_OK;
+    if (!nats__filters_cover(have, wanted)) {
+        if (mode == NATS__CREATE) {
+            err = widen(port, source, config, wanted, why);
+        } else {
+            char *want = json_dumps(wanted, JSON_COMPACT), *got = json_dumps(have, JSON_COMPACT);
+            nats__difference_add(report, "filter_subjects", want ? want : "?", got ? got : "?");
+            free(want);
+            free(got);
+        }
+    }
+    json_decref(wanted);
+    json_decref(have);
+    return err;
+}
+
+static marty_err check(marty_port *port, nats__source *source, nats__topology mode, json_t *wanted,
+                       json_t *config, nats__report *report, marty_error *why)
+{
+    char what[2 * NATS__NAME_MAX + 64];
+    (void)snprintf(what, sizeof what, "consumer %s of stream %s", source->consumer,
+                   source->channel->stream);
+    compare(wanted, config, report);
+    marty_err err = check_filters(port, source, mode, wanted, config, report, why);
+    return err ? err : nats__difference_error(report, what, why);
+}
+
+marty_err nats__consumer_ensure(marty_port *port, nats__subscription *subscription,
+                                nats__source *source, nats__topology mode, bool reset,
+                                nats__report *report, marty_error *why)
+{
+    nats__report own = {.created = false};
+    json_t *info = NULL;
+    report = report ? report : &own;
+    if (mode == NATS__NONE && !source->ephemeral && !reset) {
+        return MARTY_OK;
+    }
+    marty_err err = MARTY_E_NOT_FOUND;
+    if (reset && !source->ephemeral) {
+        err = nats__consumer_remove(port, source->channel->stream, source->consumer, why);
+        err = err ? err : MARTY_E_NOT_FOUND;
+    } else if (!source->ephemeral) {
+        err = consumer_info(port, source, &info, why);
+    }
+    if (err && err != MARTY_E_NOT_FOUND) {
+        return err;
+    }
+    json_t *wanted = wanted_consumer(port, subscription, source);
+    if (err == MARTY_E_NOT_FOUND && mode == NATS__CHECK && !source->ephemeral && !reset) {
+        (void)marty_error_set(why, MARTY_E_NOT_FOUND,
+                              "channel %s: group %s does not exist (consumer %s of stream %s); "
+                              "make it with: marty topology create",
+                              source->channel->name,
+                              subscription->group ? subscription->group : "?", source->consumer,
+                              source->channel->stream);
+    } else if (err == MARTY_E_NOT_FOUND) {
+        err = create(port, source, wanted, &info, why);
+        report->created = report->created || !err;
+    }
+    json_t *config = json_object_get(info, "config");
+    if (!err) {
+        err = check(port, source, mode, wanted, config, report, why);
+    }
+    json_decref(wanted);
+    json_decref(info);
+    return err;
+}
+
+/* What was not settled lies behind what will be delivered next: make the consumer anew, so that it
+ * comes first. */
+static marty_err begin_again(marty_port *port, nats__subscription *subscription,
+                             nats__source *source, uint64_t floor, marty_error *why)
+{
+    json_t *info = NULL, *config = wanted_consumer(port, subscription, source);
+    begin_at_sequence(config, floor);
+    marty_err err = create(port, source, config, &info, why);
+    json_decref(info);
+    json_decref(config);
+    return err;
+}
+
+marty_err nats__consumer_rewind(marty_port *port, nats__subscription *subscription,
+                                nats__source *source, uint64_t floor,
+                                marty_err (*before_rewind)(void *user, uint64_t floor,
+                                                           marty_error *why),
+                                void *user, marty_error *why)
+{
+    json_t *info = NULL;
+    marty_err err = consumer_info(port, source, &info, why);
+    if (err == MARTY_E_NOT_FOUND && floor > 0) {
+        return begin_again(port, subscription, source, floor, why);
+    }
+    if (err) {
+        return err;
+    }
+    json_t *acked = json_object_get(info, "ack_floor");
+    json_int_t pending = json_integer_value(json_object_get(info, "num_ack_pending"));
+    uint64_t next = (uint64_t)json_integer_value(json_object_get(acked, "stream_seq")) + 1;
+    json_t *config = json_object_get(info, "config");
+    uint64_t began = (uint64_t)json_integer_value(json_object_get(config, "opt_start_seq"));
+    json_decref(info);
+    if (pending == 0) {
+        return MARTY_OK;
+    }
+    next = next > began ? next : began;
+    err = before_rewind(user, next, why);
+    err = err ? err : nats__consumer_remove(port, source->channel->stream, source->consumer, why);
+    err = err == MARTY_E_NOT_FOUND ? MARTY_OK : err;
+    return err ? err : begin_again(port, subscription, source, next, why);
+}

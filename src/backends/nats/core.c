@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Subscriptions on core NATS: broadcasts, queries, replies, and in the legacy envelope events and
+ * commands. Nothing is kept by the server. What has no room yet waits in the library, up to a
+ * limit in bytes; what comes above it is dropped by the library, counted and said. */
+#include "parts.h"
+
+#include "thread.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The subject of a name with wildcards: words of its own are encoded, * and > stay. */
+static marty_err pattern_subject(const marty_port *port, const char *name, char *out, size_t size,
+                                 marty_error *why)
+{
+    size_t used = strlen(port->options.prefix);
+    marty_err err = used < size / 2 ? MARTY_OK : MARTY_E_ARGUMENT;
+    memcpy(out, port->options.prefix, err ? 0 : used + 1);
+    while (!err && *name) {
+        char word[256], encoded[1024];
+        size_t word_size = strcspn(name, ".");
+        if (word_size >= sizeof word) {
+            return marty_error_set(why, MARTY_E_ARGUMENT, "the name %.64s... is too long", name);
+        }
+        memcpy(word, name, word_size);
+        word[word_size] = '\0';
+        bool wild = strcmp(word, "*") == 0 || strcmp(word, ">") == 0;
+        err = wild ? MARTY_OK
+                   : marty_name_encode(encoded, sizeof encoded - 1, word, nats__subject_bytes, why);
+        const char *text = wild ? word : encoded;
+        if (!err && used + strlen(text) + 2 > size) {
+            return marty_error_set(why, MARTY_E_ARGUMENT, "the name %.64s... is too long", name);
+        }
+        if (!err) {
+            memcpy(out + used, text, strlen(text) + 1);
+            used += strlen(text);
+            name += word_size;
+            out[used] = *name;
+            out[used + 1] = '\0';
+            used += *name == '.';
+            name += *name == '.';
+        }
+    }
+    return err;
+}
+
+static size_t room(const nats__inbox *inbox)
+{
+    const nats__subscription *subscription = inbox->owner;
+    return subscription->ready ? subscription->credit : 0;
+}
+
+static void core_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count);
+
+static marty_err open_one(marty_port *port, nats__subscription *subscription, int index, int wire,
+                          const char *subject, const char *queue, marty_error *why)
+{
+    nats__inbox *inbox = &subscription->inboxes[index];
+    inbox->owner = subscription;
+    inbox->arrived = core_arrived;
+    inbox->room = room;
+    inbox->lossy = true;
+    pthread_mutex_lock(&port->lock);
+    marty_err err = nats__inbox_open_locked(&port->wires[wire], inbox, subject, queue, why);
+    pthread_mutex_unlock(&port->lock);
+    return err;
+}
+
+/* Queue group: instances of a service share its queries; without one each gets all. */
+static marty_err queue_of(const nats__subscription *subscription, char out[256], marty_error *why)
+{
+    const char *dot = strchr(subscription->name, '.');
+    const char *group = subscription->group;
+    bool shares =
+        subscription->kind == MARTY_KIND_REQUEST || subscription->kind == MARTY_KIND_QUEUE;
+    group = !group && shares ? (dot ? dot + 1 : subscription->name) : group;
+    out[0] = '\0';
+    return group && subscription->kind != MARTY_KIND_BROADCAST
+               ? marty_name_encode(out, 255, group, nats__name_bytes, why)
+               : MARTY_OK;
+}
+
+marty_err nats__core_setup(marty_port *port, nats__subscription *subscription, marty_error *why)
+{
+    char subject[NATS__SUBJECT_MAX], below[NATS__SUBJECT_MAX + 4], queue[256] = "";
+    bool reply = subscription->kind == MARTY_KIND_REPLY;
+    int wire = reply || subscription->kind == MARTY_KIND_REQUEST ? 1 : 0;
+    natsMsg *sign = NULL;
+    nats__core_remove(port, subscription);
+    marty_err err = reply ? nats__reply_subject(port, subscription->name, NULL, subject, why)
+                          : pattern_subject(port, subscription->name, subject, sizeof subject, why);
+    err = err ? err : queue_of(subscription, queue, why);
+    (void)snprintf(below, sizeof below, "%s.>", subject);
+    bool rest = strcmp(subject, ">") == 0 ||
+                (strlen(subject) > 1 && strcmp(subject + strlen(subject) - 2, ".>") == 0);
+    if (!err && !reply) {
+        err = open_one(port, subscription, 0, wire, subject, *queue ? queue : NULL, why);
+    }
+    if (!err && !rest) {
+        err = open_one(port, subscription, 1, wire, below, *queue ? queue : NULL, why);
+    }
+    if (!err) { /* the answer to a round trip means that the server has it */
+        err = nats__call_wait(port, wire, NULL, (marty_bytes){NULL, 0}, nats__api_deadline(port),
+                              &sign, why);
+        natsMsg_Destroy(sign);
+    }
+    return err;
+}
+
+void nats__core_remove(marty_port *port, nats__subscription *subscription)
+{
+    pthread_mutex_lock(&port->lock);
+    for (int i = 0; i < 2; i++) {
+        nats__inbox_close_locked(&subscription->inboxes[i]);
+        while (subscription->inboxes[i].wire) {
+            (void)nats__wait_locked(port, &port->changed, INT64_MAX);
+        }
+    }
+    pthread_mutex_unlock(&port->lock);
+}
+
+void nats__core_more_locked(marty_port *port, nats__subscription *subscription)
+{
+    bool waits = subscription->inboxes[0].starved || subscription->inboxes[1].starved;
+    if (waits || (subscription->memory && subscription->used > 0)) {
+        port->look_again = true;
+        port->due_ns = 0;
+        nats__wake(port, true);
+    }
+}
+
+/* ---- what has come */
+
+/* "nobody there", told by the server: the id of the request is the last word of the subject. */
+static marty_message *no_responder(natsMsg *from)
+{
+    const char *subject = natsMsg_GetSubject(from), *dot = strrchr(subject, '.');
+    char id[256];
+    marty_error ignored = {0};
+    marty_message *made = NULL;
+    if (!dot || marty_name_decode(id, sizeof id - 1, dot + 1, nats__name_bytes, &ignored)) {
+        return NULL;
+    }
+    const marty_header headers[] = {
+        {"martyreply", marty_text("MARTY_E_NO_RESPONDER"), MARTY_ATTRIBUTE},
+        {"martyreplytext", marty_text("nobody answers on that subject"), MARTY_ATTRIBUTE}};
+    marty_message template_ = {.type = "marty.no_responder",
+                               .causation_id = id,
+                               .correlation_id = id,
+                               .headers = headers,
+                               .header_count = 2};
+    return marty_message_new(&made, &template_, NULL, &ignored) == MARTY_OK ? made : NULL;
+}
+
+/* The legacy services say type "X" on subject events.saga.X: the subject is right. */
+static marty_message *mend_type(const marty_port *port, const nats__subscription *subscription,
+                                natsMsg *from, marty_message *message)
+{
+    const char *subject = natsMsg_GetSubject(from) + strlen(port->options.prefix);
+    if (port->options.envelope == NATS__CLOUDEVENTS || subscription->kind != MARTY_KIND_TOPIC ||
+        strncmp(subject, "events.saga.", 12) != 0 || !message) {
+        return message;
+    }
+    return strcmp(subject + 12, message->type) == 0 ? nats__with_type(message, subject + 7)
+                                                    : message;
+}
+
+static const char *reply_address(const nats__subscription *subscription, natsMsg *from,
+                                 const marty_message *message)
+{
+    if (subscription->kind != MARTY_KIND_REQUEST) {
+        return NULL;
+    }
+    const char *address = natsMsg_GetReply(from);
+    if ((!address || !*address) && message) { /* legacy: said in the body only */
+        marty_bytes said = marty_message_header(message, "replyto");
+        address = said.data;
+    }
+    return nats__reply_allowed(address) ? address : NULL;
+}
+
+/* Lock held. The tag of one; if it is settled in memory, its place owns the message from now. */
+static uint64_t core_tag(nats__subscription *subscription, natsMsg **message, uint32_t attempt)
+{
+    nats__entry *entry = subscription->memory ? nats__entry_new_locked(subscription) : NULL;
+    if (entry) {
+        entry->kept = *message;
+        entry->attempt = attempt;
+        *message = NULL;
+        return entry->tag;
+    }
+    return ++subscription->serial << 20;
+}
+
+static void core_deliver(marty_port *port, nats__subscription *subscription, natsMsg **messages,
+                         size_t count, const uint32_t *attempts)
+{
+    marty_incoming incoming[NATS__BATCH];
+    nats__read *reads = nats__batch_reads(port->batch);
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool nobody =
+            subscription->kind == MARTY_KIND_REPLY && nats__status(messages[i], NULL, NULL) == 503;
+        nats__read_message(port, messages[i], !nobody, &reads[i]);
+        marty_message *message = nobody ? no_responder(messages[i]) : reads[i].message;
+        if (nobody && !message) {
+            continue;
+        }
+        message = mend_type(port, subscription, messages[i], message);
+        incoming[used++] = (marty_incoming){
+            .subscription = subscription->number,
+            .message = message,
+            .reply_to = reply_address(subscription, messages[i], message),
+            .attempt = attempts ? attempts[i] : 1,
+            .lease_until_ns = INT64_MAX,
+            .raw = {natsMsg_GetData(messages[i]), (size_t)natsMsg_GetDataLength(messages[i])},
+            .headers = reads[i].headers,
+            .header_count = reads[i].header_count};
+    }
+    pthread_mutex_lock(&port->lock);
+    for (size_t i = 0; i < used; i++) {
+        incoming[i].tag = core_tag(subscription, &messages[i], incoming[i].attempt);
+        subscription->credit -= subscription->credit > 0;
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (used > 0) {
+        port->sink->delivered(port->sink, incoming, used);
+    }
+}
+
+static void core_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
+{
+    nats__subscription *subscription = inbox->owner;
+    for (size_t at = 0; at < count; at += NATS__BATCH) {
+        size_t size = count - at < NATS__BATCH ? count - at : NATS__BATCH;
+        core_deliver(port, subscription, messages + at, size, NULL);
+    }
+    for (size_t i = 0; i < count; i++) {
+        natsMsg_Destroy(messages[i]);
+    }
+}
+
+/* Lock held: the next one that is due again. */
+static nats__entry *next_again(nats__subscription *subscription, int64_t now_ns, int64_t *due_ns)
+{
+    for (uint32_t i = 0; i < subscription->entry_count && subscription->credit > 0; i++) {
+        nats__entry *entry = &subscription->entries[i];
+        if (entry->tag && entry->again_ns > 0) {
+            if (entry->again_ns <= now_ns) {
+                return entry;
+            }
+            *due_ns = entry->again_ns < *due_ns ? entry->again_ns : *due_ns;
+        }
+    }
+    return NULL;
+}
+
+int64_t nats__memory_look(marty_port *port, nats__subscription *subscription, int64_t now_ns)
+{
+    int64_t due_ns = INT64_MAX;
+    for (;;) {
+        pthread_mutex_lock(&port->lock);
+        nats__entry *entry = next_again(subscription, now_ns, &due_ns);
+        natsMsg *message = entry ? entry->kept : NULL;
+        uint32_t attempt = entry ? entry->attempt : 0;
+        if (entry) {
+            entry->kept = NULL;
+            nats__entry_free_locked(subscription, entry);
+        }
+        pthread_mutex_unlock(&port->lock);
+        if (!message) {
+            return due_ns;
+        }
+        core_deliver(port, subscription, &message, 1, &attempt);
+        natsMsg_Destroy(message);
+    }
+}

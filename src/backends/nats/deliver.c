@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Messages of consumers on their way to core. The loop's alone. What comes without credit, or
+ * behind a message of an ordered source that was given back, is kept here in its order. */
+#include "parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct nats__batch {
+    nats__read reads[NATS__BATCH];
+    marty_incoming incoming[NATS__BATCH];
+    char positions[NATS__BATCH][48];
+    natsMsg *delivered[NATS__BATCH];
+};
+
+nats__batch *nats__batch_new(void)
+{
+    return marty_alloc_zero(1, sizeof(nats__batch));
+}
+
+void nats__batch_free(nats__batch *batch)
+{
+    for (size_t i = 0; batch && i < NATS__BATCH; i++) {
+        nats__read_free(&batch->reads[i]);
+    }
+    marty_free(batch);
+}
+
+nats__read *nats__batch_reads(nats__batch *batch)
+{
+    return batch->reads;
+}
+
+/* $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.
+ * <pending>[.<token>]: what stands behind the consumer's name, found from behind. */
+typedef struct ack_parts {
+    const char *tail;
+    uint64_t delivered, sequence;
+} ack_parts;
+
+static bool read_ack(nats__source *source, const char *subject, ack_parts *parts)
+{
+    if (!subject || strncmp(subject, "$JS.ACK.", 8) != 0) {
+        return false;
+    }
+    if (strncmp(subject, source->ack_prefix, source->ack_prefix_size) != 0) {
+        char middle[2 * NATS__NAME_MAX + 8]; /* with domain and account before: learn it */
+        (void)snprintf(middle, sizeof middle, ".%s", source->ack_prefix + 8);
+        const char *at = strstr(subject, middle);
+        size_t size = at ? (size_t)(at - subject) + strlen(middle) : 0;
+        char *prefix = at ? marty_realloc(source->ack_prefix, size + 1) : NULL;
+        if (!prefix) {
+            return false;
+        }
+        memcpy(prefix, subject, size);
+        prefix[size] = '\0';
+        source->ack_prefix = prefix;
+        source->ack_prefix_size = size;
+    }
+    const char *at = subject + source->ack_prefix_size;
+    parts->tail = at;
+    parts->delivered = nats__number(&at);
+    at += *at == '.';
+    parts->sequence = nats__number(&at);
+    return strlen(parts->tail) < sizeof((nats__entry *)0)->tail && parts->sequence > 0;
+}
+
+/* A lease that ended without our noticing: what core holds of it is void. */
+static void forget_older(nats__subscription *subscription, const nats__source *source,
+                         uint64_t sequence)
+{
+    for (uint32_t i = 0; i < subscription->entry_count; i++) {
+        nats__entry *entry = &subscription->entries[i];
+        if (entry->tag && entry->source == source && entry->sequence == sequence) {
+            nats__entry_free_locked(subscription, entry);
+            return;
+        }
+    }
+}
+
+static bool keep(marty_port *port, nats__source *source, natsMsg *message)
+{
+    if (source->kept_count > 0 && source->kept_head + source->kept_count == source->kept_capacity) {
+        memmove(source->kept, source->kept + source->kept_head,
+                source->kept_count * sizeof(natsMsg *));
+        source->kept_head = 0;
+    }
+    if (source->kept_count == 0) {
+        source->kept_head = 0;
+        source->kept_since_ns = nats__now_ns(port);
+    }
+    if (source->kept_head + source->kept_count == source->kept_capacity) {
+        size_t capacity = source->kept_capacity ? source->kept_capacity * 2 : 16;
+        natsMsg **kept = marty_realloc(source->kept, capacity * sizeof(natsMsg *));
+        if (!kept) {
+            return false;
+        }
+        source->kept = kept;
+        source->kept_capacity = capacity;
+    }
+    source->kept[source->kept_head + source->kept_count++] = message;
+    return true;
+}
+
+/* Its place in the stream, 0 = unknown. */
+static uint64_t sequence_of(nats__source *source, natsMsg *message)
+{
+    ack_parts parts;
+    return read_ack(source, natsMsg_GetReply(message), &parts) ? parts.sequence : 0;
+}
+
+/* In an ordered source one that was given back comes before those that waited for it. */
+static bool keep_in_order(marty_port *port, nats__source *source, natsMsg *message)
+{
+    if (!keep(port, source, message)) {
+        return false;
+    }
+    uint64_t sequence = source->ordered ? sequence_of(source, message) : UINT64_MAX;
+    natsMsg **first = source->kept + source->kept_head, **at = first + source->kept_count - 1;
+    for (; at > first && sequence_of(source, at[-1]) > sequence; at--) {
+        at[0] = at[-1];
+        at[-1] = message;
+    }
+    return true;
+}
+
+/* Whether it is one that was given back and is waited for; it is not from now on. */
+static bool is_awaited(nats__source *source, uint64_t sequence)
+{
+    for (size_t i = 0; i < source->awaited_count; i++) {
+        if (source->awaited[i] == sequence) {
+            source->awaited[i] = source->awaited[--source->awaited_count];
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t write_position(const nats__source *source, uint64_t sequence, char out[48])
+{
+    size_t size = 0;
+    if (source->channel->shards > 1 && !source->channel->retry) {
+        size = nats__decimal(out, source->shard);
+        out[size++] = ':';
+    }
+    size += nats__decimal(out + size, sequence);
+    out[size] = '\0';
+    return size;
+}
+
+/* The shard of a message of a source of all shards: the last word of its subject. */
+static uint32_t shard_of(const nats__source *source, natsMsg *message)
+{
+    if (!source->ephemeral || source->channel->shards <= 1) {
+        return source->shard;
+    }
+    const char *dot = strrchr(natsMsg_GetSubject(message), '.');
+    const char *at = dot ? dot + 1 : "";
+    return (uint32_t)nats__number(&at);
+}
+
+static void fill(marty_port *port, nats__source *source, natsMsg *message, const ack_parts *parts,
+                 nats__entry *entry, nats__read *read, marty_incoming *to, char position[48])
+{
+    nats__subscription *subscription = source->owner;
+    uint32_t uncounted = parts->delivered > 1
+                             ? nats__uncounted_of(subscription, source->channel, parts->sequence)
+                             : 0;
+    uint32_t attempt = (uint32_t)parts->delivered;
+    entry->source = source;
+    entry->sequence = parts->sequence;
+    memcpy(entry->tail, parts->tail, strlen(parts->tail) + 1);
+    source->last_sequence =
+        parts->sequence > source->last_sequence ? parts->sequence : source->last_sequence;
+    (void)write_position(source, parts->sequence, position);
+    *to = (marty_incoming){
+        .subscription = subscription->number,
+        .tag = entry->tag,
+        .message = read->message,
+        .position = position,
+        .attempt = attempt > uncounted ? attempt - uncounted : 1,
+        .shard = shard_of(source, message),
+        .lease_until_ns = nats__now_ns(port) + (int64_t)port->options.lease_ms * 1000000,
+        .raw = {natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message)},
+        .headers = read->headers,
+        .header_count = read->header_count};
+}
+
+/* Lock held. Decides about one message: handed over, kept, or given back. */
+static bool admit(marty_port *port, nats__source *source, natsMsg *message, nats__read *read,
+                  marty_incoming *to, char position[48], bool fresh)
+{
+    nats__subscription *subscription = source->owner;
+    const char *subject = natsMsg_GetReply(message);
+    ack_parts parts;
+    if (!read_ack(source, subject, &parts)) {
+        natsMsg_Destroy(message);
+        return false;
+    }
+    bool running = source->running && !subscription->leaving && !source->releasing &&
+                   (!source->ordered || nats__now_ns(port) < source->valid_until_ns);
+    bool waits = source->awaited_count > 0 || (fresh && source->kept_count > 0);
+    bool behind = waits && !is_awaited(source, parts.sequence);
+    bool room = subscription->credit > 0 && !behind;
+    nats__entry *entry = NULL;
+    if (parts.delivered > 1 && running) {
+        forget_older(subscription, source, parts.sequence);
+    }
+    if (running && room) {
+        entry = nats__entry_new_locked(subscription);
+    }
+    if (entry) {
+        subscription->credit--;
+        fill(port, source, message, &parts, entry, read, to, position);
+        return true;
+    }
+    if (!running || !keep_in_order(port, source, message)) {
+        nats__nak_locked(&port->wires[0], subject, 0);
+        natsMsg_Destroy(message);
+    }
+    return false;
+}
+
+void nats__deliver(marty_port *port, nats__source *source, natsMsg **messages, size_t count,
+                   bool fresh)
+{
+    nats__batch *batch = port->batch;
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        nats__read_message(port, messages[i], true, &batch->reads[i]);
+    }
+    pthread_mutex_lock(&port->lock);
+    for (size_t i = 0; i < count; i++) {
+        source->outstanding -= fresh && source->outstanding > 0;
+        marty_incoming *to = &batch->incoming[used];
+        if (admit(port, source, messages[i], &batch->reads[i], to, batch->positions[used], fresh)) {
+            batch->delivered[used++] = messages[i];
+        } else {
+            marty_message_unref(batch->reads[i].message);
+        }
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (used > 0) {
+        port->sink->delivered(port->sink, batch->incoming, used);
+    }
+    for (size_t i = 0; i < used; i++) {
+        natsMsg_Destroy(batch->delivered[i]);
+    }
+}

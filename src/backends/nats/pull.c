@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Pulling: requests to a consumer for so many messages as credit allows, two overlapping, each
+ * ending before a lease would. The library's own fetch writes past its array when deliveries of an
+ * older request come late; nothing of it is used. A busy source asks for what credit there is, an
+ * idle one for a single message, so that many sources share the credit of their subscription. */
+#include "parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { HOT_NS = 1000000000, PAUSE_NS = 100000000, GRACE_NS = 2000000000, MISSING_NS = 250000000 };
+
+static int64_t pull_ns(const marty_port *port)
+{
+    uint64_t half_ms = port->options.lease_ms / 2;
+    return (int64_t)(half_ms < NATS__PULL_MS ? half_ms : NATS__PULL_MS) * 1000000;
+}
+
+static uint64_t pull_bytes(const marty_port *port)
+{
+    uint64_t one = port->payload_max > 0 ? (uint64_t)port->payload_max + 65536 : 0;
+    return one > NATS__IN_BYTES_MAX / 2 ? one : NATS__IN_BYTES_MAX / 2;
+}
+
+static void ask(nats__source *source, uint32_t batch, int64_t now_ns)
+{
+    marty_port *port = source->owner->port;
+    nats__wire *wire = &port->wires[0];
+    char subject[2 * NATS__NAME_MAX + 64], reply[128], body[128];
+    const char *domain = port->options.domain;
+    int64_t wait_ns = pull_ns(port);
+    (void)snprintf(subject, sizeof subject, "$JS.%s%sAPI.CONSUMER.MSG.NEXT.%s.%s",
+                   domain ? domain : "", domain ? "." : "", source->channel->stream,
+                   source->consumer);
+    (void)snprintf(reply, sizeof reply, "%s.s.%u.%u", wire->base, source->id, ++source->request);
+    (void)snprintf(body, sizeof body, "{\"batch\":%u,\"expires\":%lld,\"max_bytes\":%llu}", batch,
+                   (long long)wait_ns, (unsigned long long)pull_bytes(port));
+    if (nats__frame_locked(wire, subject, reply, (marty_bytes){NULL, 0}, marty_text(body))) {
+        source->outstanding += batch;
+        source->expires_ns = now_ns + wait_ns;
+        int64_t due_ns = source->expires_ns + GRACE_NS;
+        port->due_ns = due_ns < port->due_ns ? due_ns : port->due_ns;
+        nats__wake(port, source->outstanding == batch);
+    }
+}
+
+typedef struct credit_share {
+    uint32_t hot;
+    uint32_t share; /* of a busy source */
+} credit_share;
+
+static bool can_ask(const nats__source *source, int64_t now_ns)
+{
+    return source->running && !source->releasing && source->kept_count == 0 &&
+           now_ns >= source->not_before_ns;
+}
+
+static credit_share share_credit(nats__subscription *subscription, int64_t now_ns)
+{
+    credit_share budget = {0, 0};
+    uint32_t reserved = 0;
+    for (marty__link *s = subscription->sources.next; s != &subscription->sources; s = s->next) {
+        nats__source *source = MARTY__OWNER(s, nats__source, link);
+        if (source->running && now_ns < source->hot_ns) {
+            budget.hot++;
+        } else if (source->running) {
+            reserved += source->outstanding > 1 ? source->outstanding : 1;
+        }
+    }
+    uint32_t left = subscription->credit > reserved ? subscription->credit - reserved : 0;
+    budget.share = budget.hot ? left / budget.hot : 0;
+    return budget;
+}
+
+void nats__pull_locked(nats__subscription *subscription, int64_t now_ns)
+{
+    if (!subscription->ready || subscription->leaving || subscription->credit == 0) {
+        return;
+    }
+    credit_share budget = share_credit(subscription, now_ns);
+    for (marty__link *s = subscription->sources.next; s != &subscription->sources; s = s->next) {
+        nats__source *source = MARTY__OWNER(s, nats__source, link);
+        uint32_t target = now_ns < source->hot_ns && budget.share > 1 ? budget.share : 1;
+        uint32_t limit = NATS__MAX_ACK_PENDING / 2;
+        target = target < limit ? target : limit;
+        if (can_ask(source, now_ns) && target > source->outstanding &&
+            (source->outstanding == 0 || target - source->outstanding >= (target + 1) / 2)) {
+            ask(source, target - source->outstanding, now_ns);
+        }
+    }
+}
+
+/* ---- what the server says about a pull */
+
+static bool says(const char *text, size_t size, const char *words)
+{
+    return memmem(text, size, words, strlen(words)) != NULL;
+}
+
+/* Nobody has the consumer: gone, or its leader is being chosen. Gone is known by asking. */
+static void missing(marty_port *port, nats__source *source, const char *text, size_t size)
+{
+    char told[256];
+    (void)snprintf(told, sizeof told, "consumer %s of stream %s: %.*s", source->consumer,
+                   source->channel->stream, (int)(size < 100 ? size : 100), text);
+    nats__source_failed(port, source, MARTY_E_UNAVAILABLE, told);
+}
+
+static void take_status(marty_port *port, nats__source *source, natsMsg *message, int status)
+{
+    const char *text = "";
+    size_t size = 0;
+    nats__read *read = nats__batch_reads(port->batch);
+    (void)nats__status(message, &text, &size);
+    nats__read_message(port, message, false, read);
+    bool deleted = status == 409 && (says(text, size, "Deleted") || says(text, size, "push based"));
+    bool again = status == 409 && !deleted;
+    pthread_mutex_lock(&port->lock);
+    uint32_t left =
+        read->pending < source->outstanding ? (uint32_t)read->pending : source->outstanding;
+    source->outstanding = status == 503 ? 0 : source->outstanding - left;
+    if (status == 404 || again) {
+        source->not_before_ns = nats__now_ns(port) + PAUSE_NS;
+        port->due_ns = source->not_before_ns < port->due_ns ? source->not_before_ns : port->due_ns;
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (deleted || status == 503) {
+        missing(port, source, status == 503 ? "nobody has it" : text, status == 503 ? 13 : size);
+    }
+}
+
+void nats__source_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
+{
+    nats__source *source = inbox->owner;
+    natsMsg *data[NATS__BATCH];
+    size_t waiting = 0;
+    int64_t now_ns = nats__now_ns(port);
+    for (size_t i = 0; i < count; i++) {
+        const char *reply = natsMsg_GetReply(messages[i]);
+        int status = reply && *reply ? 0 : nats__status(messages[i], NULL, NULL);
+        if (status) {
+            if (status != 100) {
+                take_status(port, source, messages[i], status);
+            }
+            natsMsg_Destroy(messages[i]);
+            continue;
+        }
+        data[waiting++] = messages[i];
+        if (waiting == NATS__BATCH) {
+            nats__deliver(port, source, data, waiting, true);
+            waiting = 0;
+        }
+    }
+    bool any = waiting > 0 || count >= NATS__BATCH;
+    if (waiting > 0) {
+        nats__deliver(port, source, data, waiting, true);
+    }
+    pthread_mutex_lock(&port->lock);
+    source->hot_ns = any ? now_ns + HOT_NS : source->hot_ns;
+    nats__pull_locked(source->owner, now_ns);
+    pthread_mutex_unlock(&port->lock);
+}
+
+/* ---- what time does */
+
+/* Lock held: up to a batch of what is kept and may go now. */
+static size_t take_kept(marty_port *port, nats__source *source, natsMsg **messages, int64_t now_ns)
+{
+    size_t count = 0;
+    if (source->awaited_count > 0 && now_ns >= source->awaited_until_ns) {
+        source->awaited_count = 0;
+    }
+    bool stale = source->kept_count > 0 && !source->ordered &&
+                 now_ns - source->kept_since_ns > (int64_t)port->options.lease_ms * 500000;
+    while (stale && source->kept_count > 0) {
+        natsMsg *message = source->kept[source->kept_head++];
+        source->kept_count--;
+        nats__nak_locked(&port->wires[0], natsMsg_GetReply(message), 0);
+        natsMsg_Destroy(message);
+    }
+    while (source->running && source->awaited_count == 0 && count < NATS__BATCH &&
+           count < source->owner->credit && source->kept_count > 0) {
+        messages[count++] = source->kept[source->kept_head++];
+        source->kept_count--;
+    }
+    return count;
+}
+
+/* Lock held: a pull that the server has forgotten (its leader changed) is asked for again. */
+static int64_t check_pull(nats__source *source, int64_t now_ns)
+{
+    int64_t due_ns = INT64_MAX;
+    if (source->outstanding > 0) {
+        due_ns = source->expires_ns + GRACE_NS;
+        if (now_ns >= due_ns) {
+            source->outstanding = 0;
+            due_ns = INT64_MAX;
+        }
+    }
+    nats__pull_locked(source->owner, now_ns);
+    if (now_ns < source->not_before_ns) {
+        due_ns = source->not_before_ns < due_ns ? source->not_before_ns : due_ns;
+    }
+    if (source->kept_count > 0) {
+        int64_t soon_ns = now_ns + MISSING_NS;
+        due_ns = soon_ns < due_ns ? soon_ns : due_ns;
+    }
+    return due_ns;
+}
+
+static int64_t look_at_memory(marty_port *port, int64_t now_ns)
+{
+    int64_t due_ns = INT64_MAX;
+    uint64_t after = 0;
+    for (;;) {
+        nats__subscription *next = NULL;
+        pthread_mutex_lock(&port->lock);
+        for (marty__link *at = port->subscriptions.next; at != &port->subscriptions;
+             at = at->next) {
+            nats__subscription *one = MARTY__OWNER(at, nats__subscription, link);
+            bool candidate = one->memory && one->used > 0 && one->number > after;
+            next = candidate && (!next || one->number < next->number) ? one : next;
+        }
+        pthread_mutex_unlock(&port->lock);
+        if (!next) {
+            return due_ns;
+        }
+        after = next->number;
+        int64_t at_ns = nats__memory_look(port, next, now_ns);
+        due_ns = at_ns < due_ns ? at_ns : due_ns;
+    }
+}
+
+/* Lock held: all sources once; whether some keep messages. */
+static bool check_pulls(marty_port *port, int64_t now_ns, int64_t *due_ns)
+{
+    bool kept = false;
+    for (marty__link *at = port->subscriptions.next; at != &port->subscriptions; at = at->next) {
+        nats__subscription *subscription = MARTY__OWNER(at, nats__subscription, link);
+        for (marty__link *s = subscription->sources.next; s != &subscription->sources;
+             s = s->next) {
+            nats__source *source = MARTY__OWNER(s, nats__source, link);
+            if (source->running) {
+                int64_t at_ns = check_pull(source, now_ns);
+                *due_ns = at_ns < *due_ns ? at_ns : *due_ns;
+                kept = kept || source->kept_count > 0;
+            }
+        }
+    }
+    return kept;
+}
+
+/* Lock held: messages that were kept and may go now, of the first source that has some. */
+static nats__source *next_kept(marty_port *port, natsMsg **messages, size_t *ret_count,
+                               int64_t now_ns)
+{
+    for (marty__link *at = port->subscriptions.next; at != &port->subscriptions; at = at->next) {
+        nats__subscription *subscription = MARTY__OWNER(at, nats__subscription, link);
+        for (marty__link *s = subscription->sources.next; s != &subscription->sources;
+             s = s->next) {
+            nats__source *source = MARTY__OWNER(s, nats__source, link);
+            *ret_count = source->kept_count ? take_kept(port, source, messages, now_ns) : 0;
+            if (*ret_count > 0) {
+                return source;
+            }
+        }
+    }
+    return NULL;
+}
+
+int64_t nats__sources_look(marty_port *port, int64_t now_ns)
+{
+    natsMsg *messages[NATS__BATCH];
+    int64_t due_ns = look_at_memory(port, now_ns);
+    pthread_mutex_lock(&port->lock);
+    bool kept = check_pulls(port, now_ns, &due_ns);
+    pthread_mutex_unlock(&port->lock);
+    while (kept) {
+        size_t count = 0;
+        pthread_mutex_lock(&port->lock);
+        nats__source *source = next_kept(port, messages, &count, now_ns);
+        pthread_mutex_unlock(&port->lock);
+        kept = source != NULL;
+        if (source) {
+            nats__deliver(port, source, messages, count, false);
+        }
+    }
+    return due_ns;
+}

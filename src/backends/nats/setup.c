@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Setting a subscription up: the worker ensures its channels, its retry places and its consumers,
+ * then begins to pull. Taking it down gives back what is not settled. */
+#include "parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static marty_channel channel_of(const nats__subscription *subscription, const char *name,
+                                bool retry)
+{
+    return (marty_channel){.kind = subscription->kind,
+                           .order = subscription->order,
+                           .native = subscription->native,
+                           .name = name,
+                           .group = retry ? subscription->group : NULL,
+                           .shards = subscription->shards};
+}
+
+static marty_err ensure_channel(marty_port *port, const marty_channel *wanted,
+                                nats__channel **ret_channel, marty_error *why)
+{
+    pthread_mutex_lock(&port->lock);
+    marty_err err = nats__channel_get_locked(port, ret_channel, wanted, why);
+    pthread_mutex_unlock(&port->lock);
+    return err ? err : nats__stream_ensure(port, *ret_channel, port->options.topology, NULL, why);
+}
+
+/* One consumer without owner: all instances of the group pull from it. */
+static marty_err add_source(marty_port *port, nats__subscription *subscription,
+                            nats__channel *channel, bool reset, marty_error *why)
+{
+    nats__source *source = NULL;
+    marty_err err = nats__source_new(port, subscription, channel, -1, &source, why);
+    if (err) {
+        return err;
+    }
+    source->optional = channel->retry && port->options.topology == NATS__NONE;
+    err = nats__consumer_ensure(port, subscription, source, port->options.topology,
+                                reset && !channel->retry, NULL, why);
+    err = err ? err : nats__source_begin(port, source, why);
+    if (err) {
+        nats__source_free(source);
+    }
+    return err;
+}
+
+bool nats__is_shared(const nats__subscription *subscription, const nats__channel *channel)
+{
+    bool ordered = channel->shards > 1 || subscription->order == MARTY_ORDER_KEY ||
+                   (channel->kind == MARTY_KIND_STREAM && !channel->bare &&
+                    subscription->order == MARTY_ORDER_DEFAULT);
+    return ordered && !subscription->instance;
+}
+
+static marty_err setup_channel(marty_port *port, nats__subscription *subscription, const char *name,
+                               bool reset, marty_error *why)
+{
+    nats__channel *channel = NULL, *retry = NULL;
+    marty_channel wanted = channel_of(subscription, name, false);
+    marty_err err = ensure_channel(port, &wanted, &channel, why);
+    bool with_retry = subscription->group && (subscription->kind == MARTY_KIND_TOPIC ||
+                                              subscription->kind == MARTY_KIND_STREAM);
+    if (!err && with_retry) {
+        marty_channel place = channel_of(subscription, name, true);
+        err = ensure_channel(port, &place, &retry, why);
+        err = err ? err : add_source(port, subscription, retry, false, why);
+    }
+    if (err) {
+        return err;
+    }
+    return nats__is_shared(subscription, channel)
+               ? nats__share_start(port, subscription, channel, reset, why)
+               : add_source(port, subscription, channel, reset, why);
+}
+
+/* ---- several channels by one pattern */
+
+static bool has_source(nats__subscription *subscription, const char *stream)
+{
+    for (marty__link *s = subscription->sources.next; s != &subscription->sources; s = s->next) {
+        if (strcmp(MARTY__OWNER(s, nats__source, link)->channel->stream, stream) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static marty_err setup_matching(marty_port *port, nats__subscription *subscription, bool reset,
+                                marty_error *why)
+{
+    json_t *names = NULL, *value;
+    size_t index;
+    marty_err err = nats__pages(port, "STREAM.NAMES", "streams", &names, why);
+    json_array_foreach(names, index, value)
+    {
+        char name[256];
+        const char *stream = json_string_value(value);
+        bool ours = !err && stream && nats__logical_name(port, stream, name) &&
+                    nats__pattern_match(subscription->name, name) &&
+                    strncmp(name, "retry.", 6) != 0 && strncmp(name, "dead.", 5) != 0;
+        pthread_mutex_lock(&port->lock);
+        bool known = ours && has_source(subscription, stream);
+        pthread_mutex_unlock(&port->lock);
+        if (ours && !known) {
+            err = setup_channel(port, subscription, name, reset, why);
+        }
+    }
+    json_decref(names);
+    return err;
+}
+
+/* ---- the job */
+
+static void remove_sources(marty_port *port, nats__subscription *subscription, bool give_back)
+{
+    nats__share_stop(port, subscription);
+    for (;;) {
+        pthread_mutex_lock(&port->lock);
+        bool empty = marty__list_empty(&subscription->sources);
+        nats__source *source =
+            empty ? NULL : MARTY__OWNER(subscription->sources.next, nats__source, link);
+        pthread_mutex_unlock(&port->lock);
+        if (!source) {
+            return;
+        }
+        nats__source_remove(port, source, give_back);
+    }
+}
+
+/* What an older connection left unsettled comes again at once, not when its lease ends. */
+static void give_back_orphans(nats__subscription *subscription, nats__wire *wire)
+{
+    size_t at = 0;
+    while (at < subscription->orphans.size) {
+        const char *subject = subscription->orphans.data + at;
+        nats__nak_locked(wire, subject, 0);
+        at += strlen(subject) + 1;
+    }
+    subscription->orphans.size = 0;
+}
+
+static marty_err set_up(marty_port *port, nats__subscription *subscription, bool reset,
+                        marty_error *why)
+{
+    remove_sources(port, subscription, false);
+    if (subscription->core) {
+        return nats__core_setup(port, subscription, why);
+    }
+    return subscription->wildcard
+               ? setup_matching(port, subscription, reset, why)
+               : setup_channel(port, subscription, subscription->name, reset, why);
+}
+
+/* Other patterns: wider filters, and nothing else changes. */
+static marty_err widen(marty_port *port, nats__subscription *subscription, marty_error *why)
+{
+    marty_err err = MARTY_OK;
+    nats__source *sources[64];
+    size_t count = 0;
+    if (subscription->wildcard) {
+        return setup_matching(port, subscription, false, why);
+    }
+    pthread_mutex_lock(&port->lock);
+    for (marty__link *s = subscription->sources.next; s != &subscription->sources && count < 64;
+         s = s->next) {
+        nats__source *source = MARTY__OWNER(s, nats__source, link);
+        if (source->channel->kind == MARTY_KIND_TOPIC && !source->channel->retry &&
+            !source->ephemeral && !source->ordered) {
+            sources[count++] = source; /* only this thread removes them */
+        }
+    }
+    pthread_mutex_unlock(&port->lock);
+    for (size_t i = 0; i < count && !err; i++) {
+        err = nats__consumer_ensure(port, subscription, sources[i], port->options.topology, false,
+                                    NULL, why);
+    }
+    return err || !subscription->share ? err : nats__share_widen(port, subscription, why);
+}
+
+void nats__setup_run(marty_port *port, nats__job *job)
+{
+    marty_error why = {0};
+    nats__subscription *subscription = job->subscription;
+    pthread_mutex_lock(&port->lock);
+    uint32_t epoch = port->epoch;
+    bool skip = subscription->leaving || port->life != NATS__UP;
+    bool reset = subscription->reset, again = subscription->ready && !reset;
+    uint64_t number = subscription->number;
+    subscription->reset = skip && reset;
+    pthread_mutex_unlock(&port->lock);
+    marty_err err = skip                 ? MARTY_OK
+                    : !again             ? set_up(port, subscription, reset, &why)
+                    : subscription->core ? MARTY_OK
+                                         : widen(port, subscription, &why);
+    pthread_mutex_lock(&port->lock);
+    subscription->jobs--;
+    bool tell = !skip && epoch == port->epoch && !subscription->leaving;
+    if (tell && !err) {
+        subscription->ready = true;
+        if (!subscription->core) {
+            give_back_orphans(subscription, &port->wires[0]);
+            nats__pull_locked(subscription, nats__now_ns(port));
+        }
+        nats__core_more_locked(port, subscription);
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (tell) {
+        port->sink->subscribed(port->sink, number, err, err ? why.text : NULL);
+    }
+}
+
+void nats__leave(marty_port *port, nats__subscription *subscription)
+{
+    uint64_t number = subscription->number;
+    pthread_mutex_lock(&port->lock);
+    marty__list_push(&port->leaving, &subscription->link); /* a lost connection must find it */
+    subscription->jobs = UINT32_MAX;                       /* but this thread not again */
+    pthread_mutex_unlock(&port->lock);
+    nats__core_remove(port, subscription);
+    remove_sources(port, subscription, true);
+    nats__loop_barrier(port);
+    pthread_mutex_lock(&port->lock);
+    marty__list_remove(&subscription->link);
+    pthread_mutex_unlock(&port->lock);
+    nats__subscription_free(subscription);
+    port->sink->subscribed(port->sink, number, MARTY_E_CLOSED, "unsubscribed");
+}

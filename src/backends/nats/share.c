@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Joining and leaving a share: the worker's part. All consumers exist before the subscription is
+ * said to be there, so a new group misses nothing, whoever owns its shards. */
+#include "share.h"
+
+#include "thread.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Another member changed the cell: look soon. */
+static void news_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
+{
+    nats__share *share = inbox->owner;
+    for (size_t i = 0; i < count; i++) {
+        natsMsg_Destroy(messages[i]);
+    }
+    pthread_mutex_lock(&port->lock);
+    int64_t soon_ns = nats__now_ns(port) + 2000000;
+    if (soon_ns < share->next_ns) {
+        share->next_ns = soon_ns;
+        pthread_cond_broadcast(&port->keeper_changed);
+    }
+    pthread_mutex_unlock(&port->lock);
+}
+
+static void free_share(nats__share *share)
+{
+    if (share) {
+        marty_free(share->cell.shards);
+        marty_free(share->holds);
+        marty_free(share);
+    }
+}
+
+static marty_err new_share(marty_port *port, nats__subscription *subscription,
+                           nats__channel *channel, nats__share **ret_share, marty_error *why)
+{
+    char group[NATS__NAME_MAX + 1];
+    uint32_t shards = channel->kind == MARTY_KIND_STREAM ? channel->shards : 1;
+    nats__share *share = marty_alloc_zero(1, sizeof *share);
+    marty_err err = nats__consumer_name(
+        group, channel, subscription->group ? subscription->group : channel->name, -1, why);
+    if (!err && share && shards <= NATS__SHARDS_MAX) {
+        share->cell.shards = marty_alloc_zero(shards, sizeof *share->cell.shards);
+        share->holds = marty_alloc_zero(shards, sizeof *share->holds);
+    }
+    if (!err && (!share || !share->cell.shards || !share->holds)) {
+        err = marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory for %u shards", shards);
+    }
+    if (err) {
+        free_share(share);
+        return err;
+    }
+    share->cell.shard_count = shards;
+    share->subscription = subscription;
+    share->channel = channel;
+    (void)snprintf(share->key, sizeof share->key, "$KV.marty.%s.%s", channel->stream, group);
+    (void)snprintf(share->id, sizeof share->id, "%s", port->id);
+    *ret_share = share;
+    return MARTY_OK;
+}
+
+/* Every shard's consumer, at its start if it is new or all shall begin anew. */
+static marty_err ensure_consumers(marty_port *port, nats__share *share, bool reset,
+                                  marty_error *why)
+{
+    nats__subscription *subscription = share->subscription;
+    const char *position = subscription->position;
+    bool single = share->channel->kind != MARTY_KIND_STREAM;
+    bool one = reset && subscription->start.from == MARTY_FROM_POSITION && position &&
+               strchr(position, ':');
+    const char *at = position ? position : "";
+    uint64_t only = one ? nats__number(&at) : 0;
+    marty_err err = MARTY_OK;
+    for (uint32_t i = 0; i < share->cell.shard_count && !err; i++) {
+        nats__source *source = NULL;
+        err = nats__source_new(port, subscription, share->channel, single ? -1 : (int)i, &source,
+                               why);
+        if (!err) {
+            source->shard = i;
+            err = nats__consumer_ensure(port, subscription, source, port->options.topology,
+                                        reset && (!one || only == i), NULL, why);
+        }
+        nats__source_free(source);
+    }
+    return err;
+}
+
+marty_err nats__share_start(marty_port *port, nats__subscription *subscription,
+                            nats__channel *channel, bool reset, marty_error *why)
+{
+    nats__share *share = NULL;
+    marty_err err = nats__bucket_ensure(port, why);
+    err = err ? err : new_share(port, subscription, channel, &share, why);
+    err = err ? err : ensure_consumers(port, share, reset, why);
+    err = err ? err : nats__keeper_start(port, why);
+    if (err) {
+        free_share(share);
+        return err;
+    }
+    share->news.arrived = news_arrived;
+    share->news.owner = share;
+    pthread_mutex_lock(&port->lock);
+    err = nats__inbox_open_locked(&port->wires[0], &share->news, share->key, NULL, why);
+    if (!err) {
+        subscription->share = share;
+        marty__list_push(&port->shares, &share->link);
+        pthread_cond_broadcast(&port->keeper_changed);
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (err) {
+        free_share(share);
+    }
+    return err;
+}
+
+marty_err nats__share_widen(marty_port *port, nats__subscription *subscription, marty_error *why)
+{
+    return subscription->kind == MARTY_KIND_TOPIC
+               ? ensure_consumers(port, subscription->share, false, why)
+               : MARTY_OK;
+}
+
+void nats__share_stop(marty_port *port, nats__subscription *subscription)
+{
+    pthread_mutex_lock(&port->lock);
+    nats__share *share = subscription->share;
+    if (!share) {
+        pthread_mutex_unlock(&port->lock);
+        return;
+    }
+    share->stopping = true;
+    while (share->busy) {
+        (void)nats__wait_locked(port, &port->keeper_changed, INT64_MAX);
+    }
+    marty__list_remove(&share->link);
+    subscription->share = NULL;
+    for (marty__link *s = subscription->sources.next; s != &subscription->sources; s = s->next) {
+        nats__source *source = MARTY__OWNER(s, nats__source, link);
+        if (source->ordered) {
+            source->running = false;
+            nats__entries_drop_locked(subscription, source, true);
+        }
+    }
+    nats__inbox_close_locked(&share->news);
+    while (share->news.wire) {
+        (void)nats__wait_locked(port, &port->changed, INT64_MAX);
+    }
+    bool up = port->life == NATS__UP && !share->lost;
+    pthread_mutex_unlock(&port->lock);
+    nats__loop_barrier(port);
+    if (up) {
+        nats__cell_leave(port, share);
+    }
+    free_share(share);
+}
+
+void nats__shares_lost_locked(marty_port *port)
+{
+    for (marty__link *at = port->shares.next; at != &port->shares; at = at->next) {
+        MARTY__OWNER(at, nats__share, link)->lost = true;
+    }
+}
+
+void nats__shares_free(marty_port *port)
+{
+    marty__link *link;
+    while ((link = marty__list_pop(&port->shares)) != NULL) {
+        free_share(MARTY__OWNER(link, nats__share, link));
+    }
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sources: one consumer at the server each. The worker and the keeper make, begin and remove them;
+ * the loop delivers from them as long as they run. */
+#include "parts.h"
+
+#include "thread.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { HOT_NS = 1000000000, GOODBYE_MS = 1000 };
+
+marty_err nats__source_new(marty_port *port, nats__subscription *subscription,
+                           nats__channel *channel, int shard, nats__source **ret_source,
+                           marty_error *why)
+{
+    nats__source *source = marty_alloc_zero(1, sizeof *source);
+    marty_err err = source ? MARTY_OK : marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory");
+    if (!err) {
+        source->owner = subscription;
+        source->channel = channel;
+        source->shard = shard > 0 ? (uint32_t)shard : 0;
+        source->ephemeral = subscription->instance;
+        pthread_mutex_lock(&port->lock);
+        source->id = ++port->next_source;
+        pthread_mutex_unlock(&port->lock);
+    }
+    if (!err && !source->ephemeral) {
+        const char *group = subscription->group ? subscription->group : channel->name;
+        err = nats__consumer_name(source->consumer, channel, group, shard, why);
+    }
+    if (err) {
+        nats__source_free(source);
+        return err;
+    }
+    *ret_source = source;
+    return MARTY_OK;
+}
+
+void nats__source_free(nats__source *source)
+{
+    if (source) {
+        for (size_t i = 0; i < source->kept_count; i++) {
+            natsMsg_Destroy(source->kept[source->kept_head + i]);
+        }
+        marty_free(source->kept);
+        marty_free(source->awaited);
+        marty_free(source->ack_prefix);
+        marty_free(source);
+    }
+}
+
+static bool make_prefix(nats__source *source)
+{
+    char text[2 * NATS__NAME_MAX + 32];
+    int size =
+        snprintf(text, sizeof text, "$JS.ACK.%s.%s.", source->channel->stream, source->consumer);
+    source->ack_prefix = size > 0 ? marty_alloc((size_t)size + 1) : NULL;
+    if (source->ack_prefix) {
+        memcpy(source->ack_prefix, text, (size_t)size + 1);
+        source->ack_prefix_size = (size_t)size;
+    }
+    return source->ack_prefix != NULL;
+}
+
+marty_err nats__source_begin(marty_port *port, nats__source *source, marty_error *why)
+{
+    char subject[128];
+    nats__wire *wire = &port->wires[0];
+    if (!make_prefix(source)) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory");
+    }
+    pthread_mutex_lock(&port->lock);
+    (void)snprintf(subject, sizeof subject, "%s.s.%u.*", wire->base, source->id);
+    source->inbox.arrived = nats__source_arrived;
+    source->inbox.owner = source;
+    marty_err err = nats__inbox_open_locked(wire, &source->inbox, subject, NULL, why);
+    if (!err) {
+        marty__list_push(&source->owner->sources, &source->link);
+        source->running = true;
+        source->hot_ns = nats__now_ns(port) + (source->channel->retry ? 0 : HOT_NS);
+        if (source->owner->ready) {
+            nats__pull_locked(source->owner, nats__now_ns(port));
+        }
+    }
+    pthread_mutex_unlock(&port->lock);
+    return err;
+}
+
+/* What the server is sending while we leave would wait for its lease to end: have it stop, let what
+ * is under way arrive (it is given back then), and only then forget the inbox. With TLS only the
+ * library may write, and it forgets at once. */
+static bool say_goodbye(nats__source *source)
+{
+    char text[48];
+    nats__wire *wire = source->inbox.wire;
+    if (!wire || wire->tls || source->outstanding == 0) {
+        return false;
+    }
+    int size = snprintf(text, sizeof text, "UNSUB %lld\r\n",
+                        (long long)natsSubscription_GetID(source->inbox.sub));
+    return size > 0 && nats__buffer_append(&wire->out, text, (size_t)size);
+}
+
+void nats__source_remove(marty_port *port, nats__source *source, bool give_back)
+{
+    natsMsg *sign = NULL;
+    marty_error ignored = {0};
+    pthread_mutex_lock(&port->lock);
+    source->running = false;
+    nats__entries_drop_locked(source->owner, source, give_back);
+    bool wait = say_goodbye(source);
+    pthread_mutex_unlock(&port->lock);
+    if (wait) {
+        int64_t until_ns = nats__now_ns(port) + (int64_t)GOODBYE_MS * 1000000;
+        (void)nats__call_wait(port, 0, NULL, (marty_bytes){NULL, 0}, until_ns, &sign, &ignored);
+        natsMsg_Destroy(sign);
+    }
+    pthread_mutex_lock(&port->lock);
+    nats__inbox_close_locked(&source->inbox);
+    while (source->inbox.wire) {
+        (void)nats__wait_locked(port, &port->changed, INT64_MAX);
+    }
+    marty__list_remove(&source->link);
+    pthread_mutex_unlock(&port->lock);
+    nats__loop_barrier(port);
+    if (source->ephemeral && source->consumer[0]) {
+        (void)nats__consumer_remove(port, source->channel->stream, source->consumer, &ignored);
+    }
+    nats__source_free(source);
+}
+
+void nats__source_failed(marty_port *port, nats__source *source, marty_err err, const char *text)
+{
+    pthread_mutex_lock(&port->lock);
+    nats__subscription *subscription = source->owner;
+    bool tell = source->running && !subscription->leaving && !source->optional;
+    uint64_t number = subscription->number;
+    if (source->running) {
+        source->running = false;
+        source->outstanding = 0;
+        nats__entries_drop_locked(subscription, source, false);
+    }
+    if (tell) {
+        subscription->ready = false; /* core subscribes again, and it is set up anew */
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (tell) {
+        port->sink->subscribed(port->sink, number, err, text);
+    }
+}

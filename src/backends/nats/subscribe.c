@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The ops of subscriptions. They note what is wanted; the worker does what waits for the server.
+ * A subscription that core makes again under the same number is the same object: after a new
+ * connection it is set up again, with other patterns it is widened, with reset it starts over. */
+#include "parts.h"
+
+#include <string.h>
+
+nats__subscription *nats__subscription_find_locked(marty_port *port, uint64_t number)
+{
+    for (marty__link *at = port->subscriptions.next; at != &port->subscriptions; at = at->next) {
+        nats__subscription *subscription = MARTY__OWNER(at, nats__subscription, link);
+        if (subscription->number == number) {
+            return subscription;
+        }
+    }
+    return NULL;
+}
+
+static char *duplicate(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = marty_alloc(size);
+    if (copy) {
+        memcpy(copy, text, size);
+    }
+    return copy;
+}
+
+static void free_patterns(char **patterns, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        marty_free(patterns[i]);
+    }
+    marty_free(patterns);
+}
+
+/* What of a want may change from one subscribe to the next. */
+static bool take_want(nats__subscription *subscription, const marty_want *want)
+{
+    char **patterns = marty_alloc_zero(want->pattern_count + 1, sizeof *patterns);
+    char *position = want->start.position ? duplicate(want->start.position) : NULL;
+    bool took = patterns && (position || !want->start.position);
+    for (size_t i = 0; took && i < want->pattern_count; i++) {
+        patterns[i] = duplicate(want->patterns[i]);
+        took = patterns[i] != NULL;
+    }
+    if (!took) {
+        free_patterns(patterns, patterns ? want->pattern_count : 0);
+        marty_free(position);
+        return false;
+    }
+    free_patterns(subscription->patterns, subscription->pattern_count);
+    marty_free(subscription->position);
+    subscription->patterns = patterns;
+    subscription->pattern_count = want->pattern_count;
+    subscription->position = position;
+    subscription->start = want->start;
+    subscription->start.position = position;
+    return true;
+}
+
+static bool is_core(const marty_port *port, marty_kind kind)
+{
+    bool legacy = port->options.envelope == NATS__LEGACY &&
+                  (kind == MARTY_KIND_TOPIC || kind == MARTY_KIND_QUEUE);
+    return kind == MARTY_KIND_REQUEST || kind == MARTY_KIND_BROADCAST || kind == MARTY_KIND_REPLY ||
+           legacy;
+}
+
+nats__subscription *nats__subscription_new(marty_port *port, uint64_t number,
+                                           const marty_want *want)
+{
+    const marty_channel *channel = &want->channel;
+    nats__subscription *made = marty_alloc_zero(1, sizeof *made);
+    if (!made) {
+        return NULL;
+    }
+    marty__list_init(&made->sources);
+    made->port = port;
+    made->number = number;
+    made->kind = channel->kind;
+    made->order = channel->order;
+    made->native = channel->native;
+    made->shards = channel->shards;
+    made->name = duplicate(channel->name);
+    made->group = channel->group ? duplicate(channel->group) : NULL;
+    made->core = is_core(port, channel->kind);
+    made->memory =
+        made->core && (channel->kind == MARTY_KIND_TOPIC || channel->kind == MARTY_KIND_QUEUE);
+    made->instance = !channel->group && channel->kind != MARTY_KIND_QUEUE && !made->core;
+    made->wildcard = !made->core && !channel->native && strpbrk(channel->name, "*>") != NULL;
+    if (!made->name || (channel->group && !made->group) || !take_want(made, want)) {
+        nats__subscription_free(made);
+        return NULL;
+    }
+    return made;
+}
+
+void nats__subscription_free(nats__subscription *subscription)
+{
+    if (!subscription) {
+        return;
+    }
+    marty__link *link;
+    while ((link = marty__list_pop(&subscription->sources)) != NULL) {
+        nats__source_free(MARTY__OWNER(link, nats__source, link));
+    }
+    for (uint32_t i = 0; i < subscription->entry_count; i++) {
+        natsMsg_Destroy(subscription->entries[i].kept);
+    }
+    marty_free(subscription->entries);
+    free_patterns(subscription->patterns, subscription->pattern_count);
+    marty_free(subscription->orphans.data);
+    marty_free(subscription->name);
+    marty_free(subscription->group);
+    marty_free(subscription->position);
+    marty_free(subscription);
+}
+
+static marty_err check_want(const marty_port *port, const marty_want *want, marty_error *why)
+{
+    const marty_channel *channel = &want->channel;
+    bool stored = !is_core(port, channel->kind);
+    if (channel->kind == MARTY_KIND_DEAD) {
+        return marty_error_set(why, MARTY_E_UNSUPPORTED,
+                               "channel %s: dead letters are browsed, not subscribed to",
+                               channel->name);
+    }
+    if (stored && !port->jetstream) {
+        return marty_error_set(why, MARTY_E_UNSUPPORTED,
+                               "channel %s: nats://%s keeps nothing: JetStream is off; start the "
+                               "server with: nats-server -js",
+                               channel->name, port->server);
+    }
+    if (stored && channel->order == MARTY_ORDER_KEY && strpbrk(channel->name, "*>")) {
+        return marty_error_set(why, MARTY_E_UNSUPPORTED,
+                               "channel %s: nats orders by key within one channel; name it",
+                               channel->name);
+    }
+    return MARTY_OK;
+}
+
+/* Everything delivered before is void: reset, or a new connection. */
+static void start_over(nats__subscription *subscription, const marty_want *want)
+{
+    nats__entries_drop_locked(subscription, NULL, false);
+    subscription->ready = false;
+    subscription->credit = subscription->window = want->credit;
+    if (want->reset) {
+        subscription->resume = 0;
+        subscription->orphans.size = 0;
+    }
+    for (marty__link *s = subscription->sources.next; s != &subscription->sources; s = s->next) {
+        MARTY__OWNER(s, nats__source, link)->running = false;
+    }
+}
+
+marty_err nats__subscribe(marty_port *port, uint64_t number, const marty_want *want,
+                          marty_error *why)
+{
+    nats__job *job = nats__job_new(nats__setup_run, NULL);
+    pthread_mutex_lock(&port->lock);
+    marty_err err = port->life == NATS__UP
+                        ? check_want(port, want, why)
+                        : marty_error_set(why, MARTY_E_UNAVAILABLE, "nats: not connected");
+    nats__subscription *subscription = err ? NULL : nats__subscription_find_locked(port, number);
+    if (!err && !subscription) {
+        subscription = nats__subscription_new(port, number, want);
+        if (subscription) {
+            marty__list_push(&port->subscriptions, &subscription->link);
+            start_over(subscription, want);
+        }
+    } else if (!err && job && take_want(subscription, want)) {
+        if (want->reset || !subscription->ready) {
+            start_over(subscription, want);
+        }
+    } else if (!err) {
+        subscription = NULL;
+    }
+    if (!err && (!job || !subscription)) {
+        err = marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory for a subscription");
+    }
+    if (!err) {
+        subscription->reset = subscription->reset || want->reset;
+        job->subscription = subscription;
+        nats__job_post_locked(port, job);
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (err) {
+        marty_free(job);
+    }
+    return err;
+}
+
+void nats__unsubscribe(marty_port *port, uint64_t number)
+{
+    pthread_mutex_lock(&port->lock);
+    nats__subscription *subscription = nats__subscription_find_locked(port, number);
+    if (!subscription) {
+        pthread_mutex_unlock(&port->lock);
+        port->sink->subscribed(port->sink, number, MARTY_E_CLOSED, "unsubscribed");
+        return;
+    }
+    marty__list_remove(&subscription->link);
+    marty__list_push(&port->leaving, &subscription->link);
+    subscription->leaving = true;
+    subscription->credit = 0;
+    pthread_cond_signal(&port->jobs_changed);
+    pthread_mutex_unlock(&port->lock);
+}
+
+void nats__grant(marty_port *port, uint64_t number, uint32_t credit)
+{
+    pthread_mutex_lock(&port->lock);
+    nats__subscription *subscription = nats__subscription_find_locked(port, number);
+    if (subscription) {
+        subscription->credit += credit;
+        uint32_t all = subscription->credit + subscription->used;
+        subscription->window = all > subscription->window ? all : subscription->window;
+        if (subscription->core) {
+            nats__core_more_locked(port, subscription);
+        } else if (subscription->ready) {
+            nats__pull_locked(subscription, nats__now_ns(port));
+        }
+    }
+    pthread_mutex_unlock(&port->lock);
+}
