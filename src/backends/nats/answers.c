@@ -11,24 +11,30 @@ enum { LAZY_NS = 2000000 };
 
 /* ---- echoes */
 
-bool nats__unconfirmed_add_locked(nats__wire *wire, uint64_t token)
+bool nats__ring_add(nats__ring *ring, uint64_t token)
 {
-    if (wire->ring_count == wire->ring_capacity) {
-        size_t capacity = wire->ring_capacity ? wire->ring_capacity * 2 : 256;
-        nats__unconfirmed *ring = marty_alloc(capacity * sizeof *ring);
-        if (!ring) {
+    if (ring->count == ring->capacity) {
+        size_t capacity = ring->capacity ? ring->capacity * 2 : 256;
+        uint64_t *tokens = marty_alloc(capacity * sizeof *tokens);
+        if (!tokens) {
             return false;
         }
-        for (size_t i = 0; i < wire->ring_count; i++) {
-            ring[i] = wire->ring[(wire->ring_head + i) % wire->ring_capacity];
+        for (size_t i = 0; i < ring->count; i++) {
+            tokens[i] = ring->tokens[(ring->head + i) % ring->capacity];
         }
-        marty_free(wire->ring);
-        wire->ring = ring;
-        wire->ring_capacity = capacity;
-        wire->ring_head = 0;
+        marty_free(ring->tokens);
+        *ring = (nats__ring){tokens, capacity, 0, ring->count};
     }
-    wire->ring[(wire->ring_head + wire->ring_count++) % wire->ring_capacity].token = token;
+    ring->tokens[(ring->head + ring->count++) % ring->capacity] = token;
     return true;
+}
+
+uint64_t nats__ring_take(nats__ring *ring)
+{
+    uint64_t token = ring->tokens[ring->head];
+    ring->head = (ring->head + 1) % ring->capacity;
+    ring->count--;
+    return token;
 }
 
 void nats__confirm_locked(nats__wire *wire, bool forced)
@@ -36,17 +42,17 @@ void nats__confirm_locked(nats__wire *wire, bool forced)
     char subject[96];
     size_t size = strlen(wire->base);
     wire->confirm_at_ns = INT64_MAX;
-    if (wire->echo_out || !wire->nc || (wire->ring_count == 0 && !forced)) {
+    if (wire->echo_out || !wire->nc || (wire->ring.count == 0 && !forced)) {
         return;
     }
     memcpy(subject, wire->base, size);
-    memcpy(subject + size, ".e.", 3);
-    size += 3;
+    memcpy(subject + size, ".c.e.", 5);
+    size += 5;
     subject[size + nats__decimal(subject + size, wire->echo + 1)] = '\0';
     if (nats__frame_locked(wire, subject, NULL, (marty_bytes){NULL, 0}, (marty_bytes){NULL, 0})) {
         wire->echo++;
         wire->echo_out = true;
-        wire->ring_asked = wire->ring_count;
+        wire->ring_asked = wire->ring.count;
         nats__wake(wire->port, false);
     }
 }
@@ -57,9 +63,7 @@ static bool next_confirmed(nats__wire *wire, nats__answers *answers)
     if (wire->ring_asked == 0) {
         return false;
     }
-    uint64_t token = wire->ring[wire->ring_head].token;
-    wire->ring_head = (wire->ring_head + 1) % wire->ring_capacity;
-    wire->ring_count--;
+    uint64_t token = nats__ring_take(&wire->ring);
     wire->ring_asked--;
     answers->results[answers->count++] =
         (marty_published){.token = token, .level = MARTY_LEVEL_MEMORY};
@@ -93,9 +97,9 @@ static void take_echo(nats__wire *wire, uint64_t number, nats__answers *answers)
             tell_unlocked(wire->port, answers);
         }
     }
-    if (wire->ring_count > 0 && wire == &wire->port->wires[0]) {
+    if (wire->ring.count > 0 && wire == &wire->port->wires[0]) {
         nats__confirm_locked(wire, false);
-    } else if (wire->ring_count > 0) {
+    } else if (wire->ring.count > 0) {
         wire->confirm_at_ns = nats__now_ns(wire->port) + LAZY_NS;
         wire->port->due_ns =
             wire->confirm_at_ns < wire->port->due_ns ? wire->confirm_at_ns : wire->port->due_ns;
@@ -147,12 +151,6 @@ static void take_ack(marty_port *port, nats__pending *slot, natsMsg *message,
         sequence += 6;
         result->level = channel->level;
         write_position(slot, nats__number(&sequence), result->position);
-    } else if (nats__status(message, NULL, NULL) == 503) {
-        channel->ready = NATS__UNKNOWN; /* the next one ensures it again */
-        result->err = marty_error_set(why, MARTY_E_UNAVAILABLE,
-                                      "channel %s: no stream takes it: stream %s was removed, or "
-                                      "JetStream is off or starting",
-                                      channel->name, channel->stream);
     } else {
         result->err = marty_error_set(why, MARTY_E_MAYBE_STORED,
                                       "channel %s: an answer that is no ack came", channel->name);
@@ -178,6 +176,79 @@ static void take_ack_of(marty_port *port, const char *rest, natsMsg *message,
     }
 }
 
+/* Each publish has one answer, or finds no stream, which the library tells without saying which it
+ * was. Once as many found none as are left unanswered, it is those. */
+static void find_missing(marty_port *port, nats__channel *channel, nats__answers *answers)
+{
+    char text[768];
+    if (channel->missing == 0 || channel->in_flight > channel->missing) {
+        return;
+    }
+    (void)snprintf(text, sizeof text,
+                   "channel %s: no stream takes it: stream %s was removed, or JetStream is off or "
+                   "starting",
+                   channel->name, channel->stream);
+    for (uint32_t i = 0; i < port->pending_count && channel->in_flight > 0; i++) {
+        if (port->pending[i].token && port->pending[i].channel == channel) {
+            answers->results[answers->count++] = (marty_published){
+                .token = port->pending[i].token, .err = MARTY_E_UNAVAILABLE, .text = text};
+            nats__pending_free_locked(port, i);
+            if (answers->count == NATS__BATCH) {
+                tell_unlocked(port, answers);
+            }
+        }
+    }
+    channel->missing = 0;
+    channel->ready = NATS__UNKNOWN; /* the next publish ensures it again */
+    tell_unlocked(port, answers);
+}
+
+void nats__acks_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
+{
+    nats__answers answers;
+    nats__channel *channel = inbox->owner;
+    answers.count = 0;
+    pthread_mutex_lock(&port->lock);
+    size_t base = inbox->wire ? strlen(inbox->wire->base) + 3 : 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *rest = messages[i] ? natsMsg_GetSubject(messages[i]) + base : "";
+        (void)nats__number(&rest); /* the channel */
+        if (!messages[i]) {
+            channel->missing++;
+        } else if (*rest == '.') {
+            rest++;
+            take_ack_of(port, rest, messages[i], &answers);
+        }
+        natsMsg_Destroy(messages[i]);
+    }
+    find_missing(port, channel, &answers);
+    pthread_mutex_unlock(&port->lock);
+    tell(port, &answers);
+}
+
+void nats__asked(marty_port *port, bool nobody)
+{
+    pthread_mutex_lock(&port->lock);
+    uint64_t token = port->asked.count > 0 ? nats__ring_take(&port->asked) : 0;
+    pthread_mutex_unlock(&port->lock);
+    if (token && nobody) {
+        nats__answer(port, token, MARTY_E_NO_RESPONDER, MARTY_LEVEL_ANY,
+                     "nobody answers these queries now");
+    } else if (token) {
+        nats__answer(port, token, MARTY_OK, MARTY_LEVEL_MEMORY, NULL);
+    }
+}
+
+void nats__asked_all(marty_port *port)
+{
+    pthread_mutex_lock(&port->lock);
+    size_t count = port->asked.count;
+    pthread_mutex_unlock(&port->lock);
+    for (size_t i = 0; i < count; i++) {
+        nats__asked(port, false);
+    }
+}
+
 void nats__control_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
 {
     nats__answers answers;
@@ -186,16 +257,19 @@ void nats__control_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messa
     nats__wire *wire = inbox->wire;
     size_t base = wire ? strlen(wire->base) : 0;
     for (size_t i = 0; i < count; i++) {
+        if (!messages[i]) {
+            nats__call_nobody_locked(port);
+            continue;
+        }
         const char *subject = natsMsg_GetSubject(messages[i]);
-        const char *rest = wire && strlen(subject) > base + 3 ? subject + base + 3 : "";
+        const char *rest = wire && strlen(subject) > base + 5 ? subject + base + 5 : "";
         char kind = *rest ? rest[-2] : '\0';
-        if (kind == 'p') {
-            take_ack_of(port, rest, messages[i], &answers);
-        } else if (kind == 'e') {
-            take_echo(wire, nats__number(&rest), &answers);
-        } else if (kind == 'a') {
+        if (kind == 'a') {
             nats__call_answer_locked(port, (uint32_t)nats__number(&rest), messages[i]);
             continue; /* it has the message now */
+        }
+        if (kind == 'e') {
+            take_echo(wire, nats__number(&rest), &answers);
         }
         natsMsg_Destroy(messages[i]);
     }
@@ -222,6 +296,7 @@ static bool expire_pending(marty_port *port, int64_t now_ns, int64_t *due_ns,
             .err = MARTY_E_MAYBE_STORED,
             .text = "nats: no ack in time; the server may be slow, without a leader, or its disk "
                     "full: publish again with the same id"};
+        slot->channel->missing -= slot->channel->missing > 0; /* perhaps it was this one */
         nats__pending_free_locked(port, i);
         if (answers->count == NATS__BATCH) {
             return true;

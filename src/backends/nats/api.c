@@ -23,9 +23,33 @@ static void subject_of_call(const nats__wire *wire, uint32_t id, char *out)
 {
     size_t size = strlen(wire->base);
     memcpy(out, wire->base, size);
-    memcpy(out + size, ".a.", 3);
-    size += 3;
+    memcpy(out + size, ".c.a.", 5);
+    size += 5;
     out[size + nats__decimal(out + size, id)] = '\0';
+}
+
+/* Each call has one answer, or finds nobody, which the library tells without saying who. Once as
+ * many found nobody as are left, it is those. */
+static void find_missing(marty_port *port)
+{
+    uint32_t left = 0;
+    for (marty__link *at = port->calls.next; at != &port->calls; at = at->next) {
+        left += !MARTY__OWNER(at, nats__call, link)->sign;
+    }
+    if (port->calls_missing == 0 || left > port->calls_missing) {
+        return;
+    }
+    marty__link *at = port->calls.next;
+    while (at != &port->calls) {
+        nats__call *call = MARTY__OWNER(at, nats__call, link);
+        at = at->next;
+        if (!call->sign) {
+            marty__list_remove(&call->link);
+            call->done = call->nobody = true;
+        }
+    }
+    port->calls_missing = 0;
+    pthread_cond_broadcast(&port->changed);
 }
 
 void nats__call_answer_locked(marty_port *port, uint32_t id, natsMsg *reply)
@@ -37,10 +61,18 @@ void nats__call_answer_locked(marty_port *port, uint32_t id, natsMsg *reply)
             call->reply = reply;
             call->done = true;
             pthread_cond_broadcast(&port->changed);
-            return;
+            reply = NULL;
+            break;
         }
     }
     natsMsg_Destroy(reply); /* too late */
+    find_missing(port);
+}
+
+void nats__call_nobody_locked(marty_port *port)
+{
+    port->calls_missing++;
+    find_missing(port);
 }
 
 marty_err nats__call_wait(marty_port *port, int wire_index, const char *subject, marty_bytes body,
@@ -60,6 +92,7 @@ marty_err nats__call_with(marty_port *port, int wire_index, const char *subject,
     marty_err err = MARTY_OK;
     pthread_mutex_lock(&port->lock);
     call.id = ++port->next_call;
+    call.sign = subject == NULL;
     subject_of_call(wire, call.id, reply);
     if (nats__frame_locked(wire, subject ? subject : reply, subject ? reply : NULL, lines, body)) {
         marty__list_push(&port->calls, &call.link);
@@ -74,6 +107,11 @@ marty_err nats__call_with(marty_port *port, int wire_index, const char *subject,
     if (!call.done) {
         err = marty_error_set(why, MARTY_E_TIMEOUT, "nats://%s: no answer to %s in time",
                               port->server, subject ? subject : "a sign of life");
+    } else if (call.nobody) {
+        err = marty_error_set(why, MARTY_E_NO_RESPONDER,
+                              "nats://%s: nobody answers; JetStream is off or starting: start a "
+                              "server with: nats-server -js",
+                              port->server);
     } else if (!call.reply) {
         err = gone(port, why);
     }
@@ -129,13 +167,6 @@ marty_err nats__api_error(int err_code, const char *description, const char *wha
 static marty_err read_answer(natsMsg *reply, const char *what, json_t **ret_answer, int *ret_code,
                              marty_error *why)
 {
-    if (nats__status(reply, NULL, NULL) == 503) {
-        *ret_code = 503;
-        return marty_error_set(why, MARTY_E_UNAVAILABLE,
-                               "nats: %s: nobody answers; JetStream is off or starting: start a "
-                               "server with: nats-server -js",
-                               what);
-    }
     json_error_t error;
     json_t *answer = json_loadb(natsMsg_GetData(reply), (size_t)natsMsg_GetDataLength(reply),
                                 JSON_ALLOW_NUL, &error);
@@ -170,6 +201,10 @@ marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t de
     marty_err err = body && !text ? marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory")
                                   : nats__call_wait(port, 0, subject, marty_text(text), deadline_ns,
                                                     &reply, why);
+    if (err == MARTY_E_NO_RESPONDER) {
+        code = 503;
+        err = MARTY_E_UNAVAILABLE;
+    }
     if (!err) {
         err = read_answer(reply, what, &answer, &code, why);
     }

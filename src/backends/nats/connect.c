@@ -190,7 +190,7 @@ static marty_err open_control(marty_port *port, marty_error *why)
         char subject[96];
         nats__wire *wire = &port->wires[i];
         wire->control.arrived = nats__control_arrived;
-        (void)snprintf(subject, sizeof subject, "%s.*.>", wire->base);
+        (void)snprintf(subject, sizeof subject, "%s.c.>", wire->base);
         err = nats__inbox_open_locked(wire, &wire->control, subject, NULL, why);
     }
     pthread_mutex_unlock(&port->lock);

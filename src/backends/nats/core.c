@@ -107,6 +107,18 @@ marty_err nats__core_setup(marty_port *port, nats__subscription *subscription, m
     return err;
 }
 
+bool nats__replies_heard_locked(marty_port *port, const char *reply_to)
+{
+    for (marty__link *at = port->subscriptions.next; at != &port->subscriptions; at = at->next) {
+        nats__subscription *subscription = MARTY__OWNER(at, nats__subscription, link);
+        if (subscription->kind == MARTY_KIND_REPLY && subscription->ready &&
+            strcmp(subscription->name, reply_to) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void nats__core_remove(marty_port *port, nats__subscription *subscription)
 {
     pthread_mutex_lock(&port->lock);
@@ -130,27 +142,6 @@ void nats__core_more_locked(marty_port *port, nats__subscription *subscription)
 }
 
 /* ---- what has come */
-
-/* "nobody there", told by the server: the id of the request is the last word of the subject. */
-static marty_message *no_responder(natsMsg *from)
-{
-    const char *subject = natsMsg_GetSubject(from), *dot = strrchr(subject, '.');
-    char id[256];
-    marty_error ignored = {0};
-    marty_message *made = NULL;
-    if (!dot || marty_name_decode(id, sizeof id - 1, dot + 1, nats__name_bytes, &ignored)) {
-        return NULL;
-    }
-    const marty_header headers[] = {
-        {"martyreply", marty_text("MARTY_E_NO_RESPONDER"), MARTY_ATTRIBUTE},
-        {"martyreplytext", marty_text("nobody answers on that subject"), MARTY_ATTRIBUTE}};
-    marty_message template_ = {.type = "marty.no_responder",
-                               .causation_id = id,
-                               .correlation_id = id,
-                               .headers = headers,
-                               .header_count = 2};
-    return marty_message_new(&made, &template_, NULL, &ignored) == MARTY_OK ? made : NULL;
-}
 
 /* The legacy services say type "X" on subject events.saga.X: the subject is right. */
 static marty_message *mend_type(const marty_port *port, const nats__subscription *subscription,
@@ -199,14 +190,8 @@ static void core_deliver(marty_port *port, nats__subscription *subscription, nat
     nats__read *reads = nats__batch_reads(port->batch);
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
-        bool nobody =
-            subscription->kind == MARTY_KIND_REPLY && nats__status(messages[i], NULL, NULL) == 503;
-        nats__read_message(port, messages[i], !nobody, &reads[i]);
-        marty_message *message = nobody ? no_responder(messages[i]) : reads[i].message;
-        if (nobody && !message) {
-            continue;
-        }
-        message = mend_type(port, subscription, messages[i], message);
+        nats__read_message(port, messages[i], &reads[i]);
+        marty_message *message = mend_type(port, subscription, messages[i], reads[i].message);
         incoming[used++] = (marty_incoming){
             .subscription = subscription->number,
             .message = message,
@@ -228,9 +213,31 @@ static void core_deliver(marty_port *port, nats__subscription *subscription, nat
     }
 }
 
+/* Echoes of queries, and the places where a query found nobody, are not for core. */
+static size_t take_echoes(marty_port *port, nats__subscription *subscription, natsMsg **messages,
+                          size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *subject = messages[i] ? natsMsg_GetSubject(messages[i]) : "";
+        const char *dot = strrchr(subject, '.');
+        if (!messages[i]) {
+            subscription->nobody = true;
+        } else if (dot && strcmp(dot + 1, NATS__ECHO) == 0) {
+            nats__asked(port, subscription->nobody);
+            subscription->nobody = false;
+            natsMsg_Destroy(messages[i]);
+        } else {
+            messages[kept++] = messages[i];
+        }
+    }
+    return kept;
+}
+
 static void core_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
 {
     nats__subscription *subscription = inbox->owner;
+    count = take_echoes(port, subscription, messages, count);
     for (size_t at = 0; at < count; at += NATS__BATCH) {
         size_t size = count - at < NATS__BATCH ? count - at : NATS__BATCH;
         core_deliver(port, subscription, messages + at, size, NULL);

@@ -227,7 +227,7 @@ void nats__deliver(marty_port *port, nats__source *source, natsMsg **messages, s
     nats__batch *batch = port->batch;
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
-        nats__read_message(port, messages[i], true, &batch->reads[i]);
+        nats__read_message(port, messages[i], &batch->reads[i]);
     }
     pthread_mutex_lock(&port->lock);
     for (size_t i = 0; i < count; i++) {

@@ -88,8 +88,8 @@ marty_err nats__encode_locked(marty_port *port, const marty_message *message, bo
 /* ---- in */
 
 /* The header lines where the library has them: between the reply subject and the data, in the same
- * block, from its first release with headers to the newest. False: there are none, or it keeps
- * them elsewhere. */
+ * block, from its first release with headers to the newest. False: there are none, it keeps them
+ * elsewhere, or it has taken them apart already (it does when there is no data). */
 static bool raw_lines(natsMsg *from, const char **ret_start, const char **ret_end)
 {
     const char *before = natsMsg_GetReply(from), *data = natsMsg_GetData(from);
@@ -100,7 +100,8 @@ static bool raw_lines(natsMsg *from, const char **ret_start, const char **ret_en
     before += strlen(before) + 1;
     if ((uintptr_t)data < (uintptr_t)before + sizeof version ||
         (uintptr_t)data - (uintptr_t)before > RAW_MAX ||
-        memcmp(before, version, sizeof version - 1) != 0 || memcmp(data - 2, "\r\n", 2) != 0) {
+        memcmp(before, version, sizeof version - 1) != 0 || !before[sizeof version - 1] ||
+        memcmp(data - 2, "\r\n", 2) != 0) {
         return false;
     }
     *ret_start = before;
@@ -108,20 +109,17 @@ static bool raw_lines(natsMsg *from, const char **ret_start, const char **ret_en
     return true;
 }
 
-int nats__status(natsMsg *from, const char **ret_text, size_t *ret_size)
+int nats__status(natsMsg *from, const char **ret_text)
 {
-    const char *at, *end;
-    if (!raw_lines(from, &at, &end) || at[sizeof version - 1] != ' ') {
+    const char *status = NULL, *text = NULL;
+    if (natsMsg_GetDataLength(from) > 0 || natsMsgHeader_Get(from, "Status", &status) != NATS_OK ||
+        !status) {
         return 0;
     }
-    at += sizeof version;
-    int status = (int)nats__number(&at);
     if (ret_text) {
-        at += *at == ' ';
-        *ret_text = at;
-        *ret_size = strcspn(at, "\r");
+        *ret_text = natsMsgHeader_Get(from, "Description", &text) == NATS_OK && text ? text : "";
     }
-    return status;
+    return (int)nats__number(&status);
 }
 
 static bool add_header(nats__read *into, const char *name, const char *value, size_t size)
@@ -140,7 +138,7 @@ static bool add_header(nats__read *into, const char *name, const char *value, si
     return true;
 }
 
-/* One line, its end cut off: the broker's own are looked at and dropped. */
+/* One line, its end cut off: the broker's own are dropped. */
 static bool read_line(nats__read *into, char *line, char *end)
 {
     char *colon = memchr(line, ':', (size_t)(end - line));
@@ -151,11 +149,6 @@ static bool read_line(nats__read *into, char *line, char *end)
     char *value = colon + 1;
     value += value < end && *value == ' ';
     if (strncasecmp(line, "Nats-", 5) == 0) {
-        const char *number = value;
-        if (strcasecmp(line, "Nats-Pending-Messages") == 0) {
-            *end = '\0';
-            into->pending = nats__number(&number);
-        }
         return true;
     }
     return add_header(into, line, value, (size_t)(end - value));
@@ -181,7 +174,7 @@ static bool read_lines(nats__read *into, const char *start, const char *stop)
     return true;
 }
 
-/* The way through the library's own map, should it ever keep the lines elsewhere. */
+/* The way through the library's own map, once it has taken the lines apart. */
 static bool read_map(nats__read *into, natsMsg *from)
 {
     const char **keys = NULL;
@@ -221,14 +214,13 @@ static bool is_cloudevent(const nats__read *into)
     return false;
 }
 
-void nats__read_message(marty_port *port, natsMsg *from, bool envelope, nats__read *into)
+void nats__read_message(marty_port *port, natsMsg *from, nats__read *into)
 {
     const char *start, *end;
     into->message = NULL;
     into->header_count = 0;
-    into->pending = 0;
     bool read = raw_lines(from, &start, &end) ? read_lines(into, start, end) : read_map(into, from);
-    if (!read || !envelope) {
+    if (!read) {
         return;
     }
     bool legacy = port->options.envelope != NATS__CLOUDEVENTS && !is_cloudevent(into);

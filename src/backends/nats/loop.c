@@ -57,8 +57,12 @@ static size_t take(nats__inbox *inbox, loop_state *state)
     }
     inbox->starved = room == 0 && waiting > 0;
     room = room < TAKE ? room : TAKE;
-    while (count < room && count < (size_t)waiting &&
-           natsSubscription_NextMsg(&state->messages[count], inbox->sub, 0) == NATS_OK) {
+    while (count < room && count < (size_t)waiting) {
+        state->messages[count] = NULL;
+        natsStatus s = natsSubscription_NextMsg(&state->messages[count], inbox->sub, 0);
+        if (s != NATS_OK && s != NATS_NO_RESPONDERS) {
+            break;
+        }
         count++;
     }
     return count;

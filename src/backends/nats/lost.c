@@ -60,13 +60,11 @@ static bool next_token(marty_port *port, uint64_t *ret_token, marty_err *ret_err
             return true;
         }
     }
-    for (int i = 0; i < 2; i++) {
-        nats__wire *wire = &port->wires[i];
-        if (wire->ring_count > 0) {
-            *ret_token = wire->ring[wire->ring_head].token;
+    for (int i = 0; i < 3; i++) {
+        nats__ring *ring = i < 2 ? &port->wires[i].ring : &port->asked;
+        if (ring->count > 0) {
+            *ret_token = nats__ring_take(ring);
             *ret_err = MARTY_E_MAYBE_STORED;
-            wire->ring_head = (wire->ring_head + 1) % wire->ring_capacity;
-            wire->ring_count--;
             return true;
         }
     }
@@ -137,6 +135,7 @@ static void void_calls(marty_port *port)
     while ((link = marty__list_pop(&port->calls)) != NULL) {
         MARTY__OWNER(link, nats__call, link)->done = true;
     }
+    port->calls_missing = 0;
     pthread_cond_broadcast(&port->changed);
 }
 

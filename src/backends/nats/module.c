@@ -46,6 +46,10 @@ void nats__grants(const marty_port *port, marty_capabilities *ret_granted)
     for (int kind = 0; kind < 8; kind++) {
         granted->can[kind] &= ~missing;
     }
+    if (nats__refuses_when_full(options)) { /* the server schedules nothing in such streams */
+        granted->can[MARTY_KIND_TOPIC] &= ~(uint64_t)LATER;
+        granted->can[MARTY_KIND_STREAM] &= ~(uint64_t)LATER;
+    }
     if (options->envelope == NATS__LEGACY) { /* core subjects; what is retried waits in memory */
         keep_nothing(granted, MARTY_KIND_TOPIC,
                      MARTY_CAN_GROUPS | MARTY_CAN_CONFIRM | MARTY_CAN_DELAYED_RETRY);
@@ -173,8 +177,8 @@ static void close_run(marty_port *port, nats__job *job)
     pthread_mutex_lock(&port->lock);
     bool up = port->wires[0].nc != NULL;
     while (up &&
-           (port->pending_used || port->held_count || port->wires[0].ring_count ||
-            port->wires[1].ring_count) &&
+           (port->pending_used || port->held_count || port->wires[0].ring.count ||
+            port->wires[1].ring.count || port->asked.count) &&
            nats__now_ns(port) < deadline_ns) {
         nats__confirm_locked(&port->wires[1], false);
         nats__wake(port, true);
@@ -257,8 +261,9 @@ static void op_free(marty_port *port)
     for (int i = 0; i < 2; i++) {
         marty_free(port->wires[i].out.data);
         marty_free(port->wires[i].sending.data);
-        marty_free(port->wires[i].ring);
+        marty_free(port->wires[i].ring.tokens);
     }
+    marty_free(port->asked.tokens);
     marty_free(port->pending);
     marty_free(port->scratch.data);
     nats__options_free(&port->options);

@@ -44,7 +44,8 @@ typedef struct nats__source nats__source;
 typedef struct nats__subscription nats__subscription;
 
 /* A subscription of the library whose messages the loop takes out and hands over; embedded in what
- * it is for. arrived owns the messages. room: how many it takes now. */
+ * it is for. arrived owns the messages; a NULL among them stands where the library swallowed the
+ * server's "no responders". room: how many it takes now. */
 struct nats__inbox {
     marty__link link; /* of the wire, the last active first */
     natsSubscription *sub;
@@ -58,10 +59,12 @@ struct nats__inbox {
     bool starved; /* messages wait for room */
 };
 
-/* A token of what keeps nothing (core NATS), answered when the echo behind it has come back. */
-typedef struct nats__unconfirmed {
-    uint64_t token;
-} nats__unconfirmed;
+/* Tokens in their order: of what keeps nothing (core NATS), answered when an echo behind them has
+ * come back. */
+typedef struct nats__ring {
+    uint64_t *tokens;
+    size_t capacity, head, count;
+} nats__ring;
 
 /* One connection. Bulk traffic has one, queries and replies another, so that neither waits behind
  * the other. */
@@ -82,11 +85,10 @@ struct nats__wire {
     int64_t last_read_ns, ping_ns;
     uint64_t messages; /* the library's count of messages, as last seen: the loop's */
     marty__link inboxes;
-    nats__inbox control; /* acks of publishes, answers of the API, echoes */
-    char base[64];       /* of our reply subjects on this connection */
-    /* tokens without an ack of their own: a ring; those before `asked` are covered by the echo */
-    nats__unconfirmed *ring;
-    size_t ring_capacity, ring_head, ring_count, ring_asked;
+    nats__inbox control;   /* answers of the API, echoes */
+    char base[64];         /* of our reply subjects on this connection */
+    nats__ring ring;       /* tokens without an ack of their own */
+    size_t ring_asked;     /* so many of them are covered by the echo on its way */
     uint64_t echo;         /* number of the last echo */
     bool echo_out;         /* it is on its way */
     int64_t confirm_at_ns; /* when the next one goes out at the latest; INT64_MAX */
@@ -129,6 +131,10 @@ struct nats__channel {
     const char *schedule;     /* base of its scheduled messages' subjects */
     nats__ready ready;
     marty__link held;
+    nats__inbox acks;   /* of the publishes to it, on this connection */
+    uint32_t id;        /* in the subject of its acks */
+    uint32_t in_flight; /* publishes not answered */
+    uint32_t missing; /* so many of them found no stream; which ones shows when no other is left */
     marty_level level;
     uint32_t copies;
     bool assumed, ttl, schedules, checked; /* what its stream allows */
@@ -197,7 +203,8 @@ struct nats__subscription {
     marty_start start;
     uint32_t window, credit;
     bool core, memory; /* memory: settled in memory (legacy on core subjects) */
-    bool leaving, ready, again;
+    bool leaving, ready;
+    bool nobody; /* of replies: the query whose echo comes next found no responder */
     uint32_t jobs;
     uint64_t serial;
     nats__inbox inboxes[2]; /* of a core subscription: the name, and all below it */
@@ -215,8 +222,8 @@ struct nats__subscription {
 typedef struct nats__call {
     marty__link link;
     uint32_t id;
-    bool done;
-    natsMsg *reply; /* NULL and done: the connection is gone */
+    bool done, sign, nobody; /* sign: of life only; nobody: JetStream is off */
+    natsMsg *reply;          /* NULL and done: the connection is gone */
 } nats__call;
 
 typedef struct nats__job nats__job;
@@ -261,8 +268,10 @@ struct marty_port {
     uint32_t pending_count, pending_free, pending_used;
     uint32_t held_count;
     int64_t pending_due_ns; /* not later than the first deadline */
+    nats__ring asked;       /* tokens of queries: each has an echo of its own */
     marty__link calls, jobs, subscriptions, leaving;
-    uint32_t next_call, next_source;
+    uint32_t next_call, next_source, next_channel;
+    uint32_t calls_missing;    /* calls that found nobody: as missing of a channel */
     int64_t due_ns;            /* when the loop must look, if that is sooner than it thinks */
     uint64_t rounds;           /* of the loop */
     bool look_again;           /* an inbox that was starved has room */

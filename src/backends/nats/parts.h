@@ -78,6 +78,7 @@ int64_t nats__api_deadline(marty_port *port);
 marty_err nats__api_error(int err_code, const char *description, const char *what,
                           marty_error *why);
 void nats__call_answer_locked(marty_port *port, uint32_t id, natsMsg *reply);
+void nats__call_nobody_locked(marty_port *port);
 
 /* ---- names.c */
 extern const char nats__name_bytes[], nats__subject_bytes[];
@@ -92,6 +93,10 @@ uint32_t nats__shard_of(const nats__channel *channel, const marty_message *messa
 /** Reply subject of a logical reply channel and the id of a request; without id the base. */
 marty_err nats__reply_subject(const marty_port *port, const char *reply_to, const char *id,
                               char ret_subject[NATS__SUBJECT_MAX], marty_error *why);
+/** The word behind a reply channel's subject that is no id of a request. */
+#define NATS__ECHO "_echo"
+/** Whether that reply channel is subscribed to here, so that an echo to it comes back. */
+bool nats__replies_heard_locked(marty_port *port, const char *reply_to);
 /** Whether a peer's reply address may be published to. */
 bool nats__reply_allowed(const char *subject);
 marty_err nats__consumer_name(char ret_name[NATS__NAME_MAX + 1], const nats__channel *channel,
@@ -112,13 +117,12 @@ typedef struct nats__read { /* a message taken apart; reused, freed by nats__rea
     marty_header *headers;  /* what came but for the broker's own; names and values in text */
     size_t header_count, header_capacity;
     nats__buffer text;
-    uint64_t pending; /* Nats-Pending-Messages of a status */
 } nats__read;
-/** Take a message apart; envelope: and read it. */
-void nats__read_message(marty_port *port, natsMsg *from, bool envelope, nats__read *into);
+/** Take a message apart, and read its envelope. */
+void nats__read_message(marty_port *port, natsMsg *from, nats__read *into);
 void nats__read_free(nats__read *read);
 /** 0, or the number of its status line: 100, 404, 408, 409, 503. ret_text may be NULL. */
-int nats__status(natsMsg *from, const char **ret_text, size_t *ret_size);
+int nats__status(natsMsg *from, const char **ret_text);
 /** The same with another type; takes the reference. */
 marty_message *nats__with_type(marty_message *message, const char *type);
 /** A copy with one more attribute; yours to unref. */
@@ -132,7 +136,9 @@ marty_err nats__cancel(marty_port *port, const marty_channel *channel, const cha
                        uint64_t token, marty_error *why);
 /** One message to a channel that is ready; the token is answered later, or now on an error. */
 void nats__publish_one_locked(marty_port *port, nats__channel *channel, const nats__held *what);
-void nats__ensured(marty_port *port, nats__channel *channel, marty_err err, const char *text);
+marty_err nats__check_size(const marty_port *port, const char *channel,
+                           const marty_message *message, const marty_message *body,
+                           marty_error *why);
 typedef struct nats__answers { /* of tokens, gathered under the lock and told without it */
     marty_published results[NATS__BATCH];
     size_t count;
@@ -141,8 +147,15 @@ void nats__answer(marty_port *port, uint64_t token, marty_err err, marty_level l
                   const char *text);
 /** The loop: messages to the control inbox. */
 void nats__control_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count);
-/** Take a token that an echo answers. */
-bool nats__unconfirmed_add_locked(nats__wire *wire, uint64_t token);
+bool nats__ring_add(nats__ring *ring, uint64_t token);
+/** The oldest; there must be one. */
+uint64_t nats__ring_take(nats__ring *ring);
+/** The loop: acks of one channel. */
+void nats__acks_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count);
+/** The loop: the echo of a query; nobody: it found no responder. */
+void nats__asked(marty_port *port, bool nobody);
+/** All queries are answered as taken. */
+void nats__asked_all(marty_port *port);
 /** Send the echo for what is unconfirmed (forced: also for nothing), if none is on its way. */
 void nats__confirm_locked(nats__wire *wire, bool forced);
 /** The loop: publishes past their deadline; returns when to look again. */
@@ -194,6 +207,8 @@ json_t *nats__filters(marty_port *port, const nats__subscription *subscription,
 bool nats__filters_cover(json_t *found, json_t *wanted);
 /** found and wanted as one; whole when they overlap so that no server takes both. */
 json_t *nats__filters_union(json_t *found, json_t *wanted, const nats__channel *channel);
+/** Whether streams of topics say no when they are full (retention= in bytes). */
+bool nats__refuses_when_full(const nats__options *options);
 bool nats__version_at_least(const marty_port *port, unsigned major, unsigned minor);
 
 /* ---- subscribe.c, setup.c, source.c, core.c */

@@ -21,263 +21,55 @@ static void refuse(marty_port *port, uint64_t token, marty_err err, const marty_
     nats__answer(port, token, err, MARTY_LEVEL_ANY, why->text);
 }
 
-/* ---- what goes along with a message for JetStream */
-
-static bool is_ours(const char *id)
-{
-    return strlen(id) == 36 && id[8] == '-' && id[13] == '-' && id[14] == '7' && id[18] == '-' &&
-           id[23] == '-';
-}
-
-static bool add_attribute(nats__buffer *to, const marty_message *message, const char *name)
-{
-    marty_bytes value = marty_message_header(message, name);
-    return nats__buffer_text(to, "/") && nats__buffer_append(to, value.data, value.size);
-}
-
-/* The id that the server remembers: ours as it is, a foreign one with its source; a copy (for one
- * group, or a dead letter) is another message to the server, one for each time it was copied. */
-static bool add_message_id(marty_port *port, const nats__channel *channel, const nats__held *what)
-{
-    nats__buffer *lines = &port->scratch;
-    const marty_message *message = what->message;
-    bool added = nats__buffer_text(lines, "Nats-Msg-Id: ") && nats__buffer_text(lines, message->id);
-    if (!is_ours(message->id)) {
-        char size[24];
-        size[nats__decimal(size, strlen(message->id))] = '\0';
-        added = added && nats__buffer_text(lines, "@") && nats__buffer_text(lines, size) &&
-                nats__buffer_text(lines, "@") && nats__buffer_text(lines, message->source);
-    }
-    if (what->copy || channel->kind == MARTY_KIND_DEAD) {
-        added = added && add_attribute(lines, message, "martyattempts") &&
-                add_attribute(lines, message, "martydeadgroup") &&
-                add_attribute(lines, message, "martydeadattempts") &&
-                add_attribute(lines, message, "martydeadreplays");
-    }
-    return added && nats__buffer_text(lines, "\r\n");
-}
-
-/* How long it may live, as a duration: the server's clock counts it. Whole seconds, at least one;
- * core looks at the exact time before every handler. */
-static bool add_time_to_live(marty_port *port, const nats__channel *channel,
-                             const marty_message *message, const char *name)
-{
-    char text[24];
-    if (!channel->ttl || message->expires_us <= 0) {
-        return true;
-    }
-    int64_t left_us = message->expires_us - nats__wall_us(port);
-    uint64_t seconds = left_us > 0 ? (uint64_t)(left_us + 999999) / 1000000 : 1;
-    size_t size = nats__decimal(text, seconds);
-    memcpy(text + size, "s", 2);
-    return nats__line_locked(port, name, text);
-}
-
-/* RFC 3339 in UTC with microseconds. */
-static void write_time(int64_t us, char *out, size_t size)
-{
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm parts;
-    char text[32] = "";
-    if (gmtime_r(&seconds, &parts)) {
-        (void)strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-    }
-    (void)snprintf(out, size, "%s.%06dZ", text, (int)(us % 1000000));
-}
-
-/* A message for later lies on a subject of its own in the same stream, and the server publishes it
- * when it is due. */
-static marty_err make_schedule(marty_port *port, const nats__channel *channel,
-                               const nats__held *what, char subject[NATS__SUBJECT_MAX],
-                               marty_error *why)
-{
-    char at[80], time_text[64], id[NATS__SUBJECT_MAX / 4];
-    if (!channel->schedules) {
-        return marty_error_set(why, MARTY_E_UNSUPPORTED,
-                               "channel %s: its stream %s delivers nothing later: that takes "
-                               "nats-server 2.12 and allow_msg_schedules; set scheduler: to a "
-                               "backend that can, or make the stream anew",
-                               channel->name, channel->stream);
-    }
-    write_time(what->deliver_at_us, time_text, sizeof time_text);
-    (void)snprintf(at, sizeof at, "@at %s", time_text);
-    marty_err err = marty_name_encode(id, sizeof id - 1, what->message->id, nats__name_bytes, why);
-    if (err) {
-        return err;
-    }
-    bool added = nats__line_locked(port, "Nats-Schedule", at) &&
-                 nats__line_locked(port, "Nats-Schedule-Target", subject) &&
-                 add_time_to_live(port, channel, what->message, "Nats-Schedule-TTL");
-    int size = snprintf(subject, NATS__SUBJECT_MAX, "%s.%s", channel->schedule, id);
-    if (!added || size < 0 || size >= NATS__SUBJECT_MAX) {
-        return marty_error_set(why, MARTY_E_ARGUMENT, "channel %s: the id %.64s is too long",
-                               channel->name, what->message->id);
-    }
-    return MARTY_OK;
-}
-
-static marty_err check_size(const marty_port *port, const char *channel,
-                            const marty_message *message, const marty_message *body,
-                            marty_error *why)
-{
-    size_t size = body->data.size + (port->scratch.size ? port->scratch.size + 12 : 0);
-    if (port->payload_max > 0 && size > (size_t)port->payload_max) {
-        return marty_error_set(why, MARTY_E_TOO_LARGE,
-                               "message %s on channel %s: %zu bytes with its headers, the limit of "
-                               "this nats-server is %lld (max_payload); send a reference, or raise "
-                               "it",
-                               message->id, channel, size, (long long)port->payload_max);
-    }
-    return MARTY_OK;
-}
-
-/* ---- slots */
-
-static bool grow_pending(marty_port *port)
-{
-    uint32_t count = port->pending_count ? port->pending_count * 2 : 1024;
-    nats__pending *pending =
-        count <= NATS__PENDING_MAX ? marty_realloc(port->pending, count * sizeof *pending) : NULL;
-    if (!pending) {
-        return false;
-    }
-    for (uint32_t i = count; i > port->pending_count; i--) {
-        pending[i - 1] = (nats__pending){.next_free = port->pending_free};
-        port->pending_free = i; /* index + 1 */
-    }
-    port->pending = pending;
-    port->pending_count = count;
-    return true;
-}
-
-static nats__pending *pending_new(marty_port *port)
-{
-    if (!port->pending_free && !grow_pending(port)) {
-        return NULL;
-    }
-    nats__pending *slot = &port->pending[port->pending_free - 1];
-    port->pending_free = slot->next_free;
-    port->pending_used++;
-    return slot;
-}
-
-void nats__pending_free_locked(marty_port *port, uint32_t index)
-{
-    nats__pending *slot = &port->pending[index];
-    slot->token = 0;
-    slot->generation++;
-    slot->next_free = port->pending_free;
-    port->pending_free = index + 1;
-    port->pending_used--;
-}
-
-static void reply_of_slot(const marty_port *port, const nats__pending *slot, char *out)
-{
-    const char *base = port->wires[0].base;
-    size_t size = strlen(base);
-    memcpy(out, base, size);
-    memcpy(out + size, ".p.", 3);
-    size += 3;
-    size += nats__decimal(out + size, (uint64_t)(slot - port->pending));
-    out[size++] = '.';
-    out[size + nats__decimal(out + size, slot->generation)] = '\0';
-}
-
-static marty_err frame_pending(marty_port *port, nats__channel *channel, const nats__held *what,
-                               const char *subject, uint32_t shard, const marty_message *body,
-                               marty_error *why)
-{
-    char reply[128];
-    nats__pending *slot = pending_new(port);
-    if (!slot) {
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory for a publish");
-    }
-    slot->token = what->token;
-    slot->channel = channel;
-    slot->shard = shard;
-    slot->deadline_ns = what->deadline_ns;
-    slot->subject_hash = nats__hash(subject);
-    if (slot->deadline_ns < port->pending_due_ns) {
-        port->pending_due_ns = slot->deadline_ns;
-        port->due_ns = slot->deadline_ns < port->due_ns ? slot->deadline_ns : port->due_ns;
-    }
-    reply_of_slot(port, slot, reply);
-    marty_bytes lines = {port->scratch.data, port->scratch.size};
-    if (!nats__frame_locked(&port->wires[0], subject, reply, lines, body->data)) {
-        nats__pending_free_locked(port, (uint32_t)(slot - port->pending));
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory for a message");
-    }
-    return MARTY_OK;
-}
-
-void nats__publish_one_locked(marty_port *port, nats__channel *channel, const nats__held *what)
-{
-    char subject[NATS__SUBJECT_MAX];
-    marty_error why = {0};
-    marty_message *body = NULL;
-    uint32_t shard = nats__shard_of(channel, what->message);
-    marty_err err = nats__subject_locked(channel, what->message->type, shard, subject, &why);
-    err = err ? err
-              : nats__encode_locked(port, what->message,
-                                    port->options.envelope != NATS__CLOUDEVENTS &&
-                                        channel->kind != MARTY_KIND_DEAD && !channel->retry,
-                                    &body, &why);
-    if (!err && !add_message_id(port, channel, what)) {
-        err = marty_error_set(&why, MARTY_E_NO_MEMORY, "nats: no memory for headers");
-    }
-    if (!err && what->deliver_at_us > nats__wall_us(port)) {
-        err = make_schedule(port, channel, what, subject, &why);
-    } else if (!err && !add_time_to_live(port, channel, what->message, "Nats-TTL")) {
-        err = marty_error_set(&why, MARTY_E_NO_MEMORY, "nats: no memory for headers");
-    }
-    err = err ? err : check_size(port, channel->name, what->message, body, &why);
-    err = err ? err : frame_pending(port, channel, what, subject, shard, body, &why);
-    marty_message_unref(body);
-    if (err) {
-        refuse(port, what->token, err, &why);
-    }
-}
-
 /* ---- what nobody keeps */
 
 static marty_err frame_core(marty_port *port, int index, uint64_t token, const char *subject,
-                            const char *reply, const marty_message *message, const char *channel,
-                            marty_error *why)
+                            const char *reply, const char *echo, const marty_message *message,
+                            const char *channel, marty_error *why)
 {
     nats__wire *wire = &port->wires[index];
     marty_message *body = NULL;
     marty_err err =
         nats__encode_locked(port, message, port->options.envelope != NATS__CLOUDEVENTS, &body, why);
-    err = err ? err : check_size(port, channel, message, body, why);
+    err = err ? err : nats__check_size(port, channel, message, body, why);
     if (!err) {
         marty_bytes lines = {port->scratch.data, port->scratch.size};
-        bool noted = nats__unconfirmed_add_locked(wire, token);
+        nats__ring *ring = echo ? &port->asked : &wire->ring;
+        bool noted = nats__ring_add(ring, token);
         bool framed = noted && nats__frame_locked(wire, subject, reply, lines, body->data);
-        wire->ring_count -= noted && !framed; /* the last one, not asked about yet */
+        framed = framed && (!echo || nats__frame_locked(wire, echo, NULL, (marty_bytes){NULL, 0},
+                                                        (marty_bytes){NULL, 0}));
+        ring->count -= noted && !framed; /* the last one, not asked about yet */
         err = framed ? MARTY_OK : marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory");
     }
     marty_message_unref(body);
     return err;
 }
 
-/* A query. In the legacy envelope the reply address is said in the body, too. */
+/* A query, and behind it an echo to the same inbox: the library swallows the server's "no
+ * responders" and tells only that there was one; the echo that comes next says for which. */
 static marty_err take_request(marty_port *port, nats__channel *channel, const marty_outgoing *out,
                               marty_error *why)
 {
-    char subject[NATS__SUBJECT_MAX], reply[NATS__SUBJECT_MAX];
-    marty_err err = nats__subject_locked(channel, out->message->type, 0, subject, why);
-    if (!err && out->reply_to) {
-        err = nats__reply_subject(port, out->reply_to, out->message->id, reply, why);
-    }
-    const char *reply_to = out->reply_to ? reply : NULL;
-    if (err || port->options.envelope == NATS__CLOUDEVENTS || !reply_to) {
-        return err ? err
-                   : frame_core(port, 1, out->token, subject, reply_to, out->message, channel->name,
-                                why);
-    }
+    char subject[NATS__SUBJECT_MAX], reply[NATS__SUBJECT_MAX], echo[NATS__SUBJECT_MAX];
     marty_message *told = NULL;
-    err = nats__with_attribute(out->message, "replyto", reply_to, &told, why);
-    err = err ? err : frame_core(port, 1, out->token, subject, reply_to, told, channel->name, why);
+    const char *name = channel->name;
+    marty_err err = nats__subject_locked(channel, out->message->type, 0, subject, why);
+    if (err || !out->reply_to) {
+        return err ? err
+                   : frame_core(port, 1, out->token, subject, NULL, NULL, out->message, name, why);
+    }
+    err = nats__reply_subject(port, out->reply_to, out->message->id, reply, why);
+    err = err ? err : nats__reply_subject(port, out->reply_to, NATS__ECHO, echo, why);
+    const marty_message *message = out->message;
+    if (!err && port->options.envelope != NATS__CLOUDEVENTS) { /* legacy: say it in the body */
+        err = nats__with_attribute(message, "replyto", reply, &told, why);
+        message = told;
+    }
+    bool heard = nats__replies_heard_locked(port, out->reply_to);
+    err = err ? err
+              : frame_core(port, 1, out->token, subject, reply, heard ? echo : NULL, message, name,
+                           why);
     marty_message_unref(told);
     return err;
 }
@@ -292,8 +84,8 @@ static marty_err take_core(marty_port *port, const marty_outgoing *out, marty_er
                                    "\"%.200s\" is no address that a reply may go to",
                                    out->channel.name);
         }
-        return frame_core(port, 1, out->token, out->channel.name, NULL, out->message, "replies",
-                          why);
+        return frame_core(port, 1, out->token, out->channel.name, NULL, NULL, out->message,
+                          "replies", why);
     }
     marty_err err = nats__channel_get_locked(port, &channel, &out->channel, why);
     if (!err && out->channel.kind == MARTY_KIND_REQUEST) {
@@ -301,7 +93,8 @@ static marty_err take_core(marty_port *port, const marty_outgoing *out, marty_er
     }
     err = err ? err : nats__subject_locked(channel, out->message->type, 0, subject, why);
     return err ? err
-               : frame_core(port, 0, out->token, subject, NULL, out->message, channel->name, why);
+               : frame_core(port, 0, out->token, subject, NULL, NULL, out->message, channel->name,
+                            why);
 }
 
 /* ---- the op */
@@ -383,18 +176,18 @@ static void take_one(marty_port *port, const marty_outgoing *out, int64_t now_ns
 static void push_out(marty_port *port)
 {
     nats__wire *bulk = &port->wires[0], *queries = &port->wires[1];
-    if (bulk->ring_count > bulk->ring_asked) {
+    if (bulk->ring.count > bulk->ring_asked) {
         nats__confirm_locked(bulk, false);
     }
     if (bulk->out.size > 0) {
-        bool few = port->pending_used + bulk->ring_count <= IN_FLIGHT_FEW;
+        bool few = port->pending_used + bulk->ring.count <= IN_FLIGHT_FEW;
         if (few) {
             nats__send_locked(bulk);
         } else {
             nats__wake(port, bulk->out.size > BACKLOG_BYTES);
         }
     }
-    if (queries->ring_count > queries->ring_asked && queries->confirm_at_ns == INT64_MAX) {
+    if (queries->ring.count > queries->ring_asked && queries->confirm_at_ns == INT64_MAX) {
         queries->confirm_at_ns = nats__now_ns(port) + LAZY_NS;
         port->due_ns =
             queries->confirm_at_ns < port->due_ns ? queries->confirm_at_ns : port->due_ns;

@@ -92,40 +92,32 @@ void nats__pull_locked(nats__subscription *subscription, int64_t now_ns)
 
 /* ---- what the server says about a pull */
 
-static bool says(const char *text, size_t size, const char *words)
+/* Nobody has the consumer: gone, or its leader is being chosen. Core asks again. */
+static void missing(marty_port *port, nats__source *source, const char *text)
 {
-    return memmem(text, size, words, strlen(words)) != NULL;
-}
-
-/* Nobody has the consumer: gone, or its leader is being chosen. Gone is known by asking. */
-static void missing(marty_port *port, nats__source *source, const char *text, size_t size)
-{
-    char told[256];
-    (void)snprintf(told, sizeof told, "consumer %s of stream %s: %.*s", source->consumer,
-                   source->channel->stream, (int)(size < 100 ? size : 100), text);
+    char told[2 * NATS__NAME_MAX + 160];
+    (void)snprintf(told, sizeof told, "consumer %s of stream %s: %.100s", source->consumer,
+                   source->channel->stream, text);
     nats__source_failed(port, source, MARTY_E_UNAVAILABLE, told);
 }
 
 static void take_status(marty_port *port, nats__source *source, natsMsg *message, int status)
 {
-    const char *text = "";
-    size_t size = 0;
-    nats__read *read = nats__batch_reads(port->batch);
-    (void)nats__status(message, &text, &size);
-    nats__read_message(port, message, false, read);
-    bool deleted = status == 409 && (says(text, size, "Deleted") || says(text, size, "push based"));
-    bool again = status == 409 && !deleted;
+    const char *text = "", *number = NULL;
+    (void)nats__status(message, &text);
+    bool counted = natsMsgHeader_Get(message, "Nats-Pending-Messages", &number) == NATS_OK;
+    uint64_t pending = counted && number ? nats__number(&number) : 0;
+    bool deleted = status == 409 && (strstr(text, "Deleted") || strstr(text, "push based"));
     pthread_mutex_lock(&port->lock);
-    uint32_t left =
-        read->pending < source->outstanding ? (uint32_t)read->pending : source->outstanding;
-    source->outstanding = status == 503 ? 0 : source->outstanding - left;
-    if (status == 404 || again) {
+    uint32_t left = pending < source->outstanding ? (uint32_t)pending : source->outstanding;
+    source->outstanding -= left;
+    if (status == 404 || (status == 409 && !deleted)) {
         source->not_before_ns = nats__now_ns(port) + PAUSE_NS;
         port->due_ns = source->not_before_ns < port->due_ns ? source->not_before_ns : port->due_ns;
     }
     pthread_mutex_unlock(&port->lock);
-    if (deleted || status == 503) {
-        missing(port, source, status == 503 ? "nobody has it" : text, status == 503 ? 13 : size);
+    if (deleted) {
+        missing(port, source, text);
     }
 }
 
@@ -136,8 +128,12 @@ void nats__source_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messag
     size_t waiting = 0;
     int64_t now_ns = nats__now_ns(port);
     for (size_t i = 0; i < count; i++) {
+        if (!messages[i]) { /* nobody has the consumer */
+            missing(port, source, "nobody has it");
+            continue;
+        }
         const char *reply = natsMsg_GetReply(messages[i]);
-        int status = reply && *reply ? 0 : nats__status(messages[i], NULL, NULL);
+        int status = reply && *reply ? 0 : nats__status(messages[i], NULL);
         if (status) {
             if (status != 100) {
                 take_status(port, source, messages[i], status);

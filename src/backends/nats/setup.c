@@ -219,6 +219,9 @@ void nats__leave(marty_port *port, nats__subscription *subscription)
     pthread_mutex_unlock(&port->lock);
     nats__core_remove(port, subscription);
     remove_sources(port, subscription, true);
+    if (subscription->kind == MARTY_KIND_REPLY) {
+        nats__asked_all(port); /* their echoes come back to nobody now */
+    }
     nats__loop_barrier(port);
     pthread_mutex_lock(&port->lock);
     marty__list_remove(&subscription->link);

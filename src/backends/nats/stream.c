@@ -51,10 +51,16 @@ static void add_subject(json_t *subjects, const char *format, const char *base)
     (void)json_array_append_new(subjects, json_string(subject));
 }
 
+bool nats__refuses_when_full(const nats__options *options)
+{
+    return options->retention_bytes > 0 && !options->trim_hard;
+}
+
 static bool can_schedule(const marty_port *port, const nats__channel *channel)
 {
+    bool full = nats__refuses_when_full(&port->options) && channel->kind != MARTY_KIND_QUEUE;
     return port->api_level >= NATS__LEVEL_SCHEDULE && !channel->retry && !channel->bare &&
-           channel->kind != MARTY_KIND_DEAD;
+           channel->kind != MARTY_KIND_DEAD && !full;
 }
 
 static json_t *wanted_subjects(const marty_port *port, const nats__channel *channel)
@@ -91,7 +97,7 @@ static json_t *wanted_stream(const marty_port *port, const nats__channel *channe
         "description", description, "subjects", wanted_subjects(port, channel), "retention",
         work ? "workqueue" : "limits", "storage", options->memory ? "memory" : "file",
         "num_replicas", (int)options->replicas, "discard",
-        limited && options->trim_hard ? "old" : "new", "max_age", (json_int_t)age_ns, "max_bytes",
+        limited && !options->trim_hard ? "new" : "old", "max_age", (json_int_t)age_ns, "max_bytes",
         (json_int_t)(limited ? (int64_t)options->retention_bytes : -1), "duplicate_window",
         (json_int_t)(age_ns > 0 && age_ns < window_ns ? age_ns : window_ns), "allow_direct", 1);
     if (wanted && port->api_level >= NATS__LEVEL_TTL) {
@@ -174,7 +180,7 @@ static uint32_t found_shards(json_t *config)
 static void compare(const nats__channel *channel, json_t *wanted, json_t *found,
                     nats__report *report)
 {
-    static const char *const fields[] = {"retention", "storage",   "num_replicas",    "discard",
+    static const char *const fields[] = {"retention", "storage",   "num_replicas",
                                          "max_age",   "max_bytes", "duplicate_window"};
     compare_subjects(channel, json_object_get(wanted, "subjects"),
                      json_object_get(found, "subjects"), report);

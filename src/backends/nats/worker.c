@@ -36,18 +36,13 @@ bool nats__cond_init(pthread_cond_t *cond)
 
 bool nats__wait_locked(marty_port *port, pthread_cond_t *cond, int64_t until_ns)
 {
-    int64_t left_ns = until_ns - nats__now_ns(port);
-    struct timespec at;
     if (until_ns == INT64_MAX) {
         return pthread_cond_wait(cond, &port->lock) == 0;
     }
-    if (left_ns <= 0) {
+    if (until_ns <= nats__now_ns(port)) {
         return false;
     }
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    int64_t nanoseconds = at.tv_nsec + left_ns % 1000000000;
-    at.tv_sec += (time_t)(left_ns / 1000000000 + nanoseconds / 1000000000);
-    at.tv_nsec = (long)(nanoseconds % 1000000000);
+    struct timespec at = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
     (void)pthread_cond_timedwait(cond, &port->lock, &at);
     return nats__now_ns(port) < until_ns;
 }

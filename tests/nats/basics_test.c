@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Publishing, groups, settling, positions, broadcasts and queries of the nats module. */
+#include "harness.h"
+
+static void test_events_are_stored_and_delivered_to_groups(test_server *server)
+{
+    harness *h = harness_up(server, "");
+    marty_want billing = harness_want(MARTY_KIND_TOPIC, "events.order", "billing", 16);
+    marty_want shipping = harness_want(MARTY_KIND_TOPIC, "events.order", "shipping", 16);
+    char position[24] = "";
+    CHECK_INT(harness_subscribe(h, 1, &billing), MARTY_OK);
+    CHECK_INT(harness_subscribe(h, 2, &shipping), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.order", "order.created", "{\"id\":7}",
+                              position),
+              MARTY_OK);
+    CHECK_TEXT(position, "1");
+    CHECK_INT(h->levels[1], MARTY_LEVEL_WRITTEN);
+    CHECK(harness_wait_delivered(h, 2, 5000));
+    for (unsigned i = 0; i < 2 && i < h->delivered; i++) {
+        const marty_message *message = h->deliveries[i].incoming.message;
+        REQUIRE(message != NULL);
+        CHECK_TEXT(message->type, "order.created");
+        CHECK_BYTES(message->data.data, message->data.size, "{\"id\":7}", 8);
+        CHECK_INT(h->deliveries[i].incoming.attempt, 1);
+        CHECK_TEXT(h->deliveries[i].position, "1");
+        harness_settle(h, i, MARTY_SETTLE_ACK, 0);
+    }
+    CHECK(harness_wait_settled(h, 2, 1000));
+    CHECK(harness_quiet(h, 100));
+    harness_settle(h, 0, MARTY_SETTLE_ACK, 0); /* twice */
+    CHECK_INT(h->settled_lost, 1);
+    CHECK_INT(harness_unsubscribe(h, 1), MARTY_E_CLOSED);
+    harness_close(h);
+}
+
+static void test_many_flow_within_credit(test_server *server)
+{
+    enum { COUNT = 2000 };
+    harness *h = harness_up(server, "");
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.flow", "g", 50);
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    marty_outgoing out = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.flow"}};
+    for (int i = 0; i < COUNT; i++) {
+        char data[16];
+        (void)snprintf(data, sizeof data, "%d", i);
+        marty_message message = {.type = "flow.x", .data = marty_text(data)};
+        (void)harness_send(h, &out, &message);
+    }
+    CHECK(harness_wait_delivered(h, 50, 5000));
+    CHECK(harness_quiet(h, 100));
+    CHECK_INT(harness_delivered(h), 50);
+    unsigned done = 0;
+    for (int64_t until = test_now_ms() + 20000; done < COUNT && test_now_ms() < until;) {
+        unsigned count = harness_delivered(h);
+        for (; done < count; done++) {
+            harness_settle(h, done, MARTY_SETTLE_ACK, 0);
+        }
+        (void)harness_wait_delivered(h, done + 1, 1000);
+    }
+    CHECK_INT(done, COUNT);
+    for (unsigned i = 0; i < done; i++) {
+        char data[16];
+        (void)snprintf(data, sizeof data, "%u", i);
+        const marty_message *message = h->deliveries[i].incoming.message;
+        if (!CHECK_BYTES(message->data.data, message->data.size, data, strlen(data))) {
+            break;
+        }
+    }
+    for (uint64_t token = 1; token <= COUNT; token++) {
+        if (!CHECK_INT(harness_wait_answer(h, token, 5000), MARTY_OK)) {
+            fprintf(stderr, "%s\n", h->last_error);
+            break;
+        }
+    }
+    harness_close(h);
+}
+
+static void test_retry_and_give_back(test_server *server)
+{
+    harness *h = harness_up(server, "lease=5s");
+    marty_want want = harness_want(MARTY_KIND_QUEUE, "commands.payment", NULL, 8);
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_QUEUE, "commands.payment", "charge", "1", NULL),
+              MARTY_OK);
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    int64_t before = test_now_ms();
+    harness_settle(h, 0, MARTY_SETTLE_RETRY, 200);
+    CHECK(harness_wait_delivered(h, 2, 5000));
+    CHECK(test_now_ms() - before >= 199);
+    CHECK_INT(h->deliveries[1].incoming.attempt, 2);
+    harness_settle(h, 1, MARTY_SETTLE_GIVE_BACK, 0);
+    CHECK(harness_wait_delivered(h, 3, 5000));
+    CHECK_INT(h->deliveries[2].incoming.attempt, 2); /* not counted */
+    harness_settle(h, 2, MARTY_SETTLE_EXTEND, 0);
+    harness_settle(h, 2, MARTY_SETTLE_ACK, 0);
+    CHECK(harness_wait_settled(h, 4, 1000));
+    CHECK(harness_quiet(h, 100));
+    harness_close(h);
+}
+
+static void test_a_lease_that_ends_comes_again(test_server *server)
+{
+    harness *h = harness_up(server, "lease=500ms");
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.lease", "g", 8);
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.lease", "lease.x", "1", NULL), MARTY_OK);
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    CHECK(harness_wait_delivered(h, 2, 5000));
+    CHECK_INT(h->deliveries[1].incoming.attempt, 2);
+    harness_settle(h, 0, MARTY_SETTLE_ACK, 0);
+    CHECK_INT(h->settled_lost, 1);
+    harness_settle(h, 1, MARTY_SETTLE_ACK, 0);
+    CHECK(harness_quiet(h, 700));
+    harness_close(h);
+}
+
+static void test_a_duplicate_id_is_stored_once(test_server *server)
+{
+    harness *h = harness_up(server, "");
+    marty_outgoing out = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.twice"}};
+    marty_message one = {.type = "twice.x", .id = "a", .source = "/s", .data = marty_text("1")};
+    CHECK_INT(harness_publish_as(h, &out, &one), MARTY_OK);
+    CHECK_INT(harness_publish_as(h, &out, &one), MARTY_OK);
+    CHECK_TEXT(h->positions[2], "1");
+    one.source = "/t";
+    CHECK_INT(harness_publish_as(h, &out, &one), MARTY_OK);
+    CHECK_TEXT(h->positions[3], "2");
+    harness_close(h);
+}
+
+static void test_broadcast_reaches_each_instance(test_server *server)
+{
+    harness *a = harness_up(server, ""), *b = harness_up(server, "");
+    marty_want want = harness_want(MARTY_KIND_BROADCAST, "broadcast.cache", NULL, 100);
+    CHECK_INT(harness_subscribe(a, 1, &want), MARTY_OK);
+    CHECK_INT(harness_subscribe(b, 1, &want), MARTY_OK);
+    for (int i = 0; i < 10; i++) {
+        CHECK_INT(
+            harness_publish(a, MARTY_KIND_BROADCAST, "broadcast.cache", "cache.clear", "x", NULL),
+            MARTY_OK);
+    }
+    CHECK_INT(a->levels[1], MARTY_LEVEL_MEMORY);
+    CHECK(harness_wait_delivered(a, 10, 5000));
+    CHECK(harness_wait_delivered(b, 10, 5000));
+    CHECK(harness_quiet(b, 50));
+    CHECK_INT(harness_delivered(a), 10);
+    harness_settle(a, 0, MARTY_SETTLE_ACK, 0);
+    CHECK_INT(a->settled_ok, 1);
+    harness_close(a);
+    harness_close(b);
+}
+
+static void test_queries_are_answered(test_server *server)
+{
+    harness *asker = harness_up(server, ""), *user = harness_up(server, "");
+    marty_want replies = harness_want(MARTY_KIND_REPLY, "replies.billing.abc", NULL, 100);
+    marty_want queries = harness_want(MARTY_KIND_REQUEST, "queries.user", "user", 100);
+    CHECK_INT(harness_subscribe(asker, 1, &replies), MARTY_OK);
+    marty_outgoing ask = {.channel = {.kind = MARTY_KIND_REQUEST, .name = "queries.user"},
+                          .reply_to = "replies.billing.abc"};
+    marty_message query = {.type = "profile", .id = "q-1", .data = marty_text("{}")};
+    CHECK_INT(harness_publish_as(asker, &ask, &query), MARTY_E_NO_RESPONDER);
+    CHECK_INT(harness_subscribe(user, 1, &queries), MARTY_OK);
+    query.id = "q-2";
+    CHECK_INT(harness_publish_as(asker, &ask, &query), MARTY_OK);
+    CHECK(harness_wait_delivered(user, 1, 5000));
+    CHECK_TEXT(user->deliveries[0].incoming.message->type, "profile");
+    marty_outgoing reply = {
+        .channel = {.kind = MARTY_KIND_REPLY, .name = user->deliveries[0].reply_to}};
+    marty_message body = {
+        .type = "profile", .causation_id = "q-2", .data = marty_text("{\"a\":1}")};
+    CHECK_INT(harness_publish_as(user, &reply, &body), MARTY_OK);
+    CHECK(harness_wait_delivered(asker, 1, 5000));
+    CHECK_TEXT(asker->deliveries[0].incoming.message->causation_id, "q-2");
+    reply.channel.name = "$JS.API.STREAM.DELETE.x";
+    CHECK_INT(harness_publish_as(user, &reply, &body), MARTY_E_ARGUMENT);
+    harness_close(asker);
+    harness_close(user);
+}
+
+int main(int argc, char **argv)
+{
+    test_server *server = harness_server(argc > 1 ? argv[1] : "new", NULL);
+    test_events_are_stored_and_delivered_to_groups(server);
+    test_many_flow_within_credit(server);
+    test_retry_and_give_back(server);
+    test_a_lease_that_ends_comes_again(server);
+    test_a_duplicate_id_is_stored_once(server);
+    test_broadcast_reaches_each_instance(server);
+    test_queries_are_answered(server);
+    test_server_free(server);
+    free(server);
+    return check_result();
+}
