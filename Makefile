@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 BACKEND ?=
 DEMO ?=
-DEMO_TARGETS = marty_cli marty-nats orders_demo orders_order orders_inventory orders_payment orders_shipping
+DEMO_TARGETS = $(if $(findstring nats,$(DEMO)),marty-nats) marty_cli orders_demo orders_order orders_inventory orders_payment orders_shipping
 export DEMO
 export MARTY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/marty
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
