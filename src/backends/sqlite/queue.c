@@ -250,12 +250,13 @@ marty_err marty__sq_cancel(marty_port *port, const marty_channel *channel, const
     control->kind = SQ_CANCEL;
     control->entry.token = token;
     marty__lock(&port->lock);
-    control->entry.channel = marty__sq_channel_of(port, channel, false);
-    if (control->entry.channel) {
-        queue_control(port, control);
+    sq_channel *found = marty__sq_channel_of(port, channel, false);
+    control->entry.channel = found;
+    if (found) {
+        queue_control(port, control); /* from here on the writer's */
     }
     marty__unlock(&port->lock);
-    if (!control->entry.channel) {
+    if (!found) {
         marty__sq_control_free(port, control);
         return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to cancel a message");
     }

@@ -73,6 +73,16 @@ static void ring_timers(marty_port *port)
     }
 }
 
+/* Channels or groups were removed: the next round ends the subscriptions that had them. */
+static int look_for_removals(marty_port *port)
+{
+    int64_t counts[2] = {0, port->removals};
+    bool found = false;
+    int code = marty__sq_get(&port->db, SQ_STATE_READ, NULL, 0, counts, 2, &found);
+    port->reclaim = port->reclaim || counts[1] != port->removals;
+    return code;
+}
+
 /* Whether another changed the database since: a bell may have been lost. */
 static void look_around(marty_port *port)
 {
@@ -87,6 +97,7 @@ static void look_around(marty_port *port)
     if (version != port->data_version) {
         port->data_version = version;
         (void)marty__sq_later_look(port);
+        (void)look_for_removals(port);
         marty__sq_feed_all(port);
     }
     port->now_us = marty__sq_shared_now_us(&port->shared);
@@ -135,6 +146,7 @@ static void look_for_news(marty_port *port)
     port->now_ns = env_ns(port);
     port->now_us = marty__sq_shared_now_us(&port->shared);
     int code = marty__sq_begin_read(&port->db);
+    code = code ? code : look_for_removals(port);
     code = code ? code : marty__sq_claims_probe(port, &any);
     marty__sq_end_read(&port->db);
     if (code) {
