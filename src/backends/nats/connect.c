@@ -98,6 +98,8 @@ static marty_err explain(const nats__options *options, const nats__greeting *gre
 {
     const char *text = nats_GetLastError(NULL);
     text = text && *text ? text : natsStatus_GetText(status);
+    const char *behind = *text == '(' ? strstr(text, "): ") : NULL; /* "(conn.c:733): ..." */
+    text = behind ? behind + 3 : text;
     bool refused_us = has(text, "alert") || (greeting->tls_verify && options->tls);
     if (status == NATS_CONNECTION_AUTH_FAILED || has(text, "authorization") ||
         has(text, "authentication")) {
@@ -114,10 +116,11 @@ static marty_err explain(const nats__options *options, const nats__greeting *gre
     }
     if (options->tls && (status == NATS_SSL_ERROR || refused_us)) {
         return marty_error_set(why, MARTY_E_TLS, "%s: TLS failed: %s%s", where, text,
-                               greeting->tls_verify && !options->tls_cert
-                                   ? "; the server wants a client certificate: set tls_cert and "
-                                     "tls_key"
-                                   : "");
+                               !greeting->tls_verify ? ""
+                               : options->tls_cert
+                                   ? "; the server does not trust the client certificate in tls_cert"
+                                   : "; the server wants a client certificate: set tls_cert and "
+                                     "tls_key");
     }
     return marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", where, text);
 }

@@ -69,7 +69,7 @@ static void begin(json_t *config, const nats__subscription *subscription,
     bool all = channel->kind == MARTY_KIND_STREAM;
     uint64_t sequence = 0;
     marty_from from = subscription->start.from;
-    if (channel->retry || channel->kind == MARTY_KIND_QUEUE) {
+    if (channel->retry || channel->kind == MARTY_KIND_QUEUE || subscription->late) {
         from = MARTY_FROM_EARLIEST; /* what is there waits for this group */
     } else if (subscription->resume > 0 && subscription->instance) {
         begin_at_sequence(config, subscription->resume);

@@ -100,8 +100,11 @@ static bool raw_lines(natsMsg *from, const char **ret_start, const char **ret_en
     before += strlen(before) + 1;
     if ((uintptr_t)data < (uintptr_t)before + sizeof version ||
         (uintptr_t)data - (uintptr_t)before > RAW_MAX ||
-        memcmp(before, version, sizeof version - 1) != 0 || !before[sizeof version - 1] ||
-        memcmp(data - 2, "\r\n", 2) != 0) {
+        memcmp(before, version, sizeof version - 1) != 0 || !before[sizeof version - 1]) {
+        return false;
+    }
+    data -= data[-1] == '\0'; /* it puts a NUL in between */
+    if (memcmp(data - 2, "\r\n", 2) != 0) {
         return false;
     }
     *ret_start = before;

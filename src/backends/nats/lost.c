@@ -177,6 +177,7 @@ void nats__teardown(marty_port *port)
     reset_wire(&port->wires[1]);
     void_calls(port);
     port->lost_err = MARTY_OK;
+    port->refresh_ns = INT64_MAX;
     port->life = closing ? NATS__CLOSED : NATS__DOWN;
     pthread_mutex_unlock(&port->lock);
     natsConnection_Destroy(connections[0]);

@@ -104,7 +104,7 @@ static void init_lists(marty_port *port)
         marty__list_init(&port->wires[i].inboxes);
     }
     port->wake_fd = -1;
-    port->due_ns = port->pending_due_ns = INT64_MAX;
+    port->due_ns = port->pending_due_ns = port->refresh_ns = INT64_MAX;
 }
 
 static marty_err op_open(marty_port **ret_port, const char *url, const marty_sink *sink,

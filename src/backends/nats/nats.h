@@ -204,6 +204,7 @@ struct nats__subscription {
     uint32_t window, credit;
     bool core, memory; /* memory: settled in memory (legacy on core subjects) */
     bool leaving, ready;
+    bool late; /* a pattern's channel that was made after it: it begins at its first message */
     bool nobody; /* of replies: the query whose echo comes next found no responder */
     uint32_t jobs;
     uint64_t serial;
@@ -263,6 +264,8 @@ struct marty_port {
     pthread_t loop, worker, keeper;
     pthread_cond_t keeper_changed;
     marty__link shares;
+    nats__inbox advisories; /* of streams made, once a pattern over channels is subscribed to */
+    int64_t refresh_ns;     /* when such patterns look for channels again */
     nats__channel *buckets[256];
     nats__pending *pending;
     uint32_t pending_count, pending_free, pending_used;

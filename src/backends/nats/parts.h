@@ -223,6 +223,8 @@ void nats__subscription_free(nats__subscription *subscription);
 /** Whether the channel's shards have owners in the group. */
 bool nats__is_shared(const nats__subscription *subscription, const nats__channel *channel);
 void nats__setup_run(marty_port *port, nats__job *job);
+/** The worker: patterns over channels look for new ones. */
+void nats__refresh(marty_port *port);
 /** The worker: take down one that was unsubscribed, answer, and free it. */
 void nats__leave(marty_port *port, nats__subscription *subscription);
 marty_err nats__core_setup(marty_port *port, nats__subscription *subscription, marty_error *why);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define REFRESH_NS (10 * INT64_C(1000000000))
+
 static marty_channel channel_of(const nats__subscription *subscription, const char *name,
                                 bool retry)
 {
@@ -86,11 +88,39 @@ static bool has_source(nats__subscription *subscription, const char *stream)
     return false;
 }
 
+static void advisory_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages,
+                             size_t count)
+{
+    (void)inbox;
+    for (size_t i = 0; i < count; i++) {
+        natsMsg_Destroy(messages[i]);
+    }
+    pthread_mutex_lock(&port->lock);
+    port->refresh_ns = 0;
+    pthread_cond_signal(&port->jobs_changed);
+    pthread_mutex_unlock(&port->lock);
+}
+
+/* Hear of new streams at once where we may, and look every 10 seconds in any case. */
+static void watch_streams(marty_port *port)
+{
+    marty_error ignored = {0};
+    pthread_mutex_lock(&port->lock);
+    port->refresh_ns = nats__now_ns(port) + REFRESH_NS;
+    if (!port->advisories.wire) {
+        port->advisories.arrived = advisory_arrived;
+        (void)nats__inbox_open_locked(&port->wires[0], &port->advisories,
+                                      "$JS.EVENT.ADVISORY.STREAM.CREATED.>", NULL, &ignored);
+    }
+    pthread_mutex_unlock(&port->lock);
+}
+
 static marty_err setup_matching(marty_port *port, nats__subscription *subscription, bool reset,
                                 marty_error *why)
 {
     json_t *names = NULL, *value;
     size_t index;
+    watch_streams(port);
     marty_err err = nats__pages(port, "STREAM.NAMES", "streams", &names, why);
     json_array_foreach(names, index, value)
     {
@@ -108,6 +138,31 @@ static marty_err setup_matching(marty_port *port, nats__subscription *subscripti
     }
     json_decref(names);
     return err;
+}
+
+void nats__refresh(marty_port *port)
+{
+    nats__subscription *wildcards[64];
+    size_t count = 0;
+    pthread_mutex_lock(&port->lock);
+    port->refresh_ns = INT64_MAX;
+    for (marty__link *at = port->subscriptions.next; at != &port->subscriptions && count < 64;
+         at = at->next) {
+        nats__subscription *subscription = MARTY__OWNER(at, nats__subscription, link);
+        if (subscription->wildcard && subscription->ready) {
+            wildcards[count++] = subscription; /* only this thread frees it */
+        }
+    }
+    pthread_mutex_unlock(&port->lock);
+    for (size_t i = 0; i < count; i++) {
+        marty_error why = {0};
+        wildcards[i]->late = true;
+        if (setup_matching(port, wildcards[i], false, &why) != MARTY_OK) {
+            marty_port_log(port->sink, 1, "nats: looking for channels of %s: %s",
+                           wildcards[i]->name, why.text);
+        }
+        wildcards[i]->late = false;
+    }
 }
 
 /* ---- the job */

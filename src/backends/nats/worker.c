@@ -96,7 +96,13 @@ static void *worker_main(void *argument)
         }
         marty__link *link = marty__list_pop(&port->jobs);
         if (!link) {
-            (void)pthread_cond_wait(&port->jobs_changed, &port->lock);
+            if (port->refresh_ns > nats__now_ns(port)) {
+                (void)nats__wait_locked(port, &port->jobs_changed, port->refresh_ns);
+                continue;
+            }
+            pthread_mutex_unlock(&port->lock);
+            nats__refresh(port);
+            pthread_mutex_lock(&port->lock);
             continue;
         }
         nats__job *job = MARTY__OWNER(link, nats__job, link);

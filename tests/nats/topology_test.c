@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Topology of the nats module: made, checked, left alone, looked at, removed; dead letters browsed;
+ * messages for later and with a time to live, where the server can. */
+#include "harness.h"
+
+#include "base/clock.h"
+
+extern const marty_backend marty_module;
+
+static marty_err topology(harness *h, const char *verb, const marty_want *what, char *out,
+                          size_t size)
+{
+    marty_error why = {0};
+    marty_message *answer = NULL;
+    marty_err err = marty_module.topology(h->port, verb, what, marty__monotonic_ns() + 5000000000,
+                                          &answer, &why);
+    (void)snprintf(out, size, "%.*s", answer ? (int)answer->data.size : (int)strlen(why.text),
+                   answer ? (const char *)answer->data.data : why.text);
+    marty_message_unref(answer);
+    return err;
+}
+
+static void test_check_names_what_is_missing_and_what_differs(test_server *server)
+{
+    char text[4096];
+    harness *h = harness_up(server, "topology=check");
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.check", "g", 10);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.check", "check.a", "x", NULL),
+              MARTY_E_NOT_FOUND);
+    CHECK_HAS(h->last_error, "events__check");
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_E_NOT_FOUND);
+    CHECK_INT(topology(h, "check", &want, text, sizeof text), MARTY_E_NOT_FOUND);
+    CHECK_INT(topology(h, "ensure", &want, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "\"created\":true");
+    CHECK_INT(topology(h, "ensure", &want, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "\"created\":false");
+    CHECK_INT(topology(h, "check", &want, text, sizeof text), MARTY_OK);
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.check", "check.a", "x", NULL), MARTY_OK);
+    harness_close(h);
+    h = harness_up(server, "retention=1d");
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.check", "check.a", "x", NULL),
+              MARTY_E_EXISTS);
+    CHECK_HAS(h->last_error, "max_age: wanted 86400000ms, found 604800000ms");
+    harness_close(h);
+    h = harness_up(server, "lease=10s");
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_E_EXISTS);
+    CHECK_HAS(h->last_error, "ack_wait: wanted 10000ms (lease=), found 30000ms");
+    harness_close(h);
+    h = harness_up(server, "topology=none");
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.check", "check.a", "x", NULL), MARTY_OK);
+    CHECK_INT(h->levels[1], MARTY_LEVEL_MEMORY);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.nowhere", "nowhere.a", "x", NULL),
+              MARTY_E_UNAVAILABLE);
+    harness_close(h);
+}
+
+static void test_a_group_is_widened_by_other_patterns(test_server *server)
+{
+    harness *h = harness_up(server, "");
+    const char *patterns[] = {"wide.a", "wide.b.*"};
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.wide", "g", 50);
+    want.patterns = patterns;
+    want.pattern_count = 1;
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.wide", "wide.b.c", "x", NULL), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.wide", "wide.a", "x", NULL), MARTY_OK);
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    bool filters = strcmp(h->deliveries[0].incoming.message->type, "wide.a") == 0; /* 2.10 */
+    want.pattern_count = 2;
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.wide", "wide.b.d", "x", NULL), MARTY_OK);
+    CHECK(harness_wait_delivered(h, filters ? 2 : 3, 5000));
+    harness_settle_all(h, 0, MARTY_SETTLE_ACK);
+    CHECK_INT(h->settled_lost, 0);
+    harness_close(h);
+}
+
+static void test_inspect_list_and_remove(test_server *server)
+{
+    char text[8192];
+    harness *h = harness_up(server, "prefix=t1.");
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.look", "billing", 1);
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.look", "look.a", "abc", NULL),
+                  MARTY_OK);
+    }
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    want.channel.group = NULL;
+    CHECK_INT(topology(h, "inspect", &want, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "\"channel\":\"events.look\",\"kind\":\"topic\",\"messages\":3");
+    CHECK_HAS(text, "\"group\":\"billing\"");
+    CHECK_HAS(text, "\"level\":\"written\"");
+    CHECK(strstr(text, "\"oldest_us\":0") == NULL);
+    CHECK_INT(topology(h, "list", NULL, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "{\"channel\":\"events.look\",\"kind\":\"topic\",\"messages\":3");
+    CHECK(strstr(text, "events.check") == NULL); /* of another prefix */
+    CHECK_INT(topology(h, "inspect", NULL, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "\"tls\":false");
+    CHECK_HAS(text, "\"unsafe\":[{");
+    want.channel.group = "billing";
+    CHECK_INT(harness_unsubscribe(h, 1), MARTY_E_CLOSED);
+    CHECK_INT(topology(h, "remove", &want, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "billing");
+    CHECK_INT(topology(h, "remove", &want, text, sizeof text), MARTY_E_NOT_FOUND);
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    for (int64_t until = test_now_ms() + 5000; test_now_ms() < until;) { /* its pull is there */
+        (void)topology(h, "inspect", &want, text, sizeof text);
+        if (strstr(text, "\"members\":1")) {
+            break;
+        }
+        check__pause();
+    }
+    CHECK_INT(topology(h, "remove", &want, text, sizeof text), MARTY_E_STATE);
+    CHECK_HAS(text, "live members");
+    want.reset = true;
+    want.channel.group = NULL;
+    CHECK_INT(topology(h, "remove", &want, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "t1__events__look");
+    CHECK_INT(topology(h, "inspect", &want, text, sizeof text), MARTY_E_NOT_FOUND);
+    harness_close(h);
+}
+
+static void test_dead_letters_are_browsed_and_erased(test_server *server)
+{
+    char text[8192];
+    harness *h = harness_up(server, "");
+    marty_want want = harness_want(MARTY_KIND_DEAD, "dead.events.order", NULL, 2);
+    marty_outgoing out = {.channel = {.kind = MARTY_KIND_DEAD, .name = "dead.events.order"}};
+    for (int i = 0; i < 3; i++) {
+        const marty_header headers[] = {{"martydeadcause", marty_text("boom"), MARTY_ATTRIBUTE},
+                                        {"x-mine", marty_text("kept"), MARTY_HEADER}};
+        marty_message letter = {.type = "order.created",
+                                .data = marty_text("{}"),
+                                .headers = headers,
+                                .header_count = 2};
+        CHECK_INT(harness_publish_as(h, &out, &letter), MARTY_OK);
+    }
+    want.start.from = MARTY_FROM_EARLIEST;
+    CHECK_INT(topology(h, "browse", &want, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "\"position\":\"1\"");
+    CHECK_HAS(text, "\"position\":\"2\"");
+    CHECK_HAS(text, "[\"x-mine\",\"kept\"]");
+    CHECK_HAS(text, "[\"ce-martydeadcause\",\"boom\"]");
+    CHECK_HAS(text, "\"data\":\"e30=\"");
+    CHECK_HAS(text, "\"next\":\"3\"");
+    want.start = (marty_start){.from = MARTY_FROM_POSITION, .position = "2"};
+    CHECK_INT(topology(h, "erase", &want, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "\"erased\":1");
+    CHECK_INT(topology(h, "erase", &want, text, sizeof text), MARTY_E_NOT_FOUND);
+    want.credit = 10;
+    CHECK_INT(topology(h, "browse", &want, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "\"position\":\"3\"");
+    CHECK_HAS(text, "\"next\":null");
+    harness_close(h);
+}
+
+static void test_a_copy_goes_to_its_group_only(test_server *server)
+{
+    harness *h = harness_up(server, "");
+    marty_want a = harness_want(MARTY_KIND_TOPIC, "events.copy", "a", 10);
+    marty_want b = harness_want(MARTY_KIND_TOPIC, "events.copy", "b", 10);
+    CHECK_INT(harness_subscribe(h, 1, &a), MARTY_OK);
+    CHECK_INT(harness_subscribe(h, 2, &b), MARTY_OK);
+    marty_outgoing out = {
+        .channel = {.kind = MARTY_KIND_TOPIC, .name = "events.copy", .group = "a"}};
+    marty_message message = {.type = "copy.x", .id = "same", .source = "/s"};
+    CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    CHECK(harness_quiet(h, 100));
+    CHECK_INT(h->deliveries[0].incoming.subscription, 1);
+    harness_settle(h, 0, MARTY_SETTLE_ACK, 0);
+    harness_close(h);
+}
+
+static void test_one_subscription_over_several_channels(test_server *server)
+{
+    harness *h = harness_up(server, "prefix=w.");
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.one", "one.a", "x", NULL), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.two", "two.a", "x", NULL), MARTY_OK);
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.*", "g", 10);
+    want.start.from = MARTY_FROM_EARLIEST;
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK(harness_wait_delivered(h, 2, 5000));
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.three", "three.a", "x", NULL), MARTY_OK);
+    CHECK(harness_wait_delivered(h, 3, 15000)); /* a channel made later */
+    harness_close(h);
+}
+
+static void test_scheduled_messages(test_server *server, bool grants)
+{
+    harness *h = harness_up(server, "");
+    CHECK_INT((h->granted.can[MARTY_KIND_TOPIC] & MARTY_CAN_DELAY) != 0, grants);
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.later", "g", 10);
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    marty_outgoing out = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.later"},
+                          .deliver_at_us = marty__wall_us() + 400000};
+    marty_message message = {.type = "later.x", .id = "one", .data = marty_text("x")};
+    if (!grants) {
+        CHECK_INT(harness_publish_as(h, &out, &message), MARTY_E_UNSUPPORTED);
+        harness_close(h);
+        return;
+    }
+    int64_t before = test_now_ms();
+    CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
+    message.id = "two";
+    CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
+    marty_error why = {0};
+    uint64_t token = ++h->next_token;
+    CHECK_INT(marty_module.cancel(h->port, &out.channel, "two", token, &why), MARTY_OK);
+    CHECK_INT(harness_wait_answer(h, token, 5000), MARTY_OK);
+    token = ++h->next_token;
+    CHECK_INT(marty_module.cancel(h->port, &out.channel, "two", token, &why), MARTY_OK);
+    CHECK_INT(harness_wait_answer(h, token, 5000), MARTY_E_NOT_FOUND);
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    CHECK(test_now_ms() - before >= 399);
+    CHECK_TEXT(h->deliveries[0].incoming.message->id, "one");
+    CHECK(harness_quiet(h, 300));
+    harness_close(h);
+}
+
+static void test_time_to_live(test_server *server, bool grants)
+{
+    harness *h = harness_up(server, "");
+    CHECK_INT((h->granted.can[MARTY_KIND_TOPIC] & MARTY_CAN_TIME_TO_LIVE) != 0, grants);
+    marty_outgoing out = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.short"}};
+    marty_message message = {
+        .type = "short.x", .data = marty_text("x"), .expires_us = marty__wall_us() + 900000};
+    CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
+    char text[4096] = "";
+    marty_want look = harness_want(MARTY_KIND_TOPIC, "events.short", NULL, 0);
+    CHECK_INT(topology(h, "inspect", &look, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "\"messages\":1");
+    for (int64_t until = test_now_ms() + test_patience(6000);
+         grants && test_now_ms() < until && !strstr(text, "\"messages\":0");) {
+        CHECK_INT(topology(h, "inspect", &look, text, sizeof text), MARTY_OK);
+        check__pause();
+    }
+    CHECK(!grants || strstr(text, "\"messages\":0") != NULL);
+    harness_close(h);
+}
+
+int main(int argc, char **argv)
+{
+    bool old = argc > 1 && strcmp(argv[1], "old") == 0;
+    test_server *server = harness_server(argc > 1 ? argv[1] : "new", NULL);
+    test_check_names_what_is_missing_and_what_differs(server);
+    test_a_group_is_widened_by_other_patterns(server);
+    test_inspect_list_and_remove(server);
+    test_dead_letters_are_browsed_and_erased(server);
+    test_a_copy_goes_to_its_group_only(server);
+    test_one_subscription_over_several_channels(server);
+    test_scheduled_messages(server, !old);
+    test_time_to_live(server, !old);
+    test_server_free(server);
+    free(server);
+    return check_result();
+}
