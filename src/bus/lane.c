@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { TURN = 256, FLUSH_AFTER_NS = 200000 };
+enum { TURN = 256, FLUSH_AFTER_NS = 200000, PROBES = 16 };
 
 /* ---- scheduling, with subscription->lock held */
 static bool may_run(const marty_subscription *subscription)
@@ -74,14 +74,25 @@ static void lane_rang(marty__alarm *alarm)
     marty__subscription_unref(subscription);
 }
 
+/* Ordered: by the key, so that a key stays with one lane. Else an idle one near, so that no message
+ * waits behind a slow one while a lane has nothing to do. */
 static marty__lane *lane_of(marty_subscription *subscription, const marty_message *message)
 {
-    if (subscription->lane_count == 1) {
+    uint32_t count = subscription->lane_count;
+    if (count == 1) {
         return subscription->lanes[0];
     }
-    uint64_t number =
-        message->key ? marty__hash(message->key, strlen(message->key)) : subscription->next_lane++;
-    return subscription->lanes[number % subscription->lane_count];
+    if (subscription->order == MARTY_ORDER_KEY && message->key) {
+        return subscription->lanes[marty__hash(message->key, strlen(message->key)) % count];
+    }
+    uint32_t first = subscription->next_lane++;
+    for (uint32_t i = 0; i < count && i < PROBES; i++) {
+        marty__lane *lane = subscription->lanes[(first + i) % count];
+        if (!lane->scheduled && !lane->ready_count) {
+            return lane;
+        }
+    }
+    return subscription->lanes[first % count];
 }
 
 void marty__lane_put(marty__delivery *delivery, bool first)

@@ -310,24 +310,31 @@ static void pump(marty_bus *bus)
 }
 
 /* Up to the deadline for what runs; beyond it, once cut off, only for the broker's own goodbye. */
+/* Simulated time may stand still while an adapter's thread needs real time: so many rounds of it
+ * without progress are enough. */
+enum { STILL_ROUNDS = 1000 };
+
 static bool wait_at_rest(marty_bus *bus, int64_t deadline_ns)
 {
-    int64_t goodbye_ns = marty__deadline_ns(deadline_ns, 2 * CUT_MS + 500);
-    bool in_time = true;
-    while (!at_rest(bus) && in_time) {
+    int still = 0;
+    while (!at_rest(bus)) {
+        int64_t before = marty__bus_now(bus);
         if (bus->driven) {
             pump(bus);
         }
-        int64_t until_ns = atomic_load(&bus->phase) == MARTY__CLOSED ? deadline_ns : goodbye_ns;
-        int64_t step = bus->driven ? marty__deadline_ns(marty__bus_now(bus), 5) : until_ns;
         marty__lock(&bus->lock);
-        if (!at_rest(bus) && !bus->simulated) {
-            (void)marty__wait(&bus->changed, &bus->lock, step < until_ns ? step : until_ns);
+        bool woken = true;
+        if (!at_rest(bus)) {
+            int64_t step =
+                marty__monotonic_ns() + (bus->simulated ? 1 : 5) * (int64_t)MARTY__NS_PER_MS;
+            woken = marty__wait(&bus->changed, &bus->lock, bus->driven ? step : deadline_ns);
         }
         marty__unlock(&bus->lock);
-        in_time = bus->simulated ? marty__clockwork_next(bus) <= marty__bus_now(bus) ||
-                                       marty__pool_has_work(bus)
-                                 : marty__bus_now(bus) < until_ns;
+        int64_t now = marty__bus_now(bus);
+        still = woken || now > before || marty__pool_has_work(bus) ? 0 : still + 1;
+        if (now >= deadline_ns || still > STILL_ROUNDS) {
+            break;
+        }
     }
     return at_rest(bus);
 }
