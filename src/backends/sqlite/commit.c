@@ -108,12 +108,6 @@ static marty_err cannot_open(const char *path, marty_error *why)
                                    "%s: the folder %s does not exist; make it first", path, folder);
         }
     }
-    if (errno == ENOENT || errno == 0) {
-        return marty_error_set(why, MARTY_E_NOT_FOUND,
-                               "%s: no such file, and topology=create is not set or the folder "
-                               "refuses it",
-                               path);
-    }
     return marty_error_set(why, MARTY_E_DENIED, "%s: cannot open it: %s", path, strerror(errno));
 }
 

@@ -44,8 +44,7 @@ static marty_err open_all(marty_port *port, marty_error *why)
     const sq_options *options = &port->options;
     int64_t deadline_ns = marty__deadline_ns(marty__monotonic_ns(), CONNECT_MS);
     int64_t env_deadline_ns = marty__deadline_ns(env->monotonic_ns(env->user), CONNECT_MS);
-    marty_err err =
-        marty__sq_db_open(&port->db, options->path, options->topology == SQ_CREATE, why);
+    marty_err err = marty__sq_db_open(&port->db, options->path, why);
     err = err ? err
               : marty__sq_shared_attach(&port->shared, marty__sq_db_path(&port->db), env,
                                         env_deadline_ns, why);

@@ -50,10 +50,10 @@ static int on_wal(void *user, sqlite3 *handle, const char *name, int frames)
     return SQLITE_OK;
 }
 
-marty_err marty__sq_db_open(sq_db *db, const char *path, bool create, marty_error *why)
+marty_err marty__sq_db_open(sq_db *db, const char *path, marty_error *why)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
-                (create ? SQLITE_OPEN_CREATE : 0);
+    int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_CREATE;
     int code = sqlite3_open_v2(path, &db->handle, flags, NULL);
     if (code) {
         (void)note(db, code);

@@ -22,8 +22,8 @@ typedef struct sq_db { /* sync: what was asked for; sync_now: what holds at the 
     char text[200];
 } sq_db;
 
-/** Open the file (create: make it when missing). E: as marty__sq_explain. */
-marty_err marty__sq_db_open(sq_db *db, const char *path, bool create, marty_error *why);
+/** Open the file, made when missing. E: as marty__sq_explain. */
+marty_err marty__sq_db_open(sq_db *db, const char *path, marty_error *why);
 /** WAL, durability and what else is set once; after the shared file is attached. */
 marty_err marty__sq_db_prepare(sq_db *db, int sync, int64_t deadline_ns, marty_error *why);
 /** Roll back, finalize, close; fine on one that is not open. */
