@@ -59,6 +59,7 @@ struct marty__port {
     marty__map consumers; /* number -> consumer */
     uint64_t next_number;
     marty__consumer *reply; /* of our reply channel, or NULL */
+    bool reply_opening;     /* somebody is at it */
 };
 
 /* ---- port.c, sink.c */

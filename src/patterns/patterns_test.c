@@ -127,6 +127,40 @@ static void a_query_is_answered(void)
     close_bus(bus);
 }
 
+enum { ASKERS = 8, ROUNDS = 20 };
+static pthread_barrier_t together;
+
+static void *ask_first(void *bus)
+{
+    marty_error why = {0};
+    marty_message *reply = NULL;
+    pthread_barrier_wait(&together);
+    CHECK_INT(marty_query(bus, "user", "profile", marty_text("{}"), NULL, &reply, &why), MARTY_OK);
+    marty_message_unref(reply);
+    return NULL;
+}
+
+/* The reply channel is opened by the first query: once, whoever else asks at that moment. */
+static void first_queries_from_many_threads_are_answered(void)
+{
+    marty_error why = {0};
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_t askers[ASKERS];
+        marty_bus *bus = open_bus("user");
+        CHECK_INT(marty_handle_queries(bus, "profile", profile, NULL, NULL, NULL, &why), MARTY_OK);
+        CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
+        REQUIRE(pthread_barrier_init(&together, NULL, ASKERS) == 0);
+        for (int i = 0; i < ASKERS; i++) {
+            REQUIRE(pthread_create(&askers[i], NULL, ask_first, bus) == 0);
+        }
+        for (int i = 0; i < ASKERS; i++) {
+            pthread_join(askers[i], NULL);
+        }
+        pthread_barrier_destroy(&together);
+        close_bus(bus);
+    }
+}
+
 static int last_of_key[8];
 
 static marty_err in_order(void *user, marty_delivery *first)
@@ -292,6 +326,7 @@ int main(int argc, char **argv)
     many_events_are_handled_once();
     a_command_reaches_its_service();
     a_query_is_answered();
+    first_queries_from_many_threads_are_answered();
     a_stream_keeps_order_by_key();
     a_broadcast_reaches_its_listeners();
     what_fails_ends_in_the_dead_letters();
