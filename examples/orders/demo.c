@@ -121,8 +121,8 @@ int main(int argc, char **argv)
     if (fine) {
         tally_print(&counted, o.orders);
         fine = counted.exactly_once;
+        printf(" %.1f s · to look inside: %s\n", world_seconds() - start, w.look);
     }
-    printf(" %.1f s · to look inside: %s\n", world_seconds() - start, w.look);
     world_close(&w);
     return fine ? 0 : 1;
 }

@@ -61,12 +61,30 @@ static bool empty_folder(const char *folder)
     return true;
 }
 
-/* The server writes its URL into a file that is named after its process. */
+/* The server writes its URL into PROGRAM_PID.ports. */
+static bool find_ports(const world *w, char path[2 * WORLD_PATH])
+{
+    char end[32];
+    bool found = false;
+    snprintf(end, sizeof end, "_%d.ports", (int)world_pid(w, "nats-server"));
+    DIR *entries = opendir(w->folder);
+    for (struct dirent *entry; entries && !found && (entry = readdir(entries));) {
+        size_t size = strlen(entry->d_name), end_size = strlen(end);
+        found = size > end_size && strcmp(entry->d_name + size - end_size, end) == 0;
+        snprintf(path, 2 * WORLD_PATH, "%s/%s", w->folder, entry->d_name);
+    }
+    if (entries) {
+        closedir(entries);
+    }
+    return found;
+}
+
 static bool read_url(const world *w, char url[64])
 {
     char path[2 * WORLD_PATH], text[512] = "";
-    snprintf(path, sizeof path, "%s/nats-server_%d.ports", w->folder,
-             (int)world_pid(w, "nats-server"));
+    if (!find_ports(w, path)) {
+        return false;
+    }
     FILE *file = fopen(path, "r");
     if (!file) {
         return false;
@@ -83,33 +101,33 @@ static bool read_url(const world *w, char url[64])
     return true;
 }
 
-static bool open_nats(world *w)
+static bool open_nats(world *w, const char *program)
 {
     char data[WORLD_PATH + 16], url[64] = "";
     const char *named = getenv("NATS_SERVER");
-    char program[WORLD_PATH];
-    snprintf(program, sizeof program, "%s",
+    char server[WORLD_PATH];
+    snprintf(server, sizeof server, "%s",
              named                                        ? named
              : access("/usr/sbin/nats-server", X_OK) == 0 ? "/usr/sbin/nats-server"
                                                           : "nats-server");
     snprintf(data, sizeof data, "%.400s/nats-server-data", w->folder);
     char *argv[] = {
-        program,   "-js", "-sd", data, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir",
+        server,    "-js", "-sd", data, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir",
         w->folder, NULL};
     if (!world_run(w, "nats-server", argv)) {
         return false;
     }
     for (double end = world_seconds() + BROKER_SECONDS; !read_url(w, url);) {
         if (world_seconds() > end) {
-            return fail(program, "did not start (set NATS_SERVER to its path); see its log");
+            return fail(server, "did not start (set NATS_SERVER to its path); see its log");
         }
         world_pause_ms(5);
     }
     /* A service that is killed keeps what it was given for as long as the lease. */
     snprintf(w->url, sizeof w->url, "%s?lease=1s", url);
     snprintf(w->shown, sizeof w->shown, "%s", url);
-    snprintf(w->look, sizeof w->look,
-             "nats-server -js -sd %s &  marty topology show -b nats:", data);
+    snprintf(w->look, sizeof w->look, "%s -js -sd %s &  %s topology show -b nats://127.0.0.1",
+             server, data, program);
     return true;
 }
 
@@ -118,6 +136,17 @@ static void open_sqlite(world *w, const char *program)
     snprintf(w->url, sizeof w->url, "sqlite:%.400s/orders.db?lease=1s", w->folder);
     snprintf(w->shown, sizeof w->shown, "sqlite:%.400s/orders.db", w->folder);
     snprintf(w->look, sizeof w->look, "%s topology show -b %s", program, w->shown);
+}
+
+/* Bytes of the path two folders above; 0 when it has no such. */
+static size_t parent_size(const char *path)
+{
+    size_t size = strlen(path);
+    for (int up = 0; up < 2; up++) {
+        while (size && path[--size] != '/') {
+        }
+    }
+    return size;
 }
 
 bool world_open(world *w, const char *self, const char *folder, const char *backend)
@@ -133,11 +162,20 @@ bool world_open(world *w, const char *self, const char *folder, const char *back
     if (!empty_folder(folder)) {
         return false;
     }
-    if (strcmp(backend, "nats") == 0) {
-        return open_nats(w);
+    /* In the build folder the program and its modules are two folders up; installed, Marty finds
+     * them itself. */
+    int up = (int)parent_size(w->bin);
+    snprintf(program, sizeof program, "%.*s/modules", up, w->bin);
+    char *modules = realpath(program, NULL);
+    if (modules) {
+        setenv("MARTY_MODULE_PATH", modules, 0);
+        free(modules);
     }
-    /* In the build folder the program is two folders up; installed, it is in the PATH. */
-    snprintf(program, sizeof program, "%.*s../../marty", (int)(slash ? slash + 1 - self : 0), self);
-    open_sqlite(w, access(program, X_OK) == 0 ? program : "marty");
+    snprintf(program, sizeof program, "%.*s/marty", up, w->bin);
+    const char *shown = access(program, X_OK) == 0 ? program : "marty";
+    if (strcmp(backend, "nats") == 0) {
+        return open_nats(w, shown);
+    }
+    open_sqlite(w, shown);
     return true;
 }
