@@ -329,11 +329,25 @@ static marty_err check_want(marty_port *port, const marty_want *want, marty_erro
     return MARTY_OK;
 }
 
+/* Under the lock. */
+static void set_credit(marty_port *port, sq_sub *sub, uint32_t credit)
+{
+    sub->credit = credit;
+    if (!sub->granted.next) {
+        marty__list_push(&port->granted, &sub->granted);
+    }
+}
+
 static bool queue_subscribe(marty_port *port, uint64_t number, const marty_want *want,
                             sq_control *control)
 {
     sq_sub *sub = marty__map_get_u64(&port->subs, number);
-    sub = sub ? sub : sub_new(port, number, want);
+    if (sub) {
+        set_credit(port, sub,
+                   want->reset || want->credit > sub->credit ? want->credit : sub->credit);
+    } else {
+        sub = sub_new(port, number, want);
+    }
     if (!sub) {
         return false;
     }
@@ -373,10 +387,8 @@ void marty__sq_grant(marty_port *port, uint64_t subscription, uint32_t credit)
     marty__lock(&port->lock);
     sq_sub *sub = marty__map_get_u64(&port->subs, subscription);
     if (sub) {
-        sub->credit += credit;
-        if (!sub->granted.next) {
-            marty__list_push(&port->granted, &sub->granted);
-        }
+        set_credit(port, sub,
+                   credit > UINT32_MAX - sub->credit ? UINT32_MAX : sub->credit + credit);
         marty__sq_wake(port);
     }
     marty__unlock(&port->lock);
