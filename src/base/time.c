@@ -4,8 +4,6 @@
 #include "time.h"
 
 enum { US_PER_SECOND = 1000000, SECONDS_PER_DAY = 86400 };
-#define FIRST_US (INT64_C(-62167219200) * US_PER_SECOND)    /* 0000-01-01T00:00:00Z */
-#define LAST_US (INT64_C(253402300800) * US_PER_SECOND - 1) /* the end of 9999 */
 
 static void put_two(char *out, uint32_t value)
 {
@@ -38,12 +36,15 @@ static void put_date(char *out, int64_t days)
 
 size_t marty__time_format(char out[MARTY__TIME_TEXT], int64_t time_us)
 {
-    time_us = time_us < FIRST_US ? FIRST_US : time_us > LAST_US ? LAST_US : time_us;
-    int64_t from_first = time_us - FIRST_US; /* never negative, so division is plain */
+    time_us = time_us < MARTY__TIME_FIRST_US  ? MARTY__TIME_FIRST_US
+              : time_us > MARTY__TIME_LAST_US ? MARTY__TIME_LAST_US
+                                              : time_us;
+    int64_t from_first = time_us - MARTY__TIME_FIRST_US; /* never negative, so division is plain */
     int64_t seconds = from_first / US_PER_SECOND;
     uint32_t fraction = (uint32_t)(from_first % US_PER_SECOND);
     uint32_t of_day = (uint32_t)(seconds % SECONDS_PER_DAY);
-    put_date(out, seconds / SECONDS_PER_DAY + FIRST_US / US_PER_SECOND / SECONDS_PER_DAY);
+    put_date(out,
+             seconds / SECONDS_PER_DAY + MARTY__TIME_FIRST_US / US_PER_SECOND / SECONDS_PER_DAY);
     out[10] = 'T';
     put_two(out + 11, of_day / 3600);
     out[13] = ':';
@@ -198,7 +199,8 @@ static bool parse(const char *text, size_t size, bool iso, int64_t *ret_time_us)
         return false;
     }
     int64_t time_us = days * SECONDS_PER_DAY * US_PER_SECOND + clock_us - offset_us;
-    if (time_us < FIRST_US || time_us > LAST_US) { /* an offset may carry it out of the years */
+    if (time_us < MARTY__TIME_FIRST_US ||
+        time_us > MARTY__TIME_LAST_US) { /* an offset may carry it out of the years */
         return false;
     }
     *ret_time_us = time_us;

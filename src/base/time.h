@@ -5,7 +5,9 @@
 #define MARTY_BASE_TIME_H
 #include <marty/types.h>
 
-enum { MARTY__TIME_TEXT = 32 }; /* room for the text and its NUL */
+enum { MARTY__TIME_TEXT = 32 };                                /* room for the text and its NUL */
+#define MARTY__TIME_FIRST_US (INT64_C(-62167219200) * 1000000) /* 0000-01-01T00:00:00Z */
+#define MARTY__TIME_LAST_US (INT64_C(253402300800) * 1000000 - 1) /* the end of 9999 */
 
 /** "2026-01-02T03:04:05.678901Z", without a fraction when it is zero; what is outside the years
  * 0000 to 9999 is written as the nearest time inside. Returns the length. */

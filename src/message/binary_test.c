@@ -116,6 +116,24 @@ static void a_content_type_is_not_encoded(void)
     marty_message_unref(wire);
 }
 
+static void an_event_within_an_event_stays_within(void)
+{
+    marty_message template_ = {.type = "t",
+                               .content_type = "Application/CloudEvents+json; x=\"y\""};
+    template_.data = marty_text("{\"specversion\":\"1.0\"}");
+    marty_message *message = make(&template_, NULL);
+    static const char *const prefixes[] = {"ce-", "ce_", "cloudEvents:"};
+    for (size_t i = 0; i < 3; i++) {
+        marty_message *wire = encode(message, MARTY_BINARY, prefixes[i]);
+        CHECK(!header(wire, "content-type"));
+        marty_message *back = decode(wire, prefixes[i]);
+        CHECK(same(back, message, true));
+        marty_message_unref(back);
+        marty_message_unref(wire);
+    }
+    marty_message_unref(message);
+}
+
 static void every_byte_passes_as_data(void)
 {
     unsigned char bytes[512];
@@ -470,6 +488,7 @@ int main(void)
     an_event_comes_back_as_it_was();
     only_dash_prefixes_are_percent_encoded();
     a_content_type_is_not_encoded();
+    an_event_within_an_event_stays_within();
     every_byte_passes_as_data();
     every_character_passes_as_an_attribute();
     what_others_write_is_read();

@@ -4,6 +4,7 @@
 #include "ascii.h"
 #include "base/time.h"
 #include "codec.h"
+#include "rules.h"
 
 #include <stdio.h>
 
@@ -87,14 +88,23 @@ static void put_value(marty__wire *wire, const char *name, const char *text, siz
 typedef struct plan {
     size_t sizes[MARTY__FIELDS], rooms[MARTY__FIELDS], bytes;
     const char *const *names;
+    bool nested; /* the data is an event itself: its content type must not announce this one */
 } plan;
+
+static bool is_nested(const char *content_type, size_t size)
+{
+    static const char start[] = "application/cloudevents";
+    return size >= sizeof start - 1 &&
+           marty__same_word(content_type, sizeof start - 1, start, sizeof start - 1);
+}
 
 /* Sizes of all; refuses headers that this transport would misread. */
 static marty_err measure(plan *to, const marty_message *from, const marty__prefix *prefix,
                          marty_error *why)
 {
     to->names = static_names(prefix);
-    to->bytes = SCALARS * MARTY__TIME_TEXT;
+    to->bytes = SCALARS * MARTY__TIME_TEXT + prefix->size + sizeof "datacontenttype";
+    to->nested = is_nested(from->content_type, marty__block_of(from)->sizes[MARTY__CONTENT_TYPE]);
     if (!to->names) {
         to->bytes += (MARTY__AT_SPECVERSION + 1) * (prefix->size + sizeof "datacontenttype");
     }
@@ -102,7 +112,7 @@ static marty_err measure(plan *to, const marty_message *from, const marty__prefi
         const char *text = *marty__field_in(from, (marty__field)i);
         size_t size = marty__block_of(from)->sizes[i];
         to->sizes[i] = size;
-        bool attribute = text && i != MARTY__CONTENT_TYPE; /* that is the transport's own */
+        bool attribute = text && (i != MARTY__CONTENT_TYPE || to->nested);
         to->rooms[i] = attribute ? value_room(prefix, text, size) : 0;
         to->bytes += to->rooms[i];
     }
@@ -123,10 +133,10 @@ static marty_err measure(plan *to, const marty_message *from, const marty__prefi
 
 static const char *name_of(marty__wire *wire, const marty__prefix *prefix, const plan *with, int at)
 {
-    if (with->names || at == MARTY__CONTENT_TYPE) {
-        return with->names ? with->names[at] : "content-type";
+    if (at == MARTY__CONTENT_TYPE) {
+        return with->nested ? put_name(wire, prefix, marty__fields[at].wire) : "content-type";
     }
-    return put_name(wire, prefix, bare_names[at]);
+    return with->names ? with->names[at] : put_name(wire, prefix, bare_names[at]);
 }
 
 static void put_scalars(marty__wire *wire, const marty__prefix *prefix, const plan *with,

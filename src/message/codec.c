@@ -129,6 +129,23 @@ marty_err marty__draft_unique(const marty__draft *draft, const char *name, size_
     return MARTY_OK;
 }
 
+bool marty__piece_is_json(const marty__piece *content_type)
+{
+    MARTY__UNSET char small[6 * MARTY__MEDIA_TYPE_BYTES_MAX];
+    const char *text = content_type->at;
+    size_t size = content_type->size;
+    if (content_type->form == MARTY__JSON) {
+        const char *parameters = memchr(text, ';', size);
+        size = parameters ? (size_t)(parameters - text) : size;
+        if (size > sizeof small) {
+            return false;
+        }
+        size = marty__json_unescape(small, text, size);
+        text = small;
+    }
+    return marty__content_is_json(text, size);
+}
+
 marty_err marty__draft_require(const marty__draft *draft, const char *prefix, marty_error *why)
 {
     static const marty__field required[] = {MARTY__ID, MARTY__SOURCE, MARTY__TYPE};

@@ -36,6 +36,8 @@ marty_err marty__draft_scalar(marty__draft *draft, int attribute, const char *te
 /** An attribute of that name is there already: MALFORMED. */
 marty_err marty__draft_unique(const marty__draft *draft, const char *name, size_t size,
                               marty_error *why);
+/** Whether a content type, perhaps inside of a JSON string, says that the data is JSON. */
+bool marty__piece_is_json(const marty__piece *content_type);
 /** id, source and type are there; what is missing is named with the prefix. */
 marty_err marty__draft_require(const marty__draft *draft, const char *prefix, marty_error *why);
 

@@ -238,13 +238,20 @@ marty_err marty__field_check(marty__field field, const char *text, size_t size, 
 }
 
 /* As W3C has it: a bad traceparent takes tracestate with it, a bad tracestate goes alone. */
-static void drop_bad_traces(marty_message *message)
+static void drop_bad_traces(marty__block *block)
 {
+    marty_message *message = &block->message;
+    uint32_t *parent_size = &block->sizes[MARTY__TRACE_PARENT];
+    uint32_t *state_size = &block->sizes[MARTY__TRACE_STATE];
     const char *parent = message->trace_parent, *state = message->trace_state;
-    if (!parent || marty__trace_parent_wrong(parent, strlen(parent))) {
-        message->trace_parent = message->trace_state = NULL;
-    } else if (state && marty__trace_state_wrong(state, strlen(state))) {
+    bool bad = !parent || marty__trace_parent_wrong(parent, *parent_size);
+    if (bad) {
+        message->trace_parent = NULL;
+        *parent_size = 0;
+    }
+    if (bad || (state && marty__trace_state_wrong(state, *state_size))) {
         message->trace_state = NULL;
+        *state_size = 0;
     }
 }
 
@@ -270,7 +277,7 @@ static marty_err put_fields(marty__block *block, const marty__draft *draft, char
         block->sizes[MARTY__CORRELATION] = block->sizes[MARTY__ID];
     }
     if (draft->lenient && (message->trace_parent || message->trace_state)) {
-        drop_bad_traces(message);
+        drop_bad_traces(block);
     }
     return MARTY_OK;
 }

@@ -9,8 +9,6 @@
 #include "rules.h"
 #include "uuid.h"
 
-enum { SMALL = 256 };
-
 static marty_err malformed(const marty__json_scan *scan, const char *part, marty_error *why)
 {
     return marty_error_set(why, MARTY_E_MALFORMED, "the legacy envelope's %s, at byte %zu: %s",
@@ -201,24 +199,18 @@ static void complete(marty__legacy_reader *to)
     }
     settle_type(to);
     draft->time_us = draft->time_us ? draft->time_us : marty__wall_us();
-    if (to->has_ttl) {
-        int64_t ttl_us = to_us(&to->ttl), time_us = draft->time_us;
+    if (to->has_ttl) { /* what ends after the last of all years never ends */
+        int64_t ttl_us = to_us(&to->ttl), left_us = MARTY__TIME_LAST_US - draft->time_us;
+        draft->expires_us = ttl_us > left_us ? 0 : draft->time_us + ttl_us;
         draft->expires_us =
-            ttl_us > INT64_MAX - time_us && time_us > 0 ? INT64_MAX : time_us + ttl_us;
+            draft->expires_us < MARTY__TIME_FIRST_US ? MARTY__TIME_FIRST_US : draft->expires_us;
     }
 }
 
 static void take_data(marty__legacy_reader *to)
 {
-    MARTY__UNSET char small[SMALL];
-    const marty__piece *content_type = &to->draft.fields[MARTY__CONTENT_TYPE];
-    bool string = to->data.kind == MARTY__JSON_STRING, json = true;
-    if (content_type->form != MARTY__JSON) {
-        json = marty__content_is_json(content_type->at, content_type->size);
-    } else if (content_type->size <= sizeof small) {
-        size_t size = marty__json_unescape(small, content_type->at, content_type->size);
-        json = marty__content_is_json(small, size);
-    }
+    bool string = to->data.kind == MARTY__JSON_STRING;
+    bool json = marty__piece_is_json(&to->draft.fields[MARTY__CONTENT_TYPE]);
     to->draft.data = string && !json ? marty__legacy_piece(&to->data)
                      : string        ? marty__plain(to->data.at - 1, to->data.size + 2)
                                      : marty__plain(to->data.at, to->data.size);

@@ -269,14 +269,14 @@ static void what_is_no_envelope_is_refused(void)
     refused(wire_of(&wire, "{\"data\": 1}"), "ce-", MARTY_E_MALFORMED, "not a CloudEvent");
 }
 
-static void extreme_durations_saturate(void)
+static void extreme_durations_never_end(void)
 {
     static const char *const ttls[] = {"1e300", "9e99999", "123456789012345678901234567890"};
     for (size_t i = 0; i < 3; i++) {
         char body[128];
         snprintf(body, sizeof body, "{\"data\": 1, \"metadata\": {\"ttl\": %s}}", ttls[i]);
         marty_message wire, *message = decode(wire_of(&wire, body), NULL);
-        CHECK(message->expires_us > INT64_C(9000000000000000000));
+        CHECK_INT(message->expires_us, 0);
         marty_message_unref(message);
     }
     marty_message wire, *message = decode(wire_of(&wire, "{\"data\": 1, \"metadata\": "
@@ -316,7 +316,7 @@ int main(void)
     text_is_carried_as_a_string();
     what_has_no_form_is_refused();
     what_is_no_envelope_is_refused();
-    extreme_durations_saturate();
+    extreme_durations_never_end();
     want_of_memory_is_answered();
     return check_result();
 }

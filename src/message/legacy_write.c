@@ -168,16 +168,13 @@ static bool is_trace(const marty_header *header)
                                             strcasecmp(header->name, "tracestate") == 0);
 }
 
+/* Names of headers and attributes need no escapes. */
 static void add_name(marty__buffer *out, size_t *count, const char *prefix, const char *name)
 {
-    char whole[8 + 256];
-    size_t start = strlen(prefix), size = strlen(name);
-    size = size < 256 ? size : 256;
-    memcpy(whole, prefix, start);
-    memcpy(whole + start, name, size);
-    marty__buffer_text(out, (*count)++ ? ", " : "");
-    add_string(out, whole, start + size);
-    marty__buffer_text(out, ": ");
+    marty__buffer_text(out, (*count)++ ? ", \"" : "\"");
+    marty__buffer_text(out, prefix);
+    marty__buffer_text(out, name);
+    marty__buffer_text(out, "\": ");
 }
 
 static marty_err add_headers(marty__buffer *out, const marty_message *from, marty_error *why)

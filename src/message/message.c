@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/time.h"
 #include "block.h"
 #include "codec.h"
 #include "rules.h"
@@ -215,6 +216,11 @@ static void follow(marty__draft *draft, const marty_message *cause)
     }
 }
 
+static bool in_years(int64_t time_us)
+{
+    return time_us >= MARTY__TIME_FIRST_US && time_us <= MARTY__TIME_LAST_US;
+}
+
 static marty_err check_slots(const marty_message *template_, marty_error *why)
 {
     const uint64_t *slots = template_->reserved;
@@ -227,6 +233,13 @@ static marty_err check_slots(const marty_message *template_, marty_error *why)
     if (!template_->type) {
         return marty_error_set(why, MARTY_E_ARGUMENT,
                                "type: it is required, such as \"order.created\"");
+    }
+    if (!in_years(template_->time_us) || !in_years(template_->expires_us)) {
+        return marty_error_set(why, MARTY_E_MALFORMED,
+                               "%s is outside of the years 0000 to 9999; it is Unix time in "
+                               "microseconds, 0 = %s",
+                               in_years(template_->time_us) ? "expires_us" : "time_us",
+                               in_years(template_->time_us) ? "never" : "now");
     }
     if (!template_->data.data && template_->data.size) {
         return marty_error_set(why, MARTY_E_ARGUMENT, "data: NULL, but its size is %zu",

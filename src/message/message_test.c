@@ -192,6 +192,9 @@ static void a_bad_field_is_named(void)
         {{.type = "t", .header_count = 1},
          MARTY_E_ARGUMENT,
          "headers: NULL, but header_count is 1"},
+        {{.type = "t", .time_us = INT64_MAX}, MARTY_E_MALFORMED, "time_us is outside"},
+        {{.type = "t", .expires_us = INT64_MAX}, MARTY_E_MALFORMED, "0 = never"},
+        {{.type = "t", .expires_us = INT64_MIN}, MARTY_E_MALFORMED, "expires_us is outside"},
         {{.type = "t", .reserved = {0, 1}}, MARTY_E_UNSUPPORTED, "made for a newer Marty"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -319,7 +319,7 @@ static size_t media_length(const char *content_type, size_t size)
     while (length && (content_type[length - 1] == ' ' || content_type[length - 1] == '\t')) {
         length--;
     }
-    return length;
+    return length <= MARTY__MEDIA_TYPE_BYTES_MAX ? length : 0;
 }
 
 static bool ends_with(const char *text, size_t size, const char *end)

@@ -24,6 +24,7 @@ const char *marty__uri_wrong(const char *text, size_t size, bool absolute);
 const char *marty__content_type_wrong(const char *text, size_t size);
 const char *marty__trace_parent_wrong(const char *text, size_t size);
 const char *marty__trace_state_wrong(const char *text, size_t size);
+enum { MARTY__MEDIA_TYPE_BYTES_MAX = 128 }; /* longer ones say nothing to us */
 /** Whether the media type says JSON ("json" or "+json"); whether it says text (text/..., +xml). */
 bool marty__content_is_json(const char *content_type, size_t size);
 bool marty__content_is_text(const char *content_type, size_t size);

@@ -88,7 +88,10 @@ static marty_err extension_value(marty__draft_header *header, const marty__json_
     case MARTY__JSON_FALSE:
         header->kind = MARTY_ATTRIBUTE_BOOLEAN;
         break;
-    case MARTY__JSON_NULL:
+    case MARTY__JSON_NULL: /* unset: only its name is kept, to see it again */
+        header->kind = MARTY_ATTRIBUTE;
+        header->value.at = NULL;
+        break;
     case MARTY__JSON_OBJECT:
     case MARTY__JSON_ARRAY:
         wrong = "a string, an integer or a boolean is expected";
@@ -164,7 +167,7 @@ static marty_err take_member(marty__draft *draft, found *in, const marty__json_v
                                    "attribute name \"%.*s\": written with escapes",
                                    (int)(name->size < 64 ? name->size : 64), name->at);
         }
-        return value->kind == MARTY__JSON_NULL ? MARTY_OK : take_extension(draft, name, value, why);
+        return take_extension(draft, name, value, why);
     }
     if (in->seen & 1u << at) {
         return marty_error_set(why, MARTY_E_MALFORMED, "%.*s: it is there twice", (int)name->size,
@@ -202,20 +205,6 @@ static marty_err take_object(marty__draft *draft, found *in, const marty_message
     return err;
 }
 
-/* Whether the data of an event with that content type is a JSON value. */
-static bool is_json(const marty__piece *content_type)
-{
-    MARTY__UNSET char small[SMALL];
-    if (!content_type->at || content_type->form != MARTY__JSON) {
-        return !content_type->at || marty__content_is_json(content_type->at, content_type->size);
-    }
-    if (content_type->size > sizeof small) {
-        return false;
-    }
-    size_t size = marty__json_unescape(small, content_type->at, content_type->size);
-    return marty__content_is_json(small, size);
-}
-
 static marty_err take_data(marty__draft *draft, const found *in, marty_error *why)
 {
     static const char json[] = "application/json", unknown[] = "application/octet-stream";
@@ -228,7 +217,8 @@ static marty_err take_data(marty__draft *draft, const found *in, marty_error *wh
         draft->data = (marty__piece){in->base64.at, in->base64.size,
                                      in->base64.escaped ? MARTY__JSON_BASE64 : MARTY__BASE64};
     } else if (in->has_data) {
-        bool string = in->data.kind == MARTY__JSON_STRING, whole = is_json(content_type);
+        bool string = in->data.kind == MARTY__JSON_STRING,
+             whole = !content_type->at || marty__piece_is_json(content_type);
         draft->data = string && !whole ? string_piece(&in->data)
                       : string         ? marty__plain(in->data.at - 1, in->data.size + 2)
                                        : marty__plain(in->data.at, in->data.size);
@@ -238,6 +228,17 @@ static marty_err take_data(marty__draft *draft, const found *in, marty_error *wh
                                        : marty__plain(json, sizeof json - 1);
     }
     return MARTY_OK;
+}
+
+static void drop_unset(marty__draft *draft)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < draft->header_count; i++) {
+        if (draft->headers[i].value.at) {
+            draft->headers[count++] = draft->headers[i];
+        }
+    }
+    draft->header_count = count;
 }
 
 marty_err marty__structured_decode(marty_message **ret_message, const marty_message *wire,
@@ -250,6 +251,7 @@ marty_err marty__structured_decode(marty_message **ret_message, const marty_mess
     marty_err err = take_object(&draft, &in, wire, why);
     err = err ? err : marty__draft_require(&draft, "", why);
     err = err ? err : take_data(&draft, &in, why);
+    drop_unset(&draft);
     err = err ? err : marty__draft_plain(&draft, wire, prefix, why);
     if (err) {
         marty__draft_free(&draft);

@@ -76,8 +76,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (json) {
         marty__json_scan scan;
         marty__json_begin(&scan, text, size, false);
-        if (!ours) { /* only for being too deep */
-            FUZZ_CHECK(!marty__json_read(&scan, &value, 0) && strstr(scan.wrong, "deep"));
+        if (!ours) { /* only for being too deep; and to jansson a NUL is an end */
+            bool read = marty__json_read(&scan, &value, 0);
+            FUZZ_CHECK(memchr(text, '\0', size) || (!read && strstr(scan.wrong, "deep")));
         } else {
             check_value(json, &value, 0);
         }
