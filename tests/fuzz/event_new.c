@@ -15,11 +15,11 @@ static void put_field(marty_message *template_, const marty_header *line, char *
         }
     }
     if (strcmp(line->name, "time") == 0) {
-        template_->time_us = atoll(value);
+        template_->time_us = strtoll(value, NULL, 10);
     } else if (strcmp(line->name, "expires") == 0) {
-        template_->expires_us = atoll(value);
+        template_->expires_us = strtoll(value, NULL, 10);
     } else if (strcmp(line->name, "priority") == 0) {
-        template_->priority = (int32_t)atoll(value);
+        template_->priority = (int32_t)strtoll(value, NULL, 10);
     }
 }
 

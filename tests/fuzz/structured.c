@@ -29,7 +29,8 @@ static void check_extensions(const json_t *json, const marty_message *event)
             FUZZ_CHECK(json_is_string(value) && json_string_length(value) == header->value.size);
             FUZZ_CHECK(memcmp(json_string_value(value), text, header->value.size) == 0);
         } else if (header->kind == MARTY_ATTRIBUTE_INTEGER) {
-            FUZZ_CHECK(json_is_integer(value) && json_integer_value(value) == atoll(text));
+            FUZZ_CHECK(json_is_integer(value) &&
+                       json_integer_value(value) == strtoll(text, NULL, 10));
         } else if (header->kind == MARTY_ATTRIBUTE_BOOLEAN) {
             FUZZ_CHECK(json_is_boolean(value) && json_is_true(value) == (text[0] == 't'));
         }
