@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What needs no broker: version, help, usage errors, error table, completion, manual pages, contexts, configuration."""
 import os
+import pty
 import re
 import stat
+import subprocess
 
-from harness import Test, main
+from harness import DEADLINE, PROGRAM, Test, main
 
 CONFIG = """service: orders
 backends:
@@ -88,10 +90,8 @@ class Words(Test):
 
     def test_a_full_disk_under_stdout_is_an_error(self):
         with open("/dev/full", "w", encoding="utf-8") as full:
-            import subprocess
-            from harness import PROGRAM
             done = subprocess.run([PROGRAM, "errors", "ls"], stdout=full, stderr=subprocess.PIPE, text=True, env=self.env,
-                                  check=False, timeout=30)
+                                  check=False, timeout=DEADLINE)
         self.assertEqual(done.returncode, 1)
         self.assertIn("MARTY_E_STORAGE  stdout:", done.stderr)
 
@@ -155,6 +155,48 @@ class Contexts(Test):
         self.assertEqual(origin(env={"MARTY_CONFIG": "other.yaml", "MARTY_CONTEXT": "c"}), ("sqlite:context.db", "context c"))
         self.assertEqual(origin("-b", "sqlite:flag.db", env={"MARTY_CONTEXT": "c"}), ("sqlite:flag.db", "flag --backend"))
         self.assertEqual(origin("-c", "other.yaml"), ("other.yaml", "flag --config"))
+
+
+class Terminal(Test):
+    def on_terminal(self, *words, typed="", env=None):
+        """Run it on a terminal of its own: its exit code and all that is on the screen."""
+        master, slave = pty.openpty()
+        process = subprocess.Popen([PROGRAM, *words], cwd=self.folder, env={**self.env, "TERM": "xterm", **(env or {})},
+                                   stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        os.close(slave)
+        os.write(master, typed.encode())
+        screen = b""
+        while True:
+            try:
+                part = os.read(master, 4096)
+            except OSError:  # Linux says so when the other side is closed
+                break
+            if not part:
+                break
+            screen += part
+        os.close(master)
+        return process.wait(DEADLINE), screen.decode().replace("\r\n", "\n")
+
+    def test_a_table_with_colors_unless_they_are_not_wanted(self):
+        code, screen = self.on_terminal("errors", "ls")
+        self.assertEqual(code, 0)
+        self.assertIn("\x1b[1mCODE ", screen)
+        self.assertNotIn("{", screen)
+        for words, env in ((["--color", "never"], {}), ([], {"NO_COLOR": "1"})):
+            code, screen = self.on_terminal("errors", "ls", *words, env=env)
+            self.assertNotIn("\x1b", screen)
+            self.assertTrue(screen.startswith("CODE "))
+
+    def test_what_destroys_asks_for_the_name(self):
+        self.marty("context", "add", "prod", "-b", "sqlite:x", code=0)
+        code, screen = self.on_terminal("context", "rm", "prod", typed="yes\n")
+        self.assertEqual(code, 1)
+        self.assertIn("Type prod to go on", screen)
+        self.assertIn("nothing was done", screen)
+        self.assertEqual(len(self.marty("context", "ls", code=0).rows), 1)
+        code, _ = self.on_terminal("context", "rm", "prod", typed="prod\n")
+        self.assertEqual(code, 0)
+        self.assertEqual(self.marty("context", "ls", code=0).rows, [])
 
 
 class Configuration(Test):
