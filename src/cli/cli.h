@@ -62,6 +62,7 @@ struct cli_run {
     cli_output out;
     cli_settings settings;
     bool was_down, hush_states; /* for the narration of states */
+    bool idle;                  /* the bus was opened to be looked at only */
 };
 
 /* ---- the table of verbs (verbs.c) */

@@ -118,6 +118,7 @@ int cli_bus_open(cli_run *cli, marty_bus **ret_bus, bool lazy, bool idle)
                                  .user = cli};
     marty_err err;
     int code = cli_settings_resolve(cli);
+    cli->idle = idle;
     code = code ? code : where_make(cli, &where, &text);
     if (code == CLI_OK) {
         options.service = cli->settings.service.value;
@@ -138,7 +139,7 @@ int cli_bus_close(cli_run *cli, marty_bus *bus, int code)
         return code;
     }
     cli->hush_states = true;
-    err = marty_bus_close(bus, 0, &why);
+    err = cli->idle ? MARTY_OK : marty_bus_close(bus, 0, &why); /* idle: nothing is under way */
     if (err && code == CLI_OK) {
         code = cli_fail(cli, err, &why);
     }

@@ -37,7 +37,7 @@ class Places(Test):
         self.fails(["pub", "a.b", "1", "-b", "main"], 3, 'no backend called "main"; there are log')
 
     def test_a_folder_that_is_not_there(self):
-        self.fails(["pub", "a.b", "1", "-b", f"sqlite:{self.folder}/none/x.db", "--timeout", "2s"], 1, "none/x.db")
+        self.fails(["pub", "a.b", "1", "-b", f"sqlite:{self.folder}/none/x.db"], 3, "MARTY_E_NOT_FOUND", "none/x.db", "make it")
 
     def test_a_file_that_is_no_database(self):
         self.write("e2e.db", "this is text, and long enough to be looked at as a database header would be" * 20)
@@ -54,7 +54,7 @@ class Places(Test):
         self.assertNotIn("hunter2", result.err)
 
     def test_what_the_configuration_does_not_route_names_the_line_to_add(self):
-        self.write("marty.yaml", "backends: {log: 'sqlite:log.db'}\nroutes:\n  - {events: 'order.*', to: log}\n")
+        self.write("marty.yaml", "backends: {log: 'sqlite:log.db', b: 'memory:'}\nroutes:\n  - {events: 'order.*', to: log}\n")
         self.fails(["pub", "user.created", "1"], 3, "MARTY_E_NOT_FOUND", "user.created", "to: log")
 
 
