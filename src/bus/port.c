@@ -155,7 +155,10 @@ void marty__port_connect(marty__port *port)
 
 static void reconnect_rang(marty__alarm *alarm)
 {
-    marty__port_connect(MARTY__OWNER(alarm, marty__port, reconnect_alarm));
+    marty__port *port = MARTY__OWNER(alarm, marty__port, reconnect_alarm);
+    if (port->failures || port->ever_up || atomic_load(&port->bus->phase) == MARTY__OPEN) {
+        marty__port_connect(port); /* else it was closed before it ever began */
+    }
 }
 
 /** Full jitter under an exponential ceiling, so that a thousand clients of a broker that restarts

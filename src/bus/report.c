@@ -67,8 +67,9 @@ static void backend_json(marty__buffer *to, marty__port *port)
     text_field(to, "scheme", port->backend->scheme);
     marty__buffer_byte(to, ',');
     text_field(to, "url", port->url);
-    marty__buffer_format(to, ",\"state\":\"%s\",\"up_before\":%s,", marty__state_name(port->state),
-                         port->ever_up ? "true" : "false");
+    marty__buffer_format(to, ",\"state\":\"%s\",\"up_before\":%s,\"failures\":%u,",
+                         marty__state_name(port->state), port->ever_up ? "true" : "false",
+                         port->failures);
     text_field(to, "reason", port->reason ? marty_err_describe(port->reason)->name : NULL);
     marty__buffer_byte(to, ',');
     text_field(to, "text", port->text);

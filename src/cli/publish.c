@@ -96,9 +96,9 @@ static void show(publishing *state, const marty_outcome *outcome, double ms)
     if (cli->out.format == CLI_TABLE && state->one) {
         return; /* the error says it */
     }
-    row = json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:f}", "id", outcome->id, "outcome",
-                    outcome_name(outcome->err), "level",
-                    outcome->err ? NULL : cli_level_name(outcome->level), "backend",
+    row = json_pack("{s:s*, s:s, s:s*, s:s*, s:s*, s:s*, s:f}", "id",
+                    outcome->id[0] ? outcome->id : NULL, "outcome", outcome_name(outcome->err),
+                    "level", outcome->err ? NULL : cli_level_name(outcome->level), "backend",
                     outcome->backend, "channel", outcome->channel, "position",
                     outcome->position[0] ? outcome->position : NULL, "ms", ms);
     if (outcome->err) {

@@ -66,8 +66,7 @@ static bool decided(const json_t *report)
     for (i = 0; i < json_array_size(backends); i++) {
         const json_t *backend = json_array_get(backends, i);
         const char *state = json_string_value(json_object_get(backend, "state"));
-        const char *reason = json_string_value(json_object_get(backend, "reason"));
-        bool failed = reason && reason[0] && strcmp(reason, "MARTY_OK") != 0;
+        bool failed = json_integer_value(json_object_get(backend, "failures")) > 0;
         if (!(state && strcmp(state, "up") == 0) && !failed) {
             return false;
         }

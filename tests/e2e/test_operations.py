@@ -124,7 +124,7 @@ class Doctor(Test):
         self.assertEqual(self.bus("backend", "ls").row["name"], "main")
 
     def test_what_is_unsafe_is_said_with_how_to_mend_it(self):
-        url = self.url + "?synchronous=off"
+        url = self.url + "?sync=off"
         row = self.marty("doctor", "-b", url, code=0).row
         self.assertTrue(row["server"]["unsafe"], row)
         self.assertTrue(row["server"]["unsafe"][0]["mend"])
