@@ -125,6 +125,8 @@ void cli_row(cli_run *cli, json_t *row);
 void cli_rows_end(cli_run *cli, const char *none);
 /** One line of a stream of results that is JSON already; false when nobody reads any more. */
 bool cli_line(cli_run *cli, const char *json, size_t size);
+/** Give out what is printed so far. */
+void cli_flush(cli_run *cli);
 /** Begin and end an endless stream of lines (the brackets of -o json). */
 void cli_lines_begin(cli_run *cli);
 void cli_lines_end(cli_run *cli);

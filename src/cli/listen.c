@@ -42,7 +42,7 @@ static marty_err on_message(void *user, marty_delivery *delivery)
         shown = cli_message_show(listener->cli, delivery->message, delivery);
     }
     if (!taken || !shown || wait->full) {
-        marty_subscription_stop(delivery->subscription);
+        (void)marty_subscription_pause(delivery->subscription, true, NULL);
         cli_wait_wake(wait);
     }
     (void)pthread_mutex_unlock(&wait->lock);
@@ -86,27 +86,24 @@ static int options_make(const cli_run *cli, const cli_listening *listening,
 }
 
 static int subscribe(listener_state *listener, marty_bus *bus,
-                     const marty_subscribe_options *options, marty_subscription **ret_subscription)
+                     const marty_subscribe_options *options)
 {
     cli_run *cli = listener->cli;
     const cli_listening *listening = listener->listening;
     marty_error why = {0};
     marty_err err = marty_subscribe(bus, listening->pattern, listening->name, on_message, listener,
-                                    options, ret_subscription, &why);
+                                    options, NULL, &why);
     err = err ? err : marty_bus_start(bus, &why);
     return err ? cli_fail(cli, err, &why) : CLI_OK;
 }
 
+/* The bus drains when it is closed: what runs is settled, what waits is given back. */
 int cli_listen(cli_run *cli, const cli_listening *listening)
 {
     listener_state listener = {.cli = cli, .listening = listening};
     marty_subscribe_options options = {0};
-    marty_subscription *subscription = NULL;
     marty_bus *bus = NULL;
-    marty_error why = {0};
-    marty_err err;
-    int code;
-    code = options_make(cli, listening, &options);
+    int code = options_make(cli, listening, &options), closed;
     if (code) {
         return code;
     }
@@ -114,19 +111,16 @@ int cli_listen(cli_run *cli, const cli_listening *listening)
     code = cli_bus_open(cli, &bus, false, false);
     if (!code) {
         cli_lines_begin(cli);
-        code = subscribe(&listener, bus, &options, &subscription);
+        code = subscribe(&listener, bus, &options);
         if (!code) {
             cli_say(cli, "listening for %s \"%s\"; stop with Ctrl-C",
                     cli_pattern_name(listening->pattern), listening->name);
             cli_wait_run(cli, &listener.wait, cli_number(cli, "timeout", 0));
-            cli->hush_states = true;
-            err = marty_unsubscribe(subscription, 0, &why);
-            code = err && err != MARTY_E_CLOSED ? cli_fail(cli, err, &why)
-                                                : cli_wait_code(cli, &listener.wait);
         }
+        closed = cli_bus_close(cli, bus, CLI_OK);
+        code = code ? code : closed ? closed : cli_wait_code(cli, &listener.wait);
         cli_lines_end(cli);
     }
-    code = cli_bus_close(cli, bus, code);
     cli_wait_free(&listener.wait);
     return code;
 }

@@ -238,11 +238,20 @@ void cli_rows_end(cli_run *cli, const char *none)
     out->rows = NULL;
 }
 
+void cli_flush(cli_run *cli)
+{
+    if (!cli->out.broken && fflush(stdout) != 0) {
+        cli->out.broken = true;
+        cli->out.write_errno = errno;
+    }
+}
+
 void cli_lines_begin(cli_run *cli)
 {
     cli->out.row_count = 0;
     if (cli->out.format == CLI_JSON) {
-        write_out(cli, "[", 1);
+        write_out(cli, "[\n", 2);
+        cli_flush(cli);
     }
 }
 
@@ -250,23 +259,18 @@ bool cli_line(cli_run *cli, const char *json, size_t size)
 {
     cli_output *out = &cli->out;
     if (out->format == CLI_JSON) {
-        write_out(cli, out->row_count ? ",\n " : "\n ", out->row_count ? 3 : 2);
-        write_out(cli, json, size);
-    } else {
-        write_out(cli, json, size);
-        write_out(cli, "\n", 1);
+        write_out(cli, out->row_count ? "," : " ", 1);
     }
+    write_out(cli, json, size);
+    write_out(cli, "\n", 1);
     out->row_count++;
-    if (!out->broken && fflush(stdout) != 0) {
-        out->broken = true;
-        out->write_errno = errno;
-    }
+    cli_flush(cli);
     return !out->broken;
 }
 
 void cli_lines_end(cli_run *cli)
 {
     if (cli->out.format == CLI_JSON) {
-        write_out(cli, cli->out.row_count ? "\n]\n" : "]\n", cli->out.row_count ? 3 : 2);
+        write_out(cli, "]\n", 2);
     }
 }

@@ -139,6 +139,7 @@ static void flush(publishing *state, const marty_message *const messages[], size
             cli_next(state->cli, "publish it again under its id: --id %s", outcomes[0].id);
         }
     }
+    cli_flush(state->cli); /* who feeds lines may wait for their outcomes */
     cli_progress(state->cli, "%llu published", (unsigned long long)state->stored);
 }
 

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The five patterns between processes, as people type them."""
 import json
+import os
 import signal
+import subprocess
 
-from harness import Test, main, wait_for
+from harness import DEADLINE, PROGRAM, Test, main, wait_for
 
 
 class Events(Test):
@@ -87,12 +89,16 @@ class Events(Test):
         self.assertEqual(sub.line(), "]")
 
     def test_a_reader_that_goes_away_takes_nothing_with_it(self):
-        sub = self.start("sub", "order.*", "--group", "g", "-o", "raw")
+        reading, writing = os.pipe()
+        self.bus("sub", "order.*", "--group", "g", "--timeout", "1ms", code=4)  # the group is there from now on
+        sub = subprocess.Popen([PROGRAM, "sub", "order.*", "--group", "g", "-o", "raw", "-b", self.url], cwd=self.folder,
+                               env=self.env, stdout=writing, stderr=subprocess.DEVNULL)
+        os.close(writing)
         self.bus("pub", "order.created", "1")
-        self.assertEqual(sub.line(), "1")
-        sub.process.stdout.close()
+        self.assertEqual(os.read(reading, 10), b"1\n")
+        os.close(reading)
         self.bus("pub", "order.created", "2")
-        self.assertEqual(sub.process.wait(30), 0)
+        self.assertEqual(sub.wait(DEADLINE), 0)
         again = self.bus("sub", "order.*", "--group", "g", "--count", "1", "-o", "raw", "--timeout", "20s")
         self.assertEqual(again.out, "2\n")
 
