@@ -237,6 +237,7 @@ void c20_wait_and_bytes(void)
     batch_handler small = {.seen.lock = PTHREAD_MUTEX_INITIALIZER,
                            .heard = recorder_new(NULL, NULL)};
     marty_error why = {0};
+    suite_want(MARTY_KIND_STREAM, MARTY_CAN_ORDER_BY_KEY);
     marty_bus *bus = suite_open("billing", NULL);
     EXPECT_OK(marty_handle_commands(
                   bus, "charge", handle_batch, &self,

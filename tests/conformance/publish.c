@@ -42,6 +42,9 @@ marty_err suite_try_publish(marty_bus *bus, marty_pattern pattern, const char *t
                             marty_outcome *outcome, marty_error *why)
 {
     marty_publish_options mine = options ? *options : (marty_publish_options){0};
+    if (pattern == MARTY_STREAM) {
+        suite_want(MARTY_KIND_STREAM, MARTY_CAN_ORDER_BY_KEY);
+    }
     if (outcome) {
         mine.outcomes = outcome;
     }
@@ -90,6 +93,9 @@ static void publish_batch(marty_bus *bus, marty_pattern pattern, const char *to,
 void suite_publish_many(marty_bus *bus, marty_pattern pattern, const char *to, const char *type,
                         const char *name, int from, int count, int keys)
 {
+    if (pattern == MARTY_STREAM) {
+        suite_want(MARTY_KIND_STREAM, MARTY_CAN_ORDER_BY_KEY);
+    }
     for (int done = 0; done < count; done += 100) {
         int some = count - done < 100 ? count - done : 100;
         publish_batch(bus, pattern, to, type, name, from + done, some, keys);
@@ -144,6 +150,7 @@ size_t suite_dead_letters(marty_bus *bus, const char *channel, suite_dead ret_de
 {
     collected found = {ret_dead, 0, max};
     marty_error why = {0};
+    suite_want(MARTY_KIND_DEAD, MARTY_CAN_BROWSE);
     marty_err err = marty_dead_letters(bus, channel, NULL, collect, &found, &why);
     if (err == MARTY_E_NOT_FOUND) {
         return 0;

@@ -45,6 +45,11 @@ static bool has_come(void *user)
     return *taken != NULL;
 }
 
+static bool has_streams(void)
+{
+    return suite_granted(MARTY_KIND_STREAM, MARTY_CAN_ORDER_BY_KEY);
+}
+
 void trip_open(void)
 {
     static const marty_pattern patterns[] = {MARTY_EVENT, MARTY_COMMAND, MARTY_STREAM,
@@ -53,6 +58,9 @@ void trip_open(void)
     bus = suite_open("trip", NULL);
     for (size_t i = 0; i < 4; i++) {
         const char *name = patterns[i] == MARTY_STREAM ? "trip" : "trip.>";
+        if (patterns[i] == MARTY_STREAM && !has_streams()) {
+            continue;
+        }
         EXPECT_OK(marty_subscribe(bus, patterns[i], name, keep, NULL, NULL, NULL, &why), &why,
                   "subscribing to the %s %s", suite_pattern_name(patterns[i]), name);
     }
@@ -89,6 +97,9 @@ marty_message *trip(marty_pattern pattern, const marty_message *message, marty_e
 {
     if (pattern == MARTY_QUERY) {
         return ask(message, why);
+    }
+    if (pattern == MARTY_STREAM && !has_streams()) {
+        pattern = MARTY_EVENT; /* it has none: an event once more */
     }
     marty_outcome outcome = {0};
     marty_err err = suite_try_publish(bus, pattern, suite_to(pattern, "trip", "trip"), message,

@@ -225,6 +225,9 @@ marty_subscription *suite_subscribe(marty_bus *bus, marty_pattern pattern, const
 {
     marty_error why = {0};
     marty_subscription *subscription = NULL;
+    if (pattern == MARTY_STREAM) {
+        suite_want(MARTY_KIND_STREAM, MARTY_CAN_ORDER_BY_KEY); /* core takes no other stream */
+    }
     marty_err err = marty_subscribe(bus, pattern, name, recorder_ ? recorder_handle : NULL,
                                     recorder_, options, &subscription, &why);
     EXPECT_OK(err, &why, "subscribing to the %s %s", suite_pattern_name(pattern), name);
@@ -252,17 +255,21 @@ void suite_ignore_done(void *user, const marty_outcome *outcomes, size_t count)
 
 /* ---- running one */
 
+void suite_want(marty_kind kind, unsigned bits)
+{
+    for (unsigned bit = 1; bit && bit <= bits; bit <<= 1) {
+        if ((bits & bit) && !suite_granted(kind, bit)) {
+            suite_skip("%s is not granted on %s", suite_bit_name(bit), suite_kind_name(kind));
+        }
+    }
+}
+
 int suite_run_case(const suite_case *one)
 {
     signal(SIGPIPE, SIG_DFL); /* a library that lets it through kills the case: C44 */
     for (int kind = MARTY_KIND_TOPIC; kind <= MARTY_KIND_DEAD; kind++) {
-        if (!(one->kinds & SUITE_KIND(kind)) || !one->needs) {
-            continue;
-        }
-        for (unsigned bit = 1; bit && bit <= one->needs; bit <<= 1) {
-            if ((one->needs & bit) && !suite_granted((marty_kind)kind, bit)) {
-                suite_skip("%s is not granted on %s", suite_bit_name(bit), suite_kind_name(kind));
-            }
+        if (one->kinds & SUITE_KIND(kind)) {
+            suite_want((marty_kind)kind, one->needs);
         }
     }
     one->run();

@@ -77,6 +77,8 @@ bool suite_granted(marty_kind kind, unsigned bits);
 /** "delayed_retry"; "topic"; "" past the last. */
 const char *suite_bit_name(unsigned bit);
 const char *suite_kind_name(int kind);
+/** Skips the case unless they are granted: for what only a part of a case needs. */
+void suite_want(marty_kind kind, unsigned bits);
 /** Limits and levels that it granted. */
 const marty_capabilities *suite_capabilities(void);
 /** The level of a confirmed publish, as granted. */
