@@ -64,19 +64,29 @@ int marty__sq_commit(sq_db *db)
     return code;
 }
 
+/* Whether enough was written since it was last tried: a reader may have kept it from ending. */
+static bool checkpoint_due(sq_db *db, bool idle)
+{
+    if (db->wal_frames < db->wal_tried) {
+        db->wal_tried = 0; /* the log began anew */
+    }
+    return db->wal_frames - db->wal_tried >= (idle ? IDLE_FRAMES : BUSY_FRAMES);
+}
+
 void marty__sq_checkpoint(sq_db *db, bool idle)
 {
     int frames = 0, moved = 0;
-    if (db->wal_frames < (idle ? IDLE_FRAMES : BUSY_FRAMES)) {
+    if (!checkpoint_due(db, idle)) {
         return;
     }
     int mode =
         db->wal_frames > STUCK_FRAMES ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
+    db->wal_tried = db->wal_frames;
     db->busy_until_ns = marty__monotonic_ns() + STUCK_WAIT_NS;
     db->busy_seen = db->shared ? marty__sq_shared_commits(db->shared) : 0;
     int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, &frames, &moved);
-    if (code == SQLITE_OK && frames >= 0) {
-        db->wal_frames = frames - moved;
+    if (code == SQLITE_OK && frames == moved) {
+        db->wal_frames = db->wal_tried = 0;
     }
     if (db->shared) {
         marty__sq_shared_unwant(db->shared);

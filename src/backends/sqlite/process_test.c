@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Several processes on one file: this program starts itself in other roles and kills them with
+ * SIGKILL at any point. Every id that was confirmed is counted afterwards. */
+#include "test_talk.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+static char *self;
+
+static pid_t start(const char *role, const char *database, const char *file)
+{
+    pid_t pid = fork();
+    REQUIRE(pid >= 0);
+    if (pid == 0) {
+        (void)execl("/proc/self/exe", self, role, database, file, (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
+static void kill_hard(pid_t pid)
+{
+    int status = 0;
+    REQUIRE(kill(pid, SIGKILL) == 0 && waitpid(pid, &status, 0) == pid);
+    CHECK(WIFSIGNALED(status));
+}
+
+/* One line in one write: it is there though we die the next moment. */
+static void mark(int fd, const char *line)
+{
+    char text[100];
+    int size = snprintf(text, sizeof text, "%s\n", line);
+    REQUIRE(write(fd, text, (size_t)size) == size);
+}
+
+static size_t count_lines(const char *path)
+{
+    char buffer[65536];
+    size_t lines = 0;
+    int fd = open(path, O_RDONLY);
+    for (ssize_t got; fd >= 0 && (got = read(fd, buffer, sizeof buffer)) > 0;) {
+        for (ssize_t i = 0; i < got; i++) {
+            lines += buffer[i] == '\n';
+        }
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return lines;
+}
+
+static probe *open_path(const char *database)
+{
+    char url[300];
+    (void)snprintf(url, sizeof url, "sqlite:%s", database);
+    probe *p = probe_new(url);
+    REQUIRE(probe_connect(p) == MARTY_STATE_UP);
+    return p;
+}
+
+/* ---- roles */
+/* Publishes for ever; marks what was confirmed. */
+static void role_publish(const char *database, const char *file)
+{
+    probe *p = open_path(database);
+    int fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    for (unsigned i = 0;; i++) {
+        char id[64];
+        (void)snprintf(id, sizeof id, "p%d-%u", (int)getpid(), i);
+        if (say(p, MARTY_KIND_QUEUE, "commands.q", id, NULL) == MARTY_OK) {
+            mark(fd, id);
+        }
+        probe_forget(p);
+    }
+}
+
+/* Takes and acks for ever; marks what was confirmed as settled. */
+static void role_consume(const char *database, const char *file)
+{
+    probe *p = open_path(database);
+    int fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", 8);
+    for (;;) {
+        REQUIRE(probe_wait(p, &p->deliveries, 1, 60000));
+        marty__lock(&p->lock);
+        noted_delivery d = p->delivered[0];
+        memmove(p->delivered, p->delivered + 1, --p->deliveries * sizeof d);
+        p->settlings = 0;
+        marty__unlock(&p->lock);
+        if (settle(p, &d, MARTY_SETTLE_ACK, 0) == MARTY_OK) {
+            mark(fd, d.message->id);
+        }
+        marty_message_unref(d.message);
+        test_backend->grant(p->port, 1, 1);
+    }
+}
+
+/* Answers each message of one queue with one on another. */
+static void role_echo(const char *database, const char *file)
+{
+    probe *p = open_path(database);
+    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.ping", "ping", 1);
+    mark(open(file, O_WRONLY | O_CREAT | O_APPEND, 0644), "ready");
+    for (;;) {
+        REQUIRE(probe_wait(p, &p->deliveries, 1, 60000));
+        CHECK_INT(settle(p, &p->delivered[0], MARTY_SETTLE_ACK, 0), MARTY_OK);
+        char id[64];
+        (void)snprintf(id, sizeof id, "%s", p->delivered[0].message->id);
+        probe_forget(p);
+        CHECK_INT(say(p, MARTY_KIND_QUEUE, "commands.pong", id, NULL), MARTY_OK);
+        test_backend->grant(p->port, 1, 1);
+    }
+}
+
+/* Takes all it can get and settles nothing. */
+static void role_hold(const char *database, const char *file)
+{
+    probe *p = open_path(database);
+    int fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    marty_want reply = {.channel = {.kind = MARTY_KIND_REPLY, .name = "replies.held.1"}};
+    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", 3);
+    listen_to(p, 2, MARTY_KIND_REQUEST, "queries.held", "held", 3);
+    listen_to(p, 3, MARTY_KIND_TOPIC, "events.x", NULL, 3);
+    CHECK_INT(subscribe_with(p, 4, reply), MARTY_OK);
+    await(p, 3);
+    mark(fd, "held");
+    (void)probe_wait(p, &p->deliveries, 1000, 60000);
+}
+
+/* ---- tests */
+static void wait_lines(const char *path, size_t lines)
+{
+    CHECK_SOON(count_lines(path) >= lines, 20000);
+}
+
+static int compare(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+static void another_process_is_woken_at_once(void)
+{
+    enum { TIMES = 200 };
+    static int64_t took[TIMES];
+    probe *p = probe_open("wake.db");
+    pid_t echo = start("echo", test_file("wake.db"), test_file("wake.ready"));
+    wait_lines(test_file("wake.ready"), 1);
+    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.pong", "pong", 1);
+    for (int i = 0; i < TIMES; i++) {
+        char id[64];
+        (void)snprintf(id, sizeof id, "ping-%d", i);
+        int64_t since_ns = marty__monotonic_ns();
+        CHECK_INT(say(p, MARTY_KIND_QUEUE, "commands.ping", id, NULL), MARTY_OK);
+        await(p, 1);
+        took[i] = marty__monotonic_ns() - since_ns;
+        CHECK_INT(settle(p, &p->delivered[0], MARTY_SETTLE_ACK, 0), MARTY_OK);
+        probe_forget(p);
+        test_backend->grant(p->port, 1, 1);
+    }
+    qsort(took, TIMES, sizeof took[0], compare);
+    printf("there and back between two processes: median %.3f ms, p99 %.3f ms\n",
+           (double)took[TIMES / 2] / 1e6, (double)took[TIMES * 99 / 100] / 1e6);
+    CHECK(took[TIMES / 2] < 250 * (int64_t)MARTY__NS_PER_MS); /* not by looking each second */
+    kill_hard(echo);
+    probe_close(p);
+}
+
+static void what_a_killed_publisher_confirmed_is_there(void)
+{
+    enum { ROUNDS = 6 };
+    size_t confirmed = 0;
+    char *marks = strdup(test_file("published"));
+    probe *p = probe_open("publisher.db");
+    for (int round = 0; round < ROUNDS; round++) {
+        pid_t one = start("publish", test_file("publisher.db"), marks);
+        pid_t two = start("publish", test_file("publisher.db"), marks);
+        wait_lines(marks, confirmed + 30);
+        kill_hard(one);
+        kill_hard(two);
+        confirmed = count_lines(marks);
+    }
+    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", NOTES_MAX);
+    CHECK(probe_wait(p, &p->deliveries, confirmed, WITHIN_MS));
+    barrier(p);
+    printf("%zu confirmed, %zu there\n", confirmed, p->deliveries);
+    CHECK(p->deliveries >= confirmed && p->deliveries <= confirmed + 2 * ROUNDS);
+    char line[100];
+    FILE *file = fopen(marks, "r");
+    REQUIRE(file != NULL);
+    while (fgets(line, sizeof line, file)) {
+        size_t times = 0;
+        line[strcspn(line, "\n")] = '\0';
+        for (size_t i = 0; i < p->deliveries; i++) {
+            times += strcmp(p->delivered[i].message->id, line) == 0;
+        }
+        CHECK_INT(times, 1);
+    }
+    (void)fclose(file);
+    free(marks);
+    probe_close(p);
+}
+
+static void what_a_killed_consumer_had_comes_again_and_no_more(void)
+{
+    enum { ROUNDS = 6, EACH = 40, COUNT = ROUNDS * EACH };
+    char *marks = strdup(test_file("consumed"));
+    static bool settled[COUNT];
+    probe *p = probe_open("consumer.db");
+    for (int i = 0; i < COUNT; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof id, "c%d", i);
+        CHECK_INT(say(p, MARTY_KIND_QUEUE, "commands.q", id, NULL), MARTY_OK);
+    }
+    for (int round = 1; round < ROUNDS; round++) {
+        pid_t pid = start("consume", test_file("consumer.db"), marks);
+        wait_lines(marks, (size_t)round * 20);
+        kill_hard(pid);
+    }
+    size_t confirmed = count_lines(marks);
+    char line[100];
+    FILE *file = fopen(marks, "r");
+    REQUIRE(file != NULL);
+    while (fgets(line, sizeof line, file)) {
+        settled[atoi(line + 1)] = true;
+    }
+    (void)fclose(file);
+    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", COUNT);
+    CHECK(probe_wait(p, &p->deliveries, COUNT - confirmed - ROUNDS, WITHIN_MS));
+    CHECK_SOON(
+        strstr(ask(p, "inspect",
+                   (marty_want){.channel = {.kind = MARTY_KIND_QUEUE, .name = "commands.q"}}, NULL),
+               "\"lag\":0,") != NULL,
+        WITHIN_MS);
+    barrier(p);
+    CHECK(p->deliveries <= COUNT - confirmed && p->deliveries + confirmed + ROUNDS >= COUNT);
+    size_t again = 0;
+    for (size_t i = 0; i < p->deliveries; i++) {
+        int number = atoi(p->delivered[i].message->id + 1);
+        CHECK(!settled[number]); /* what was confirmed as settled does not come again */
+        again += p->delivered[i].attempt > 1;
+    }
+    CHECK(again <= 8 * ROUNDS); /* no more than were out */
+    free(marks);
+    probe_close(p);
+}
+
+static void a_dead_process_is_noticed_long_before_its_leases_end(void)
+{
+    probe *p = probe_open("dead.db");
+    marty_message q = {.id = "q1"};
+    marty_outgoing query = {.channel = {.kind = MARTY_KIND_REQUEST, .name = "queries.held"},
+                            .reply_to = "replies.me"};
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(say(p, MARTY_KIND_QUEUE, "commands.q", NULL, NULL), MARTY_OK);
+    }
+    pid_t pid = start("hold", test_file("dead.db"), test_file("held"));
+    wait_lines(test_file("held"), 1);
+    CHECK_INT(publish(p, query, &q).err, MARTY_OK);
+    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", 9);
+    barrier(p);
+    CHECK_INT(p->deliveries, 0);
+    int64_t since_ms = check_now_ms();
+    kill_hard(pid);
+    CHECK_INT(publish(p, query, &q).err, MARTY_E_NO_RESPONDER); /* at once */
+    await(p, 3);
+    CHECK(check_now_ms() - since_ms < 3000); /* the lease is 30 s */
+    CHECK_INT(p->delivered[0].attempt, 2);
+    marty_want topic = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.x"}};
+    CHECK_HAS(ask(p, "inspect", topic, NULL), "\"groups\":[]"); /* its own group went with it */
+    CHECK_HAS(ask(p, "inspect", (marty_want){.channel = {.name = "commands.q"}}, NULL),
+              "\"members\":1,");
+    probe_close(p);
+}
+
+static void a_frozen_process_loses_its_lease_and_learns_it(void)
+{
+    probe *p = probe_open("frozen.db?lease=500ms");
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(say(p, MARTY_KIND_QUEUE, "commands.q", NULL, NULL), MARTY_OK);
+    }
+    char database[200];
+    (void)snprintf(database, sizeof database, "%s?lease=500ms", test_file("frozen.db"));
+    pid_t pid = start("hold", database, test_file("frozen"));
+    wait_lines(test_file("frozen"), 1);
+    REQUIRE(kill(pid, SIGSTOP) == 0);
+    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", 9);
+    await(p, 3);
+    CHECK_INT(p->delivered[0].attempt, 2);
+    ack_all(p);
+    kill_hard(pid);
+    probe_close(p);
+}
+
+static void many_start_at_once(void)
+{
+    enum { PROCESSES = 6 };
+    pid_t pids[PROCESSES];
+    char *marks = strdup(test_file("together"));
+    for (int i = 0; i < PROCESSES; i++) {
+        pids[i] = start("publish", test_file("together.db"), marks);
+    }
+    wait_lines(marks, 100);
+    for (int i = 0; i < PROCESSES; i++) {
+        kill_hard(pids[i]);
+    }
+    probe *p = probe_open("together.db");
+    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", NOTES_MAX);
+    CHECK(probe_wait(p, &p->deliveries, count_lines(marks), WITHIN_MS));
+    free(marks);
+    probe_close(p);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(const char *database, const char *file);
+    } roles[] = {{"publish", role_publish},
+                 {"consume", role_consume},
+                 {"echo", role_echo},
+                 {"hold", role_hold}};
+    self = argv[0];
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0] && argc == 4; i++) {
+        if (strcmp(argv[1], roles[i].name) == 0) {
+            roles[i].run(argv[2], argv[3]);
+            return check_result();
+        }
+    }
+    another_process_is_woken_at_once();
+    what_a_killed_publisher_confirmed_is_there();
+    what_a_killed_consumer_had_comes_again_and_no_more();
+    a_dead_process_is_noticed_long_before_its_leases_end();
+    a_frozen_process_loses_its_lease_and_learns_it();
+    many_start_at_once();
+    test_folder_remove();
+    return check_result();
+}
