@@ -183,6 +183,10 @@ bool marty__mem_wild_join(channel *c);
 /** Whether a wildcard name covers a channel's: "*" one word, ">" the rest. */
 bool marty__mem_name_matches(const char *pattern, const char *name);
 
+/* ---- unanswered.c */
+/** Tell the askers of what waits that nobody answers; nothing waits after it. */
+void marty__mem_nobody_answers(marty_port *port, group *g);
+
 /* ---- pump.c */
 /** Something to tell the port's core: it is told at the next unlock. */
 void marty__mem_port_ready(marty_port *port);

@@ -164,6 +164,26 @@ static void a_request_is_answered_or_has_no_responder(void)
     probe_close(asker);
 }
 
+static void a_query_that_waits_learns_that_nobody_is_left(void)
+{
+    probe *asker = probe_open("memory:left"), *user = probe_open("memory:left");
+    marty_message q1 = {.id = "q1"}, q2 = {.id = "q2"};
+    listen_to(asker, 9, MARTY_KIND_REPLY, "replies.a.1", NULL, 10);
+    listen_to(user, 1, MARTY_KIND_REQUEST, "queries.user", "user", 0);
+    CHECK_INT(publish(asker, request_to("queries.user", "replies.a.1"), &q1).err, MARTY_OK);
+    CHECK_INT(publish(asker, request_to("queries.user", NULL), &q2).err, MARTY_OK);
+    CHECK_INT(asker->deliveries, 0);
+    test_backend->unsubscribe(user->port, 1);
+    REQUIRE(asker->deliveries == 1);
+    CHECK_TEXT(asker->delivered[0].message->causation_id, "q1");
+    marty_bytes status = marty_message_header(asker->delivered[0].message, "martyreply");
+    CHECK_BYTES(status.data, status.size, "MARTY_E_NO_RESPONDER", strlen("MARTY_E_NO_RESPONDER"));
+    listen_to(user, 2, MARTY_KIND_REQUEST, "queries.user", "user", 5);
+    CHECK_INT(user->deliveries, 0);
+    probe_close(user);
+    probe_close(asker);
+}
+
 static void wildcards_span_channels_also_new_ones(void)
 {
     probe *a = probe_open("memory:");
@@ -284,6 +304,7 @@ int main(void)
     credit_is_never_exceeded();
     broadcast_reaches_every_instance_that_is_there();
     a_request_is_answered_or_has_no_responder();
+    a_query_that_waits_learns_that_nobody_is_left();
     wildcards_span_channels_also_new_ones();
     prefixes_and_private_brokers_keep_apart();
     what_differs_is_refused();

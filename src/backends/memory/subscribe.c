@@ -228,6 +228,8 @@ void marty__mem_subscription_leave(subscription *s)
             marty__mem_channel_trim(c);
         } else if (c->kind == MARTY_KIND_REPLY && !g->member_count) {
             marty__mem_channel_remove(c);
+        } else if (c->kind == MARTY_KIND_REQUEST && !g->member_count) {
+            marty__mem_nobody_answers(s->port, g);
         } else {
             marty__mem_dispatch(g);
         }
