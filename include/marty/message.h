@@ -77,7 +77,8 @@ typedef struct marty_message {
     size_t header_count;
     /** Higher goes first where PRIORITY is granted; 0 = the middle. */
     int32_t priority;
-    /** Leave it 0; it equals the message's own address in a counted message only. */
+    /** Leave it 0, or as a copy of a message has it: then what was read leniently from a broker is
+     * accepted again. It equals the message's own address in a counted message only. */
     const void *marty__self;
     /** Leave it 0. */
     uint64_t reserved[4];

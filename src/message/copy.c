@@ -202,7 +202,10 @@ static marty_err take_raw(marty__draft *draft, const marty_header *headers, size
         }
         bool reserved = marty__header_name_reserved(header->name, size);
         to->name = (marty__piece){header->name, size, reserved ? MARTY__RAW_NAME : MARTY__NAME};
-        to->value = marty__plain(header->value.data ? header->value.data : "", header->value.size);
+        const char *value = header->value.data ? header->value.data : "";
+        bool text = !marty__header_value_wrong(value, header->value.size) &&
+                    marty__utf8_valid(value, header->value.size);
+        to->value = (marty__piece){value, header->value.size, text ? MARTY__PLAIN : MARTY__BYTES};
     }
     return MARTY_OK;
 }

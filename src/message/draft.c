@@ -74,8 +74,8 @@ static const char raw_mark[4] = {'r', 'a', 'w', '-'};
 
 static size_t piece_room(const marty__piece *piece)
 {
-    bool name = piece->form >= MARTY__NAME && piece->form <= MARTY__RAW_JSON_NAME;
-    return name ? piece->size * 3 + sizeof raw_mark : piece->size;
+    bool grows = piece->form >= MARTY__NAME && piece->form <= MARTY__BYTES;
+    return grows ? piece->size * 3 + sizeof raw_mark : piece->size;
 }
 
 static size_t draft_size(const marty__draft *draft, size_t *ret_data_at, size_t *ret_text_at)
@@ -124,14 +124,17 @@ size_t marty__percent_decode(char *out, const char *text, size_t size)
     return length;
 }
 
-/* out may be 2 * size before text or more. */
-static size_t name_encode(char *out, const char *text, size_t size)
+/* %XX for what a header's name may not have, or (value) for what is not printable. out may be
+ * 2 * size before text or more. */
+static size_t percent_encode(char *out, const char *text, size_t size, bool value)
 {
     static const char hex[] = "0123456789ABCDEF";
     size_t length = 0;
     for (size_t i = 0; i < size; i++) {
         char byte = text[i];
-        if (!marty__header_name_wrong(&byte, 1)) {
+        bool bare = value ? byte >= 0x20 && byte < 0x7f && byte != '%'
+                          : !marty__header_name_wrong(&byte, 1);
+        if (bare) {
             out[length++] = byte;
         } else {
             out[length++] = '%';
@@ -162,7 +165,7 @@ static size_t put_name(char *out, const marty__piece *piece)
         size = marty__json_unescape(turned, text, size);
         text = turned;
     }
-    return mark + name_encode(out + mark, text, size);
+    return mark + percent_encode(out + mark, text, size, false);
 }
 
 /* Its bytes to *cursor, which moves past them. False when they were base64 and are not. */
@@ -194,6 +197,9 @@ static bool put_bytes(char **cursor, const marty__piece *piece, size_t *ret_size
     case MARTY__JSON_NAME:
     case MARTY__RAW_JSON_NAME:
         size = put_name(*cursor, piece);
+        break;
+    case MARTY__BYTES:
+        size = percent_encode(*cursor, piece->at, size, true);
         break;
     }
     *cursor += size;

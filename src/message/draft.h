@@ -19,6 +19,7 @@ typedef enum marty__form {
     MARTY__RAW_NAME,      /* the same with "raw-" in front */
     MARTY__JSON_NAME,     /* as NAME, inside of a JSON string with escapes */
     MARTY__RAW_JSON_NAME, /* the same with "raw-" in front */
+    MARTY__BYTES,         /* any bytes: %XX for what is not printable ASCII, and for % */
     MARTY__ANY            /* copied, and checked afterwards like the turned ones */
 } marty__form;
 typedef struct marty__piece {

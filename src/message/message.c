@@ -72,13 +72,19 @@ size_t marty__message_cost(const marty_message *message)
     return cost;
 }
 
+/* A struct copy of a counted message: what was read leniently once is accepted again. */
+static bool is_copy(const marty_message *template_)
+{
+    return template_->marty__self != NULL;
+}
+
 static marty_err take_fields(marty__draft *draft, const marty_message *from, marty_error *why)
 {
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
         const char *const *text = marty__field_in(from, (marty__field)i);
         if (*text) {
             size_t size = strlen(*text);
-            marty_err err = marty__field_check((marty__field)i, *text, size, false, why);
+            marty_err err = marty__field_check((marty__field)i, *text, size, is_copy(from), why);
             if (err) {
                 return err;
             }
@@ -127,7 +133,8 @@ static const char *own_field(const char *name, size_t size)
     return NULL;
 }
 
-static marty_err check_header(const marty_header *header, size_t name_size, marty_error *why)
+static marty_err check_header(const marty_header *header, size_t name_size, bool copy,
+                              marty_error *why)
 {
     bool plain = header->kind == MARTY_HEADER;
     const char *what = plain ? "header" : "attribute", *name = header->name;
@@ -155,8 +162,9 @@ static marty_err check_header(const marty_header *header, size_t name_size, mart
                                "attribute %s: it has a field of its own; set %s instead", name,
                                wrong);
     }
-    wrong = !header->value.data && header->value.size
-                ? "it has a size but no bytes"
+    wrong = !header->value.data && header->value.size ? "it has a size but no bytes"
+            : plain && copy
+                ? NULL
                 : marty__value_wrong(header->kind, header->value.data ? header->value.data : "",
                                      header->value.size);
     return wrong ? marty_error_set(why, MARTY_E_MALFORMED, "%s %s: %s", what, name, wrong)
@@ -180,7 +188,7 @@ static marty_err take_headers(marty__draft *draft, const marty_message *from, ma
             return marty_error_set(why, MARTY_E_ARGUMENT, "headers[%zu].name: NULL", i);
         }
         size_t size = strlen(header->name);
-        marty_err err = check_header(header, size, why);
+        marty_err err = check_header(header, size, is_copy(from), why);
         if (!err && header->kind != MARTY_HEADER) {
             err = marty__draft_unique(draft, header->name, size, why);
         }

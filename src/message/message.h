@@ -46,7 +46,8 @@ marty_err marty__message_copy_with(marty_message **ret_message, const marty_mess
                                    const marty__change *change, marty_error *why);
 /** A message for bytes that no envelope could be read from: data and headers as they came, save
  * that header names which would be read as an envelope ("ce-id", "content-type") get "raw-" in
- * front, and bytes that no header name may have become %XX. For dead letters. E: as
+ * front, bytes that no header name may have become %XX, and so do those of values that are no text
+ * or have line breaks. For dead letters. E: as
  * marty_message_new. */
 marty_err marty__message_unreadable(marty_message **ret_message, const char *type, marty_bytes raw,
                                     const marty_header *headers, size_t header_count,

@@ -133,6 +133,26 @@ static void a_counted_message_is_only_referenced(void)
     marty_message_unref(message);
 }
 
+static void a_copy_of_what_was_read_is_accepted(void)
+{
+    const marty_header headers[] = {{"ce_specversion", {"1.0", 3}, MARTY_HEADER},
+                                    {"ce_id", {"1", 1}, MARTY_HEADER},
+                                    {"ce_source", {"my service", 10}, MARTY_HEADER},
+                                    {"ce_type", {"t", 1}, MARTY_HEADER},
+                                    {"bytes", {"\0\r\n", 3}, MARTY_HEADER}};
+    marty_message wire = {.headers = headers, .header_count = 5};
+    marty_message *message = decode(&wire, "ce_"), copy = *message;
+    copy.subject = "changed";
+    marty_message *again = make(&copy, NULL);
+    CHECK_TEXT(again->source, "my service");
+    CHECK_INT(marty_message_header(again, "bytes").size, 3);
+    copy.subject = "a\nb"; /* but never what no attribute may have */
+    marty_message *bad = NULL;
+    CHECK_INT(marty_message_new(&bad, &copy, NULL, NULL), MARTY_E_MALFORMED);
+    marty_message_unref(again);
+    marty_message_unref(message);
+}
+
 static void refuse(const marty_message *template_, marty_err want, const char *part)
 {
     marty_message *message = NULL;
@@ -354,6 +374,7 @@ int main(void)
     a_cause_lends_correlation_and_trace();
     surroundings_and_source_can_be_given();
     a_counted_message_is_only_referenced();
+    a_copy_of_what_was_read_is_accepted();
     a_bad_field_is_named();
     a_bad_header_is_named();
     good_values_pass();

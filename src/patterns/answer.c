@@ -93,7 +93,6 @@ marty_err marty_reply(marty_delivery *handle, const marty_message *reply, marty_
         return marty_error_set(why, MARTY_E_ARGUMENT, "delivery is NULL");
     }
     marty_message copy = reply ? *reply : empty;
-    copy.marty__self = NULL;
     copy.id = reply && marty__message_counted(reply) ? NULL : copy.id;
     copy.type = copy.type ? copy.type : handle->message->type;
     copy.correlation_id = handle->message->correlation_id;

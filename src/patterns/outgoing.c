@@ -52,7 +52,6 @@ marty_err marty__outgoing_message(marty_bus *bus, const marty_message *from,
     }
     marty_header *headers = NULL;
     marty_message copy = *from;
-    copy.marty__self = NULL;
     copy.id = id ? id : copy.id;
     copy.expires_us = expires_us ? expires_us : copy.expires_us;
     marty_err err = ours ? without_ours(&copy, &headers, why) : MARTY_OK;

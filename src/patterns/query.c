@@ -435,7 +435,6 @@ marty_err marty_query(marty_bus *bus, const char *service, const char *type, mar
     }
     message.type = type;
     message.data = data;
-    message.marty__self = NULL;
     int32_t timeout_ms = options->timeout_ms > 0   ? options->timeout_ms
                          : options->timeout_ms < 0 ? 1
                                                    : MARTY__TIMEOUT_MS;

@@ -166,7 +166,6 @@ static marty_err revive(walk *self, const marty_message *instead, const marty_de
     marty__copy_id(id, of, "replay", letter->group, letter->replays + 1);
     headers[kept++] = (marty_header){MARTY__COPY_OF, marty_text(of), MARTY_ATTRIBUTE};
     marty_message copy = *instead;
-    copy.marty__self = NULL;
     copy.id = id;
     copy.headers = headers;
     copy.header_count = kept;
@@ -268,7 +267,6 @@ static marty_err visit(walk *self, const marty_message *message, marty_bytes raw
     }
     if (message) {
         instead = *message;
-        instead.marty__self = NULL;
     }
     marty_dead_verb verb = self->each(self->user, &letter, message ? &instead : NULL);
     switch (verb) {

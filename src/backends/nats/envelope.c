@@ -249,7 +249,6 @@ marty_message *nats__with_type(marty_message *message, const char *type)
     marty_message copy = *message, *made = NULL;
     marty_error ignored = {0};
     copy.type = type;
-    copy.marty__self = NULL;
     if (marty_message_new(&made, &copy, NULL, &ignored) != MARTY_OK) {
         return message;
     }
@@ -272,7 +271,6 @@ marty_err nats__with_attribute(const marty_message *message, const char *name, c
     headers[count] = (marty_header){name, marty_text(value), MARTY_ATTRIBUTE};
     copy.headers = headers;
     copy.header_count = count + 1;
-    copy.marty__self = NULL;
     marty_err err = marty_message_new(ret_message, &copy, NULL, why);
     marty_free(headers);
     return err;
