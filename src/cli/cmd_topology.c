@@ -75,7 +75,7 @@ static int check(cli_run *cli)
 static void list_row(cli_run *cli, json_t *row)
 {
     const json_t *groups = json_object_get(row, "groups");
-    if (json_is_array(groups) && (cli->out.format == CLI_TABLE || cli->out.format == CLI_RAW)) {
+    if (json_is_array(groups)) { /* how many; who they are says: show CHANNEL */
         (void)json_object_set_new(row, "groups", json_integer((json_int_t)json_array_size(groups)));
     }
     cli_row(cli, json_incref(row));
@@ -91,7 +91,11 @@ static void show_one(cli_run *cli, json_t *report)
     json_array_foreach(rows, i, row)
     {
         json_t *copy = json_copy(row);
-        list_row(cli, copy);
+        if (table) {
+            list_row(cli, copy);
+        } else {
+            cli_row(cli, json_incref(copy));
+        }
         json_decref(copy);
     }
     cli_rows_end(cli, NULL);
