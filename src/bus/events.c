@@ -145,4 +145,8 @@ void marty__events_free(marty_bus *bus)
     while ((link = marty__list_pop(&bus->events)) != NULL) {
         free_node(MARTY__OWNER(link, marty__state_node, link));
     }
+    if (bus->event_task.link.next) { /* queued when no worker was left to run it */
+        marty__list_remove(&bus->event_task.link);
+        marty__bus_unref(bus);
+    }
 }
