@@ -106,6 +106,26 @@ static void only_dash_prefixes_are_percent_encoded(void)
     marty_message_unref(wire);
 }
 
+/* The table of the HTTP binding's specification. */
+static void percent_encoding_is_the_specs(void)
+{
+    static const char *const cases[][2] = {
+        {"Euro \xe2\x82\xac \xf0\x9f\x98\x80", "Euro%20%E2%82%AC%20%F0%9F%98%80"},
+        {"\"quoted\"", "%22quoted%22"},
+        {"100%", "100%25"},
+        {"!#$&'()*+,/:;=?@[]^_`{|}~", "!#$&'()*+,/:;=?@[]^_`{|}~"},
+        {" ", "%20"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        marty_message template_ = {.type = "t", .subject = cases[i][0]};
+        marty_message *wire = encode(&template_, MARTY_BINARY, "ce-"), *back = decode(wire, "ce-");
+        CHECK_TEXT(header(wire, "ce-subject"), cases[i][1]);
+        CHECK_TEXT(back->subject, cases[i][0]);
+        marty_message_unref(back);
+        marty_message_unref(wire);
+    }
+}
+
 static void a_content_type_is_not_encoded(void)
 {
     marty_message template_ = {.type = "t", .content_type = "text/plain; charset=\"utf-8\""};
@@ -487,6 +507,7 @@ int main(void)
     attributes_become_headers();
     an_event_comes_back_as_it_was();
     only_dash_prefixes_are_percent_encoded();
+    percent_encoding_is_the_specs();
     a_content_type_is_not_encoded();
     an_event_within_an_event_stays_within();
     every_byte_passes_as_data();

@@ -231,6 +231,43 @@ static void what_others_write_is_read(void)
     marty_message_unref(message);
 }
 
+static void examples_of_others_are_read(void)
+{
+    envelope wire;
+    /* of the JSON format's specification */
+    marty_message *message = decode(
+        wire_of(&wire,
+                "{\"specversion\" : \"1.0\", \"type\" : \"com.example.someevent\","
+                "\"source\" : \"/mycontext\", \"subject\": null, \"id\" : \"C234-1234-1234\","
+                "\"time\" : \"2018-04-05T17:31:00Z\", \"comexampleextension1\" : \"value\","
+                "\"comexampleothervalue\" : 5, \"datacontenttype\" : "
+                "\"application/vnd.apache.thrift.binary\", \"data_base64\" : \"Li4u\"}"),
+        "ce-");
+    CHECK_TEXT(message->id, "C234-1234-1234");
+    CHECK_INT(message->time_us, INT64_C(1522949460000000));
+    CHECK_TEXT(header(message, "comexampleothervalue"), "5");
+    CHECK_BYTES(message->data.data, message->data.size, "...", 3);
+    marty_message_unref(message);
+    /* Dapr: extensions of its own, text by default, no dash in names but no schema either */
+    message = decode(
+        wire_of(&wire,
+                "{\"data\":\"hello\",\"datacontenttype\":\"text/plain\",\"expiration\":"
+                "\"2026-01-02T03:04:05Z\",\"id\":\"5929aaac-a5e2-4ca1-859c-edfe73f11565\","
+                "\"pubsubname\":\"pubsub\",\"source\":\"Dapr\",\"specversion\":\"1.0\",\"time\":"
+                "\"2026-01-02T03:03:05.000000123+01:00\",\"topic\":\"orders\",\"traceid\":"
+                "\"00-113ad9c4e42b27583ae98ba698d54255-e3743e35ff56f219-01\",\"traceparent\":"
+                "\"00-113ad9c4e42b27583ae98ba698d54255-e3743e35ff56f219-01\",\"tracestate\":\"\","
+                "\"type\":\"com.dapr.event.sent\"}"),
+        "ce-");
+    CHECK_TEXT(message->source, "Dapr");
+    CHECK_BYTES(message->data.data, message->data.size, "hello", 5);
+    CHECK_TEXT(message->trace_parent, "00-113ad9c4e42b27583ae98ba698d54255-e3743e35ff56f219-01");
+    CHECK_TEXT(message->trace_state, NULL);
+    CHECK_INT(message->time_us, INT64_C(1767319385000000));
+    CHECK_INT(message->header_count, 4);
+    marty_message_unref(message);
+}
+
 static void numeric_limits_are_those_of_the_spec(void)
 {
     static const struct {
@@ -401,6 +438,7 @@ int main(void)
     no_data_is_no_member();
     every_size_of_binary_data_passes();
     what_others_write_is_read();
+    examples_of_others_are_read();
     numeric_limits_are_those_of_the_spec();
     what_is_wrong_is_refused();
     depth_is_bounded();
