@@ -104,8 +104,9 @@ struct marty_bus {
 marty_err marty__bus_enter(const marty_bus *bus, marty__phase until, marty_error *why);
 marty_bus *marty__bus_ref(marty_bus *bus);
 void marty__bus_unref(marty_bus *bus);
-/** The same name, living as long as the bus; NULL without memory. */
-const char *marty__bus_keep_name(marty_bus *bus, const char *name);
+/** The same name, living as long as the bus; NULL without memory, or when it is new and as many as
+ * limit are kept. */
+const char *marty__bus_keep_name(marty_bus *bus, const char *name, size_t limit);
 void marty__bus_free_names(marty_bus *bus);
 int64_t marty__bus_now(const marty_bus *bus);
 int64_t marty__bus_wall(const marty_bus *bus);

@@ -61,6 +61,9 @@ static const char *template_fault(const char *template_, marty_pattern pattern)
                        ? "the placeholders are {service} and {type}"
                        : "the placeholders are {domain} and {type}";
         }
+        if (memmem(at + size + 2, strlen(at + size + 2), at, size + 2)) {
+            return "a placeholder is in it twice";
+        }
         bool type = strncmp(at, "{type}", 6) == 0;
         if (type && (at[-1] != '.' || at[6])) {
             return "{type} has dots of its own, so it must be the last segment, after a dot";

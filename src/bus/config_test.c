@@ -152,6 +152,7 @@ static const struct {
     {ROUTE("events: '>', to: log, channel: '{type}'"),
      "routes[1].channel: \"{type}\" is no name of channels: it must begin with a word"},
     {ROUTE("events: '>', to: log, channel: 'x.{type}.y'"), "so it must be the last segment"},
+    {ROUTE("events: '>', to: log, channel: 'x.{domain}.{domain}'"), "a placeholder is in it twice"},
     {ROUTE("events: '>', to: log, channel: 'x-{type}'"), "so it must be the last segment"},
     {ROUTE("events: '>', to: log, channel: 'x.{service}'"),
      "the placeholders are {domain} and {type}"},

@@ -16,7 +16,7 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     marty_kind kind;
     marty_order order;
     uint32_t shards;
-    bool native;
+    bool native, wild; /* wild: channel is a pattern of channels */
     marty_start start;
     char *start_position;
     marty__mutex lock; /* what follows */
@@ -74,6 +74,11 @@ marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to,
 void marty__consumer_pause(marty__consumer *consumer);
 /** The i-th member with a reference, or NULL. */
 marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t i);
+/** The channel that a message of it came from: of a pattern of channels, the one that the routes
+ * give its type. Lives as long as the bus. */
+const char *marty__consumer_channel_of(const marty__consumer *consumer,
+                                       const marty_subscription *subscription,
+                                       const marty_message *message);
 /** Alarms and commands of a new consumer. */
 void marty__consumer_prepare(marty__consumer *consumer,
                              void (*unsubscribe)(marty__port *port, marty__command *command));

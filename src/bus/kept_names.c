@@ -7,12 +7,12 @@
 
 #include <string.h>
 
-const char *marty__bus_keep_name(marty_bus *bus, const char *name)
+const char *marty__bus_keep_name(marty_bus *bus, const char *name, size_t limit)
 {
     size_t size = strlen(name);
     marty__lock(&bus->kept_lock);
     char *kept = marty__map_get(&bus->kept_names, name, size);
-    if (!kept) {
+    if (!kept && bus->kept_names.count < limit) {
         kept = marty__strdup(name);
         if (kept && !marty__map_put(&bus->kept_names, kept, size, kept)) {
             marty_free(kept);

@@ -59,6 +59,7 @@ static marty__consumer *new_consumer(marty__port *port, const marty__place *plac
     consumer->order = subscription->order;
     consumer->shards = place->shards;
     consumer->native = place->native;
+    consumer->wild = place->wild;
     consumer->start = options->start;
     consumer->reset = options->reset;
     marty__list_init(&consumer->unsettled);
@@ -222,4 +223,25 @@ void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscr
         marty__consumer_subscribe(consumer, false);
     }
     marty__consumer_unref(consumer);
+}
+
+enum { NAMES_KEPT = 10000 }; /* types come from others: what is kept of them has an end */
+
+const char *marty__consumer_channel_of(const marty__consumer *consumer,
+                                       const marty_subscription *subscription,
+                                       const marty_message *message)
+{
+    marty__place place;
+    marty_bus *bus = consumer->bus;
+    if (!consumer->wild || !subscription || !message || subscription->pattern == MARTY_STREAM) {
+        return consumer->channel; /* a message does not say its stream */
+    }
+    if (marty__route_publish(bus->config, subscription->pattern, subscription->service,
+                             message->type, &place, NULL) ||
+        place.backend != consumer->port->index || place.native ||
+        !marty__pattern_covers(consumer->channel, place.channel)) {
+        return consumer->channel;
+    }
+    const char *kept = marty__bus_keep_name(bus, place.channel, NAMES_KEPT);
+    return kept ? kept : consumer->channel;
 }

@@ -115,6 +115,7 @@ void marty__route_fill(const marty__config *config, size_t index, marty__place *
                           .kind = kind_of(route->pattern),
                           .order = route->order,
                           .shards = route->shards,
+                          .need = route->need,
                           .native = route->native != NULL};
     if (route->native) {
         (void)snprintf(ret->channel, sizeof ret->channel, "%s", route->native);
@@ -164,14 +165,17 @@ marty_err marty__route_publish(const marty__config *config, marty_pattern patter
 marty_err marty__route_needs(const marty__config *config, const marty__place *place,
                              const marty_capabilities *granted, marty_error *why)
 {
-    const marty__config_route *route = &config->routes[place->route];
-    uint64_t missing = route->need & ~(granted->can[0] | granted->can[place->kind]);
+    uint64_t missing = place->need & ~(granted->can[0] | granted->can[place->kind]);
+    const marty__config_route *route = config->routes;
     unsigned bit = 0;
     if (!missing) {
         return MARTY_OK;
     }
     while (!(missing >> bit & 1)) {
         bit++;
+    }
+    while (route->backend != place->backend || !(route->need >> bit & 1)) {
+        route++; /* one of them asked for it */
     }
     return marty_error_set(why, MARTY_E_UNSUPPORTED,
                            "%s: %s.need: %s grants no %s on %s; route it to another backend, or "
@@ -190,7 +194,10 @@ marty_err marty__dead_channel(const marty__config *config, const char *channel,
     const char *after = at ? at + strlen("{channel}") : "";
     text out = {ret, 0};
     add(&out, config->dead_channel, before);
-    add(&out, channel, at ? strlen(channel) : 0);
+    for (const char *from = channel; at && *from; from++) {
+        bool wild = *from == '*' || *from == '>'; /* a subscription to all streams */
+        add(&out, wild ? (*from == '*' ? "_x2a_" : "_x3e_") : from, wild ? 5 : 1);
+    }
     add(&out, after, strlen(after));
     if (out.size >= MARTY__CHANNEL_ROOM) {
         return marty_error_set(why, MARTY_E_ARGUMENT,

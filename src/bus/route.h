@@ -14,6 +14,7 @@ typedef struct marty__place {
     marty_kind kind;
     marty_order order;
     uint32_t shards;
+    uint64_t need;     /* MARTY_CAN_... that its routes ask for */
     bool native, wild; /* native: channel is the broker's own name; wild: it has wildcards, which
                           needs MARTY_CAN_WILDCARD */
     char channel[MARTY__CHANNEL_ROOM];
@@ -30,10 +31,15 @@ marty_err marty__route_publish(const marty__config *config, marty_pattern patter
 marty_err marty__route_subscribe(const marty__config *config, marty_pattern pattern,
                                  const char *name, const char *service, marty__place places[],
                                  size_t max, size_t *ret_count, marty_error *why);
-/** Whether what is granted covers the route's `need`. E: UNSUPPORTED, naming what is missing. */
+/** Whether what is granted covers the `need` of its routes. E: UNSUPPORTED, naming what is missing.
+ */
 marty_err marty__route_needs(const marty__config *config, const marty__place *place,
                              const marty_capabilities *granted, marty_error *why);
-/** Channel of the dead letters of a channel. E: ARGUMENT (too long). */
+/** The place of a channel by its name: of the first route that names it so; false: none does, and
+ * ret has only the kind (of dead letters, or by the first word), order and shards by default. */
+bool marty__route_find(const marty__config *config, const char *channel, marty__place *ret);
+/** Channel of the dead letters of a channel; wildcards in it are encoded. E: ARGUMENT (too long).
+ */
 marty_err marty__dead_channel(const marty__config *config, const char *channel,
                               char ret[MARTY__CHANNEL_ROOM], marty_error *why);
 /** Channel of the replies to an instance: "replies.<service>.<instance>"; service NULL = "none". */

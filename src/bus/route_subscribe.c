@@ -30,8 +30,9 @@ static marty_err contradiction(const gather *to, const marty__place *a, const ma
 }
 
 /* A channel that one of the places covers is read already; one that it covers is read by it. */
-static marty_err add_place(gather *to, const marty__place *place, marty_error *why)
+static marty_err add_place(gather *to, const marty__place *from, marty_error *why)
 {
+    marty__place made = *from, *place = &made;
     size_t kept = 0;
     for (size_t i = 0; i < to->count; i++) {
         marty__place *old = &to->places[i];
@@ -45,9 +46,12 @@ static marty_err add_place(gather *to, const marty__place *place, marty_error *w
             return contradiction(to, old, place, why);
         }
         if (inside) {
+            old->need |= place->need;
             return MARTY_OK;
         }
-        if (!around) {
+        if (around) {
+            place->need |= old->need;
+        } else {
             to->places[kept++] = *old;
         }
     }

@@ -341,6 +341,8 @@ static void test_channels_of_core(void)
     marty__config *c = load(ONE);
     CHECK_INT(marty__dead_channel(c, "events.order", channel, &why), MARTY_OK);
     CHECK_TEXT(channel, "dead.events.order");
+    CHECK_INT(marty__dead_channel(c, "streams.*", channel, &why), MARTY_OK);
+    CHECK_TEXT(channel, "dead.streams._x2a_");
     CHECK_INT(marty__dead_channel(c, repeat(name, 'n', 251), channel, &why), MARTY_E_ARGUMENT);
     CHECK_HAS(why.text, "has 256 bytes; the limit is 255");
     marty__config_free(c);
@@ -355,6 +357,58 @@ static void test_channels_of_core(void)
     CHECK_INT(marty__reply_channel(repeat(name, 'n', 250), "01xyz", channel, &why),
               MARTY_E_ARGUMENT);
     CHECK_INT(marty__reply_channel("a", "", channel, &why), MARTY_E_ARGUMENT);
+}
+
+static const char *const many =
+    TWO "- {events: 'order.*', to: log, order: key, shards: 3}\n"
+        "- {events: 'audit.>', to: log, channel: 'trail.{type}'}\n"
+        "- {events: '>', to: main, channels: [events.a, other]}\n"
+        "- {commands: 'pay.refund', to: log}\n"
+        "- {commands: '*', to: main, channel: 'commands.{service}.{type}'}\n"
+        "- {streams: 'clicks.eu', to: log, order: none}\n"
+        "- {streams: '*', to: main, channel: 's-{name}-log.x'}\n"
+        "- {broadcast: '>', to: main, name: Old}\n"
+        "dead_letter: {channel: 'lost.{channel}.x'}\n";
+static const struct {
+    const char *channel;
+    int route; /* -1: none names it */
+    marty_kind kind;
+} finds[] = {
+    {"events.order", 0, MARTY_KIND_TOPIC},
+    {"events.user", 2, MARTY_KIND_TOPIC},
+    {"events.user.x", -1, MARTY_KIND_TOPIC},
+    {"other", 2, MARTY_KIND_TOPIC},
+    {"trail.audit.login.ok", 1, MARTY_KIND_TOPIC},
+    {"trail.user", -1, MARTY_KIND_TOPIC},
+    {"commands.pay", 3, MARTY_KIND_QUEUE},
+    {"commands.ship", -1, MARTY_KIND_QUEUE},
+    {"commands.pay.charge.card", 4, MARTY_KIND_QUEUE},
+    {"commands.a_x2e_b.charge", 4, MARTY_KIND_QUEUE},
+    {"streams.clicks_x2e_eu", 5, MARTY_KIND_STREAM},
+    {"streams.clicks", -1, MARTY_KIND_STREAM},
+    {"s-clicks-log.x", 6, MARTY_KIND_STREAM},
+    {"s--log.x", -1, MARTY_KIND_TOPIC},
+    {"Old", 7, MARTY_KIND_BROADCAST},
+    {"lost.events.order.x", -1, MARTY_KIND_DEAD},
+    {"lost..x", -1, MARTY_KIND_TOPIC},
+    {"dead.events.order", -1, MARTY_KIND_DEAD},
+    {"replies.x.y", -1, MARTY_KIND_REPLY},
+};
+
+static void test_a_channel_is_found_by_its_name(void)
+{
+    marty__config *c = load(many);
+    for (size_t i = 0; i < sizeof finds / sizeof finds[0]; i++) {
+        marty__place place;
+        bool found = marty__route_find(c, finds[i].channel, &place);
+        bool right = CHECK_INT(found ? (int)place.route : -1, finds[i].route);
+        if (!CHECK_INT(place.kind, finds[i].kind) || !right) {
+            fprintf(stderr, "    of: %s\n", finds[i].channel);
+        }
+        CHECK_TEXT(place.channel, finds[i].channel);
+        CHECK_INT(place.native, finds[i].route == 7);
+    }
+    marty__config_free(c);
 }
 
 static void test_needs(void)
@@ -379,6 +433,7 @@ int main(void)
     test_what_cannot_be_subscribed();
     test_names_become_one_segment();
     test_channels_of_core();
+    test_a_channel_is_found_by_its_name();
     test_needs();
     return check_result();
 }

@@ -137,7 +137,7 @@ static marty_err channel_of(const publish *self, const marty__place *place, char
                             const char **ret_channel, marty_error *why)
 {
     if (self->options->outcomes || self->options->done) {
-        *ret_channel = marty__bus_keep_name(self->bus, place->channel);
+        *ret_channel = marty__bus_keep_name(self->bus, place->channel, SIZE_MAX);
         return *ret_channel ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
     }
     (void)snprintf(*room, MARTY__CHANNEL_ROOM, "%s", place->channel);

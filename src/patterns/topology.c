@@ -19,23 +19,6 @@ typedef struct request {
     size_t answers;
 } request;
 
-static marty_kind kind_of(const char *channel)
-{
-    static const struct {
-        const char *prefix;
-        marty_kind kind;
-    } kinds[] = {{"events.", MARTY_KIND_TOPIC},    {"commands.", MARTY_KIND_QUEUE},
-                 {"queries.", MARTY_KIND_REQUEST}, {"broadcast.", MARTY_KIND_BROADCAST},
-                 {"streams.", MARTY_KIND_STREAM},  {"dead.", MARTY_KIND_DEAD},
-                 {"replies.", MARTY_KIND_REPLY}};
-    for (size_t i = 0; channel && i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (strncmp(channel, kinds[i].prefix, strlen(kinds[i].prefix)) == 0) {
-            return kinds[i].kind;
-        }
-    }
-    return MARTY_KIND_TOPIC;
-}
-
 static void add_answer(request *self, const marty__port *port, const char *channel,
                        const marty_message *answer)
 {
@@ -148,34 +131,16 @@ static marty_err ask_routes(request *self, marty_error *why)
     return err;
 }
 
-/* One channel: on the backend that has it; ensure and check ask the one that a route of its pattern
- * names. */
+/* One channel: on the backend that has it; ensure and check ask the one that its route names. */
 static marty_err ask_channel(request *self, const char *name, marty_error *why)
 {
-    static const marty_pattern patterns[] = {[MARTY_KIND_TOPIC] = MARTY_EVENT,
-                                             [MARTY_KIND_QUEUE] = MARTY_COMMAND,
-                                             [MARTY_KIND_REQUEST] = MARTY_QUERY,
-                                             [MARTY_KIND_STREAM] = MARTY_STREAM,
-                                             [MARTY_KIND_BROADCAST] = MARTY_BROADCAST};
-    marty_channel channel = {.kind = kind_of(name), .name = name};
-    bool stream = channel.kind == MARTY_KIND_STREAM;
-    channel.order = stream ? MARTY_ORDER_KEY : MARTY_ORDER_NONE;
-    channel.shards = stream ? MARTY__SHARDS : 0;
-    marty_err err = MARTY_E_NOT_FOUND;
+    marty__place place;
     bool makes = strcmp(self->verb, "ensure") == 0 || strcmp(self->verb, "check") == 0;
-    const marty__config *config = self->bus->config;
-    for (size_t i = 0; makes && i < config->route_count; i++) {
-        marty__place place;
-        if (route_channel(config, i, &place) && strcmp(place.channel, name) == 0) {
-            channel = channel_at(&place);
-            return ask(self, &self->bus->ports[place.backend], &channel, why);
-        }
-    }
-    for (size_t i = 0; makes && i < config->route_count && channel.kind <= MARTY_KIND_BROADCAST;
-         i++) {
-        if (config->routes[i].pattern == patterns[channel.kind]) {
-            return ask(self, &self->bus->ports[config->routes[i].backend], &channel, why);
-        }
+    bool routed = marty__route_find(self->bus->config, name, &place);
+    marty_channel channel = channel_at(&place);
+    marty_err err = MARTY_E_NOT_FOUND;
+    if (makes && routed) {
+        return ask(self, &self->bus->ports[place.backend], &channel, why);
     }
     for (size_t i = 0; i < self->bus->port_count && err == MARTY_E_NOT_FOUND; i++) {
         err = ask(self, &self->bus->ports[i], &channel, why);

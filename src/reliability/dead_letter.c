@@ -63,7 +63,7 @@ static void describe(details *to, const marty__delivery *delivery, marty_err cod
     say(to, "martydeadcode", marty_err_describe(code)->name);
     say(to, "martydeadattempts", to->attempts);
     say(to, "martydeadtime", to->time);
-    say(to, "martydeadchannel", consumer->channel);
+    say(to, "martydeadchannel", delivery->handle.channel);
     say(to, "martydeadgroup", consumer->group_name);
     say(to, "martydeadposition", delivery->handle.position);
     say(to, "martydeadreplays", to->replays);
@@ -92,7 +92,7 @@ static marty_err make_letter(marty__delivery *delivery, marty_err code, const ch
         return MARTY_E_NO_MEMORY;
     }
     marty_err err =
-        marty__dead_channel(consumer->bus->config, consumer->channel, dead->channel, NULL);
+        marty__dead_channel(consumer->bus->config, delivery->handle.channel, dead->channel, NULL);
     err = err ? err
               : marty__message_copy_with(&dead->message, delivery->handle.message, &change, NULL);
     if (err) {

@@ -189,6 +189,7 @@ static marty_err send_back(walk *self, marty_message *message, const marty_dead_
     char order[8], shards[16];
     const char *ordered = take_text(letter->message, "martydeadorder", order, sizeof order);
     const char *count = take_text(letter->message, "martydeadshards", shards, sizeof shards);
+    marty__place place;
     call->posts[0] = (marty__post){
         .port = self->port,
         .channel = call->strings,
@@ -196,6 +197,7 @@ static marty_err send_back(walk *self, marty_message *message, const marty_dead_
         .kind = kind,
         .order = ordered && strcmp(ordered, "key") == 0 ? MARTY_ORDER_KEY : MARTY_ORDER_NONE,
         .shards = count ? (uint32_t)strtoul(count, NULL, 10) : 0,
+        .native = marty__route_find(self->bus->config, letter->channel, &place) && place.native,
         .message = marty_message_ref(message)};
     call->waited = true;
     call->deadline_ns = marty__bus_deadline(self->bus, 0, LETTER_MS);
@@ -378,9 +380,10 @@ static marty_err walk_all(walk *self, const marty_start *start, marty_error *why
     return err;
 }
 
-static bool is_dead_name(const char *channel)
+static bool is_dead_name(const marty__config *config, const char *channel)
 {
-    return strncmp(channel, "dead.", 5) == 0;
+    marty__place place;
+    return !marty__route_find(config, channel, &place) && place.kind == MARTY_KIND_DEAD;
 }
 
 static marty_err walk_port(walk *self, const char *channel, const marty_start *start,
@@ -400,7 +403,7 @@ static marty_err walk_port(walk *self, const char *channel, const marty_start *s
     }
     char name[MARTY__CHANNEL_ROOM];
     marty_err err = MARTY_OK;
-    if (is_dead_name(channel)) {
+    if (is_dead_name(self->bus->config, channel)) {
         (void)snprintf(name, sizeof name, "%s", channel);
     } else {
         err = marty__dead_channel(self->bus->config, channel, name, why);

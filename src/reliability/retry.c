@@ -97,7 +97,7 @@ static marty_err publish_copy(marty__delivery *delivery, uint32_t delay_ms)
     memcpy(call->strings, consumer->group, group_size);
     *post =
         (marty__post){.port = consumer->port,
-                      .channel = consumer->channel,
+                      .channel = delivery->handle.channel,
                       .group = call->strings,
                       .kind = consumer->kind,
                       .order = consumer->order,
