@@ -16,18 +16,10 @@ format() {
     [ "${PIPESTATUS[1]}" -eq 0 ] || { echo "lint: make format mends this"; return 1; }
 }
 
-# From what clang compiles, so that it knows every flag. How it got there: MARTY_VERBOSE=1.
+# From what clang compiles, so that it knows every flag.
 tidy() {
-    [ -f build-clang/compile_commands.json ] || cmake --preset clang >/dev/null || return 1
-    local noise='^Error while\|^[0-9]* warnings\? and \|warnings\? generated\|warnings treated as errors\|^Suppressed\|Use -header-filter\|^$'
-    [ "${MARTY_VERBOSE:-}" = 1 ] || noise="$noise"'\|: note: \|^  '
-    python3 - build-clang/compile_commands.json <<'PYTHON' | xargs -r -P "$jobs" -n 4 clang-tidy -p build-clang --quiet \
-        --extra-arg="-I$PWD/include" --extra-arg="-include$PWD/tools/analyzer.h" 2>&1 | grep -v "$noise"
-import json, os, sys
-files = {entry["file"] for entry in json.load(open(sys.argv[1]))}
-print("\n".join(sorted(f for f in files if f.endswith(".c") and "/build" not in f and os.path.exists(f))))
-PYTHON
-    [ "${PIPESTATUS[1]}" -eq 0 ]
+    cmake --preset clang >/dev/null || return 1
+    tools/tidy.py build-clang "$jobs"
 }
 
 check_c() {
