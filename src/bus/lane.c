@@ -85,6 +85,7 @@ static marty__lane *lane_of(marty_subscription *subscription, const marty_messag
     if (subscription->order == MARTY_ORDER_KEY && message->key) {
         return subscription->lanes[marty__hash(message->key, strlen(message->key)) % count];
     }
+    marty__assert(count > 0);
     uint32_t first = subscription->next_lane++;
     for (uint32_t i = 0; i < count && i < PROBES; i++) {
         marty__lane *lane = subscription->lanes[(first + i) % count];

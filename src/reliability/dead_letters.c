@@ -250,8 +250,7 @@ static marty_err erase(walk *self, const char *position, marty_error *why)
 /* What no envelope could be read from was stored under this type, as it came. */
 static bool was_unreadable(const marty_message *message, const marty_dead_letter *letter)
 {
-    return message && letter->code == MARTY_E_MALFORMED &&
-           strcmp(message->type, MARTY__UNREADABLE) == 0;
+    return letter->code == MARTY_E_MALFORMED && strcmp(message->type, MARTY__UNREADABLE) == 0;
 }
 
 static marty_err visit(walk *self, const marty_message *message, marty_bytes raw,
@@ -263,7 +262,7 @@ static marty_err visit(walk *self, const marty_message *message, marty_bytes raw
     marty_err err = MARTY_OK;
     describe(self, message, position, &with, &letter);
     letter.raw = raw;
-    if (was_unreadable(message, &letter)) {
+    if (message && was_unreadable(message, &letter)) {
         letter.raw = message->data;
         letter.message = message = NULL;
     }

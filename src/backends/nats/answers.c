@@ -25,6 +25,7 @@ bool nats__ring_add(nats__ring *ring, uint64_t token)
         marty_free(ring->tokens);
         *ring = (nats__ring){tokens, capacity, 0, ring->count};
     }
+    /* It has room, so it has a capacity: NOLINTNEXTLINE(clang-analyzer-core.DivideZero) */
     ring->tokens[(ring->head + ring->count++) % ring->capacity] = token;
     return true;
 }
@@ -170,9 +171,11 @@ static void take_ack_of(marty_port *port, const char *rest, natsMsg *message,
     if (!slot || !slot->token || slot->generation != generation) {
         return; /* answered by its deadline */
     }
-    take_ack(port, slot, message, &answers->results[answers->count++], &why);
-    if (answers->results[answers->count - 1].err || answers->count == NATS__BATCH) {
-        tell_unlocked(port, answers); /* why lives here only */
+    marty_published *result = &answers->results[answers->count++];
+    take_ack(port, slot, message, result, &why);
+    if (result->err || answers->count == NATS__BATCH) {
+        tell_unlocked(port, answers);
+        result->text = NULL; /* why lives here only */
     }
 }
 

@@ -29,9 +29,9 @@ static void tell(marty_port *port, settled_run *run)
 static void add(marty_port *port, settled_run *run, const marty_settling *settling,
                 marty_err result, int64_t lease_until_ns)
 {
-    bool same = run->count < NATS__BATCH && run->subscription == settling->subscription &&
-                run->verb == settling->verb && run->result == result &&
-                run->lease_until_ns == lease_until_ns;
+    bool same = run->count > 0 && run->count < NATS__BATCH &&
+                run->subscription == settling->subscription && run->verb == settling->verb &&
+                run->result == result && run->lease_until_ns == lease_until_ns;
     if (!same) {
         tell(port, run);
         run->subscription = settling->subscription;
@@ -79,6 +79,7 @@ static void await(marty_port *port, const nats__entry *entry, uint32_t delay_ms)
 static void say(nats__wire *wire, const nats__entry *entry, marty_verb verb, uint32_t delay_ms)
 {
     char subject[2 * NATS__NAME_MAX + 160];
+    /* What a broker stores has a source: NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     size_t size = entry->source->ack_prefix_size, tail = strlen(entry->tail);
     memcpy(subject, entry->source->ack_prefix, size);
     memcpy(subject + size, entry->tail, tail + 1);

@@ -114,7 +114,7 @@ static int set_wal(sq_db *db, int64_t deadline_ns, char *ret_mode, size_t size)
 
 marty_err marty__sq_db_prepare(sq_db *db, int sync, int64_t deadline_ns, marty_error *why)
 {
-    char mode[16], sql[400], level[16];
+    char mode[16] = "", sql[400], level[16] = "";
     const char *path = marty__sq_db_path(db);
     db->busy_until_ns = deadline_ns;
     db->sync = sync;

@@ -293,7 +293,7 @@ int64_t marty__sq_position_read(const char *text, int64_t first_log)
         log = place;
         place = strtoll(end + 1, &end, 10);
     }
-    bool good = text && end != text && !*end && place > 0 && place >> SQ_SEQ_BITS == 0 && log > 0 &&
-                log < (long long)1 << (62 - SQ_SEQ_BITS);
+    bool good = text && end && end != text && !*end && place > 0 && place >> SQ_SEQ_BITS == 0 &&
+                log > 0 && log < (long long)1 << (62 - SQ_SEQ_BITS);
     return good ? marty__sq_first_of(log) + place : 0;
 }
