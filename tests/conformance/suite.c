@@ -259,7 +259,7 @@ void suite_want(marty_kind kind, unsigned bits)
 {
     for (unsigned bit = 1; bit && bit <= bits; bit <<= 1) {
         if ((bits & bit) && !suite_granted(kind, bit)) {
-            suite_skip("%s is not granted on %s", suite_bit_name(bit), suite_kind_name(kind));
+            suite_skip("%s is not granted on %s", suite_bit_name(bit), suite_kind_name((int)kind));
         }
     }
 }
