@@ -33,14 +33,8 @@ static const known known_schemes[] = {
 };
 enum { KNOWN_COUNT = sizeof known_schemes / sizeof known_schemes[0] };
 
-static const marty_backend *const built_in[] = {
-#ifdef MARTY_HAS_MEMORY
-    &marty__memory_backend,
-#endif
-#ifdef MARTY_HAS_SQLITE
-    &marty__sqlite_backend,
-#endif
-    NULL};
+static const marty_backend *const built_in[] = {&marty__memory_backend, &marty__sqlite_backend,
+                                                NULL};
 
 typedef struct entry {
     struct entry *next;

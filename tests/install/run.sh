@@ -62,6 +62,26 @@ cmake --build "$scratch/package" >"$scratch/log" || { cat "$scratch/log"; fail "
 "$scratch/package/sample"
 "$scratch/package/sample_cpp"
 
+if [ -x "$prefix/bin/marty" ]; then
+    echo "-- modules that are refused"
+    mkdir "$scratch/odd"
+    # refused CODE PART-OF-THE-TEXT: a module of that code is not taken, and says so
+    refused() {
+        echo "#include <marty/backend.h>
+            $1" >"$scratch/odd.c"
+        # shellcheck disable=SC2046
+        "${CC:-cc}" -shared -fPIC -o "$scratch/odd/marty-odd.so" "$scratch/odd.c" $(pkg-config --cflags marty)
+        MARTY_MODULE_PATH=$scratch/odd "$prefix/bin/marty" pub order.created x -b odd:x 2>"$scratch/log" &&
+            fail "an odd module was taken: $1"
+        grep -q "$2" "$scratch/log" || { cat "$scratch/log"; fail "it does not say: $2"; }
+    }
+    refused 'int other;' 'it exports no marty_module'
+    refused 'MARTY_API const marty_backend marty_module = {.abi = 99, .size = sizeof(marty_backend)};' 'ABI 99'
+    refused 'MARTY_API const marty_backend marty_module = {.abi = MARTY_BACKEND_ABI, .size = 8};' 'has 8 bytes'
+    refused 'MARTY_API const marty_backend marty_module = {.abi = MARTY_BACKEND_ABI, .size = sizeof(marty_backend), .scheme = "odd"};' \
+        'slot of the backend'
+fi
+
 if [ -f "$source/examples/backend/CMakeLists.txt" ]; then
     echo "-- a backend outside of the tree"
     cp -r "$source/examples/backend" "$scratch/backend"
