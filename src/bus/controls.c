@@ -204,7 +204,8 @@ static void add_consumer(marty__consumer *consumer, marty_stats *stats, int64_t 
     if (!marty__list_empty(&consumer->unsettled)) {
         const marty__delivery *oldest =
             MARTY__OWNER(consumer->unsettled.next, marty__delivery, unsettled);
-        int64_t since = oldest->handed_ns ? oldest->handed_ns : now;
+        int64_t handed = atomic_load_explicit(&oldest->handed_ns, memory_order_relaxed);
+        int64_t since = handed ? handed : now;
         uint64_t age = (uint64_t)((now - since) / MARTY__NS_PER_MS);
         stats->oldest_unsettled_ms =
             age > stats->oldest_unsettled_ms ? age : stats->oldest_unsettled_ms;

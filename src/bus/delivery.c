@@ -226,7 +226,7 @@ void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns)
 {
     (void)atomic_fetch_add(&delivery->user_refs, 1);
     delivery->kept = false;
-    delivery->handed_ns = now_ns;
+    atomic_store_explicit(&delivery->handed_ns, now_ns, memory_order_relaxed);
 }
 
 void marty__delivery_end(marty__delivery *delivery)

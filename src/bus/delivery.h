@@ -39,7 +39,8 @@ struct marty__delivery {
     marty__alarm alarm; /* held: when it runs again; owns a reference */
     uint64_t tag, epoch;
     int64_t taken_ns; /* when the adapter handed it over */
-    int64_t lease_until_ns, handed_ns;
+    int64_t lease_until_ns;
+    _Atomic int64_t handed_ns; /* to its handler; 0 = not yet. Read by lease and watch */
     uint32_t broker_attempt, carried, held;
     uint32_t delay_ms; /* with verb: to settle at the broker */
     marty_verb verb;

@@ -38,7 +38,8 @@ static void queue_extend(marty__delivery *delivery, uint32_t extend_ms)
 static bool kept_too_long(const marty__delivery *delivery, int64_t now)
 {
     uint32_t max_ms = delivery->subscription ? delivery->subscription->keep_max_ms : 0;
-    return max_ms && delivery->handed_ns && now > marty__deadline_ns(delivery->handed_ns, max_ms);
+    int64_t handed = atomic_load_explicit(&delivery->handed_ns, memory_order_relaxed);
+    return max_ms && handed && now > marty__deadline_ns(handed, max_ms);
 }
 
 /* Extends what is due; one that is kept too long comes back with a reference, to be given up
