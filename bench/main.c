@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * marty_bench [--rounds N] [--json FILE] [memory] [sqlite] [nats] [core]: all parts unless some are
+ * named. */
+#include "bench.h"
+
+#include "support/process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char folder[512];
+
+const char *bench_folder(void)
+{
+    if (!folder[0] && !test_folder_make(folder, sizeof folder, "bench")) {
+        (void)fprintf(stderr, "no scratch folder\n");
+        exit(1);
+    }
+    return folder;
+}
+
+static const struct {
+    const char *name;
+    void (*run)(int rounds);
+} parts[] = {
+#ifdef BENCH_CORE
+    {"core", bench_core},
+#else
+    {"memory", bench_memory},
+    {"sqlite", bench_sqlite},
+#endif
+#ifdef BENCH_NATS
+    {"nats", bench_nats},
+#endif
+};
+enum { PARTS = sizeof parts / sizeof parts[0] };
+
+int main(int count, char **words)
+{
+    bool chosen[PARTS] = {false}, any = false;
+    const char *json = NULL;
+    int rounds = 7;
+    for (int i = 1; i < count; i++) {
+        bool known = false;
+        if (strcmp(words[i], "--rounds") == 0 && i + 1 < count) {
+            rounds = (int)strtol(words[++i], NULL, 10);
+            known = rounds > 0;
+        } else if (strcmp(words[i], "--json") == 0 && i + 1 < count) {
+            json = words[++i];
+            known = true;
+        }
+        for (size_t k = 0; k < PARTS; k++) {
+            if (strcmp(words[i], parts[k].name) == 0) {
+                chosen[k] = any = known = true;
+            }
+        }
+        if (!known) {
+            (void)fprintf(
+                stderr,
+                "usage: marty_bench [--rounds N] [--json FILE] [core] [memory] [sqlite] [nats]\n");
+            return 2;
+        }
+    }
+    if (!bench_report_open(json)) {
+        (void)fprintf(stderr, "%s cannot be written\n", json);
+        return 1;
+    }
+    for (size_t k = 0; k < PARTS; k++) {
+        if (!any || chosen[k]) {
+            parts[k].run(rounds);
+        }
+    }
+    bench_report_close();
+    test_folder_remove(folder);
+    return 0;
+}

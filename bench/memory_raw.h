@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The raw side of the in-process jobs. */
+#ifndef BENCH_MEMORY_RAW_H
+#define BENCH_MEMORY_RAW_H
+#include "bench.h"
+
+void raw_one_to_one(const bench_job *job, bench_side *side);
+void raw_two_to_two(const bench_job *job, bench_side *side);
+void raw_fan_out(const bench_job *job, bench_side *side);
+void raw_latency(const bench_job *job, bench_side *side);
+void raw_latency_same_thread(const bench_job *job, bench_side *side);
+#endif

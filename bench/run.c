@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Runs pairs: each side in a process of its own, ours and raw in turn; the median run of each is
+ * what counts. */
+#include "bench.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROUNDS_MAX = 31, COUNTED_MAX = 20000 };
+
+int64_t bench_now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static double cpu_now(void)
+{
+    struct rusage used;
+    (void)getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+static bool count_allocations;
+
+void bench_begin(bench_side *side)
+{
+    bench_count_allocations(count_allocations);
+    side->measuring = 1;
+    side->cpu_seconds = cpu_now();
+    side->seconds = (double)bench_now_ns() / 1e9;
+}
+
+void bench_end(bench_side *side)
+{
+    side->seconds = (double)bench_now_ns() / 1e9 - side->seconds;
+    side->cpu_seconds = cpu_now() - side->cpu_seconds;
+    side->measuring = 0;
+    side->allocations = bench_allocations();
+    bench_count_allocations(false);
+    struct rusage used;
+    (void)getrusage(RUSAGE_SELF, &used);
+    side->rss_kb = used.ru_maxrss;
+}
+
+_Noreturn void bench_fail(bench_side *side, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(side->failure, sizeof side->failure, format, arguments);
+    va_end(arguments);
+    _exit(1);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+void bench_latencies(bench_side *side, int64_t *ns, size_t count)
+{
+    qsort(ns, count, sizeof *ns, by_value);
+    side->p50_us = (double)ns[count / 2] / 1e3;
+    side->p99_us = (double)ns[count * 99 / 100] / 1e3;
+}
+
+/* ---- one run of one side */
+typedef void (*side_call)(const bench_job *job, bench_side *side);
+
+static bench_side *shared_side(void)
+{
+    static bench_side *side;
+    if (!side) {
+        side = mmap(NULL, sizeof *side, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    }
+    if (side == MAP_FAILED) {
+        exit(1);
+    }
+    memset(side, 0, sizeof *side);
+    return side;
+}
+
+static bench_side run_side(side_call call, const bench_job *job)
+{
+    bench_side *side = shared_side();
+    (void)fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        call(job, side);
+        side->done = true;
+        _exit(0);
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        (void)snprintf(side->failure, sizeof side->failure, "no process");
+    } else if (!side->done && !side->failure[0]) {
+        (void)snprintf(side->failure, sizeof side->failure, "it crashed");
+    }
+    return *side;
+}
+
+static double value_of(const bench_job *job, const bench_side *side)
+{
+    return job->latency ? side->p50_us : (double)job->count / side->seconds;
+}
+
+/* The median run by what the pair compares. */
+static bench_side median(const bench_job *job, bench_side *sides, int count)
+{
+    for (int i = 1; i < count; i++) {
+        for (int k = i; k > 0 && value_of(job, &sides[k]) < value_of(job, &sides[k - 1]); k--) {
+            bench_side other = sides[k];
+            sides[k] = sides[k - 1];
+            sides[k - 1] = other;
+        }
+    }
+    return sides[count / 2];
+}
+
+/* Fewer messages under a counter: it is slow, and the numbers are per message anyway. */
+static void count_calls(side_call call, const bench_job *job, bench_side *side)
+{
+    bench_job few = *job;
+    few.count = few.count > COUNTED_MAX ? COUNTED_MAX : few.count;
+    double scale = (double)job->count / (double)few.count;
+    bench_side *counted = shared_side();
+    if (bench_trace(call, &few, counted)) {
+        side->system_calls = (uint64_t)((double)counted->system_calls * scale);
+    }
+    count_allocations = true;
+    bench_side allocated = run_side(call, &few);
+    count_allocations = false;
+    side->allocations = (uint64_t)((double)allocated.allocations * scale);
+}
+
+void bench_pair(const bench_job *job, int rounds)
+{
+    bench_side ours[ROUNDS_MAX], raw[ROUNDS_MAX];
+    int good_ours = 0, good_raw = 0;
+    rounds = rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
+    for (int i = 0; i < rounds; i++) {
+        ours[good_ours] = run_side(job->ours, job);
+        if (ours[good_ours].failure[0]) {
+            (void)fprintf(stderr, "%s %zu ours: %s\n", job->what, job->size,
+                          ours[good_ours].failure);
+        } else {
+            good_ours++;
+        }
+        if (job->raw) {
+            raw[good_raw] = run_side(job->raw, job);
+            if (raw[good_raw].failure[0]) {
+                (void)fprintf(stderr, "%s %zu raw: %s\n", job->what, job->size,
+                              raw[good_raw].failure);
+            } else {
+                good_raw++;
+            }
+        }
+    }
+    bench_side best_ours = {0}, best_raw = {0};
+    if (good_ours) {
+        best_ours = median(job, ours, good_ours);
+        count_calls(job->ours, job, &best_ours);
+    }
+    if (good_raw) {
+        best_raw = median(job, raw, good_raw);
+        count_calls(job->raw, job, &best_raw);
+    }
+    bench_report(job, &best_ours, &best_raw);
+}
