@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Ends of transactions, checkpoints, and what SQLite's codes mean. The log is moved into the
- * database by us alone, after answers have gone out, when it has grown to 4 MiB (1 MiB when there
+ * database by us alone, after answers have gone out, when it has grown to 8 MiB (2 MiB when there
  * is nothing else to do). Our readers are short, so it begins anew each time; a reader of another
  * program that stays can make it grow: past 1 GiB nothing more is taken. */
 #include "db.h"
@@ -15,8 +15,8 @@
 enum {
     IDLE_FRAMES = 256,
     BUSY_FRAMES = 1000,
-    STUCK_FRAMES = 16000,
-    FULL_FRAMES = 262144,
+    STUCK_FRAMES = 8000,
+    FULL_FRAMES = 131072,
     STUCK_WAIT_NS = 20 * MARTY__NS_PER_MS
 };
 

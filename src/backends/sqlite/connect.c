@@ -65,7 +65,7 @@ static marty_err open_all(marty_port *port, marty_error *why)
 
 static marty_err register_member(marty_port *port, marty_error *why)
 {
-    port->now_us = marty__sq_shared_now_us(&port->shared);
+    marty__sq_clock(port);
     int code =
         marty__sq_begin(&port->db, false, marty__deadline_ns(marty__monotonic_ns(), CONNECT_MS));
     if (!code) {

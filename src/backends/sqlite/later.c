@@ -153,7 +153,7 @@ int marty__sq_later_run(marty_port *port)
     int code = SQLITE_OK;
     bool found = true;
     for (int i = 0; i < DUE_AT_ONCE && found && !code; i++) {
-        due one;
+        due one = {0};
         code = next_due(port, &one, &found);
         code = code || !found ? code : move_one(port, &one);
     }

@@ -202,8 +202,8 @@ struct marty_port {
     bool orphans;
     int64_t topology; /* count of changes to channels; generation moves when it does */
     marty__link dirty_logs;
-    int64_t now_us, now_ns; /* of this round */
-    marty__map logs;        /* id -> sq_log */
+    int64_t now_us, now_ns, wall_us; /* of this round */
+    marty__map logs;                 /* id -> sq_log */
     marty__link work_settles, work_extends, work_controls, hungry, dirty_claims;
     marty__link buckets[SQ_NEWS_BITS], wild;
     uint32_t bit_users[SQ_NEWS_BITS], wild_users;

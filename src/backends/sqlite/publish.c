@@ -15,16 +15,11 @@ int64_t marty__sq_key_of(const marty_message *message)
     return hash ? hash : 1; /* 0 = no key */
 }
 
+/* As a duration from the moment that the round began: a jump of the clock is no matter. */
 int64_t marty__sq_stored_time(const marty_port *port, int64_t wall_us)
 {
-    const marty_env *env = port->sink->env;
-    if (!wall_us) {
-        return 0;
-    }
-    int64_t ahead =
-        wall_us - env->wall_us(env->user); /* a duration: a jump of the clock is no matter */
-    int64_t stored = port->now_us + ahead;
-    return stored > 0 ? stored : 1;
+    int64_t stored = port->now_us + (wall_us - port->wall_us);
+    return !wall_us ? 0 : stored > 0 ? stored : 1;
 }
 
 marty_level marty__sq_level(const marty_port *port, marty_kind kind)

@@ -163,22 +163,37 @@ static void refuse(const marty_port *port, const marty_outgoing *out, marty_err 
     port->sink->published(port->sink, &result, 1);
 }
 
-/* Into the ring: OK, FULL or NO_MEMORY. */
+/* Into the ring: OK, FULL or NO_MEMORY. Under the lock. */
 static marty_err take(marty_port *port, const marty_outgoing *out)
 {
-    marty_err err = MARTY_E_FULL;
+    if (port->ring_tail - port->ring_head >= SQ_RING ||
+        (port->ring_bytes >= SQ_RING_BYTES && port->ring_tail != port->ring_head)) {
+        return MARTY_E_FULL;
+    }
+    sq_entry *entry = &port->ring[port->ring_tail % SQ_RING];
+    if (!fill(port, entry, out)) {
+        return MARTY_E_NO_MEMORY;
+    }
+    port->ring_bytes += entry->cost;
+    port->ring_tail++;
+    return MARTY_OK;
+}
+
+/* Take from batch[i] on, until one is refused (*ret_wrong), or there is no room (*ret_err). */
+static size_t take_some(marty_port *port, const marty_outgoing batch[], size_t i, size_t count,
+                        marty_err ret_wrong_err[2], marty_error *why)
+{
     marty__lock(&port->lock);
-    if (port->ring_tail - port->ring_head < SQ_RING &&
-        (port->ring_bytes < SQ_RING_BYTES || port->ring_tail == port->ring_head)) {
-        sq_entry *entry = &port->ring[port->ring_tail % SQ_RING];
-        err = fill(port, entry, out) ? MARTY_OK : MARTY_E_NO_MEMORY;
-        if (!err) {
-            port->ring_bytes += entry->cost;
-            port->ring_tail++;
+    for (; i < count; i++) {
+        ret_wrong_err[0] = check(port, &batch[i], why);
+        ret_wrong_err[1] = ret_wrong_err[0] ? MARTY_OK : take(port, &batch[i]);
+        if (ret_wrong_err[0] || ret_wrong_err[1]) {
+            break;
         }
     }
+    marty__sq_wake(port);
     marty__unlock(&port->lock);
-    return err;
+    return i;
 }
 
 static marty_err check_up(marty_port *port, marty_error *why)
@@ -198,19 +213,14 @@ marty_err marty__sq_publish(marty_port *port, const marty_outgoing batch[], size
     *ret_taken = 0;
     marty_err err = check_up(port, why);
     for (; taken < count && !err; taken++) {
-        marty_err wrong = check(port, &batch[taken], why);
-        if (wrong) {
-            refuse(port, &batch[taken], wrong, why->text);
-            continue;
-        }
-        err = take(port, &batch[taken]);
-        if (err) {
+        marty_err wrong_err[2] = {MARTY_OK, MARTY_OK};
+        taken = take_some(port, batch, taken, count, wrong_err, why);
+        err = wrong_err[1];
+        if (err || taken == count) {
             break;
         }
+        refuse(port, &batch[taken], wrong_err[0], why->text);
     }
-    marty__lock(&port->lock);
-    marty__sq_wake(port);
-    marty__unlock(&port->lock);
     *ret_taken = taken;
     if (err == MARTY_E_NO_MEMORY && taken == 0) {
         return marty_error_set(why, err, "no memory for a message to %s", port->options.path);

@@ -16,9 +16,11 @@ enum {
 };
 enum { FAILURES_MAX = 8, IO_FAILURES_MAX = 3 };
 
-static void start_clock(marty_port *port)
+/* The wall clock first: a time of it may come out late by a moment, never early. */
+void marty__sq_clock(marty_port *port)
 {
     const marty_env *env = port->sink->env;
+    port->wall_us = env->wall_us(env->user);
     port->now_ns = env->monotonic_ns(env->user);
     port->now_us = marty__sq_shared_now_us(&port->shared);
 }
@@ -225,7 +227,7 @@ static void locked(marty_port *port)
 void marty__sq_round(marty_port *port)
 {
     bool durable = false;
-    start_clock(port);
+    marty__sq_clock(port);
     int64_t until_ns = choose_publishes(port, &durable);
     durable = durable || settles_durably(port) || controls_durably(port);
     until_ns = until_ns < port->now_ns + BUSY_SLICE_NS ? until_ns : port->now_ns + BUSY_SLICE_NS;
@@ -235,7 +237,7 @@ void marty__sq_round(marty_port *port)
         locked(port);
         return;
     }
-    start_clock(port); /* the lock may have been waited for */
+    marty__sq_clock(port); /* the lock may have been waited for */
     port->round++;
     port->touched = (sq_touched){.any_news = false};
     code = code ? code : apply(port);

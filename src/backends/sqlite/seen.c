@@ -13,32 +13,39 @@
 
 #include <string.h>
 
-static bool hex_value(char c, unsigned *value)
+/* The value of a hex digit, 0x80 for what is none. */
+static unsigned char hex_values[256];
+static pthread_once_t hex_once = PTHREAD_ONCE_INIT;
+
+static void fill_hex_values(void)
 {
-    if (c >= '0' && c <= '9') {
-        *value = (unsigned)(c - '0');
-        return true;
+    static const char digits[] = "0123456789abcdef", upper[] = "ABCDEF";
+    memset(hex_values, 0x80, sizeof hex_values);
+    for (unsigned char i = 0; i < 16; i++) {
+        hex_values[(unsigned char)digits[i]] = i;
     }
-    c = (char)(c | 0x20);
-    *value = (unsigned)(c - 'a') + 10;
-    return c >= 'a' && c <= 'f';
+    for (unsigned char i = 0; i < 6; i++) {
+        hex_values[(unsigned char)upper[i]] = (unsigned char)(10 + i);
+    }
 }
 
 /* 16 bytes of a UUIDv7 in its usual text. */
 static bool parse_uuid7(const char *id, unsigned char out[SQ_SEEN_BYTES])
 {
-    for (size_t i = 0; i < SQ_SEEN_BYTES; i++) {
-        unsigned high = 0, low = 0;
-        if ((i == 4 || i == 6 || i == 8 || i == 10) && *id++ != '-') {
-            return false;
-        }
-        if (!hex_value(id[0], &high) || !hex_value(id[1], &low)) {
-            return false;
-        }
-        out[i] = (unsigned char)(high << 4 | low);
-        id += 2;
+    static const unsigned char places[SQ_SEEN_BYTES] = {0,  2,  4,  6,  9,  11, 14, 16,
+                                                        19, 21, 24, 26, 28, 30, 32, 34};
+    unsigned wrong = 0;
+    (void)pthread_once(&hex_once, fill_hex_values);
+    if (strnlen(id, 37) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-') {
+        return false;
     }
-    return !*id && out[6] >> 4 == 7;
+    for (size_t i = 0; i < SQ_SEEN_BYTES; i++) {
+        unsigned high = hex_values[(unsigned char)id[places[i]]];
+        unsigned low = hex_values[(unsigned char)id[places[i] + 1]];
+        wrong |= high | low;
+        out[i] = (unsigned char)(high << 4 | low);
+    }
+    return !(wrong & 0x80) && out[6] >> 4 == 7;
 }
 
 static int64_t time_of(const unsigned char uuid[SQ_SEEN_BYTES])
@@ -137,15 +144,10 @@ static int block_seen(marty_port *port, const unsigned char entry[SQ_SEEN_BYTES]
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-static int64_t wall_ms(const marty_port *port)
-{
-    return port->sink->env->wall_us(port->sink->env->user) / 1000;
-}
-
 /* So near to now that whatever holds it in memory is inside the window. */
 static bool is_fresh(const marty_port *port, int64_t ms)
 {
-    int64_t half = port->options.dedup_us / 2000, now = wall_ms(port);
+    int64_t half = port->options.dedup_us / 2000, now = port->wall_us / 1000;
     int64_t near = half < SQ_SEEN_FRESH_MS ? half : SQ_SEEN_FRESH_MS;
     return ms >= port->seen->horizon_ms && ms >= now - near && ms <= now + near;
 }

@@ -9,12 +9,12 @@
 enum {
     SQ_SEEN_BYTES = 16,
     SQ_SEEN_FRESH_MS = 2000,
-    SQ_SEEN_HALF = 32768, /* entries of a half */
+    SQ_SEEN_HALF = 32768, /* entries of a half: their index + 1 has 16 bits in a slot */
     SQ_SEEN_SLOTS = 2 * SQ_SEEN_HALF
 };
 typedef struct sq_seen_half {
     unsigned char entries[SQ_SEEN_HALF][SQ_SEEN_BYTES];
-    uint32_t slots[SQ_SEEN_SLOTS]; /* index + 1 */
+    uint32_t slots[SQ_SEEN_SLOTS]; /* see seen_set.c */
     uint32_t count;
     int64_t last_ms;
 } sq_seen_half;

@@ -8,35 +8,44 @@
 
 #include <string.h>
 
-static uint32_t slot_of(const unsigned char entry[SQ_SEEN_BYTES])
+static uint32_t hash_of(const unsigned char entry[SQ_SEEN_BYTES])
 {
     uint64_t a, b;
     memcpy(&a, entry, sizeof a);
     memcpy(&b, entry + sizeof a, sizeof b);
     a = (a ^ b * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
-    return (uint32_t)(a >> 40) % SQ_SEEN_SLOTS;
+    return (uint32_t)(a >> 32);
+}
+
+/* A slot: the index + 1 below, 16 bits of the hash above, so that others are seldom looked at. */
+static uint32_t index_of(uint32_t slot)
+{
+    return (slot & 0xffff) - 1;
 }
 
 /* The slot that holds it, or the empty one where it would be. */
-static uint32_t probe(const sq_seen_half *half, const unsigned char entry[SQ_SEEN_BYTES])
+static uint32_t probe(const sq_seen_half *half, const unsigned char entry[SQ_SEEN_BYTES],
+                      uint32_t hash)
 {
-    uint32_t slot = slot_of(entry);
-    while (half->slots[slot] &&
-           memcmp(half->entries[half->slots[slot] - 1], entry, SQ_SEEN_BYTES) != 0) {
-        slot = (slot + 1) % SQ_SEEN_SLOTS;
+    uint32_t at = hash % SQ_SEEN_SLOTS;
+    for (uint32_t slot; (slot = half->slots[at]) != 0; at = (at + 1) % SQ_SEEN_SLOTS) {
+        if (slot >> 16 == hash >> 16 &&
+            memcmp(half->entries[index_of(slot)], entry, SQ_SEEN_BYTES) == 0) {
+            break;
+        }
     }
-    return slot;
+    return at;
 }
 
 static void put(sq_seen_set *seen, const unsigned char entry[SQ_SEEN_BYTES], int64_t ms)
 {
     sq_seen_half *half = seen->halves[0];
-    uint32_t slot = probe(half, entry);
+    uint32_t hash = hash_of(entry), slot = probe(half, entry, hash);
     if (half->slots[slot]) {
         return;
     }
     memcpy(half->entries[half->count++], entry, SQ_SEEN_BYTES);
-    half->slots[slot] = half->count;
+    half->slots[slot] = half->count | hash >> 16 << 16;
     half->last_ms = ms > half->last_ms ? ms : half->last_ms;
     seen->last_slot = slot;
 }
@@ -64,7 +73,8 @@ static void make_room(sq_seen_set *seen, uint32_t count)
 bool marty__sq_seen_add(sq_seen_set *seen, const unsigned char entry[SQ_SEEN_BYTES], int64_t ms)
 {
     uint32_t before = seen->halves[0]->count;
-    if (seen->halves[1]->count && seen->halves[1]->slots[probe(seen->halves[1], entry)]) {
+    const sq_seen_half *older = seen->halves[1];
+    if (older->count && older->slots[probe(older, entry, hash_of(entry))]) {
         return false;
     }
     put(seen, entry, ms);
@@ -79,13 +89,14 @@ bool marty__sq_seen_add(sq_seen_set *seen, const unsigned char entry[SQ_SEEN_BYT
 
 bool marty__sq_seen_pending(const sq_seen_set *seen, const unsigned char entry[SQ_SEEN_BYTES])
 {
-    return seen->halves[0]->slots[probe(seen->halves[0], entry)] > seen->pending;
+    uint32_t slot = seen->halves[0]->slots[probe(seen->halves[0], entry, hash_of(entry))];
+    return slot && index_of(slot) >= seen->pending;
 }
 
 void marty__sq_seen_drop_last(sq_seen_set *seen)
 {
     sq_seen_half *half = seen->halves[0];
-    if (half->count > seen->pending && half->slots[seen->last_slot] == half->count) {
+    if (half->count > seen->pending && index_of(half->slots[seen->last_slot]) == half->count - 1) {
         half->slots[seen->last_slot] = 0;
         half->count--;
     }
@@ -93,9 +104,8 @@ void marty__sq_seen_drop_last(sq_seen_set *seen)
 
 static int start(marty_port *port, sq_seen_set *seen)
 {
-    const marty_env *env = port->sink->env;
     bool found = false;
-    seen->horizon_ms = env->wall_us(env->user) / 1000 - SQ_SEEN_FRESH_MS;
+    seen->horizon_ms = port->wall_us / 1000 - SQ_SEEN_FRESH_MS;
     int code =
         marty__sq_get(&port->db, SQ_SEEN_START, SQ_I(seen->horizon_ms - 2 * SQ_SEEN_FRESH_MS),
                       &seen->last_id, 1, &found);
@@ -189,7 +199,8 @@ static void take_back(sq_seen_set *seen)
     half->count = seen->pending;
     memset(half->slots, 0, sizeof half->slots);
     for (uint32_t i = 0; i < half->count; i++) {
-        half->slots[probe(half, half->entries[i])] = i + 1;
+        uint32_t hash = hash_of(half->entries[i]);
+        half->slots[probe(half, half->entries[i], hash)] = (i + 1) | hash >> 16 << 16;
     }
 }
 

@@ -85,22 +85,29 @@ static void retire(marty_port *port, sq_claim *claim)
     marty__list_remove(&claim->dirty);
 }
 
-static void answer_settles(marty_port *port, answers *told, marty_err failed)
+/* What they stand at now, for those who settle them again. */
+static void mark_settles(marty_port *port, marty_err failed)
+{
+    marty__lock(&port->lock);
+    for (marty__link *at = port->work_settles.next; at != &port->work_settles; at = at->next) {
+        sq_item *item = MARTY__OWNER(at, sq_item, link);
+        item->over = item->gone || (!failed && !item->result);
+        item->leaving = false;
+        item->stand = item->over ? SQ_OVER : SQ_OUT;
+        item->result = item->gone ? MARTY_E_LOST : failed ? failed : item->result;
+    }
+    marty__unlock(&port->lock);
+}
+
+static void answer_settles(marty_port *port, answers *told)
 {
     marty__link *link;
     while ((link = marty__list_pop(&port->work_settles)) != NULL) {
         sq_item *item = MARTY__OWNER(link, sq_item, link);
         sq_claim *claim = item->claim;
-        marty_err result = item->gone ? MARTY_E_LOST : failed ? failed : item->result;
-        bool over = item->gone || (!failed && !item->result);
         free_dead(port, item);
-        item->leaving = false;
-        item->over = over;
-        answer(port, told, item, item->verb, result);
-        marty__lock(&port->lock);
-        item->stand = over ? SQ_OVER : SQ_OUT;
-        marty__unlock(&port->lock);
-        claim->left -= over;
+        answer(port, told, item, item->verb, item->result);
+        claim->left -= item->over;
         if (!claim->left) {
             retire(port, claim);
             marty__sq_claim_free(port, claim);
@@ -115,7 +122,8 @@ void marty__sq_settle_answer(marty_port *port, marty_err failed)
         continue; /* written, or rolled back */
     }
     answer_extends(port, &told, failed);
-    answer_settles(port, &told, failed);
+    mark_settles(port, failed);
+    answer_settles(port, &told);
     tell(port, &told);
 }
 

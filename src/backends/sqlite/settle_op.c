@@ -111,24 +111,35 @@ static marty_err queue(marty_port *port, const marty_settling *settling, bool *r
     return MARTY_OK;
 }
 
+/* Queue from batch[i] on until an answer has to be told; returns where that is, or count. */
+static size_t queue_some(marty_port *port, const marty_settling batch[], size_t i, size_t count,
+                         marty_err *ret_err)
+{
+    bool queued = true, any = false;
+    marty__lock(&port->lock);
+    for (; i < count; i++) {
+        *ret_err = queue(port, &batch[i], &queued);
+        if (!queued) {
+            break;
+        }
+        any = true;
+    }
+    if (any) {
+        marty__sq_wake(port);
+    }
+    marty__unlock(&port->lock);
+    return i;
+}
+
 void marty__sq_settle(marty_port *port, const marty_settling batch[], size_t count)
 {
     answers told = {.count = 0};
-    bool any = false;
     for (size_t i = 0; i < count; i++) {
-        bool queued = false;
-        marty__lock(&port->lock);
-        marty_err err = queue(port, &batch[i], &queued);
-        marty__unlock(&port->lock);
-        any = any || queued;
-        if (!queued) {
+        marty_err err = MARTY_OK;
+        i = queue_some(port, batch, i, count, &err);
+        if (i < count) {
             answer(port, &told, &batch[i], err);
         }
     }
     tell(port, &told);
-    if (any) {
-        marty__lock(&port->lock);
-        marty__sq_wake(port);
-        marty__unlock(&port->lock);
-    }
 }

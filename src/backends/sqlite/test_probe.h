@@ -235,6 +235,14 @@ CHECK__UNUSED static bool probe_wait(probe *p, const size_t *count, size_t want,
     return there;
 }
 
+CHECK__UNUSED static size_t deliveries_of(probe *p)
+{
+    marty__lock(&p->lock);
+    size_t count = p->deliveries;
+    marty__unlock(&p->lock);
+    return count;
+}
+
 CHECK__UNUSED static void await(probe *p, size_t deliveries)
 {
     CHECK(probe_wait(p, &p->deliveries, deliveries, WITHIN_MS));

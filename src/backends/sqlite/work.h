@@ -241,6 +241,8 @@ int marty__sq_sweep_run(marty_port *port, bool *ret_more);
 int64_t marty__sq_sweep_every_ns(const marty_port *port);
 
 /* ---- round.c */
+/** What time it is for all that follows. */
+void marty__sq_clock(marty_port *port);
 /** One transaction for all that waits. */
 void marty__sq_round(marty_port *port);
 

@@ -100,7 +100,7 @@ static void look_around(marty_port *port)
         (void)look_for_removals(port);
         marty__sq_feed_all(port);
     }
-    port->now_us = marty__sq_shared_now_us(&port->shared);
+    marty__sq_clock(port);
     if (!port->reclaim && marty__sq_reclaim_probe(port, &any) == SQLITE_OK) {
         port->reclaim = any;
     }
@@ -143,8 +143,7 @@ static bool must_write(marty_port *port)
 static void look_for_news(marty_port *port)
 {
     bool any = false;
-    port->now_ns = env_ns(port);
-    port->now_us = marty__sq_shared_now_us(&port->shared);
+    marty__sq_clock(port);
     int code = marty__sq_begin_read(&port->db);
     code = code ? code : look_for_removals(port);
     code = code ? code : marty__sq_claims_probe(port, &any);
@@ -231,7 +230,7 @@ static void drain(marty_port *port)
 static void leave(marty_port *port)
 {
     sq_sub *sub;
-    port->now_us = marty__sq_shared_now_us(&port->shared);
+    marty__sq_clock(port);
     port->touched = (sq_touched){.any_news = false};
     int code = marty__sq_begin(&port->db, false, marty__monotonic_ns() + TICK_NS);
     port->round++;
