@@ -60,13 +60,15 @@ void peer_failed(peer *self, const char *id, marty_err err, const marty_error *w
     cli_text_free(&line);
 }
 
-void peer_add(peer *self, peer_table *table, peer_item *item)
+uint64_t peer_add(peer *self, peer_table *table, peer_item *item)
 {
+    uint64_t number;
     (void)pthread_mutex_lock(&self->tables);
-    item->number = ++table->last;
+    number = item->number = ++table->last;
     item->next = table->cells[item->number % PEER_CELLS];
     table->cells[item->number % PEER_CELLS] = item;
     (void)pthread_mutex_unlock(&self->tables);
+    return number;
 }
 
 peer_item *peer_get(peer *self, peer_table *table, const json_t *name, bool take)

@@ -66,7 +66,8 @@ void peer_error_json(cli_text *text, marty_err err, const marty_error *why);
 void peer_line(peer *self, const cli_text *line);
 
 /* ---- tables */
-void peer_add(peer *self, peer_table *table, peer_item *item);
+/** Its number; the item may be taken out and freed by another thread at once. */
+uint64_t peer_add(peer *self, peer_table *table, peer_item *item);
 /** The item of a name such as "d12" (or 12), or NULL; take: out of the table. */
 peer_item *peer_get(peer *self, peer_table *table, const json_t *name, bool take);
 /** Any one that fits, taken out; NULL when none is left. */

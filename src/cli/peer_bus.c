@@ -89,7 +89,7 @@ marty_err peer_op_open(peer *self, marty_error *why)
     made->exact = peer_true(self, "exact");
     made->states = peer_true(self, "states");
     made->log = peer_true(self, "log");
-    peer_add(self, &self->buses, &made->item); /* its number is in the events */
+    (void)peer_add(self, &self->buses, &made->item); /* its number is in the events */
     err = marty_bus_open(&made->bus, peer_text(self, "where"), &options, why);
     if (err) {
         number = json_integer((json_int_t)made->item.number);

@@ -10,17 +10,21 @@
 static void delivery_json(cli_text *text, peer_subscription *subscription, marty_delivery *delivery)
 {
     peer *self = subscription->bus->peer;
+    cli_text shown = {0};
+    cli_delivery_json(&shown, delivery);
+    cli_text_put(&shown, ",\"message\":");
+    cli_message_json(&shown, delivery->message, NULL, subscription->bus->exact);
     cli_text_format(text, "\"subscription\":\"s%" PRIu64 "\"", subscription->item.number);
     if (!subscription->settle_auto) {
         peer_delivery *kept = cli_alloc(sizeof *kept);
         kept->bus = subscription->bus;
         kept->delivery = delivery;
-        peer_add(self, &self->deliveries, &kept->item);
-        cli_text_format(text, ",\"delivery\":\"d%" PRIu64 "\"", kept->item.number);
+        /* from here on another thread may settle it and let it go */
+        cli_text_format(text, ",\"delivery\":\"d%" PRIu64 "\"",
+                        peer_add(self, &self->deliveries, &kept->item));
     }
-    cli_delivery_json(text, delivery);
-    cli_text_put(text, ",\"message\":");
-    cli_message_json(text, delivery->message, NULL, subscription->bus->exact);
+    cli_text_format(text, ",%s", shown.data);
+    cli_text_free(&shown);
 }
 
 static marty_err on_message(void *user, marty_delivery *first)
@@ -98,7 +102,8 @@ static marty_err subscribe(peer *self, marty_pattern without, marty_error *why)
     made = cli_alloc(sizeof *made);
     made->bus = bus;
     made->settle_auto = settle && strcmp(settle, "auto") == 0 && !pull;
-    peer_add(self, &self->subscriptions, &made->item); /* a delivery may come before the return */
+    (void)peer_add(self, &self->subscriptions,
+                   &made->item); /* a delivery may come before the return */
     err = marty_subscribe(bus->bus, pattern, name, pull ? NULL : on_message, made, &options,
                           &made->subscription, why);
     if (!err && !json_is_false(json_object_get(self->request, "start"))) {
