@@ -270,7 +270,7 @@ marty_err marty__bus_open(marty_bus **ret_bus, const char *where, const marty_bu
     fill(bus, options);
     err = open_parts(bus, where, options, why);
     if (err) {
-        bus->on_state = NULL; /* nothing of a bus that never was */
+        atomic_store(&bus->on_state, (marty_on_state)0); /* nothing of a bus that never was */
         marty_bus_free(bus);
         return err;
     }

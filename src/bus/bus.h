@@ -63,7 +63,7 @@ struct marty_bus {
     uint32_t inflight_max;
     uint64_t inflight_bytes_max;
     int32_t timeout_ms, drain_ms;
-    marty_on_state on_state;
+    _Atomic(marty_on_state) on_state; /* taken away when opening fails */
     marty_on_log on_log;
     void *user;
     void (*user_free)(void *user);

@@ -277,7 +277,9 @@ marty_delivery *marty_delivery_keep(marty_delivery *handle)
     marty__delivery *delivery = inner(handle);
     (void)marty__delivery_ref(delivery);
     (void)atomic_fetch_add(&delivery->user_refs, 1);
-    delivery->kept = true;
+    if (!delivery->kept) { /* kept once more by another thread: its handler may be looking */
+        delivery->kept = true;
+    }
     if (atomic_load(&delivery->verdict) == MARTY__OPEN_VERDICT &&
         !atomic_exchange(&delivery->active, true)) {
         (void)atomic_fetch_add(&delivery->consumer->bus->kept, 1);

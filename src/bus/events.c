@@ -39,8 +39,9 @@ static void tell(marty__task *task)
 {
     marty_bus *bus = MARTY__OWNER(task, marty_bus, event_task);
     for (marty__state_node *node = next_node(bus); node; node = next_node(bus)) {
-        if (bus->on_state) {
-            bus->on_state(bus->user, &node->event);
+        marty_on_state on_state = atomic_load(&bus->on_state);
+        if (on_state) {
+            on_state(bus->user, &node->event);
         }
         free_node(node);
     }

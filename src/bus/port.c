@@ -26,6 +26,17 @@ bool marty__port_usable(marty__port *port)
     return is;
 }
 
+marty_err marty__port_check(marty__port *port, marty_error *why)
+{
+    marty__lock(&port->lock);
+    marty_err err =
+        usable(port) && !port->closed
+            ? MARTY_OK
+            : marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", port->name, port->text);
+    marty__unlock(&port->lock);
+    return err;
+}
+
 /* With port->lock held. */
 static bool has_work(const marty__port *port)
 {
@@ -165,7 +176,7 @@ static void reconnect_rang(marty__alarm *alarm)
  * do not come at once. */
 static int64_t backoff_ns(marty__port *port)
 {
-    uint32_t doublings = port->failures < 7 ? port->failures : 7;
+    uint32_t failures = atomic_load(&port->failures), doublings = failures < 7 ? failures : 7;
     uint64_t ceiling_ms = (uint64_t)BACKOFF_FIRST_MS << doublings;
     ceiling_ms = ceiling_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ceiling_ms;
     uint32_t chance = 0;
@@ -176,8 +187,8 @@ static int64_t backoff_ns(marty__port *port)
 
 void marty__port_retry(marty__port *port)
 {
-    int64_t wait_ns = port->failures == 0 ? 0 : backoff_ns(port);
-    port->failures++;
+    int64_t wait_ns = atomic_load(&port->failures) == 0 ? 0 : backoff_ns(port);
+    (void)atomic_fetch_add(&port->failures, 1);
     marty__alarm_set(port->bus, &port->reconnect_alarm, marty__bus_now(port->bus) + wait_ns);
 }
 

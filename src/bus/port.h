@@ -50,7 +50,7 @@ struct marty__port {
     marty_err reason;
     char text[256];
     marty_capabilities granted;
-    uint32_t failures; /* attempts to connect since the last UP */
+    atomic_uint failures; /* attempts to connect since the last UP */
     bool connecting, ever_up, closing, closed;
     marty__alarm reconnect_alarm, kick_alarm, room_alarm;
     marty__command connect_command, close_command;
@@ -77,6 +77,8 @@ void marty__port_command(marty__port *port, marty__command *command);
 void marty__port_connect(marty__port *port);
 /** Up (or blocked) and not closed. Takes the lock. */
 bool marty__port_usable(marty__port *port);
+/** UNAVAILABLE with the reason that it is not; MARTY_OK when it is. Takes the lock. */
+marty_err marty__port_check(marty__port *port, marty_error *why);
 /** Connect again after the backoff. */
 void marty__port_retry(marty__port *port);
 void marty__port_close(marty__port *port, int64_t deadline_ns);

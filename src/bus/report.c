@@ -69,7 +69,7 @@ static void backend_json(marty__buffer *to, marty__port *port)
     text_field(to, "url", port->url);
     marty__buffer_format(to, ",\"state\":\"%s\",\"up_before\":%s,\"failures\":%u,",
                          marty__state_name(port->state), port->ever_up ? "true" : "false",
-                         port->failures);
+                         atomic_load(&port->failures));
     text_field(to, "reason", port->reason ? marty_err_describe(port->reason)->name : NULL);
     marty__buffer_byte(to, ',');
     text_field(to, "text", port->text);
@@ -209,14 +209,17 @@ static marty_err channels_json(marty__buffer *to, marty_bus *bus, marty_error *w
         marty_want everything = {0};
         marty_message *answer = NULL;
         marty_error inner = {0};
-        if (!port->backend->topology || !marty__port_usable(port)) {
-            return marty_error_set(
-                why, MARTY_E_UNAVAILABLE, "%s: %s", port->name,
-                port->backend->topology ? port->text : "the backend cannot list its channels");
+        if (!port->backend->topology) {
+            return marty_error_set(why, MARTY_E_UNAVAILABLE,
+                                   "%s: the backend cannot list its channels", port->name);
         }
-        marty_err err = port->backend->topology(port->adapter, "list", &everything,
-                                                marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS),
-                                                &answer, &inner);
+        marty_err err = marty__port_check(port, why);
+        if (err) {
+            return err;
+        }
+        err = port->backend->topology(port->adapter, "list", &everything,
+                                      marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS), &answer,
+                                      &inner);
         if (err) {
             return marty_error_set(why, err, "%s: %s", port->name, inner.text);
         }

@@ -61,8 +61,8 @@ struct cli_run {
     cli_given given;
     cli_output out;
     cli_settings settings;
-    bool was_down, hush_states; /* for the narration of states */
-    bool idle;                  /* the bus was opened to be looked at only */
+    _Atomic bool was_down, hush_states; /* for the narration of states, on any thread */
+    bool idle;                          /* the bus was opened to be looked at only */
 };
 
 /* ---- the table of verbs (verbs.c) */

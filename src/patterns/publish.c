@@ -206,8 +206,9 @@ static void give_settles_back(marty__call *call)
     marty__delivery *delivery = (marty__delivery *)(void *)call->settles;
     if (delivery) {
         call->settles = NULL;
-        delivery->kept = false; /* as if never kept: its handler's return value speaks again */
-        (void)atomic_fetch_sub(&delivery->user_refs, 1);
+        if (atomic_fetch_sub(&delivery->user_refs, 1) == 1) {
+            delivery->kept = false; /* as if never kept: its handler's return value speaks again */
+        }
         marty__delivery_unref(delivery);
     }
 }

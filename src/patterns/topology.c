@@ -46,12 +46,13 @@ static marty_err ask(request *self, marty__port *port, const marty_channel *chan
         return marty_error_set(why, MARTY_E_UNSUPPORTED, "%s cannot %s channels", port->name,
                                self->verb);
     }
-    if (!marty__port_usable(port)) {
-        return marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", port->name, port->text);
+    marty_err err = marty__port_check(port, why);
+    if (err) {
+        return err;
     }
     marty__pool_block(self->bus);
-    marty_err err = port->backend->topology(port->adapter, self->verb, &want, self->deadline_ns,
-                                            &answer, &inner);
+    err = port->backend->topology(port->adapter, self->verb, &want, self->deadline_ns, &answer,
+                                  &inner);
     marty__pool_unblock(self->bus);
     if (err) {
         return marty_error_set(why, err, "%s: %s", port->name,

@@ -393,9 +393,9 @@ static marty_err walk_port(walk *self, const char *channel, const marty_start *s
         return marty_error_set(why, MARTY_E_UNSUPPORTED, "%s cannot show its dead letters",
                                self->port->name);
     }
-    if (!marty__port_usable(self->port)) {
-        return marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", self->port->name,
-                               self->port->text);
+    marty_err down = marty__port_check(self->port, why);
+    if (down) {
+        return down;
     }
     if (strcmp(channel, "*") == 0) {
         return walk_all(self, start, why);
