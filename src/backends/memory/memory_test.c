@@ -184,6 +184,26 @@ static void a_query_that_waits_learns_that_nobody_is_left(void)
     probe_close(asker);
 }
 
+static void what_nobody_listens_to_leaves_nothing_behind(void)
+{
+    probe *a = probe_open("memory:"), *b = probe_open("memory:");
+    marty_message message = {.id = "q"};
+    CHECK_INT(say(a, MARTY_KIND_BROADCAST, "broadcast.x", "b1", NULL), MARTY_OK);
+    CHECK_INT(publish(a, request_to("queries.x", "replies.a.1"), &message).err,
+              MARTY_E_NO_RESPONDER);
+    listen_to(a, 1, MARTY_KIND_BROADCAST, "broadcast.x", NULL, 5);
+    listen_to(a, 2, MARTY_KIND_REQUEST, "queries.x", "x", 5);
+    CHECK_HAS(ask(a, "list", (marty_want){0}, NULL), "broadcast.x");
+    test_backend->unsubscribe(a->port, 1);
+    test_backend->unsubscribe(a->port, 2);
+    CHECK_TEXT(ask(a, "list", (marty_want){0}, NULL), "{\"channels\":[]}");
+    listen_to(b, 1, MARTY_KIND_BROADCAST, "broadcast.>", NULL, 5);
+    CHECK_INT(say(b, MARTY_KIND_BROADCAST, "broadcast.new", "b2", NULL), MARTY_OK);
+    CHECK_TEXT(heard(b), "b2");
+    probe_close(a);
+    probe_close(b);
+}
+
 static void wildcards_span_channels_also_new_ones(void)
 {
     probe *a = probe_open("memory:");
@@ -305,6 +325,7 @@ int main(void)
     broadcast_reaches_every_instance_that_is_there();
     a_request_is_answered_or_has_no_responder();
     a_query_that_waits_learns_that_nobody_is_left();
+    what_nobody_listens_to_leaves_nothing_behind();
     wildcards_span_channels_also_new_ones();
     prefixes_and_private_brokers_keep_apart();
     what_differs_is_refused();

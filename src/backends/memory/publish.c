@@ -3,7 +3,7 @@
  * answers, and the deliveries. Each message is answered by its own outcome. */
 #include "memory.h"
 
-#include "base/limits.h"
+#include "backend/capability.h"
 #include "message/message.h"
 
 #include <stdio.h>
@@ -79,13 +79,29 @@ static marty_err find_reply(marty_port *port, channel **ret_channel, const marty
     return MARTY_OK;
 }
 
+static marty_err nobody_handles(const char *name, marty_error *why)
+{
+    return marty_error_set(why, MARTY_E_NO_RESPONDER, "nobody handles queries on %.128s now", name);
+}
+
 static marty_err find_by_name(marty_port *port, channel **ret_channel, const marty_channel *wanted,
                               marty_error *why)
 {
     char name[FULL_NAME_BYTES];
     marty_err err = marty__mem_full_name(port, name, wanted, false, why);
+    if (err) {
+        return err;
+    }
+    if (!is_kept(wanted->kind) && !marty__mem_channel_find(port->broker, name)) {
+        if (wanted->kind == MARTY_KIND_REQUEST) {
+            return nobody_handles(wanted->name, why);
+        }
+        if (marty__list_empty(&port->broker->wild)) {
+            return MARTY_OK; /* nobody listens: said to nobody */
+        }
+    }
     bool make = port->settings.create || !is_kept(wanted->kind);
-    err = err ? err : marty__mem_channel(port, ret_channel, name, wanted, make, why);
+    err = marty__mem_channel(port, ret_channel, name, wanted, make, why);
     if (!err) {
         port->last = *ret_channel;
     }
@@ -118,7 +134,11 @@ static void find_channels(publish_work *k)
         const marty_channel *wanted = &k->out[i].channel;
         marty_err err = MARTY_OK;
         k->channels[i] = NULL;
-        if (i && k->channels[i - 1] && same_place(wanted, &k->out[i - 1].channel)) {
+        if (k->out[i].deliver_at_us && !is_kept(wanted->kind)) {
+            err = marty_error_set(&k->why, MARTY_E_UNSUPPORTED,
+                                  "what keeps nothing cannot be scheduled: %s of %.64s",
+                                  marty__kind_name(wanted->kind), wanted->name);
+        } else if (i && k->channels[i - 1] && same_place(wanted, &k->out[i - 1].channel)) {
             k->channels[i] = k->channels[i - 1];
         } else {
             err = find_channel(k->port, &k->channels[i], wanted, &k->why);
@@ -137,8 +157,7 @@ static marty_err find_answer_place(storing *what, const marty_outgoing *out, mar
 {
     group *g = MARTY__OWNER(what->channel->groups.next, group, link);
     if (!g->member_count) {
-        return marty_error_set(why, MARTY_E_NO_RESPONDER, "nobody handles queries on %.128s now",
-                               out->channel.name);
+        return nobody_handles(out->channel.name, why);
     }
     if (!out->reply_to) {
         return MARTY_OK;
@@ -230,7 +249,7 @@ static void publish_chunk(publish_work *k)
     find_channels(k);
     for (size_t i = 0; i < k->count; i++) {
         if (!k->channels[i]) {
-            continue; /* failed, or a reply that nobody waits for */
+            continue; /* failed, or said to nobody */
         }
         if (touched && touched != k->channels[i]) {
             marty__mem_dispatch_channel(touched);

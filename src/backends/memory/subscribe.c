@@ -225,13 +225,16 @@ void marty__mem_subscription_leave(subscription *s)
         marty__mem_member_remove(m);
         if (g->alone) {
             marty__mem_group_free(g);
-            marty__mem_channel_trim(c);
-        } else if (c->kind == MARTY_KIND_REPLY && !g->member_count) {
-            marty__mem_channel_remove(c);
         } else if (c->kind == MARTY_KIND_REQUEST && !g->member_count) {
             marty__mem_nobody_answers(s->port, g);
         } else {
             marty__mem_dispatch(g);
+        }
+        bool deserted = c->moves ? !g->member_count : !c->group_count;
+        if (c->keeps_nothing && deserted) {
+            marty__mem_channel_remove(c);
+        } else {
+            marty__mem_channel_trim(c);
         }
     }
     marty__list_remove(&s->wild_link);
