@@ -247,7 +247,7 @@ struct marty_port {
     settings settings;
     char *prefix, *shown; /* "" or with its dot; the URL for texts */
     marty__link link, ready_link;
-    bool attached, pumping, close_notice, timer_dirty;
+    bool attached, pumping, awaited, close_notice, timer_dirty;
     int64_t timer_ns; /* what its timer is set to, while it keeps the broker's clock */
     marty__map subscriptions;
     marty__link ready, notices;

@@ -282,7 +282,9 @@ static void tell(marty_port *port)
         marty__lock(&port->broker->lock);
     }
     port->pumping = false;
-    marty__wake_all(&port->broker->idle);
+    if (port->awaited) {
+        marty__wake_all(&port->broker->idle);
+    }
 }
 
 void marty__mem_unlock(broker *b)
@@ -301,6 +303,7 @@ void marty__mem_pump(broker *b)
 
 void marty__mem_pump_wait(marty_port *port)
 {
+    port->awaited = true;
     while (port->pumping) {
         (void)marty__wait(&port->broker->idle, &port->broker->lock, MARTY__NEVER);
     }
