@@ -293,7 +293,8 @@ static void what_a_killed_consumer_had_comes_again_and_no_more(void)
     CHECK(p->deliveries <= COUNT - confirmed && p->deliveries + confirmed + ROUNDS >= COUNT);
     size_t again = 0;
     for (size_t i = 0; i < p->deliveries; i++) {
-        int number = atoi(p->delivered[i].message->id + 1);
+        unsigned long number = strtoul(p->delivered[i].message->id + 1, NULL, 10);
+        REQUIRE(number < COUNT);
         CHECK(!settled[number]); /* what was confirmed as settled does not come again */
         again += p->delivered[i].attempt > 1;
     }
