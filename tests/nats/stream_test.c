@@ -34,7 +34,8 @@ static bool in_order(harness *h, unsigned from)
     memset(last, 0xff, sizeof last);
     for (unsigned i = from; i < harness_delivered(h); i++) {
         const marty_message *message = h->deliveries[i].incoming.message;
-        int number = atoi(message->data.data), key = atoi(message->key + 1);
+        int number = (int)strtol(message->data.data, NULL, 10);
+        int key = (int)strtol(message->key + 1, NULL, 10);
         if (number <= last[key]) {
             fprintf(stderr, "key %d: %d after %d\n", key, number, last[key]);
             return false;
