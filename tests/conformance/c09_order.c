@@ -180,10 +180,10 @@ typedef struct holder {
 /* Keeps the very first delivery, unsettled. */
 static marty_err keep_first(void *user, marty_delivery *delivery, const heard *what)
 {
-    (void)what;
     holder *self = user;
+    bool other = strncmp(what->id, "other", 5) == 0; /* of another shard: may come first */
     pthread_mutex_lock(&self->lock);
-    if (!self->kept) {
+    if (!self->kept && !other) {
         self->kept = marty_delivery_keep(delivery);
     }
     pthread_mutex_unlock(&self->lock);

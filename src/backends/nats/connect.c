@@ -4,6 +4,7 @@
  * library is set never to reconnect. */
 #include "parts.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,12 +116,12 @@ static marty_err explain(const nats__options *options, const nats__greeting *gre
                                where, text);
     }
     if (options->tls && (status == NATS_SSL_ERROR || refused_us)) {
-        return marty_error_set(why, MARTY_E_TLS, "%s: TLS failed: %s%s", where, text,
-                               !greeting->tls_verify ? ""
-                               : options->tls_cert
-                                   ? "; the server does not trust the client certificate in tls_cert"
-                                   : "; the server wants a client certificate: set tls_cert and "
-                                     "tls_key");
+        return marty_error_set(
+            why, MARTY_E_TLS, "%s: TLS failed: %s%s", where, text,
+            !greeting->tls_verify ? ""
+            : options->tls_cert   ? "; the server does not trust the client certificate in tls_cert"
+                                  : "; the server wants a client certificate: set tls_cert and "
+                                    "tls_key");
     }
     return marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", where, text);
 }
@@ -253,14 +254,26 @@ static void set_life(marty_port *port, nats__life life)
     pthread_mutex_unlock(&port->lock);
 }
 
+static void open_library_once(void)
+{
+    struct sigaction before;
+    bool known = sigaction(SIGPIPE, NULL, &before) == 0;
+    (void)nats_Open(-1); /* ignores SIGPIPE for the whole program: not ours to decide */
+    if (known) {
+        (void)sigaction(SIGPIPE, &before, NULL);
+    }
+}
+
 void nats__connect_run(marty_port *port, nats__job *job)
 {
+    static pthread_once_t opened = PTHREAD_ONCE_INIT;
     static const marty_url_host local = {"127.0.0.1", DEFAULT_PORT};
     const marty_url *url = port->options.url;
     size_t count = url->host_count ? url->host_count : 1;
     marty_error why = {0};
     marty_err err = MARTY_E_UNAVAILABLE;
     (void)job;
+    (void)pthread_once(&opened, open_library_once);
     for (size_t i = 0; i < count && err && !atomic_load(&port->stop); i++) {
         const marty_url_host *host =
             url->host_count ? &url->hosts[port->server_next++ % count] : &local;

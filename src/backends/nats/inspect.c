@@ -226,7 +226,7 @@ marty_err nats__list(marty_port *port, json_t **ret_answer, marty_error *why)
         bool ours = description && strncmp(description, "marty: ", 7) == 0 && stream &&
                     nats__logical_name(port, stream, name) && strncmp(name, "retry.", 6) != 0;
         if (ours) {
-            bool sharded = strcmp(description, "marty: 1 shard") != 0;
+            bool sharded = strncmp(description, "marty: 1 shard", 14) != 0;
             (void)json_array_append_new(channels, json_pack("{s:s, s:s, s:I, s:I, s:o}", "channel",
                                                             name, "kind", kind_of(name), "messages",
                                                             number(state, "messages"), "bytes",

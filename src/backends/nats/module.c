@@ -23,7 +23,7 @@ const marty_capabilities nats__claims = {
             [MARTY_KIND_STREAM] = LOG | LATER | MARTY_CAN_TIME_TO_LIVE,
             [MARTY_KIND_BROADCAST] = MARTY_CAN_CONFIRM | MARTY_CAN_WILDCARD,
             [MARTY_KIND_REPLY] = MARTY_CAN_CONFIRM,
-            [MARTY_KIND_DEAD] = STORED | MARTY_CAN_BROWSE},
+            [MARTY_KIND_DEAD] = MARTY_CAN_CONFIRM | MARTY_CAN_DEDUPLICATE | MARTY_CAN_BROWSE},
     .level = MARTY_LEVEL_REPLICATED,
     .copies = 5,
     .synced = MARTY_UNKNOWN,
@@ -172,7 +172,7 @@ static void close_run(marty_port *port, nats__job *job)
         if (!subscription) {
             break;
         }
-        nats__leave(port, subscription);
+        nats__leave(port, subscription, false);
     }
     pthread_mutex_lock(&port->lock);
     bool up = port->wires[0].nc != NULL;

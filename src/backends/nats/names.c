@@ -186,6 +186,22 @@ static nats__channel *new_channel(const marty_port *port, const marty_channel *f
     return channel;
 }
 
+/* Order is fixed when a channel is made; who asks for nothing takes it as it is. */
+static marty_err agree(nats__channel *channel, const marty_channel *from, marty_error *why)
+{
+    bool states = from->order != MARTY_ORDER_DEFAULT && !channel->retry && !channel->core;
+    if (states && channel->order == MARTY_ORDER_DEFAULT && channel->ready == NATS__UNKNOWN) {
+        channel->order = from->order;
+    }
+    if (states && channel->order != MARTY_ORDER_DEFAULT && channel->order != from->order) {
+        return marty_error_set(why, MARTY_E_EXISTS,
+                               "channel %s exists and is different: order: wanted %s, found %s",
+                               channel->name, from->order == MARTY_ORDER_KEY ? "key" : "none",
+                               channel->order == MARTY_ORDER_KEY ? "key" : "none");
+    }
+    return MARTY_OK;
+}
+
 marty_err nats__channel_get_locked(marty_port *port, nats__channel **ret_channel,
                                    const marty_channel *from, marty_error *why)
 {
@@ -197,7 +213,7 @@ marty_err nats__channel_get_locked(marty_port *port, nats__channel **ret_channel
         if (at->kind == from->kind && at->native == from->native && at->retry == retry &&
             strcmp(at->name, from->name) == 0 && (!retry || strcmp(at->group, from->group) == 0)) {
             *ret_channel = at;
-            return MARTY_OK;
+            return agree(at, from, why);
         }
     }
     marty_err err = name_channel(port, from, &names, why);

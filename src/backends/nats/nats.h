@@ -204,7 +204,7 @@ struct nats__subscription {
     uint32_t window, credit;
     bool core, memory; /* memory: settled in memory (legacy on core subjects) */
     bool leaving, ready;
-    bool late; /* a pattern's channel that was made after it: it begins at its first message */
+    bool late;   /* a pattern's channel that was made after it: it begins at its first message */
     bool nobody; /* of replies: the query whose echo comes next found no responder */
     uint32_t jobs;
     uint64_t serial;

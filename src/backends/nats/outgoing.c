@@ -34,10 +34,11 @@ static bool add_message_id(marty_port *port, const nats__channel *channel, const
         added = added && nats__buffer_text(lines, "@") && nats__buffer_text(lines, size) &&
                 nats__buffer_text(lines, "@") && nats__buffer_text(lines, message->source);
     }
-    if (what->copy || channel->kind == MARTY_KIND_DEAD) {
+    if (channel->kind == MARTY_KIND_DEAD) { /* one death is one letter, however often written */
+        added = added && add_attribute(lines, message, "martydeadgroup") &&
+                add_attribute(lines, message, "martydeadreplays");
+    } else if (what->copy) {
         added = added && add_attribute(lines, message, "martyattempts") &&
-                add_attribute(lines, message, "martydeadgroup") &&
-                add_attribute(lines, message, "martydeadattempts") &&
                 add_attribute(lines, message, "martydeadreplays");
     }
     return added && nats__buffer_text(lines, "\r\n");

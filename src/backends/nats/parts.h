@@ -225,8 +225,8 @@ bool nats__is_shared(const nats__subscription *subscription, const nats__channel
 void nats__setup_run(marty_port *port, nats__job *job);
 /** The worker: patterns over channels look for new ones. */
 void nats__refresh(marty_port *port);
-/** The worker: take down one that was unsubscribed, answer, and free it. */
-void nats__leave(marty_port *port, nats__subscription *subscription);
+/** The worker: take down one that is out of the lists, and free it; tell: core asked for it. */
+void nats__leave(marty_port *port, nats__subscription *subscription, bool tell);
 marty_err nats__core_setup(marty_port *port, nats__subscription *subscription, marty_error *why);
 void nats__core_remove(marty_port *port, nats__subscription *subscription);
 /** A grant has come: what was waiting may be taken. */

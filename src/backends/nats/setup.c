@@ -88,8 +88,7 @@ static bool has_source(nats__subscription *subscription, const char *stream)
     return false;
 }
 
-static void advisory_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages,
-                             size_t count)
+static void advisory_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
 {
     (void)inbox;
     for (size_t i = 0; i < count; i++) {
@@ -265,7 +264,7 @@ void nats__setup_run(marty_port *port, nats__job *job)
     }
 }
 
-void nats__leave(marty_port *port, nats__subscription *subscription)
+void nats__leave(marty_port *port, nats__subscription *subscription, bool tell)
 {
     uint64_t number = subscription->number;
     pthread_mutex_lock(&port->lock);
@@ -282,5 +281,7 @@ void nats__leave(marty_port *port, nats__subscription *subscription)
     marty__list_remove(&subscription->link);
     pthread_mutex_unlock(&port->lock);
     nats__subscription_free(subscription);
-    port->sink->subscribed(port->sink, number, MARTY_E_CLOSED, "unsubscribed");
+    if (tell) {
+        port->sink->subscribed(port->sink, number, MARTY_E_CLOSED, "unsubscribed");
+    }
 }

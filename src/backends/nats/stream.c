@@ -79,6 +79,15 @@ static json_t *wanted_subjects(const marty_port *port, const nats__channel *chan
     return subjects;
 }
 
+/* What cannot be seen in a stream is written in its description: shards and order. */
+static bool is_ordered(const nats__channel *channel)
+{
+    return channel->order == MARTY_ORDER_KEY &&
+           (channel->kind == MARTY_KIND_TOPIC || channel->kind == MARTY_KIND_QUEUE ||
+            channel->kind == MARTY_KIND_STREAM) &&
+           !channel->retry;
+}
+
 static json_t *wanted_stream(const marty_port *port, const nats__channel *channel)
 {
     const nats__options *options = &port->options;
@@ -90,8 +99,8 @@ static json_t *wanted_stream(const marty_port *port, const nats__channel *channe
     int64_t window_ns = (int64_t)options->dedup_ms * 1000000;
     bool limited = !work && !dead && options->retention_bytes > 0;
     char description[64];
-    (void)snprintf(description, sizeof description, "marty: %u shard%s", channel->shards,
-                   channel->shards == 1 ? "" : "s");
+    (void)snprintf(description, sizeof description, "marty: %u shard%s%s", channel->shards,
+                   channel->shards == 1 ? "" : "s", is_ordered(channel) ? ", order by key" : "");
     json_t *wanted = json_pack(
         "{s:s, s:s, s:o, s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:b}", "name", channel->stream,
         "description", description, "subjects", wanted_subjects(port, channel), "retention",
@@ -167,6 +176,16 @@ static void compare_value(const char *field, json_t *wanted, json_t *found, nats
     nats__difference_add(report, field, want, have);
 }
 
+static void compare_order(const nats__channel *channel, json_t *config, nats__report *report)
+{
+    const char *text = json_string_value(json_object_get(config, "description"));
+    bool stated = text && strncmp(text, "marty: ", 7) == 0;
+    bool found = stated && strstr(text, "order by key") != NULL;
+    if (stated && channel->order != MARTY_ORDER_DEFAULT && found != is_ordered(channel)) {
+        nats__difference_add(report, "order", found ? "none" : "key", found ? "key" : "none");
+    }
+}
+
 static uint32_t found_shards(json_t *config)
 {
     const char *text = json_string_value(json_object_get(config, "description"));
@@ -188,6 +207,7 @@ static void compare(const nats__channel *channel, json_t *wanted, json_t *found,
         compare_value(fields[i], json_object_get(wanted, fields[i]),
                       json_object_get(found, fields[i]), report);
     }
+    compare_order(channel, found, report);
     uint32_t shards = found_shards(found);
     if (channel->kind == MARTY_KIND_STREAM && shards && shards != channel->shards &&
         (channel->shards_given || (shards == 1) != (channel->shards == 1))) {

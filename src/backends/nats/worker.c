@@ -90,7 +90,7 @@ static void *worker_main(void *argument)
         nats__subscription *leaving = next_leaving(port);
         if (leaving) {
             pthread_mutex_unlock(&port->lock);
-            nats__leave(port, leaving);
+            nats__leave(port, leaving, true);
             pthread_mutex_lock(&port->lock);
             continue;
         }
