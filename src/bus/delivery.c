@@ -401,6 +401,9 @@ marty_err marty_settle(marty_delivery *handle, marty_verb verb, uint32_t delay_m
     if (err) {
         return err;
     }
+    if (atomic_load(&bus->cut_off)) {
+        return MARTY_E_CLOSED; /* past the drain deadline: it comes again */
+    }
     if (verb == MARTY_SETTLE_EXTEND) {
         return extend(delivery, delay_ms);
     }

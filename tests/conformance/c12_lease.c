@@ -13,7 +13,7 @@ enum { LEASE_MS = 1000 };
 
 typedef struct kept_list {
     marty_delivery *kept[64];
-    atomic_size_t count;
+    atomic_size_t taken, count; /* count: those that are in kept */
 } kept_list;
 
 static marty_err keep_all(void *user, marty_delivery *delivery, const heard *what)
@@ -21,10 +21,11 @@ static marty_err keep_all(void *user, marty_delivery *delivery, const heard *wha
     (void)what;
     kept_list *self = user;
     marty_delivery *kept = marty_delivery_keep(delivery);
-    size_t at = atomic_fetch_add(&self->count, 1);
+    size_t at = atomic_fetch_add(&self->taken, 1);
     if (at < 64) {
         self->kept[at] = kept;
     }
+    (void)atomic_fetch_add(&self->count, 1);
     return MARTY_OK;
 }
 
@@ -145,9 +146,16 @@ static bool has_settled(void *user)
     return stats.unsettled <= 1 && stats.acked >= 19;
 }
 
+enum { COUNT = 20, OPEN = 6 };
+
+static bool all_kept(void *user)
+{
+    kept_list *self = user;
+    return atomic_load(&self->count) >= COUNT;
+}
+
 static void restart_after_acks(marty_pattern pattern, const char *name)
 {
-    enum { COUNT = 20, OPEN = 6 };
     kept_list self = {0};
     marty_bus *sender = suite_open("shop", NULL);
     marty_bus *bus = suite_open("billing", NULL);
@@ -158,6 +166,7 @@ static void restart_after_acks(marty_pattern pattern, const char *name)
     suite_publish_many(sender, pattern, suite_to(pattern, "billing", name), "order.pay", "m", 0,
                        COUNT, COUNT);
     EXPECT(recorder_wait(first, COUNT, 10000), "%zu of %d came", recorder_unique(first), COUNT);
+    EXPECT(test_wait_for(all_kept, &self, 10000), "not all were kept");
     char open[64] = "";
     for (size_t i = COUNT; i-- > 0;) { /* from the last to the first, all but one */
         if (i == OPEN) {

@@ -210,6 +210,14 @@ static bool three_are_inside(void *user)
     return atomic_load(&self->inside) >= 3;
 }
 
+/* A handler counts a message before it comes to the gate. */
+static bool all_are_done(void *user)
+{
+    marty_stats stats;
+    marty_subscription_stats(user, &stats);
+    return stats.unsettled == 0;
+}
+
 void c33_concurrency(void)
 {
     gate self = {0};
@@ -225,6 +233,7 @@ void c33_concurrency(void)
     EXPECT_OK(marty_subscription_concurrency(subscription, 4, &why), &why, "four lanes");
     atomic_store(&self.open, true);
     EXPECT(recorder_wait(heard_, 60, 15000), "%zu of 60 came", recorder_unique(heard_));
+    EXPECT(test_wait_for(all_are_done, subscription, 10000), "handlers stay inside");
     atomic_store(&self.open, false);
     suite_publish_many(bus, MARTY_STREAM, "clicks", "click", "m", 60, 60, 30);
     EXPECT(test_wait_for(three_are_inside, &self, 10000),
@@ -232,6 +241,7 @@ void c33_concurrency(void)
     EXPECT_OK(marty_subscription_concurrency(subscription, 1, &why), &why, "one lane");
     atomic_store(&self.open, true);
     EXPECT(recorder_wait(heard_, 120, 15000), "%zu of 120 came", recorder_unique(heard_));
+    EXPECT(test_wait_for(all_are_done, subscription, 10000), "handlers stay inside");
     atomic_store(&self.open, false);
     atomic_store(&self.most, 0);
     size_t before = recorder_total(heard_);

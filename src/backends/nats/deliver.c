@@ -99,6 +99,8 @@ static bool keep(marty_port *port, nats__source *source, natsMsg *message)
         source->kept_capacity = capacity;
     }
     source->kept[source->kept_head + source->kept_count++] = message;
+    source->owner->keeps = true;
+    port->due_ns = 0; /* the loop looks when it may go */
     return true;
 }
 

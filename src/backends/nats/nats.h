@@ -202,6 +202,7 @@ struct nats__subscription {
     size_t pattern_count;
     marty_start start;
     uint32_t window, credit;
+    bool keeps;        /* some source keeps messages that wait for credit or their turn */
     bool core, memory; /* memory: settled in memory (legacy on core subjects) */
     bool leaving, ready;
     bool late;   /* a pattern's channel that was made after it: it begins at its first message */
@@ -255,6 +256,8 @@ struct marty_port {
     char lost_text[384]; /* why the connection broke, if the library said */
     marty_err lost_err;
     int64_t payload_max;
+    int64_t clock_us, clock_ns,
+        clock_slack_ns; /* the server's time, when, and how sure; 0 = unknown */
     uint32_t api_level;
     bool jetstream;
     size_t server_next; /* of the list, to try next */

@@ -72,6 +72,16 @@ static void write_time(int64_t us, char *out, size_t size)
     (void)snprintf(out, size, "%s.%06dZ", text, (int)(us % 1000000));
 }
 
+/* A time of our clock as the server's. */
+static int64_t server_time(const marty_port *port, int64_t us)
+{
+    if (port->clock_us == 0) {
+        return us;
+    }
+    int64_t server_now_us = port->clock_us + (nats__now_ns(port) - port->clock_ns) / 1000;
+    return server_now_us + (us - nats__wall_us(port)) + 1;
+}
+
 /* A message for later lies on a subject of its own in the same stream, and the server publishes it
  * when it is due. */
 static marty_err make_schedule(marty_port *port, const nats__channel *channel,
@@ -86,7 +96,7 @@ static marty_err make_schedule(marty_port *port, const nats__channel *channel,
                                "backend that can, or make the stream anew",
                                channel->name, channel->stream);
     }
-    write_time(what->deliver_at_us, time_text, sizeof time_text);
+    write_time(server_time(port, what->deliver_at_us), time_text, sizeof time_text);
     (void)snprintf(at, sizeof at, "@at %s", time_text);
     marty_err err = marty_name_encode(id, sizeof id - 1, what->message->id, nats__name_bytes, why);
     if (err) {

@@ -233,15 +233,17 @@ static bool check_pulls(marty_port *port, int64_t now_ns, int64_t *due_ns)
     bool kept = false;
     for (marty__link *at = port->subscriptions.next; at != &port->subscriptions; at = at->next) {
         nats__subscription *subscription = MARTY__OWNER(at, nats__subscription, link);
+        subscription->keeps = false;
         for (marty__link *s = subscription->sources.next; s != &subscription->sources;
              s = s->next) {
             nats__source *source = MARTY__OWNER(s, nats__source, link);
             if (source->running) {
                 int64_t at_ns = check_pull(source, now_ns);
                 *due_ns = at_ns < *due_ns ? at_ns : *due_ns;
-                kept = kept || source->kept_count > 0;
+                subscription->keeps = subscription->keeps || source->kept_count > 0;
             }
         }
+        kept = kept || subscription->keeps;
     }
     return kept;
 }

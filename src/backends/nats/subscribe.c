@@ -221,6 +221,10 @@ void nats__grant(marty_port *port, uint64_t number, uint32_t credit)
         if (subscription->core) {
             nats__core_more_locked(port, subscription);
         } else if (subscription->ready) {
+            if (subscription->keeps) {
+                port->due_ns = 0;
+                nats__wake(port, true);
+            }
             nats__pull_locked(subscription, nats__now_ns(port));
         }
     }
