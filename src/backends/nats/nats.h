@@ -24,7 +24,7 @@ enum {
     NATS__PING_MS = 1500,           /* silence after which the server is asked for a sign */
     NATS__SILENCE_MS = 4500,        /* silence after which it counts as gone */
     NATS__CONNECT_MS = 2000,        /* greeting and handshake of one server */
-    NATS__PULL_MS = 5000,           /* how long a pull waits at the server, at most */
+    NATS__PULL_MS = 4700,           /* how long a pull waits at the server, at most */
     NATS__MAX_ACK_PENDING = 100000, /* of a group, over all its instances */
     NATS__LEVEL_TTL = 1,            /* API levels of the server */
     NATS__LEVEL_SCHEDULE = 2,
