@@ -31,6 +31,8 @@ void c35_window(void)
         EXPECT(recorder_wait(heard_[i], 2, 10000), "%s: %zu of 2 came",
                suite_pattern_name(patterns[i]), recorder_unique(heard_[i]));
         recorder_expect_quiet(heard_[i], 100);
+        EXPECT(recorder_total(heard_[i]) == 2, "%s: of 2 ids, published 4 times, %zu came",
+               suite_pattern_name(patterns[i]), recorder_total(heard_[i]));
     }
     EXPECT(test_now_ms() - began < 1900, "too slow to try the window: %lld ms",
            (long long)(test_now_ms() - began));

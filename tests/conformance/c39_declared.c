@@ -40,14 +40,21 @@ void c39_claimed(void)
 /* Runs the case in a process of its own, with the bit claimed: whether it passed. */
 static bool passes_with_claim(const suite_case *one, int kind, unsigned bit)
 {
-    char wrap[512], result[1100], name[64], text[64] = "", number[32];
+    char wrap[700] = "MARTY_SUITE_WRAP=claim:", result[1100], name[64], text[64] = "";
     const char *outer = getenv("MARTY_SUITE_WRAP");
-    snprintf(wrap, sizeof wrap, "MARTY_SUITE_WRAP=claim:%s.%s%s%s", suite_kind_name(kind),
-             suite_bit_name(bit), outer && *outer ? ":" : "", outer ? outer : "");
+    for (int each = MARTY_KIND_TOPIC; each <= MARTY_KIND_DEAD; each++) {
+        size_t have = strlen(wrap);
+        if (one->kinds & SUITE_KIND(each)) { /* all that the case asks for */
+            snprintf(wrap + have, sizeof wrap - have, "%s%s.%s", wrap[have - 1] == ':' ? "" : "+",
+                     suite_kind_name(each), suite_bit_name(bit));
+        }
+    }
+    size_t have = strlen(wrap);
+    snprintf(wrap + have, sizeof wrap - have, "%s%s", outer && *outer ? ":" : "",
+             outer ? outer : "");
     snprintf(result, sizeof result, "MARTY_SUITE_RESULT=%s/claim-%s-%s", suite_folder(),
              suite_kind_name(kind), suite_bit_name(bit));
     snprintf(name, sizeof name, "%s.%s", one->contract, one->name);
-    snprintf(number, sizeof number, "%u", bit);
     suite_log("claiming %s on %s and running %s", suite_bit_name(bit), suite_kind_name(kind), name);
     const char *argv[] = {suite_self(), "--case", name, NULL};
     const char *environment[] = {wrap, result, "MARTY_SUITE_GRANTS=", "MARTY_SUITE_TAG=claim",
