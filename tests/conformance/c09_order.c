@@ -177,13 +177,12 @@ typedef struct holder {
     marty_delivery *kept;
 } holder;
 
-/* Keeps the very first delivery, unsettled. */
+/* Keeps the first delivery that is not of another key, unsettled. */
 static marty_err keep_first(void *user, marty_delivery *delivery, const heard *what)
 {
     holder *self = user;
-    bool other = strncmp(what->id, "other", 5) == 0; /* of another shard: may come first */
     pthread_mutex_lock(&self->lock);
-    if (!self->kept && !other) {
+    if (!self->kept && strncmp(what->id, "other", 5) != 0) {
         self->kept = marty_delivery_keep(delivery);
     }
     pthread_mutex_unlock(&self->lock);

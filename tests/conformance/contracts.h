@@ -237,8 +237,16 @@
       CAN(GROUPS), 0, 40)                                                                          \
     X("C42", "unsubscribes_itself", c42_unsubscribes_itself, "a handler unsubscribes itself", 0,   \
       K(QUEUE), 0, 0, 40)                                                                          \
-    X("C43", "ahead", c43_ahead, "our clock is an hour ahead", 0, K(QUEUE), 0, 0, 40)              \
-    X("C43", "behind", c43_behind, "our clock is an hour behind", 0, K(QUEUE), 0, 0, 40)           \
+    X("C43", "ahead", c43_ahead, "a schedule by a clock an hour ahead", 0, K(QUEUE), CAN(DELAY),   \
+      0, 40)                                                                                       \
+    X("C43", "behind", c43_behind, "a schedule by a clock an hour behind", 0, K(QUEUE),            \
+      CAN(DELAY), 0, 40)                                                                           \
+    X("C43", "expiry", c43_expiry, "a time to live by a clock an hour behind", 0, K(QUEUE), 0, 0,  \
+      40)                                                                                          \
+    X("C43", "query_ahead", c43_query_ahead, "a query by a clock an hour ahead", 0, K(REQUEST), 0, \
+      0, 40)                                                                                       \
+    X("C43", "query_behind", c43_query_behind, "a query by a clock an hour behind", 0, K(REQUEST), \
+      0, 0, 40)                                                                                    \
     X("C43", "jump", c43_jump, "our clock jumps while a delivery is held", 0, K(QUEUE), 0, 0, 40)  \
     X("C44", "fork", c44_fork, "a forked child is told, the parent goes on", 0, K(TOPIC), 0, 0,    \
       60)                                                                                          \
