@@ -13,7 +13,7 @@ enum { LEASE_MS = 1000 };
 
 typedef struct kept_list {
     marty_delivery *kept[64];
-    atomic_size_t taken, count; /* count: those that are in kept */
+    atomic_size_t begun, count;
 } kept_list;
 
 static marty_err keep_all(void *user, marty_delivery *delivery, const heard *what)
@@ -21,12 +21,23 @@ static marty_err keep_all(void *user, marty_delivery *delivery, const heard *wha
     (void)what;
     kept_list *self = user;
     marty_delivery *kept = marty_delivery_keep(delivery);
-    size_t at = atomic_fetch_add(&self->taken, 1);
+    size_t at = atomic_fetch_add(&self->begun, 1);
     if (at < 64) {
         self->kept[at] = kept;
     }
-    (void)atomic_fetch_add(&self->count, 1);
+    atomic_fetch_add(&self->count, 1);
     return MARTY_OK;
+}
+
+typedef struct kept_wait {
+    kept_list *list;
+    size_t count;
+} kept_wait;
+
+static bool are_kept(void *user)
+{
+    const kept_wait *wait = user;
+    return atomic_load(&wait->list->count) >= wait->count;
 }
 
 void c12_closed(void)
@@ -44,7 +55,8 @@ void c12_closed(void)
         suite_start(first);
         suite_publish_many(sender, patterns[i], suite_to(patterns[i], "billing", "clicks"),
                            "order.pay", "m", 0, 3, 3);
-        EXPECT(recorder_wait(heard_, 3, 10000), "%zu of 3 came", recorder_unique(heard_));
+        EXPECT(test_wait_for(are_kept, &(kept_wait){&self, 3}, 10000), "%zu of 3 came",
+               recorder_unique(heard_));
         marty_error why = {0};
         (void)marty_bus_close(first, 1, &why);
         marty_bus_free(first);
@@ -146,16 +158,9 @@ static bool has_settled(void *user)
     return stats.unsettled <= 1 && stats.acked >= 19;
 }
 
-enum { COUNT = 20, OPEN = 6 };
-
-static bool all_kept(void *user)
-{
-    kept_list *self = user;
-    return atomic_load(&self->count) >= COUNT;
-}
-
 static void restart_after_acks(marty_pattern pattern, const char *name)
 {
+    enum { COUNT = 20, OPEN = 6 };
     kept_list self = {0};
     marty_bus *sender = suite_open("shop", NULL);
     marty_bus *bus = suite_open("billing", NULL);
@@ -165,8 +170,8 @@ static void restart_after_acks(marty_pattern pattern, const char *name)
     suite_start(bus);
     suite_publish_many(sender, pattern, suite_to(pattern, "billing", name), "order.pay", "m", 0,
                        COUNT, COUNT);
-    EXPECT(recorder_wait(first, COUNT, 10000), "%zu of %d came", recorder_unique(first), COUNT);
-    EXPECT(test_wait_for(all_kept, &self, 10000), "not all were kept");
+    EXPECT(test_wait_for(are_kept, &(kept_wait){&self, COUNT}, 10000), "%zu of %d came",
+           recorder_unique(first), COUNT);
     char open[64] = "";
     for (size_t i = COUNT; i-- > 0;) { /* from the last to the first, all but one */
         if (i == OPEN) {
