@@ -185,6 +185,36 @@ void c34_kinds(void)
     recorder_expect(clicks, "s", 0, 50, 1);
 }
 
+static marty_err bury(void *user, marty_delivery *delivery, const heard *what)
+{
+    (void)user, (void)what;
+    return marty_reject(delivery, "buried");
+}
+
+void role_bury_and_die(int count, char *words[])
+{
+    (void)count, (void)words;
+    marty_bus *bus = suite_open("billing", NULL);
+    suite_subscribe(bus, MARTY_COMMAND, "charge", recorder_new(bury, NULL), NULL);
+    suite_start(bus);
+    suite_publish_many(bus, MARTY_COMMAND, "billing", "charge", "m", 0, 5, 0);
+    suite_dead dead[8];
+    suite_wait_dead(bus, "commands.billing", 5, dead, 8);
+    suite_mark("confirmed", "all");
+    suite_die();
+}
+
+void c34_dead(void)
+{
+    test_process process = suite_spawn("bury_and_die", NULL);
+    EXPECT(test_process_join(&process, 20000) && suite_marks("confirmed") == 1,
+           "the process did not bury five");
+    marty_bus *bus = suite_open("shop", NULL);
+    suite_dead dead[8];
+    size_t count = suite_wait_dead(bus, "commands.billing", 5, dead, 8);
+    EXPECT(count == 5, "%zu dead letters are there, not 5", count);
+}
+
 static const struct {
     const char *backend;
     marty_level level;

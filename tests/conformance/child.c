@@ -33,6 +33,30 @@ test_process suite_spawn(const char *role, const char *const words[])
     return process;
 }
 
+bool suite_has_processes(void)
+{
+    return getenv("MARTY_SUITE_PROCESSES") != NULL;
+}
+
+test_process suite_spawn_off(const char *role, const char *const words[], long shift_s)
+{
+#ifdef SUITE_SANITIZED
+    suite_skip("nothing can be preloaded before a sanitizer");
+#endif
+    char preload[1100], shift[64];
+    snprintf(preload, sizeof preload, "LD_PRELOAD=%s/tests/clock_shift.so", SUITE_BUILD_DIR);
+    snprintf(shift, sizeof shift, "MARTY_CLOCK_SHIFT=%ld", shift_s);
+    const char *environment[] = {preload, shift, NULL};
+    const char *argv[24] = {suite_self(), "--role", role};
+    for (size_t i = 0; words && words[i] && i < 20; i++) {
+        argv[3 + i] = words[i];
+    }
+    test_process process;
+    EXPECT(test_process_start(&process, argv, environment, NULL), "the process %s did not start",
+           role);
+    return process;
+}
+
 void suite_join(test_process *process, int64_t limit_ms)
 {
     EXPECT(test_process_join(process, limit_ms), "a process was not done within %lld ms",

@@ -218,6 +218,8 @@
       SUITE_SERVER, K(QUEUE), 0, CAN(PERSIST), 60)                                                 \
     X("C34", "kinds", c34_kinds, "the same for topics and streams", PROCESSES,                     \
       K(TOPIC) | K(STREAM), 0, CAN(PERSIST), 60)                                                   \
+    X("C34", "dead", c34_dead, "the same for dead letters", PROCESSES, K(DEAD), 0, CAN(PERSIST),   \
+      60)                                                                                          \
     X("C34", "level", c34_level, "the level that is said is the level that is", 0, KEPT, 0,        \
       CAN(CONFIRM), 30)                                                                            \
     X("C35", "window", c35_window, "the same id inside the window, and beyond it", SUITE_ALONE,    \
@@ -280,6 +282,8 @@ SUITE_CASES(SUITE_DECLARE)
     X(victim, role_victim)                                                                         \
     X(confirm_and_die, role_confirm_and_die)                                                       \
     X(confirm_kinds_and_die, role_confirm_kinds_and_die)                                           \
+    X(bury_and_die, role_bury_and_die)                                                             \
+    X(wrong_clock, role_wrong_clock)                                                               \
     X(settler, role_settler)
 #define SUITE_DECLARE_ROLE(name, function) void function(int count, char *words[]);
 SUITE_ROLES(SUITE_DECLARE_ROLE)

@@ -155,6 +155,7 @@ int main(int argc, char *argv[])
     if (!parse(&self, argc, argv) || self.jobs < 1 || self.jobs > 8) {
         return usage();
     }
+    setenv("MARTY_MODULE_PATH", SUITE_BUILD_DIR "/modules", 0);
     wrap_register();
     if (self.one_case) {
         return run_named_case(self.one_case);

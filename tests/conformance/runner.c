@@ -113,6 +113,7 @@ static void start(run *self, job *slot, const suite_case *one)
                                environment[3],
                                environment[4],
                                environment[5],
+                               self->to->processes ? "MARTY_SUITE_PROCESSES=1" : NULL,
                                NULL};
     const char *const argv[] = {suite_self(), "--case", name, NULL};
     if (!test_process_start(&slot->process, argv, set, slot->log)) {

@@ -176,6 +176,11 @@ marty_subscription *suite_subscribe(marty_bus *bus, marty_pattern pattern, const
 typedef void (*suite_role)(int count, char *words[]);
 /** Starts this program again in a role (roles.c) with words; the same backend and prefix. */
 test_process suite_spawn(const char *role, const char *const words[]);
+/** The same on a host whose wall clock is so many seconds off. Skips the case where that cannot be.
+ */
+test_process suite_spawn_off(const char *role, const char *const words[], long shift_s);
+/** Whether several processes share this backend. */
+bool suite_has_processes(void);
 /** Waits until it ended by itself with exit code 0. */
 void suite_join(test_process *process, int64_t limit_ms);
 /** Appends a line to a file of the case's folder in one write: it is there even when the process
