@@ -157,6 +157,17 @@ static bool has_settled(void *user)
     return stats.unsettled <= 1 && stats.acked >= 19;
 }
 
+typedef struct come_wait {
+    recorder *heard;
+    const char *id;
+} come_wait;
+
+static bool has_come(void *user)
+{
+    const come_wait *wait = user;
+    return recorder_times(wait->heard, wait->id) > 0;
+}
+
 static void restart_after_acks(marty_pattern pattern, const char *name)
 {
     enum { COUNT = 20, OPEN = 6 };
@@ -187,12 +198,17 @@ static void restart_after_acks(marty_pattern pattern, const char *name)
     bus = suite_open("billing", NULL);
     suite_subscribe(bus, pattern, name, second, NULL);
     suite_start(bus);
-    EXPECT(recorder_wait(second, 1, 15000), "%s: the one unsettled message %s was skipped",
-           suite_pattern_name(pattern), open);
+    EXPECT(test_wait_for(has_come, &(come_wait){second, open}, 15000),
+           "%s: the one unsettled message %s was skipped", suite_pattern_name(pattern), open);
     recorder_expect_quiet(second, 300);
-    EXPECT(recorder_total(second) == 1 && strcmp(recorder_at(second, 0).id, open) == 0,
-           "%s: %zu messages came again, first %s; only %s was unsettled",
-           suite_pattern_name(pattern), recorder_total(second), recorder_at(second, 0).id, open);
+    size_t again = recorder_total(second) - 1;
+    if (pattern == MARTY_STREAM) { /* a log may keep its position only: what is above repeats */
+        EXPECT(again < COUNT - OPEN, "stream: %zu settled ones came again", again);
+        suite_note("%zu settled ones repeated", again);
+    } else {
+        EXPECT(again == 0, "%s: %zu settled messages came again, among them %s; only %s was open",
+               suite_pattern_name(pattern), again, recorder_at(second, 0).id, open);
+    }
     marty_delivery_release(self.kept[OPEN]);
     suite_close(bus);
 }

@@ -212,15 +212,14 @@ static bool three_are_inside(void *user)
 
 static bool all_are_out(void *user)
 {
-    gate *self = user;
-    return atomic_load(&self->inside) == 0;
+    return recorder_running(user) == 0;
 }
 
 /* All of them came, and no handler is on its way through the gate any more. */
 static void shut(gate *self, recorder *heard_, size_t count)
 {
     EXPECT(recorder_wait(heard_, count, 15000), "%zu of %zu came", recorder_unique(heard_), count);
-    EXPECT(test_wait_for(all_are_out, self, 5000), "handlers did not come back");
+    EXPECT(test_wait_for(all_are_out, heard_, 5000), "handlers did not come back");
     atomic_store(&self->open, false);
 }
 

@@ -169,6 +169,14 @@ heard recorder_at(recorder *self, size_t index)
     return what;
 }
 
+size_t recorder_running(recorder *self)
+{
+    pthread_mutex_lock(&self->lock);
+    size_t running = self->running;
+    pthread_mutex_unlock(&self->lock);
+    return running;
+}
+
 size_t recorder_most_at_once(recorder *self)
 {
     pthread_mutex_lock(&self->lock);

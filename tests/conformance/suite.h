@@ -156,7 +156,8 @@ size_t recorder_duplicates(recorder *self);
 size_t recorder_times(recorder *self, const char *id);
 /** The nth delivery, from 0; fails the case when there are fewer. */
 heard recorder_at(recorder *self, size_t index);
-/** Most handlers at one time. */
+/** Handlers that run now; most at one time. */
+size_t recorder_running(recorder *self);
 size_t recorder_most_at_once(recorder *self);
 /** Waits for that many different ids; false in time. */
 bool recorder_wait(recorder *self, size_t unique, int64_t limit_ms);
