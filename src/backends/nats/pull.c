@@ -10,8 +10,8 @@
 
 enum { HOT_NS = 1000000000, PAUSE_NS = 100000000, GRACE_NS = 2000000000, MISSING_NS = 250000000 };
 
-/* Ends well before a lease does, and not on the same beat: a server of 2.9 may lose the message that
- * it delivers to a pull in the very moment in which the pull ends. */
+/* Ends well before a lease does, and not on the same beat: a server of 2.9 may lose the message
+ * that it delivers to a pull in the very moment in which the pull ends. */
 static int64_t pull_ns(const marty_port *port)
 {
     uint64_t part_ms = port->options.lease_ms * 3 / 8;
