@@ -279,7 +279,7 @@ static void what_a_killed_consumer_had_comes_again_and_no_more(void)
     FILE *file = fopen(marks, "r");
     REQUIRE(file != NULL);
     while (fgets(line, sizeof line, file)) {
-        settled[atoi(line + 1)] = true;
+        settled[strtol(line + 1, NULL, 10)] = true;
     }
     (void)fclose(file);
     listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", COUNT);
