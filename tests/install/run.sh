@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # tests/install/run.sh BUILD SOURCE: installs a build into a scratch prefix, looks at what is there, and builds and runs programs
-# against it by pkg-config, by CMake's find_package, and a backend outside of the tree.
+# against it by pkg-config, by CMake's find_package, and a backend outside of the tree, which then runs through the suite.
 set -euo pipefail
 build=$1
 source=$2
@@ -89,5 +89,15 @@ if [ -f "$source/examples/backend/CMakeLists.txt" ]; then
         { cat "$scratch/log"; fail "the example of a backend does not configure"; }
     cmake --build "$scratch/backend-build" >"$scratch/log" || { cat "$scratch/log"; fail "the example of a backend does not build"; }
     find "$scratch/backend-build" -name 'marty-*.so' | grep . || fail "the example of a backend made no module"
+    make -C "$scratch/backend" >"$scratch/log" 2>&1 || { cat "$scratch/log"; fail "its Makefile does not build it"; }
+    if [ -x "$build/tests/conformance/conformance" ]; then
+        echo "-- the suite on that backend: what its claims touch"
+        for contract in C01 C02 C03 C04 C05 C06 C07 C08 C11 C12 C20 C23 C24 C25 C26 C32; do
+            MARTY_SUITE_ONE_PROCESS=1 MARTY_MODULE_PATH=$scratch/backend-build \
+                "$build/tests/conformance/conformance" --backend 'loop:%t' --contract $contract >"$scratch/log" 2>&1 ||
+                { grep -A 9 '^not ok' "$scratch/log"; fail "$contract fails on the example of a backend"; }
+            echo "$contract $(tail -1 "$scratch/log")"
+        done
+    fi
 fi
 echo "install: fine"
