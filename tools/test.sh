@@ -57,13 +57,13 @@ outside='^(saboteur|conformance-mask|conformance-nats-.*)$'
 step build-gcc tools/build.sh dev && tests gcc dev -LE "$outside"
 step build-clang tools/build.sh clang
 step lint-format tools/lint.sh format
-reported lint tools/lint.sh tidy cppcheck
+reported lint timeout 500 tools/lint.sh tidy cppcheck
 for label in conformance-mask saboteur conformance-nats-new conformance-nats-old conformance-nats-tls conformance-nats-cluster; do
-    reported "$label" timeout 900 tools/ctest.sh dev --output-on-failure -L "^$label\$"
+    reported "$label" timeout 300 tools/ctest.sh dev --output-on-failure -L "^$label\$"
 done
 for sanitizer in asan-ubsan tsan; do
     if tools/build.sh "$sanitizer"; then
-        reported "$sanitizer" timeout 1200 tools/ctest.sh "$sanitizer" --output-on-failure -L '^(unit|conformance-memory|conformance-sqlite)$'
+        reported "$sanitizer" timeout 500 tools/ctest.sh "$sanitizer" --output-on-failure -L '^(unit|conformance-memory|conformance-sqlite)$'
     else
         open+=("build-$sanitizer")
     fi
