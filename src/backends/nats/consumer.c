@@ -28,7 +28,8 @@ marty_err nats__consumer_remove(marty_port *port, const char *stream, const char
 
 /* ---- where it begins */
 
-/* "7" or "3:7"; false: it is of another shard. */
+/* "7" or "3:7"; false: it is of another shard. Numbers count over all shards, so who reads all of
+ * them begins there in each. */
 static bool position_of(const nats__source *source, const char *position, uint64_t *ret_sequence)
 {
     const char *at = position ? position : "";
@@ -36,7 +37,7 @@ static bool position_of(const nats__source *source, const char *position, uint64
     if (*at == ':') {
         at++;
         *ret_sequence = nats__number(&at);
-        return first == source->shard;
+        return source->ephemeral || first == source->shard;
     }
     *ret_sequence = first;
     return source->channel->shards <= 1;

@@ -138,18 +138,6 @@ static bool is_awaited(nats__source *source, uint64_t sequence)
     return false;
 }
 
-static size_t write_position(const nats__source *source, uint64_t sequence, char out[48])
-{
-    size_t size = 0;
-    if (source->channel->shards > 1 && !source->channel->retry) {
-        size = nats__decimal(out, source->shard);
-        out[size++] = ':';
-    }
-    size += nats__decimal(out + size, sequence);
-    out[size] = '\0';
-    return size;
-}
-
 /* The shard of a message of a source of all shards: the last word of its subject. */
 static uint32_t shard_of(const nats__source *source, natsMsg *message)
 {
@@ -159,6 +147,19 @@ static uint32_t shard_of(const nats__source *source, natsMsg *message)
     const char *dot = strrchr(natsMsg_GetSubject(message), '.');
     const char *at = dot ? dot + 1 : "";
     return (uint32_t)nats__number(&at);
+}
+
+static size_t write_position(const nats__source *source, uint32_t shard, uint64_t sequence,
+                             char out[48])
+{
+    size_t size = 0;
+    if (source->channel->shards > 1 && !source->channel->retry) {
+        size = nats__decimal(out, shard);
+        out[size++] = ':';
+    }
+    size += nats__decimal(out + size, sequence);
+    out[size] = '\0';
+    return size;
 }
 
 static void fill(marty_port *port, nats__source *source, natsMsg *message, const ack_parts *parts,
@@ -174,14 +175,15 @@ static void fill(marty_port *port, nats__source *source, natsMsg *message, const
     memcpy(entry->tail, parts->tail, strlen(parts->tail) + 1);
     source->last_sequence =
         parts->sequence > source->last_sequence ? parts->sequence : source->last_sequence;
-    (void)write_position(source, parts->sequence, position);
+    uint32_t shard = shard_of(source, message);
+    (void)write_position(source, shard, parts->sequence, position);
     *to = (marty_incoming){
         .subscription = subscription->number,
         .tag = entry->tag,
         .message = read->message,
         .position = position,
         .attempt = attempt > uncounted ? attempt - uncounted : 1,
-        .shard = shard_of(source, message),
+        .shard = shard,
         .lease_until_ns = nats__now_ns(port) + (int64_t)port->options.lease_ms * 1000000,
         .raw = {natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message)},
         .headers = read->headers,

@@ -119,6 +119,9 @@ json_t *nats__filters(marty_port *port, const nats__subscription *subscription,
 {
     const nats__channel *channel = source->channel;
     char filter[NATS__SUBJECT_MAX + 16];
+    if (channel->kind == MARTY_KIND_STREAM && source->ephemeral && !channel->bare) {
+        return whole(channel); /* one consumer of all shards */
+    }
     if (channel->kind == MARTY_KIND_STREAM && !channel->retry && !channel->bare) {
         (void)snprintf(filter, sizeof filter, "%s.%u", channel->subject, source->shard);
         return json_pack("[s]", filter);

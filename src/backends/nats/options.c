@@ -145,7 +145,8 @@ static marty_err parse_credentials(nats__options *options, marty_error *why)
 
 static marty_err parse_tls(nats__options *options, marty_error *why)
 {
-    int on = 0;
+    bool scheme = strcmp(options->url->scheme, "tls") == 0; /* tls://host says it, too */
+    int on = scheme;
     options->tls_ca = text_of(options, "tls_ca", NULL);
     options->tls_cert = text_of(options, "tls_cert", NULL);
     options->tls_key = text_of(options, "tls_key", NULL);
@@ -153,6 +154,13 @@ static marty_err parse_tls(nats__options *options, marty_error *why)
     marty_err err = choose(options, "tls", switches, &on, why);
     if (err) {
         return err;
+    }
+    if (scheme && !on) {
+        return marty_error_set(
+            why, MARTY_E_CONFIG,
+            "%s: tls:// asks for TLS and tls=off for plain text; say nats:// for "
+            "plain text",
+            options->url->redacted);
     }
     options->tls = on != 0;
     if (!on && (options->tls_ca || options->tls_cert || options->tls_key || options->tls_host)) {
