@@ -36,7 +36,7 @@ conformance: ## the suite on one backend: BACKEND=memory, sqlite, nats-old, nats
 
 bench: ## ours against the raw client, in one run
 	@tools/setup.sh build servers
-	@tools/build.sh release -DMARTY_TESTS=OFF
+	@tools/build.sh release -DMARTY_BENCH=ON
 	@cmake --build build-release --target bench
 
 fuzz: ## each decoder for FUZZ_SECONDS (default 600)
@@ -60,7 +60,7 @@ coverage: ## which lines the unit tests and the suite on memory and sqlite run
 
 install: ## PREFIX=/usr/local, DESTDIR=
 	@tools/setup.sh build
-	@tools/build.sh release -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+	@tools/build.sh release -DMARTY_BENCH=OFF -DMARTY_EXAMPLES=OFF -DCMAKE_INSTALL_PREFIX=$(PREFIX)
 	@cmake --install build-release
 
 clean: ## remove every build folder
