@@ -29,7 +29,6 @@ LIBRARIES = {  # header: folders that may use the library
     "yaml.h": ["bus", "cli"],
     "jansson.h": ["message", "backend", "backends", "bus", "patterns", "reliability", "cli"],
     "nats": ["backends/nats"],
-    "nats.h": ["backends/nats"],
     "openssl": ["backends/nats"],
 }
 
