@@ -8,6 +8,7 @@ DEMO ?=
 DEMO_TARGETS = $(if $(findstring nats,$(DEMO)),marty-nats) marty_cli orders_demo orders_order orders_inventory orders_payment orders_shipping
 export DEMO
 export MARTY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/marty
+export NATS_SERVER ?= $(MARTY_CACHE)/servers/nats-server-2.15.2
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
 
 .PHONY: all setup demo test conformance bench fuzz lint format coverage install clean help

@@ -12,6 +12,7 @@ cache=${MARTY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/marty}
 export MARTY_CACHE=$cache
 export MARTY_NATS_OLD=${MARTY_NATS_OLD:-$cache/servers/nats-server-2.9.10}
 export MARTY_NATS_NEW=${MARTY_NATS_NEW:-$cache/servers/nats-server-2.15.2}
+export NATS_SERVER=${NATS_SERVER:-$MARTY_NATS_NEW} # of the examples
 export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0:${ASAN_OPTIONS:-}
 export LSAN_OPTIONS=suppressions=$PWD/tools/lsan.txt:print_suppressions=0:${LSAN_OPTIONS:-}
 export UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
