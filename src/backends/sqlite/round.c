@@ -14,7 +14,7 @@ enum {
     BACKOFF_NS = 50 * MARTY__NS_PER_MS,
     BACKOFFS_MAX = 5
 };
-enum { FAILURES_MAX = 8, IO_FAILURES_MAX = 3 };
+enum { FAILURES_MAX = 6, IO_FAILURES_MAX = 3 };
 
 /* The wall clock first: a time of it may come out late by a moment, never early. */
 void marty__sq_clock(marty_port *port)

@@ -16,7 +16,8 @@ typedef enum vfs_call {
     VFS_TRUNCATE,
     VFS_SYNC,
     VFS_SIZE,
-    VFS_LOCK,
+    VFS_LOCK,   /* alone */
+    VFS_SHARED, /* with others */
     VFS_SHM,
     VFS_DELETE
 } vfs_call;
@@ -98,7 +99,8 @@ static int vfs_shm_map(sqlite3_file *file, int region, int size, int extend, voi
 }
 static int vfs_shm_lock(sqlite3_file *file, int offset, int count, int flags)
 {
-    int code = flags & SQLITE_SHM_LOCK ? vfs_ask(VFS_LOCK) : SQLITE_OK;
+    vfs_call call = flags & SQLITE_SHM_EXCLUSIVE ? VFS_LOCK : VFS_SHARED;
+    int code = flags & SQLITE_SHM_LOCK ? vfs_ask(call) : SQLITE_OK;
     return code ? code : vfs_inner(file)->pMethods->xShmLock(vfs_inner(file), offset, count, flags);
 }
 static void vfs_shm_barrier(sqlite3_file *file)
