@@ -251,7 +251,15 @@ static void a_port_that_is_not_open_says_so(void)
     size_t taken = 0;
     test_backend->close(a->port, marty__deadline_ns(marty__monotonic_ns(), WITHIN_MS));
     CHECK(await_state(a, MARTY_STATE_CLOSED));
-    CHECK_INT(test_backend->publish(a->port, NULL, 0, &taken, &why), MARTY_E_UNAVAILABLE);
+    marty_message empty = {.id = "m"}, *message = message_of(&empty);
+    marty_outgoing out = {.channel = {.kind = MARTY_KIND_QUEUE, .name = "commands.q"},
+                          .message = message};
+    CHECK_INT(test_backend->publish(a->port, &out, 1, &taken, &why), MARTY_E_UNAVAILABLE);
+    marty_message_unref(message);
+    CHECK_INT(subscribe_with(a, 1, (marty_want){.channel = out.channel}), MARTY_E_UNAVAILABLE);
+    CHECK_INT(test_backend->cancel(a->port, &out.channel, "m", 1, &why), MARTY_E_UNAVAILABLE);
+    test_backend->unsubscribe(a->port, 1);
+    CHECK_INT(a->subscribed[a->subscribes - 1].reason, MARTY_E_CLOSED);
     (void)ask(a, "list", (marty_want){0}, &err);
     CHECK_INT(err, MARTY_E_UNAVAILABLE);
     test_backend->close(a->port, 0);

@@ -259,6 +259,13 @@ sq_channel *marty__sq_channel_of(marty_port *port, const marty_channel *channel,
 marty_err marty__sq_channel_check(const marty_port *port, const marty_channel *channel,
                                   marty_error *why);
 void marty__sq_channel_free(sq_channel *channel);
+/** Whether a name is a pattern of names. */
+bool marty__sq_is_wild(const char *name);
+/** A copy, NULL of NULL; false without memory. */
+bool marty__sq_copy(char **ret_copy, const char *text);
+/** Why an op took nothing: NO_MEMORY or UNAVAILABLE. */
+marty_err marty__sq_not_queued(const marty_port *port, marty_err err, marty_error *why);
+void marty__sq_control_queue(marty_port *port, sq_control *control);
 /** Give back what an entry holds. */
 void marty__sq_entry_free(marty_port *port, sq_entry *entry);
 void marty__sq_control_free(marty_port *port, sq_control *control);
@@ -268,6 +275,8 @@ marty_err marty__sq_publish(marty_port *port, const marty_outgoing batch[], size
                             size_t *ret_taken, marty_error *why);
 marty_err marty__sq_cancel(marty_port *port, const marty_channel *channel, const char *id,
                            uint64_t token, marty_error *why);
+
+/* ---- subscribe_op.c */
 marty_err marty__sq_subscribe(marty_port *port, uint64_t subscription, const marty_want *want,
                               marty_error *why);
 void marty__sq_grant(marty_port *port, uint64_t subscription, uint32_t credit);

@@ -17,7 +17,7 @@ void marty__sq_wake(marty_port *port)
 }
 
 /* ---- channels */
-static bool is_wild(const char *name)
+bool marty__sq_is_wild(const char *name)
 {
     for (const char *at = name; *at; at += strcspn(at, ".") + (strchr(at, '.') != NULL)) {
         size_t size = strcspn(at, ".");
@@ -112,7 +112,7 @@ void marty__sq_entry_free(marty_port *port, sq_entry *entry)
     memset(entry, 0, sizeof *entry);
 }
 
-static bool copy_text(char **ret_copy, const char *text)
+bool marty__sq_copy(char **ret_copy, const char *text)
 {
     *ret_copy = text ? marty__strdup(text) : NULL;
     return !text || *ret_copy;
@@ -129,8 +129,8 @@ static bool fill(marty_port *port, sq_entry *entry, const marty_outgoing *out)
     bool reply = out->channel.kind == MARTY_KIND_REPLY;
     bool grouped = out->channel.kind == MARTY_KIND_TOPIC || out->channel.kind == MARTY_KIND_STREAM;
     entry->channel = marty__sq_channel_of(port, &out->channel, reply);
-    bool all = entry->channel && copy_text(&entry->reply_to, out->reply_to) &&
-               copy_text(&entry->group, grouped ? out->channel.group : NULL);
+    bool all = entry->channel && marty__sq_copy(&entry->reply_to, out->reply_to) &&
+               marty__sq_copy(&entry->group, grouped ? out->channel.group : NULL);
     if (!all) {
         marty__sq_entry_free(port, entry);
         return false;
@@ -142,7 +142,7 @@ static bool fill(marty_port *port, sq_entry *entry, const marty_outgoing *out)
 static marty_err check(const marty_port *port, const marty_outgoing *out, marty_error *why)
 {
     marty_err err = marty__sq_channel_check(port, &out->channel, why);
-    if (!err && is_wild(out->channel.name)) {
+    if (!err && marty__sq_is_wild(out->channel.name)) {
         err = marty_error_set(why, MARTY_E_ARGUMENT,
                               "channel %s: a message goes to one channel, not to a pattern",
                               out->channel.name);
@@ -163,9 +163,12 @@ static void refuse(const marty_port *port, const marty_outgoing *out, marty_err 
     port->sink->published(port->sink, &result, 1);
 }
 
-/* Into the ring: OK, FULL or NO_MEMORY. Under the lock. */
+/* Into the ring: OK, FULL, NO_MEMORY or UNAVAILABLE. Under the lock. */
 static marty_err take(marty_port *port, const marty_outgoing *out)
 {
+    if (!port->up) {
+        return MARTY_E_UNAVAILABLE;
+    }
     if (port->ring_tail - port->ring_head >= SQ_RING ||
         (port->ring_bytes >= SQ_RING_BYTES && port->ring_tail != port->ring_head)) {
         return MARTY_E_FULL;
@@ -196,22 +199,18 @@ static size_t take_some(marty_port *port, const marty_outgoing batch[], size_t i
     return i;
 }
 
-static marty_err check_up(marty_port *port, marty_error *why)
+marty_err marty__sq_not_queued(const marty_port *port, marty_err err, marty_error *why)
 {
-    marty__lock(&port->lock);
-    bool up = port->up;
-    marty__unlock(&port->lock);
-    return up ? MARTY_OK
-              : marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: it is not open at the moment",
-                                port->options.path);
+    return err == MARTY_E_NO_MEMORY
+               ? marty_error_set(why, err, "%s: no memory to queue it", port->options.path)
+               : marty_error_set(why, err, "%s: it is not open at the moment", port->options.path);
 }
 
 marty_err marty__sq_publish(marty_port *port, const marty_outgoing batch[], size_t count,
                             size_t *ret_taken, marty_error *why)
 {
     size_t taken = 0;
-    *ret_taken = 0;
-    marty_err err = check_up(port, why);
+    marty_err err = MARTY_OK;
     for (; taken < count && !err; taken++) {
         marty_err wrong_err[2] = {MARTY_OK, MARTY_OK};
         taken = take_some(port, batch, taken, count, wrong_err, why);
@@ -222,10 +221,7 @@ marty_err marty__sq_publish(marty_port *port, const marty_outgoing batch[], size
         refuse(port, &batch[taken], wrong_err[0], why->text);
     }
     *ret_taken = taken;
-    if (err == MARTY_E_NO_MEMORY && taken == 0) {
-        return marty_error_set(why, err, "no memory for a message to %s", port->options.path);
-    }
-    return err == MARTY_E_UNAVAILABLE ? err : MARTY_OK;
+    return taken || !err || err == MARTY_E_FULL ? MARTY_OK : marty__sq_not_queued(port, err, why);
 }
 
 /* ---- controls */
@@ -238,181 +234,46 @@ void marty__sq_control_free(marty_port *port, sq_control *control)
     }
 }
 
-static void queue_control(marty_port *port, sq_control *control)
+/* From here on it is the writer's. Under the lock. */
+void marty__sq_control_queue(marty_port *port, sq_control *control)
 {
     marty__list_push(&port->controls, &control->link);
     marty__sq_wake(port);
 }
 
+static marty_err queue_cancel(marty_port *port, const marty_channel *channel, sq_control *control)
+{
+    if (!port->up) {
+        return MARTY_E_UNAVAILABLE;
+    }
+    control->entry.channel = marty__sq_channel_of(port, channel, false);
+    if (!control->entry.channel) {
+        return MARTY_E_NO_MEMORY;
+    }
+    marty__sq_control_queue(port, control);
+    return MARTY_OK;
+}
+
 marty_err marty__sq_cancel(marty_port *port, const marty_channel *channel, const char *id,
                            uint64_t token, marty_error *why)
 {
-    marty_err err = check_up(port, why);
-    err = err ? err : marty__sq_channel_check(port, channel, why);
+    marty_err err = marty__sq_channel_check(port, channel, why);
     if (err) {
         return err;
     }
     sq_control *control = marty_alloc_zero(1, sizeof *control);
-    if (!control || !copy_text(&control->id, id)) {
+    if (!control || !marty__sq_copy(&control->id, id)) {
         marty_free(control);
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to cancel a message");
+        return marty__sq_not_queued(port, MARTY_E_NO_MEMORY, why);
     }
     control->kind = SQ_CANCEL;
     control->entry.token = token;
     marty__lock(&port->lock);
-    sq_channel *found = marty__sq_channel_of(port, channel, false);
-    control->entry.channel = found;
-    if (found) {
-        queue_control(port, control); /* from here on the writer's */
-    }
+    err = queue_cancel(port, channel, control);
     marty__unlock(&port->lock);
-    if (!found) {
+    if (err) {
         marty__sq_control_free(port, control);
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to cancel a message");
+        return marty__sq_not_queued(port, err, why);
     }
     return MARTY_OK;
-}
-
-/* ---- subscriptions */
-static void count_bit(marty_port *port, const sq_sub *sub, int by)
-{
-    uint32_t *users = sub->wild ? &port->wild_users : &port->bit_users[sub->channel->bit];
-    *users = (uint32_t)((int)*users + by);
-}
-
-/* The writer's, under the lock. */
-void marty__sq_sub_free(marty_port *port, sq_sub *sub)
-{
-    count_bit(port, sub, -1);
-    port->interest_stale = true;
-    marty__list_remove(&sub->granted);
-    marty__list_remove(&sub->hungry);
-    marty__list_remove(&sub->bucket);
-    marty__heap_remove(&port->due, &sub->due);
-    marty_free(sub->group);
-    marty_free(sub);
-}
-
-static sq_sub *sub_new(marty_port *port, uint64_t number, const marty_want *want)
-{
-    sq_sub *sub = marty_alloc_zero(1, sizeof *sub);
-    if (!sub) {
-        return NULL;
-    }
-    marty_kind kind = want->channel.kind;
-    bool shared = kind == MARTY_KIND_TOPIC || kind == MARTY_KIND_STREAM;
-    sub->number = number;
-    sub->credit = want->credit;
-    sub->order = want->channel.order;
-    sub->wild = is_wild(want->channel.name);
-    sub->owned = shared && !want->channel.group;
-    sub->channel = marty__sq_channel_of(port, &want->channel, false);
-    sub->bye.kind = SQ_UNSUBSCRIBE;
-    sub->bye.sub = sub;
-    marty__list_init(&sub->claims);
-    if (!sub->channel || !copy_text(&sub->group, shared ? want->channel.group : "") ||
-        !marty__map_put_u64(&port->subs, number, sub)) {
-        marty_free(sub->group);
-        marty_free(sub);
-        return NULL;
-    }
-    count_bit(port, sub, 1);
-    port->interest_stale = true;
-    return sub;
-}
-
-static marty_err check_want(marty_port *port, const marty_want *want, marty_error *why)
-{
-    marty_err err = check_up(port, why);
-    err = err ? err : marty__sq_channel_check(port, &want->channel, why);
-    if (err) {
-        return err;
-    }
-    marty_kind kind = want->channel.kind;
-    bool wild = is_wild(want->channel.name);
-    if (kind == MARTY_KIND_DEAD || (wild && kind != MARTY_KIND_TOPIC && kind != MARTY_KIND_STREAM &&
-                                    kind != MARTY_KIND_BROADCAST)) {
-        return marty_error_set(why, MARTY_E_UNSUPPORTED,
-                               "channel %s: sqlite has no subscription to %s", want->channel.name,
-                               wild ? "several channels of this kind" : "dead letters");
-    }
-    return MARTY_OK;
-}
-
-/* Under the lock. */
-static void set_credit(marty_port *port, sq_sub *sub, uint32_t credit)
-{
-    sub->credit = credit;
-    if (!sub->granted.next) {
-        marty__list_push(&port->granted, &sub->granted);
-    }
-}
-
-static bool queue_subscribe(marty_port *port, uint64_t number, const marty_want *want,
-                            sq_control *control)
-{
-    sq_sub *sub = marty__map_get_u64(&port->subs, number);
-    if (sub) {
-        set_credit(port, sub,
-                   want->reset || want->credit > sub->credit ? want->credit : sub->credit);
-    } else {
-        sub = sub_new(port, number, want);
-    }
-    if (!sub) {
-        return false;
-    }
-    control->kind = SQ_SUBSCRIBE;
-    control->sub = sub;
-    control->start = want->start;
-    control->start.position = control->id;
-    control->reset = want->reset;
-    queue_control(port, control);
-    return true;
-}
-
-marty_err marty__sq_subscribe(marty_port *port, uint64_t subscription, const marty_want *want,
-                              marty_error *why)
-{
-    marty_err err = check_want(port, want, why);
-    if (err) {
-        return err;
-    }
-    sq_control *control = marty_alloc_zero(1, sizeof *control);
-    bool queued = control && copy_text(&control->id, want->start.position);
-    if (queued) {
-        marty__lock(&port->lock);
-        queued = queue_subscribe(port, subscription, want, control);
-        marty__unlock(&port->lock);
-    }
-    if (!queued) {
-        marty_free(control ? control->id : NULL);
-        marty_free(control);
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory for a subscription");
-    }
-    return MARTY_OK;
-}
-
-void marty__sq_grant(marty_port *port, uint64_t subscription, uint32_t credit)
-{
-    marty__lock(&port->lock);
-    sq_sub *sub = marty__map_get_u64(&port->subs, subscription);
-    if (sub) {
-        set_credit(port, sub,
-                   credit > UINT32_MAX - sub->credit ? UINT32_MAX : sub->credit + credit);
-        marty__sq_wake(port);
-    }
-    marty__unlock(&port->lock);
-}
-
-void marty__sq_unsubscribe(marty_port *port, uint64_t subscription)
-{
-    marty__lock(&port->lock);
-    sq_sub *sub = marty__map_take_u64(&port->subs, subscription);
-    if (sub) {
-        queue_control(port, &sub->bye);
-    }
-    marty__unlock(&port->lock);
-    if (!sub) {
-        port->sink->subscribed(port->sink, subscription, MARTY_E_CLOSED, "it was not subscribed");
-    }
 }
