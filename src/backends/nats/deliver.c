@@ -218,7 +218,8 @@ static bool admit(marty_port *port, nats__source *source, natsMsg *message, nats
         fill(port, source, message, &parts, entry, read, to, position);
         return true;
     }
-    if (!running || !keep_in_order(port, source, message)) {
+    if (!keep_in_order(port, source,
+                       message)) { /* also of one that ends: given back with the rest */
         nats__nak_locked(&port->wires[0], subject, 0);
         natsMsg_Destroy(message);
     }

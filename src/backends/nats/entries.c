@@ -69,9 +69,12 @@ static void give_back(nats__subscription *subscription, const nats__source *sour
                       const char *ack_subject)
 {
     marty_port *port = subscription->port;
+    if (source->ordered) {
+        return; /* its next owner begins behind the last settled one */
+    }
     if (port->wires[0].nc && port->life == NATS__UP) {
         nats__nak_locked(&port->wires[0], ack_subject, 0);
-    } else if (!source->ordered && !source->ephemeral) {
+    } else if (!source->ephemeral) {
         (void)nats__buffer_append(&subscription->orphans, ack_subject, strlen(ack_subject) + 1);
     }
 }

@@ -176,8 +176,8 @@ static size_t take_kept(marty_port *port, nats__source *source, natsMsg **messag
         nats__nak_locked(&port->wires[0], natsMsg_GetReply(message), 0);
         natsMsg_Destroy(message);
     }
-    while (source->running && source->awaited_count == 0 && count < NATS__BATCH &&
-           count < source->owner->credit && source->kept_count > 0) {
+    while (source->running && !source->releasing && source->awaited_count == 0 &&
+           count < NATS__BATCH && count < source->owner->credit && source->kept_count > 0) {
         messages[count++] = source->kept[source->kept_head++];
         source->kept_count--;
     }

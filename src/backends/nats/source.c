@@ -87,40 +87,58 @@ marty_err nats__source_begin(marty_port *port, nats__source *source, marty_error
     return err;
 }
 
-/* What the server is sending while we leave would wait for its lease to end: have it stop, let what
- * is under way arrive (it is given back then), and only then forget the inbox. With TLS only the
- * library may write, and it forgets at once. */
-static bool say_goodbye(nats__source *source)
+/* Say at the server that we listen no more, and go on taking what is under way. With TLS only the
+ * library may write, and it forgets at once: what is under way then comes when its lease ends. */
+static void stop_listening(marty_port *port, nats__source *source)
 {
     char text[48];
     nats__wire *wire = source->inbox.wire;
-    if (!wire || wire->tls || source->outstanding == 0) {
-        return false;
+    if (!wire) {
+        return;
+    }
+    if (wire->tls) {
+        nats__inbox_close_locked(&source->inbox);
+        while (source->inbox.wire) {
+            (void)nats__wait_locked(port, &port->changed, INT64_MAX);
+        }
+        return;
     }
     int size = snprintf(text, sizeof text, "UNSUB %lld\r\n",
                         (long long)natsSubscription_GetID(source->inbox.sub));
-    return size > 0 && nats__buffer_append(&wire->out, text, (size_t)size);
+    (void)nats__buffer_append(&wire->out, text, size > 0 ? (size_t)size : 0);
+}
+
+/* A server that is asked about a consumer looks through the pulls that wait there and forgets those
+ * that nobody listens to. It must, before anything is given back: one of 2.9 would deliver to such
+ * a pull, lose the message until its lease ends, and deliver its last one twice. */
+static void have_pulls_forgotten(marty_port *port, const nats__source *source)
+{
+    char what[2 * NATS__NAME_MAX + 32];
+    marty_error ignored = {0};
+    (void)snprintf(what, sizeof what, "CONSUMER.INFO.%s.%s", source->channel->stream,
+                   source->consumer);
+    (void)nats__api(port, what, NULL, nats__now_ns(port) + (int64_t)GOODBYE_MS * 1000000, NULL,
+                    NULL, &ignored);
 }
 
 void nats__source_remove(marty_port *port, nats__source *source, bool give_back)
 {
-    natsMsg *sign = NULL;
     marty_error ignored = {0};
     pthread_mutex_lock(&port->lock);
     source->running = false;
-    nats__entries_drop_locked(source->owner, source, give_back);
-    bool wait = say_goodbye(source);
+    bool up = source->inbox.wire != NULL, ask = up && give_back && !source->ordered;
+    stop_listening(port, source);
     pthread_mutex_unlock(&port->lock);
-    if (wait) {
-        int64_t until_ns = nats__now_ns(port) + (int64_t)GOODBYE_MS * 1000000;
-        (void)nats__call_wait(port, 0, NULL, (marty_bytes){NULL, 0}, until_ns, &sign, &ignored);
-        natsMsg_Destroy(sign);
+    if (ask) {
+        have_pulls_forgotten(port, source);
     }
     pthread_mutex_lock(&port->lock);
+    nats__entries_drop_locked(source->owner, source, give_back);
     nats__inbox_close_locked(&source->inbox);
     while (source->inbox.wire) {
         (void)nats__wait_locked(port, &port->changed, INT64_MAX);
     }
+    nats__entries_drop_locked(source->owner, source, give_back); /* what came meanwhile */
     marty__list_remove(&source->link);
     pthread_mutex_unlock(&port->lock);
     nats__loop_barrier(port);
