@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { CLOCKS_AGREE_US = 1000000 };
+
 struct nats__batch {
     nats__read reads[NATS__BATCH];
     marty_incoming incoming[NATS__BATCH];
@@ -36,6 +38,7 @@ nats__read *nats__batch_reads(nats__batch *batch)
 typedef struct ack_parts {
     const char *tail;
     uint64_t delivered, sequence;
+    int64_t stored_us; /* by the server's clock */
 } ack_parts;
 
 static bool read_ack(nats__source *source, const char *subject, ack_parts *parts)
@@ -62,6 +65,10 @@ static bool read_ack(nats__source *source, const char *subject, ack_parts *parts
     parts->delivered = nats__number(&at);
     at += *at == '.';
     parts->sequence = nats__number(&at);
+    at += *at == '.';
+    (void)nats__number(&at); /* of the consumer */
+    at += *at == '.';
+    parts->stored_us = (int64_t)(nats__number(&at) / 1000);
     return strlen(parts->tail) < sizeof((nats__entry *)0)->tail && parts->sequence > 0;
 }
 
@@ -162,6 +169,24 @@ static size_t write_position(const nats__source *source, uint32_t shard, uint64_
     return size;
 }
 
+/* Where the server removes nothing by its own clock, core looks at the time to live by ours: make
+ * it a time of ours, by the server's clock, so that nobody's clock but the server's counts. */
+static marty_message *by_our_clock(const marty_port *port, const ack_parts *parts,
+                                   marty_message *message)
+{
+    int64_t lives_us = message ? message->expires_us - message->time_us : 0;
+    if (!message || !message->expires_us || lives_us <= 0 || port->clock_us == 0 ||
+        port->api_level >= NATS__LEVEL_TTL) {
+        return message;
+    }
+    int64_t server_us = port->clock_us + (nats__now_ns(port) - port->clock_ns) / 1000;
+    int64_t expires_us = nats__wall_us(port) + (parts->stored_us + lives_us - server_us);
+    int64_t differs_us = expires_us - message->expires_us;
+    return differs_us > -CLOCKS_AGREE_US && differs_us < CLOCKS_AGREE_US
+               ? message
+               : nats__with_expiry(message, expires_us > 1 ? expires_us : 1);
+}
+
 static void fill(marty_port *port, nats__source *source, natsMsg *message, const ack_parts *parts,
                  nats__entry *entry, nats__read *read, marty_incoming *to, char position[48])
 {
@@ -175,6 +200,7 @@ static void fill(marty_port *port, nats__source *source, natsMsg *message, const
     memcpy(entry->tail, parts->tail, strlen(parts->tail) + 1);
     source->last_sequence =
         parts->sequence > source->last_sequence ? parts->sequence : source->last_sequence;
+    read->message = by_our_clock(port, parts, read->message);
     uint32_t shard = shard_of(source, message);
     (void)write_position(source, shard, parts->sequence, position);
     *to = (marty_incoming){

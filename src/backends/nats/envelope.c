@@ -244,16 +244,31 @@ void nats__read_free(nats__read *read)
     *read = (nats__read){0};
 }
 
-marty_message *nats__with_type(marty_message *message, const char *type)
+/* The changed copy in place of the original; the original if there is no memory. */
+static marty_message *replaced(marty_message *message, marty_message *changed)
 {
-    marty_message copy = *message, *made = NULL;
+    marty_message *made = NULL;
     marty_error ignored = {0};
-    copy.type = type;
-    if (marty_message_new(&made, &copy, NULL, &ignored) != MARTY_OK) {
+    changed->marty__self = NULL;
+    if (marty_message_new(&made, changed, NULL, &ignored) != MARTY_OK) {
         return message;
     }
     marty_message_unref(message);
     return made;
+}
+
+marty_message *nats__with_type(marty_message *message, const char *type)
+{
+    marty_message changed = *message;
+    changed.type = type;
+    return replaced(message, &changed);
+}
+
+marty_message *nats__with_expiry(marty_message *message, int64_t expires_us)
+{
+    marty_message changed = *message;
+    changed.expires_us = expires_us;
+    return replaced(message, &changed);
 }
 
 marty_err nats__with_attribute(const marty_message *message, const char *name, const char *value,

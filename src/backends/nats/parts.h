@@ -125,6 +125,7 @@ void nats__read_free(nats__read *read);
 int nats__status(natsMsg *from, const char **ret_text);
 /** The same with another type; takes the reference. */
 marty_message *nats__with_type(marty_message *message, const char *type);
+marty_message *nats__with_expiry(marty_message *message, int64_t expires_us);
 /** A copy with one more attribute; yours to unref. */
 marty_err nats__with_attribute(const marty_message *message, const char *name, const char *value,
                                marty_message **ret_message, marty_error *why);
@@ -182,6 +183,10 @@ marty_err nats__bucket_ensure(marty_port *port, marty_error *why);
 /** Answer of STREAM.INFO, yours to decref. */
 marty_err nats__stream_info(marty_port *port, const char *stream, json_t **ret_info,
                             marty_error *why);
+/** The server said that it was so late; counted from when it was asked. NULL = it did not. */
+void nats__clock_note(marty_port *port, const char *time_text, int64_t asked_ns);
+/** Learn the server's time, if it is not known, where streams do not tell it (before 2.10). */
+void nats__clock_learn(marty_port *port, const nats__channel *channel);
 void nats__difference_add(nats__report *report, const char *field, const char *wanted,
                           const char *found);
 /** EXISTS with the first difference, or OK. */

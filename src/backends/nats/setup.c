@@ -25,7 +25,11 @@ static marty_err ensure_channel(marty_port *port, const marty_channel *wanted,
     pthread_mutex_lock(&port->lock);
     marty_err err = nats__channel_get_locked(port, ret_channel, wanted, why);
     pthread_mutex_unlock(&port->lock);
-    return err ? err : nats__stream_ensure(port, *ret_channel, port->options.topology, NULL, why);
+    err = err ? err : nats__stream_ensure(port, *ret_channel, port->options.topology, NULL, why);
+    if (!err && !wanted->group) {
+        nats__clock_learn(port, *ret_channel);
+    }
+    return err;
 }
 
 /* One consumer without owner: all instances of the group pull from it. */

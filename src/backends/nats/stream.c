@@ -249,22 +249,6 @@ static void take(marty_port *port, nats__channel *channel, json_t *config)
     pthread_mutex_unlock(&port->lock);
 }
 
-/* The server says what time it is: a schedule must not trust two machines' clocks to agree. Counted
- * from when we asked, so it is never behind the server's own, and nothing fires early. */
-static void note_clock(marty_port *port, json_t *answer, int64_t asked_ns)
-{
-    int64_t now_ns = nats__now_ns(port), slack_ns = now_ns - asked_ns;
-    int64_t us = nats__parse_time(json_string_value(json_object_get(answer, "ts")));
-    pthread_mutex_lock(&port->lock);
-    bool stale = now_ns - port->clock_ns > 60 * second_ns;
-    if (us > 0 && (port->clock_us == 0 || stale || slack_ns < port->clock_slack_ns)) {
-        port->clock_us = us;
-        port->clock_ns = asked_ns;
-        port->clock_slack_ns = slack_ns;
-    }
-    pthread_mutex_unlock(&port->lock);
-}
-
 marty_err nats__stream_info(marty_port *port, const char *stream, json_t **ret_info,
                             marty_error *why)
 {
@@ -272,7 +256,7 @@ marty_err nats__stream_info(marty_port *port, const char *stream, json_t **ret_i
     (void)snprintf(what, sizeof what, "STREAM.INFO.%s", stream);
     int64_t asked_ns = nats__now_ns(port);
     marty_err err = nats__api(port, what, NULL, nats__api_deadline(port), ret_info, NULL, why);
-    note_clock(port, *ret_info, asked_ns);
+    nats__clock_note(port, json_string_value(json_object_get(*ret_info, "ts")), asked_ns);
     return err;
 }
 
@@ -283,7 +267,7 @@ static marty_err create(marty_port *port, const char *stream, json_t *wanted, js
     (void)snprintf(what, sizeof what, "STREAM.CREATE.%s", stream);
     int64_t asked_ns = nats__now_ns(port);
     marty_err err = nats__api(port, what, wanted, nats__api_deadline(port), ret_answer, NULL, why);
-    note_clock(port, *ret_answer, asked_ns);
+    nats__clock_note(port, json_string_value(json_object_get(*ret_answer, "ts")), asked_ns);
     return err;
 }
 
