@@ -104,7 +104,7 @@ static json_t *wanted_consumer(marty_port *port, const nats__subscription *subsc
         json_pack("{s:s, s:I, s:i, s:s, s:i}", "ack_policy", "explicit", "ack_wait",
                   (json_int_t)port->options.lease_ms * 1000000, "max_deliver", -1, "replay_policy",
                   "instant", "max_ack_pending", (int)NATS__MAX_ACK_PENDING);
-    json_t *filters = nats__filters(port, subscription, source);
+    json_t *filters = nats__filters(port, source);
     if (source->ephemeral) { /* gone by itself after a crash */
         uint64_t threshold_ms = port->options.lease_ms < 30000 ? 30000 : port->options.lease_ms;
         (void)json_object_set_new(config, "inactive_threshold",

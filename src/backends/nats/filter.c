@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a consumer filters by: a hint that saves traffic, so it may be wider than what was asked,
- * never narrower. A server refuses filters that overlap. Pure, but for reading the port's features.
- */
+ * What a consumer filters by: its channel, whatever the patterns of its handlers. Narrower filters
+ * would have to be changed when another handler comes, and a consumer of nats-server 2.15.2 whose
+ * filters were changed was seen to deliver one message per pull from then on. One that an operator
+ * made narrower is widened. A server refuses filters that overlap. Pure, but for reading the port's
+ * features. */
 #include "parts.h"
 
 #include <stdio.h>
@@ -66,34 +68,6 @@ static json_t *whole(const nats__channel *channel)
     return named ? json_pack("[s, s]", channel->subject, below) : json_pack("[s]", below);
 }
 
-/* A pattern of types as a filter below the channel's subject; false: it says nothing there. */
-static bool pattern_filter(const nats__channel *channel, const char *pattern,
-                           char out[NATS__SUBJECT_MAX])
-{
-    const char *name = channel->name;
-    const char *domain = strncmp(name, "events.", 7) == 0 ? name + 7 : NULL;
-    while (domain && *domain && *pattern) { /* word by word: what the name says already */
-        size_t word = strcspn(pattern, "."), known = strcspn(domain, ".");
-        bool same = word == known && strncmp(pattern, domain, word) == 0;
-        if (!same && !(word == 1 && *pattern == '*')) {
-            return false;
-        }
-        pattern += word + (pattern[word] == '.');
-        domain += known + (domain[known] == '.');
-    }
-    if (domain && *domain) {
-        return false;
-    }
-    int size =
-        snprintf(out, NATS__SUBJECT_MAX, "%s%s%s", channel->subject, *pattern ? "." : "", pattern);
-    for (const char *at = out; *at; at++) {
-        if (*at != '*' && *at != '>' && !strchr(nats__subject_bytes, *at)) {
-            return false; /* would have to be encoded: not worth it */
-        }
-    }
-    return size > 0 && size < NATS__SUBJECT_MAX;
-}
-
 static bool add_filter(json_t *filters, const char *filter)
 {
     size_t i = 0;
@@ -114,8 +88,7 @@ static bool add_filter(json_t *filters, const char *filter)
     return json_array_append_new(filters, json_string(filter)) == 0;
 }
 
-json_t *nats__filters(marty_port *port, const nats__subscription *subscription,
-                      const nats__source *source)
+json_t *nats__filters(marty_port *port, const nats__source *source)
 {
     const nats__channel *channel = source->channel;
     char filter[NATS__SUBJECT_MAX + 16];
@@ -126,22 +99,9 @@ json_t *nats__filters(marty_port *port, const nats__subscription *subscription,
         (void)snprintf(filter, sizeof filter, "%s.%u", channel->subject, source->shard);
         return json_pack("[s]", filter);
     }
-    if (channel->retry || channel->bare || channel->native ||
-        !nats__version_at_least(port, 2, 10)) {
-        return json_array();
-    }
-    json_t *filters = json_array();
-    bool narrow = channel->kind == MARTY_KIND_TOPIC && subscription->pattern_count > 0 &&
-                  subscription->pattern_count <= 32;
-    for (size_t i = 0; narrow && i < subscription->pattern_count; i++) {
-        narrow = pattern_filter(channel, subscription->patterns[i], filter) &&
-                 add_filter(filters, filter);
-    }
-    if (!narrow) {
-        json_decref(filters);
-        return whole(channel);
-    }
-    return filters;
+    bool all =
+        channel->retry || channel->bare || channel->native || !nats__version_at_least(port, 2, 10);
+    return all ? json_array() : whole(channel);
 }
 
 bool nats__filters_cover(json_t *found, json_t *wanted)
@@ -165,6 +125,9 @@ json_t *nats__filters_union(json_t *found, json_t *wanted, const nats__channel *
 {
     json_t *both = json_array();
     json_t *lists[] = {found, wanted};
+    if (json_array_size(found) == 0 || json_array_size(wanted) == 0) {
+        return both; /* one of them has no filter: all */
+    }
     for (size_t l = 0; l < 2; l++) {
         for (size_t i = 0; i < json_array_size(lists[l]); i++) {
             if (!add_filter(both, text_at(lists[l], i))) {

@@ -117,10 +117,13 @@ static void dispatch(nats__wire *wire, loop_state *state, uint64_t expected)
     }
 }
 
-static void read_wire(nats__wire *wire, loop_state *state, int64_t now_ns)
+static void read_wire(nats__wire *wire, loop_state *state, int64_t now_ns, bool ended)
 {
     uint64_t messages = wire->messages;
     wire->last_read_ns = now_ns;
+    if (wire->tls && !nats__record_is_whole(wire, ended)) {
+        return;
+    }
     natsConnection_ProcessReadEvent(wire->live);
     if (natsConnection_GetStats(wire->live, wire->statistics) == NATS_OK) {
         (void)natsStatistics_GetCounts(wire->statistics, &messages, NULL, NULL, NULL, NULL);
@@ -212,7 +215,7 @@ static void wait_for_events(marty_port *port, loop_state *state, struct pollfd f
     for (int i = 0; i < 2; i++) {
         nats__wire *wire = &port->wires[i];
         fds[i].fd = wire->live ? wire->fd : -1;
-        fds[i].events = (short)(POLLIN | (state->blocked[i] ? POLLOUT : 0));
+        fds[i].events = (short)(POLLIN | POLLRDHUP | (state->blocked[i] ? POLLOUT : 0));
     }
     fds[2] = (struct pollfd){.fd = port->wake_fd, .events = POLLIN};
     int ready = ppoll(fds, 3, until_ns == INT64_MAX && wait_ns ? NULL : &wait, NULL);
@@ -245,8 +248,9 @@ static void run_once(marty_port *port, loop_state *state)
     wait_for_events(port, state, fds);
     int64_t now = nats__now_ns(port);
     for (int i = 0; i < 2; i++) {
-        if (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) {
-            read_wire(&port->wires[i], state, now);
+        if (fds[i].revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) {
+            bool ended = (fds[i].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+            read_wire(&port->wires[i], state, now, ended);
             state->busy_until_ns = now + BUSY_NS;
         }
     }

@@ -148,6 +148,7 @@ static void reset_wire(nats__wire *wire)
     wire->echo_out = false;
     wire->confirm_at_ns = INT64_MAX;
     wire->messages = 0;
+    wire->low_water = 0;
     wire->fd = -1;
     atomic_store(&wire->lost, false);
     atomic_store(&wire->wants_write, false);

@@ -82,6 +82,7 @@ struct nats__wire {
     size_t sent;             /* of sending */
     size_t out_sent;         /* of out, sent by an op: only when nothing else is under way */
     bool library_busy;       /* the library has sent a part of its bytes */
+    int low_water;           /* bytes that make the socket readable; 0 = not set */
     int64_t last_read_ns, ping_ns;
     uint64_t messages; /* the library's count of messages, as last seen: the loop's */
     marty__link inboxes;

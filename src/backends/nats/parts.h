@@ -30,6 +30,10 @@ void nats__inboxes_reap(marty_port *port);
 /** Options of the library for one server, with the callbacks of a wire. */
 natsStatus nats__wire_options(nats__wire *wire, natsOptions *options);
 
+/* ---- record.c */
+/** TLS: whether the library can read now without waiting; ended: the peer closed. */
+bool nats__record_is_whole(nats__wire *wire, bool ended);
+
 /* ---- loop.c */
 marty_err nats__loop_start(marty_port *port, marty_error *why);
 void nats__loop_stop(marty_port *port);
@@ -206,8 +210,7 @@ marty_err nats__consumer_rewind(marty_port *port, nats__subscription *subscripti
 marty_err nats__consumer_remove(marty_port *port, const char *stream, const char *consumer,
                                 marty_error *why);
 /** What a consumer is asked to filter by, as a JSON array; empty = nothing. */
-json_t *nats__filters(marty_port *port, const nats__subscription *subscription,
-                      const nats__source *source);
+json_t *nats__filters(marty_port *port, const nats__source *source);
 /** Whether all that wanted matches, found does; either empty = all. */
 bool nats__filters_cover(json_t *found, json_t *wanted);
 /** found and wanted as one; whole when they overlap so that no server takes both. */
@@ -282,8 +285,6 @@ marty_err nats__share_start(marty_port *port, nats__subscription *subscription,
                             nats__channel *channel, bool reset, marty_error *why);
 /** Stop it if there is one; its shards are free for others, its sources still there. */
 void nats__share_stop(marty_port *port, nats__subscription *subscription);
-/** Other patterns. */
-marty_err nats__share_widen(marty_port *port, nats__subscription *subscription, marty_error *why);
 void nats__shares_lost_locked(marty_port *port);
 void nats__keeper_stop(marty_port *port);
 void nats__shares_free(marty_port *port);

@@ -210,32 +210,6 @@ static marty_err set_up(marty_port *port, nats__subscription *subscription, bool
                : setup_channel(port, subscription, subscription->name, reset, why);
 }
 
-/* Other patterns: wider filters, and nothing else changes. */
-static marty_err widen(marty_port *port, nats__subscription *subscription, marty_error *why)
-{
-    marty_err err = MARTY_OK;
-    nats__source *sources[64];
-    size_t count = 0;
-    if (subscription->wildcard) {
-        return setup_matching(port, subscription, false, why);
-    }
-    pthread_mutex_lock(&port->lock);
-    for (marty__link *s = subscription->sources.next; s != &subscription->sources && count < 64;
-         s = s->next) {
-        nats__source *source = MARTY__OWNER(s, nats__source, link);
-        if (source->channel->kind == MARTY_KIND_TOPIC && !source->channel->retry &&
-            !source->ephemeral && !source->ordered) {
-            sources[count++] = source; /* only this thread removes them */
-        }
-    }
-    pthread_mutex_unlock(&port->lock);
-    for (size_t i = 0; i < count && !err; i++) {
-        err = nats__consumer_ensure(port, subscription, sources[i], port->options.topology, false,
-                                    NULL, why);
-    }
-    return err || !subscription->share ? err : nats__share_widen(port, subscription, why);
-}
-
 void nats__setup_run(marty_port *port, nats__job *job)
 {
     marty_error why = {0};
@@ -247,10 +221,8 @@ void nats__setup_run(marty_port *port, nats__job *job)
     uint64_t number = subscription->number;
     subscription->reset = skip && reset;
     pthread_mutex_unlock(&port->lock);
-    marty_err err = skip                 ? MARTY_OK
-                    : !again             ? set_up(port, subscription, reset, &why)
-                    : subscription->core ? MARTY_OK
-                                         : widen(port, subscription, &why);
+    /* other patterns change nothing at the server: it is asked for the whole channel */
+    marty_err err = skip || again ? MARTY_OK : set_up(port, subscription, reset, &why);
     pthread_mutex_lock(&port->lock);
     subscription->jobs--;
     bool tell = !skip && epoch == port->epoch && !subscription->leaving;

@@ -115,13 +115,6 @@ marty_err nats__share_start(marty_port *port, nats__subscription *subscription,
     return err;
 }
 
-marty_err nats__share_widen(marty_port *port, nats__subscription *subscription, marty_error *why)
-{
-    return subscription->kind == MARTY_KIND_TOPIC
-               ? ensure_consumers(port, subscription->share, false, why)
-               : MARTY_OK;
-}
-
 void nats__share_stop(marty_port *port, nats__subscription *subscription)
 {
     pthread_mutex_lock(&port->lock);
