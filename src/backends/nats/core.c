@@ -143,19 +143,6 @@ void nats__core_more_locked(marty_port *port, nats__subscription *subscription)
 
 /* ---- what has come */
 
-/* The legacy services say type "X" on subject events.saga.X: the subject is right. */
-static marty_message *mend_type(const marty_port *port, const nats__subscription *subscription,
-                                natsMsg *from, marty_message *message)
-{
-    const char *subject = natsMsg_GetSubject(from) + strlen(port->options.prefix);
-    if (port->options.envelope == NATS__CLOUDEVENTS || subscription->kind != MARTY_KIND_TOPIC ||
-        strncmp(subject, "events.saga.", 12) != 0 || !message) {
-        return message;
-    }
-    return strcmp(subject + 12, message->type) == 0 ? nats__with_type(message, subject + 7)
-                                                    : message;
-}
-
 static const char *reply_address(const nats__subscription *subscription, natsMsg *from,
                                  const marty_message *message)
 {
@@ -191,7 +178,8 @@ static void core_deliver(marty_port *port, nats__subscription *subscription, nat
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
         nats__read_message(port, messages[i], &reads[i]);
-        marty_message *message = mend_type(port, subscription, messages[i], reads[i].message);
+        marty_message *message =
+            nats__mend_type(port, subscription->kind, messages[i], reads[i].message);
         incoming[used++] = (marty_incoming){
             .subscription = subscription->number,
             .message = message,

@@ -200,6 +200,7 @@ static void fill(marty_port *port, nats__source *source, natsMsg *message, const
     memcpy(entry->tail, parts->tail, strlen(parts->tail) + 1);
     source->last_sequence =
         parts->sequence > source->last_sequence ? parts->sequence : source->last_sequence;
+    read->message = nats__mend_type(port, subscription->kind, message, read->message);
     read->message = by_our_clock(port, parts, read->message);
     uint32_t shard = shard_of(source, message);
     (void)write_position(source, shard, parts->sequence, position);

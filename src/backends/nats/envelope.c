@@ -264,6 +264,18 @@ marty_message *nats__with_type(marty_message *message, const char *type)
     return replaced(message, &changed);
 }
 
+marty_message *nats__mend_type(const marty_port *port, marty_kind kind, natsMsg *from,
+                               marty_message *message)
+{
+    const char *subject = natsMsg_GetSubject(from) + strlen(port->options.prefix);
+    if (port->options.envelope == NATS__CLOUDEVENTS || kind != MARTY_KIND_TOPIC || !message ||
+        strncmp(subject, "events.saga.", 12) != 0) {
+        return message;
+    }
+    return strcmp(subject + 12, message->type) == 0 ? nats__with_type(message, subject + 7)
+                                                    : message;
+}
+
 marty_message *nats__with_expiry(marty_message *message, int64_t expires_us)
 {
     marty_message changed = *message;

@@ -129,6 +129,10 @@ void nats__read_free(nats__read *read);
 int nats__status(natsMsg *from, const char **ret_text);
 /** The same with another type; takes the reference. */
 marty_message *nats__with_type(marty_message *message, const char *type);
+/** The legacy services say type "X" on subject events.saga.X: the subject is right. Takes the
+ * reference. */
+marty_message *nats__mend_type(const marty_port *port, marty_kind kind, natsMsg *from,
+                               marty_message *message);
 marty_message *nats__with_expiry(marty_message *message, int64_t expires_us);
 /** A copy with one more attribute; yours to unref. */
 marty_err nats__with_attribute(const marty_message *message, const char *name, const char *value,
