@@ -189,7 +189,7 @@ void c44_fork(void)
     suite_close(bus);
 }
 
-/* Every thread but this one blocks all signals that can be blocked. */
+/* Every thread but this one and the program's first blocks all signals that can be blocked. */
 static void expect_signals_blocked(void)
 {
     DIR *tasks = opendir("/proc/self/task");
@@ -197,7 +197,8 @@ static void expect_signals_blocked(void)
     size_t others = 0;
     for (struct dirent *entry; (entry = readdir(tasks));) {
         char path[512], line[256];
-        if (entry->d_name[0] == '.' || strtol(entry->d_name, NULL, 10) == getpid()) {
+        long thread = strtol(entry->d_name, NULL, 10);
+        if (entry->d_name[0] == '.' || thread == getpid() || thread == gettid()) {
             continue;
         }
         snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
