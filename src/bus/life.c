@@ -309,7 +309,13 @@ static void pump(marty_bus *bus)
     (void)marty__pool_run_some(bus, 1024);
 }
 
-/* Up to the deadline for what runs; beyond it, once cut off, only for the broker's own goodbye. */
+/* Up to the deadline for handlers that run; where none does, a little beyond it, for what is cut
+ * off to be given back and the broker's own goodbye. */
+static int64_t patience_ns(const marty_bus *bus, int64_t deadline_ns)
+{
+    return atomic_load(&bus->running) ? deadline_ns : marty__deadline_ns(deadline_ns, CUT_MS);
+}
+
 /* Simulated time may stand still while an adapter's thread needs real time: so many rounds of it
  * without progress are enough. */
 enum { STILL_ROUNDS = 1000 };
@@ -327,12 +333,13 @@ static bool wait_at_rest(marty_bus *bus, int64_t deadline_ns)
         if (!at_rest(bus)) {
             int64_t step =
                 marty__monotonic_ns() + (bus->simulated ? 1 : 5) * (int64_t)MARTY__NS_PER_MS;
-            woken = marty__wait(&bus->changed, &bus->lock, bus->driven ? step : deadline_ns);
+            woken = marty__wait(&bus->changed, &bus->lock,
+                                bus->driven ? step : patience_ns(bus, deadline_ns));
         }
         marty__unlock(&bus->lock);
         int64_t now = marty__bus_now(bus);
         still = woken || now > before || marty__pool_has_work(bus) ? 0 : still + 1;
-        if (now >= deadline_ns || still > STILL_ROUNDS) {
+        if (now >= patience_ns(bus, deadline_ns) || still > STILL_ROUNDS) {
             break;
         }
     }
