@@ -60,3 +60,30 @@ const char *marty_version(void)
 {
     return MARTY_VERSION;
 }
+
+marty_err marty__err_by_name(const char *name, marty_err otherwise)
+{
+    for (size_t i = 0; name && i < marty__err_count(); i++) {
+        if (strcmp(table[i].name, name) == 0) {
+            return table[i].code;
+        }
+    }
+    return otherwise;
+}
+
+static const char *const class_words[] = {"none", "caller", "retry", "fatal"};
+
+const char *marty__class_word(marty_class error_class)
+{
+    return class_words[error_class & 3];
+}
+
+marty_class marty__class_by_word(const char *word, size_t size)
+{
+    for (size_t i = 1; i < sizeof class_words / sizeof class_words[0]; i++) {
+        if (size == strlen(class_words[i]) && memcmp(word, class_words[i], size) == 0) {
+            return (marty_class)i;
+        }
+    }
+    return MARTY_CLASS_CALLER;
+}

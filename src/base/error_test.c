@@ -45,8 +45,25 @@ static void an_error_is_filled_in(void)
     CHECK_TEXT(why.text, "out of memory");
 }
 
+static void codes_and_classes_have_names(void)
+{
+    for (size_t i = 0; i < marty__err_count(); i++) {
+        marty_err code = (marty_err)i;
+        CHECK_INT(marty__err_by_name(marty_err_describe(code)->name, MARTY_E_INTERNAL), code);
+    }
+    CHECK_INT(marty__err_by_name("MARTY_E_NONE_OF_OURS", MARTY_E_FAILED), MARTY_E_FAILED);
+    CHECK_INT(marty__err_by_name(NULL, MARTY_E_FAILED), MARTY_E_FAILED);
+    for (int i = MARTY_CLASS_CALLER; i <= MARTY_CLASS_FATAL; i++) {
+        const char *word = marty__class_word((marty_class)i);
+        CHECK_INT(marty__class_by_word(word, strlen(word)), i);
+    }
+    CHECK_INT(marty__class_by_word("retr", 4), MARTY_CLASS_CALLER);
+    CHECK_INT(marty__class_by_word(NULL, 0), MARTY_CLASS_CALLER);
+}
+
 int main(void)
 {
+    codes_and_classes_have_names();
     every_row_is_whole();
     unknown_numbers_are_fatal();
     an_error_is_filled_in();

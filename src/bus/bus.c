@@ -107,14 +107,25 @@ void marty__bus_unref(marty_bus *bus)
 }
 
 /* ---- opening */
-static marty_err check_options(const marty_bus_options *options, marty_error *why)
+marty_err marty__reserved_check(const uint64_t *slots, size_t count, const char *what,
+                                marty_error *why)
 {
-    for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++) {
-        if (options->reserved[i]) {
+    for (size_t i = 0; i < count; i++) {
+        if (slots[i]) {
             return marty_error_set(why, MARTY_E_UNSUPPORTED,
-                                   "options.reserved[%zu] is set: made for a newer Marty than %s",
+                                   "%s.reserved[%zu] is set: made for a newer Marty than %s", what,
                                    i, marty_version());
         }
+    }
+    return MARTY_OK;
+}
+
+static marty_err check_options(const marty_bus_options *options, marty_error *why)
+{
+    marty_err err = marty__reserved_check(
+        options->reserved, sizeof options->reserved / sizeof options->reserved[0], "options", why);
+    if (err) {
+        return err;
     }
     if (options->workers > MARTY__WORKERS_MAX) {
         return marty_error_set(why, MARTY_E_ARGUMENT, "options.workers is %u; expected at most %d",

@@ -58,7 +58,7 @@ struct marty_bus {
     void (*upper_free)(void *upper);
     marty__config *config;
     marty_env env;
-    bool simulated, driven, started_by_user;
+    bool simulated, driven;
     char *service, *instance, *source; /* service may be NULL */
     uint32_t inflight_max;
     uint64_t inflight_bytes_max;
@@ -93,13 +93,15 @@ struct marty_bus {
     int wake_fd;       /* driven: an eventfd, else -1 */
     atomic_bool awake; /* wake_fd is readable already */
     atomic_bool processing;
-    pthread_t processing_thread;
     atomic_uint_fast64_t late_replies, unmatched, dropped, expired;
     marty__mutex kept_lock;
     marty__map kept_names; /* of channels, for outcomes: they live as long as the bus */
 };
 
 /* ---- bus.c, life.c */
+/** Refuse set slots of a caller's struct. */
+marty_err marty__reserved_check(const uint64_t *slots, size_t count, const char *what,
+                                marty_error *why);
 /** Refuse what may not be called: NULL, another process, and from the given phase on. Fills why. */
 marty_err marty__bus_enter(const marty_bus *bus, marty__phase until, marty_error *why);
 marty_bus *marty__bus_ref(marty_bus *bus);

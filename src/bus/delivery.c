@@ -204,7 +204,6 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
         return;
     }
     if (counted) {
-        fresh->held++;
         fresh->handle.attempt++;
         marty__subscription_count(subscription, MARTY__RETRIED, 1);
     } else {

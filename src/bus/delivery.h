@@ -41,11 +41,10 @@ struct marty__delivery {
     int64_t taken_ns; /* when the adapter handed it over */
     int64_t lease_until_ns;
     _Atomic int64_t handed_ns; /* to its handler; 0 = not yet. Read by lease and watch */
-    uint32_t broker_attempt, carried, held;
-    uint32_t delay_ms; /* with verb: to settle at the broker */
+    uint32_t delay_ms;         /* with verb: to settle at the broker */
     marty_verb verb;
     bool keyed; /* in subscription->keys or behind one that is */
-    bool in_batch, kept, extending, answered, paid;
+    bool in_batch, kept, extending, answered;
     marty__dead *dead;
     char *reply_to; /* of a query */
     char reason[MARTY__REASON_BYTES_MAX + 1];

@@ -36,8 +36,6 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     delivery->tag = incoming->tag;
     delivery->epoch = consumer->epoch;
     delivery->lease_until_ns = incoming->lease_until_ns;
-    delivery->broker_attempt = incoming->attempt ? incoming->attempt : 1;
-    delivery->carried = carried_attempts(incoming->message);
     delivery->reason[0] = '\0';
     size_t position_size = incoming->position ? strlen(incoming->position) + 1 : 0;
     bool has_position = position_size && position_size <= sizeof delivery->position;
@@ -54,7 +52,8 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     handle->group = consumer->group_name;
     handle->position = has_position ? delivery->position : NULL;
     handle->pattern = subscription ? subscription->pattern : MARTY_EVENT;
-    handle->attempt = delivery->broker_attempt + delivery->carried;
+    handle->attempt =
+        (incoming->attempt ? incoming->attempt : 1) + carried_attempts(incoming->message);
     handle->shard = incoming->shard;
     if (handle->pattern == MARTY_QUERY && incoming->message && incoming->message->expires_us) {
         handle->deadline_ms = incoming->message->expires_us / MARTY__US_PER_MS;

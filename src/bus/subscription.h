@@ -56,7 +56,7 @@ struct marty_subscription {
     uint32_t running; /* lanes being run */
     marty__map keys;  /* ordered: key -> the delivery of it that goes first */
     marty__link held; /* waiting for their alarm to run again */
-    bool paused, stopped, receiving, started;
+    bool paused, stopped, started;
     atomic_uint_fast64_t stats[MARTY__STATS];
 };
 

@@ -104,11 +104,10 @@ marty_err marty_reply(marty_delivery *handle, const marty_message *reply, marty_
 static size_t error_headers(marty_header *set, const char *status, marty_class error_class,
                             const char *code, const char *text)
 {
-    static const char *const classes[] = {"none", "caller", "retry", "fatal"};
     size_t count = 0;
     set[count++] = (marty_header){"martyreply", marty_text(status), MARTY_ATTRIBUTE};
-    set[count++] =
-        (marty_header){"martyreplyclass", marty_text(classes[error_class & 3]), MARTY_ATTRIBUTE};
+    set[count++] = (marty_header){"martyreplyclass", marty_text(marty__class_word(error_class)),
+                                  MARTY_ATTRIBUTE};
     if (code && *code) {
         set[count++] = (marty_header){"martyreplycode", marty_text(code), MARTY_ATTRIBUTE};
     }

@@ -35,16 +35,3 @@ marty_err marty_bus_open(marty_bus **ret_bus, const char *where, const marty_bus
     *ret_bus = bus;
     return MARTY_OK;
 }
-
-marty_err marty__reserved_check(const uint64_t *slots, size_t count, const char *what,
-                                marty_error *why)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (slots[i]) {
-            return marty_error_set(why, MARTY_E_UNSUPPORTED,
-                                   "%s.reserved[%zu] is set: made for a newer Marty than %s", what,
-                                   i, marty_version());
-        }
-    }
-    return MARTY_OK;
-}

@@ -19,9 +19,6 @@ size_t marty__query_cancelled(marty_bus *bus, const void *key);
 void marty__query_closed(marty_bus *bus);
 /** Hook `unanswered`. */
 void marty__query_unanswered(marty__delivery *delivery, marty_err err);
-/** Refuse set slots of a caller's struct. */
-marty_err marty__reserved_check(const uint64_t *slots, size_t count, const char *what,
-                                marty_error *why);
 /** A message as it goes out: template or counted, with id, source, cause and expiry. */
 marty_err marty__outgoing_message(marty_bus *bus, const marty_message *from,
                                   const marty_message *cause, const char *id, int64_t expires_us,

@@ -159,31 +159,19 @@ static void copy_text(char *out, size_t room, marty_bytes value)
     out[size] = '\0';
 }
 
-static marty_class class_of(marty_bytes word)
-{
-    static const char *const words[] = {"none", "caller", "retry", "fatal"};
-    for (size_t i = 1; i < sizeof words / sizeof words[0]; i++) {
-        if (word.size == strlen(words[i]) && memcmp(word.data, words[i], word.size) == 0) {
-            return (marty_class)i;
-        }
-    }
-    return MARTY_CLASS_CALLER;
-}
-
 /* An answer that is an error: by its name in the table, else the responder's own. */
 static void fill_error(const marty_message *message, const char *status, marty_error *error)
 {
-    marty_err code = MARTY_E_REMOTE;
-    for (int i = 1; i <= MARTY_E_FAILED; i++) {
-        code = strcmp(marty_err_describe((marty_err)i)->name, status) == 0 ? (marty_err)i : code;
-    }
+    marty_err code = marty__err_by_name(status, MARTY_E_REMOTE);
+    code = code ? code : MARTY_E_REMOTE; /* "fine" is no error */
     char text[sizeof error->text];
     copy_text(text, sizeof text, marty__message_attribute(message, "martyreplytext"));
     (void)marty_error_set(error, code, "%s", text[0] ? text : marty_err_describe(code)->text);
     if (code == MARTY_E_REMOTE) {
         copy_text(error->remote, sizeof error->remote,
                   marty__message_attribute(message, "martyreplycode"));
-        error->error_class = class_of(marty__message_attribute(message, "martyreplyclass"));
+        marty_bytes word = marty__message_attribute(message, "martyreplyclass");
+        error->error_class = marty__class_by_word(word.data, word.size);
     }
 }
 

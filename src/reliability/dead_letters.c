@@ -92,16 +92,6 @@ typedef struct texts {
         replays[16], time[64], pattern[16];
 } texts;
 
-static marty_err code_of(const char *name)
-{
-    for (int i = 0; name && i <= MARTY_E_FAILED; i++) {
-        if (strcmp(marty_err_describe((marty_err)i)->name, name) == 0) {
-            return (marty_err)i;
-        }
-    }
-    return MARTY_E_FAILED;
-}
-
 static marty_pattern pattern_of(const char *word)
 {
     for (int i = MARTY_EVENT; word && i <= MARTY_BROADCAST; i++) {
@@ -127,7 +117,8 @@ static void describe(const walk *self, const marty_message *message, const char 
     letter->group = take_text(message, "martydeadgroup", to->group, sizeof to->group);
     letter->cause = take_text(message, "martydeadcause", to->cause, sizeof to->cause);
     letter->to = take_text(message, "martydeadto", to->to, sizeof to->to);
-    letter->code = code_of(take_text(message, "martydeadcode", to->code, sizeof to->code));
+    letter->code = marty__err_by_name(
+        take_text(message, "martydeadcode", to->code, sizeof to->code), MARTY_E_FAILED);
     letter->pattern =
         pattern_of(take_text(message, "martydeadpattern", to->pattern, sizeof to->pattern));
     letter->attempts = attempts ? (uint32_t)strtoul(attempts, NULL, 10) : 0;
