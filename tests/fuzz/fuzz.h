@@ -21,6 +21,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                                          \
     } while (0)
 
+/** Whether jansson's error is about what it cannot hold (large numbers, a NUL in a name), not about
+ * what JSON is. */
+#define FUZZ_JANSSON_LIMIT(error)                                                                  \
+    (json_error_code(error) == json_error_numeric_overflow ||                                      \
+     json_error_code(error) == json_error_null_byte_in_key)
+
 /** A copy of the input with a NUL behind it, and nothing behind that. Free with free. */
 static inline char *fuzz_text(const uint8_t *data, size_t size)
 {
