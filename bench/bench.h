@@ -42,6 +42,9 @@ int64_t bench_now_ns(void);
 /** Run a pair and print its row. rounds: how often each side runs. */
 void bench_pair(const bench_job *job, int rounds);
 
+/** Run only the pairs whose name contains part. */
+void bench_only(const char *part);
+
 /* ---- the parts; each runs its pairs */
 void bench_memory(int rounds);
 void bench_sqlite(int rounds);

@@ -10,6 +10,9 @@ void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *block, size_t size);
 
+/* Programs hide their symbols here, and a library only takes what is not hidden. */
+#define SEEN __attribute__((visibility("default")))
+
 static atomic_bool counting;
 static atomic_uint_fast64_t allocations;
 
@@ -31,19 +34,19 @@ static void count(void)
     }
 }
 
-void *malloc(size_t size)
+SEEN void *malloc(size_t size)
 {
     count();
     return __libc_malloc(size);
 }
 
-void *calloc(size_t number, size_t size)
+SEEN void *calloc(size_t number, size_t size)
 {
     count();
     return __libc_calloc(number, size);
 }
 
-void *realloc(void *block, size_t size)
+SEEN void *realloc(void *block, size_t size)
 {
     count();
     return __libc_realloc(block, size);

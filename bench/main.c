@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * marty_bench [--rounds N] [--json FILE] [memory] [sqlite] [nats] [core]: all parts unless some are
- * named. */
+ * marty_bench [--rounds N] [--only WORD] [--json FILE] [memory] [sqlite] [nats] [core]: all parts
+ * unless some are named; --only: the rows whose name contains the word. */
 #include "bench.h"
 
 #include "support/process.h"
@@ -49,6 +49,9 @@ int main(int count, char **words)
         } else if (strcmp(words[i], "--json") == 0 && i + 1 < count) {
             json = words[++i];
             known = true;
+        } else if (strcmp(words[i], "--only") == 0 && i + 1 < count) {
+            bench_only(words[++i]);
+            known = true;
         }
         for (size_t k = 0; k < PARTS; k++) {
             if (strcmp(words[i], parts[k].name) == 0) {
@@ -58,7 +61,8 @@ int main(int count, char **words)
         if (!known) {
             (void)fprintf(
                 stderr,
-                "usage: marty_bench [--rounds N] [--json FILE] [core] [memory] [sqlite] [nats]\n");
+                "usage: marty_bench [--rounds N] [--only WORD] [--json FILE] [core] [memory] "
+                "[sqlite] [nats]\n");
             return 2;
         }
     }

@@ -144,8 +144,18 @@ static void count_calls(side_call call, const bench_job *job, bench_side *side)
     side->allocations = (uint64_t)((double)allocated.allocations * scale);
 }
 
+static const char *only;
+
+void bench_only(const char *part)
+{
+    only = part;
+}
+
 void bench_pair(const bench_job *job, int rounds)
 {
+    if (only && !strstr(job->what, only)) {
+        return;
+    }
     bench_side ours[ROUNDS_MAX], raw[ROUNDS_MAX];
     int good_ours = 0, good_raw = 0;
     rounds = rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;

@@ -103,6 +103,8 @@ static void missing(marty_port *port, nats__source *source, const char *text)
     nats__source_failed(port, source, MARTY_E_UNAVAILABLE, told);
 }
 
+/* A pull with a limit of bytes ends with a word also when it has brought all it could: the next one
+ * may follow at once. */
 static void take_status(marty_port *port, nats__source *source, natsMsg *message, int status)
 {
     const char *text = "", *number = NULL;
@@ -113,8 +115,11 @@ static void take_status(marty_port *port, nats__source *source, natsMsg *message
     pthread_mutex_lock(&port->lock);
     uint32_t left = pending < source->outstanding ? (uint32_t)pending : source->outstanding;
     source->outstanding -= left;
-    if (status == 404 || (status == 409 && !deleted)) {
-        source->not_before_ns = nats__now_ns(port) + PAUSE_NS;
+    int64_t now_ns = nats__now_ns(port);
+    bool served = strstr(text, "Batch Completed") ||
+                  (strstr(text, "Exceeds MaxBytes") && now_ns < source->hot_ns);
+    if (status == 404 || (status == 409 && !deleted && !served)) {
+        source->not_before_ns = now_ns + PAUSE_NS;
         port->due_ns = source->not_before_ns < port->due_ns ? source->not_before_ns : port->due_ns;
     }
     pthread_mutex_unlock(&port->lock);
