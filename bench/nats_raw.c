@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Raw libnats: asynchronous confirmed publishing with ids, an own pull loop of two overlapping
- * requests with explicit acks, core publish to an asynchronous subscription, request and reply with
- * SendAsap. */
+ * Raw libnats doing the same job: every message is the same CloudEvent with the same header lines
+ * on a subject of about the same length, made with the library's own header calls. Asynchronous
+ * confirmed publishing with ids; an own pull loop of two overlapping requests with the same filter,
+ * messages in flight and explicit acks; core publish to an asynchronous subscription; request and
+ * reply with SendAsap. What would only cost the raw side is left out: it reads no clock, makes no
+ * real ids, and its consumers do not look at the headers (the library would build a map of them).
+ */
 #include "nats_raw.h"
 
 #include <nats/nats.h>
@@ -12,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PULL = 500 };
+enum { PULL = 1000, BUFFER = 128 * 1024 };
 
 static void check(bench_side *side, natsStatus status, const char *doing)
 {
@@ -28,24 +32,52 @@ static natsConnection *open_raw(const bench_job *job, bench_side *side, bool asa
     check(side, natsOptions_Create(&options), "options");
     check(side, natsOptions_SetURL(options, job->url), "url");
     check(side, natsOptions_SetSendAsap(options, asap), "asap");
+    check(side, natsOptions_SetIOBufSize(options, BUFFER), "buffers");
     check(side, natsOptions_SetMaxPendingMsgs(options, 10000000), "pending");
     check(side, natsConnection_Connect(&connection, options), "connect");
     natsOptions_Destroy(options);
     return connection;
 }
 
+/* ---- what is sent */
+static void set_id(natsMsg *message, bench_side *side, long number, bool stored)
+{
+    char id[48];
+    (void)snprintf(id, sizeof id, "01a0b1c2-0000-7000-8000-%012lx", number);
+    natsStatus s = natsMsgHeader_Set(message, "ce-id", id);
+    s = s ? s : natsMsgHeader_Set(message, "ce-correlationid", id);
+    s = s ? s : natsMsgHeader_Set(message, "ce-causationid", id);
+    s = s || !stored ? s : natsMsgHeader_Set(message, "Nats-Msg-Id", id);
+    check(side, s, "id");
+}
+
+static natsMsg *make_event(bench_side *side, const char *subject, const char *reply,
+                           const void *data, int size)
+{
+    natsMsg *message = NULL;
+    natsStatus s = natsMsg_Create(&message, subject, reply, data, size);
+    s = s ? s : natsMsgHeader_Set(message, "ce-specversion", "1.0");
+    s = s ? s : natsMsgHeader_Set(message, "ce-type", "bench.done");
+    s = s ? s : natsMsgHeader_Set(message, "ce-source", "/bench");
+    s = s ? s : natsMsgHeader_Set(message, "ce-time", "2026-11-25T12:00:00.000000Z");
+    s = s ? s : natsMsgHeader_Set(message, "content-type", "application/json");
+    check(side, s, "message");
+    return message;
+}
+
 static void make_stream(natsConnection *connection, bench_side *side, jsCtx **ret_js, char *name,
                         size_t size)
 {
     jsStreamConfig config;
-    static char subject[64];
-    (void)snprintf(name, size, "raw%d", (int)getpid());
-    (void)snprintf(subject, sizeof subject, "raw.%d", (int)getpid());
-    const char *subjects[] = {subject};
+    static char subjects[2][64];
+    (void)snprintf(name, size, "raw%devents__bench", (int)getpid());
+    (void)snprintf(subjects[0], sizeof subjects[0], "raw%d.events.bench", (int)getpid());
+    (void)snprintf(subjects[1], sizeof subjects[1], "raw%d.events.bench.>", (int)getpid());
+    const char *list[] = {subjects[0], subjects[1]};
     check(side, jsStreamConfig_Init(&config), "config");
     config.Name = name;
-    config.Subjects = subjects;
-    config.SubjectsLen = 1;
+    config.Subjects = list;
+    config.SubjectsLen = 2;
     config.Storage = js_FileStorage;
     jsOptions options;
     check(side, jsOptions_Init(&options), "options");
@@ -57,18 +89,17 @@ static void make_stream(natsConnection *connection, bench_side *side, jsCtx **re
 
 static void publish_all(const bench_job *job, bench_side *side, jsCtx *js, long count)
 {
-    char subject[64], id[48];
+    char subject[64];
     char *data = calloc(1, job->size);
-    (void)snprintf(subject, sizeof subject, "raw.%d", (int)getpid());
+    (void)snprintf(subject, sizeof subject, "raw%d.events.bench.done", (int)getpid());
+    jsPubOptions options;
+    check(side, jsPubOptions_Init(&options), "options");
+    options.MaxWait = 30000;
     for (long i = 0; i < count; i++) {
-        jsPubOptions options;
-        check(side, jsPubOptions_Init(&options), "options");
-        (void)snprintf(id, sizeof id, "01a0b1c2-0000-7000-8000-%012lx", i);
-        options.MsgId = id;
-        options.MaxWait = 5000;
+        natsMsg *message = make_event(side, subject, NULL, data, (int)job->size);
+        set_id(message, side, i, true);
         natsStatus status;
-        while ((status = js_PublishAsync(js, subject, data, (int)job->size, &options)) ==
-               NATS_TIMEOUT) {
+        while ((status = js_PublishMsgAsync(js, &message, &options)) == NATS_TIMEOUT) {
         }
         check(side, status, "publish");
     }
@@ -147,6 +178,9 @@ void raw_nats_consume(const bench_job *job, bench_side *side)
     config.Durable = "bench";
     config.AckPolicy = js_AckExplicit;
     config.MaxAckPending = 4 * PULL;
+    char filter[64];
+    (void)snprintf(filter, sizeof filter, "raw%d.events.bench.*", (int)getpid());
+    config.FilterSubject = filter;
     check(side, js_AddConsumer(NULL, js, stream, &config, NULL, NULL), "consumer");
     (void)snprintf(self.request, sizeof self.request, "$JS.API.CONSUMER.MSG.NEXT.%s.bench", stream);
     (void)snprintf(self.inbox, sizeof self.inbox, "_INBOX.bench%d", (int)getpid());
@@ -180,17 +214,23 @@ void raw_nats_one_way(const bench_job *job, bench_side *side)
     natsConnection *in = open_raw(job, side, false), *out = open_raw(job, side, false);
     natsSubscription *subscription = NULL;
     char *data = calloc(1, job->size);
-    check(side, natsConnection_Subscribe(&subscription, in, "raw.oneway", count_one, &seen),
-          "subscribe");
+    natsMsg *message =
+        make_event(side, "raw12345.broadcast.bench.done", NULL, data, (int)job->size);
+    check(
+        side,
+        natsConnection_Subscribe(&subscription, in, "raw12345.broadcast.bench.>", count_one, &seen),
+        "subscribe");
     check(side, natsSubscription_SetPendingLimits(subscription, -1, -1), "limits");
     check(side, natsConnection_Flush(in), "flush");
     bench_begin(side);
     for (long i = 0; i < job->count; i++) {
-        check(side, natsConnection_Publish(out, "raw.oneway", data, (int)job->size), "publish");
+        set_id(message, side, i, false);
+        check(side, natsConnection_PublishMsg(out, message), "publish");
     }
     check(side, natsConnection_FlushTimeout(out, 30000), "flush");
     wait_for(side, &seen, job->count);
     bench_end(side);
+    natsMsg_Destroy(message);
     free(data);
 }
 
@@ -198,9 +238,11 @@ static void answer(natsConnection *connection, natsSubscription *subscription, n
                    void *user)
 {
     (void)subscription;
-    (void)user;
-    (void)natsConnection_Publish(connection, natsMsg_GetReply(message), natsMsg_GetData(message),
-                                 natsMsg_GetDataLength(message));
+    natsMsg *reply = make_event(user, natsMsg_GetReply(message), NULL, natsMsg_GetData(message),
+                                natsMsg_GetDataLength(message));
+    set_id(reply, user, 1, false);
+    (void)natsConnection_PublishMsg(connection, reply);
+    natsMsg_Destroy(reply);
     natsMsg_Destroy(message);
 }
 
@@ -210,16 +252,18 @@ void raw_nats_request(const bench_job *job, bench_side *side)
     natsSubscription *subscription = NULL;
     int64_t *ns = calloc((size_t)job->count, sizeof *ns);
     char *data = calloc(1, job->size);
-    check(side, natsConnection_Subscribe(&subscription, in, "raw.request", answer, NULL),
-          "subscribe");
+    static const char subject[] = "raw12345.queries.user.profile";
+    check(side, natsConnection_Subscribe(&subscription, in, subject, answer, side), "subscribe");
     check(side, natsConnection_Flush(in), "flush");
     bench_begin(side);
     for (long i = 0; i < job->count; i++) {
         natsMsg *reply = NULL;
         int64_t began = bench_now_ns();
-        check(side, natsConnection_Request(&reply, out, "raw.request", data, (int)job->size, 5000),
-              "request");
+        natsMsg *request = make_event(side, subject, NULL, data, (int)job->size);
+        set_id(request, side, i, false);
+        check(side, natsConnection_RequestMsg(&reply, out, request, 5000), "request");
         ns[i] = bench_now_ns() - began;
+        natsMsg_Destroy(request);
         natsMsg_Destroy(reply);
     }
     bench_end(side);
