@@ -25,9 +25,9 @@ BUILT_IN = {"memory", "sqlite"}  # other backends are modules: exported symbols 
 MODULES_MAY = {"base/list.h"}
 PUBLIC_STD = {"stdbool.h", "stddef.h", "stdint.h", "string.h"}
 LIBRARIES = {  # header: folders that may use the library
-    "sqlite3.h": ["backends/sqlite"],
-    "yaml.h": ["bus", "cli"],
-    "jansson.h": ["message", "backend", "backends", "bus", "patterns", "reliability", "cli"],
+    "sqlite3.h": ["backends/sqlite", "saga/stores/sqlite"],
+    "yaml.h": ["bus", "saga", "cli"],
+    "jansson.h": ["message", "backend", "backends", "bus", "patterns", "reliability", "saga", "cli"],
     "nats": ["backends/nats"],
     "openssl": ["backends/nats"],
 }

@@ -62,7 +62,8 @@ typedef struct marty_saga_record {
 
 /** One transition to be written. @since 0.2 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_write {
-    /** As they are to be; version is the new one: one above what was read, 1 to start. */
+    /** As they are to be; version is the new one: one above what was read, 1 to start. Name, key,
+     *  shard and start are those of version 1 for ever. */
     marty_saga_facts facts;
     /** The epoch of the shard under which it was decided; 0 = by one who has no lease. */
     uint64_t epoch;
@@ -86,7 +87,7 @@ typedef struct marty_saga_write {
 /** A shard that one has or had. @since 0.2 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_shard {
     uint32_t shard; /**< Which. */
-    uint64_t epoch; /**< Raised whenever it gets an owner, also the same one after a gap. */
+    uint64_t epoch; /**< Raised whenever it is taken; renewing leaves it. */
 } marty_saga_shard;
 
 /** The claim of one orchestrator. @since 0.2 @source docs/design/0013-saga-stores.md */
@@ -105,7 +106,7 @@ typedef struct marty_saga_filter {
     const char *name;          /**< Of the definition; NULL = any. */
     const char *key;           /**< The start key; NULL = any. */
     marty_saga_status status;  /**< 0 = any. */
-    bool stuck;                /**< Only those that wait for a person. */
+    bool stuck;                /**< Only those that wait for a person; they have not ended. */
     bool open;                 /**< Only those that have not ended. */
     int64_t changed_before_us; /**< 0 = any. */
     const char
@@ -232,6 +233,21 @@ typedef struct marty_saga_store_table {
 
 /** The number of this table's layout. @since 0.2 @source docs/design/0013-saga-stores.md */
 #define MARTY_SAGA_STORE_ABI 1u
+
+/**
+ * Make a record, for `load`: everything is copied into one allocation.
+ *
+ * @param facts Borrowed; a NULL text becomes "".
+ * @param epoch Of its shard.
+ * @param state Borrowed.
+ * @param outbox Borrowed.
+ * @return The record, to be given to marty_free; NULL without memory.
+ * @threads Any.
+ * @since 0.2
+ * @source docs/design/0013-saga-stores.md
+ */
+MARTY_API marty_saga_record *marty_saga_record_new(const marty_saga_facts *facts, uint64_t epoch,
+                                                   marty_bytes state, marty_bytes outbox);
 
 /**
  * What a module with a store exports, under the name `marty_saga_store_module`.

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Writing sagas to a file: all that is given together is one transaction. What is refused of one
+ * write is found out before anything of it is written; a local step that fails is undone by a
+ * savepoint. A commit whose end SQLite reports as an error is in doubt: its frames may lie in the
+ * log, to be found after a crash, until another commit has written over them; that is what settle
+ * does. */
+#include "sqlite.h"
+
+#include <string.h>
+
+static int epoch_of(saga_db *db, uint32_t shard, uint64_t *ret_epoch)
+{
+    sqlite3_stmt *statement = marty__saga_db_bind(db, SAGA_SQL_SHARD, "i", (int64_t)shard);
+    int code = statement ? sqlite3_step(statement) : marty__saga_db_code(db);
+    *ret_epoch = code == SQLITE_ROW ? (uint64_t)marty__saga_db_int(statement, 0) : 0;
+    (void)sqlite3_reset(statement);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+static int existing(saga_db *db, marty_saga_write *write)
+{
+    if (!write->facts.key || !*write->facts.key) {
+        return SQLITE_OK;
+    }
+    sqlite3_stmt *statement =
+        marty__saga_db_bind(db, SAGA_SQL_KEY, "tt", write->facts.name, write->facts.key);
+    int code = statement ? sqlite3_step(statement) : marty__saga_db_code(db);
+    if (code == SQLITE_ROW) {
+        (void)strncpy(write->existing, marty__saga_db_text(statement, 0),
+                      sizeof write->existing - 1);
+        write->result = MARTY_E_EXISTS;
+    }
+    (void)sqlite3_reset(statement);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+/* Whether it may be written; the reason is its result. */
+static int check(saga_db *db, marty_saga_write *write, int64_t *ret_number)
+{
+    uint64_t epoch = write->epoch;
+    int code = write->epoch ? epoch_of(db, write->facts.shard, &epoch) : SQLITE_OK;
+    if (code || epoch != write->epoch) {
+        write->result = MARTY_E_LOST;
+        return code;
+    }
+    sqlite3_stmt *statement = marty__saga_db_bind(db, SAGA_SQL_VERSION, "t", write->facts.id);
+    code = statement ? sqlite3_step(statement) : marty__saga_db_code(db);
+    bool there = code == SQLITE_ROW;
+    *ret_number = there ? marty__saga_db_int(statement, 0) : 0;
+    uint64_t have = there ? (uint64_t)marty__saga_db_int(statement, 1) : 0;
+    (void)sqlite3_reset(statement);
+    if (!there && code != SQLITE_DONE) {
+        return code;
+    }
+    write->result = write->facts.version == have + 1 ? MARTY_OK : MARTY_E_STATE;
+    return write->result || there ? SQLITE_OK : existing(db, write);
+}
+
+static const char *text_of(const char *text)
+{
+    return text ? text : "";
+}
+
+static int insert(saga_db *db, const marty_saga_write *write, int64_t *ret_number)
+{
+    const marty_saga_facts *facts = &write->facts;
+    int code = marty__saga_db_run(
+        db,
+        marty__saga_db_bind(db, SAGA_SQL_INSERT, "tttttiiiiiiiibb", facts->id, facts->name,
+                            text_of(facts->key), facts->definition, text_of(facts->stuck),
+                            (int64_t)facts->status, (int64_t)facts->paused, (int64_t)facts->shard,
+                            (int64_t)facts->version, facts->started_us, facts->changed_us,
+                            facts->due_us, (int64_t)facts->unsent, &write->state, &write->outbox));
+    *ret_number = sqlite3_last_insert_rowid(db->handle);
+    return code;
+}
+
+static int update(saga_db *db, const marty_saga_write *write, int64_t number)
+{
+    const marty_saga_facts *facts = &write->facts;
+    return marty__saga_db_run(
+        db,
+        marty__saga_db_bind(db, SAGA_SQL_UPDATE, "ittiiiiiibb", number, facts->definition,
+                            text_of(facts->stuck), (int64_t)facts->status, (int64_t)facts->paused,
+                            (int64_t)facts->version, facts->changed_us, facts->due_us,
+                            (int64_t)facts->unsent, &write->state, &write->outbox));
+}
+
+static int write_rows(saga_db *db, const marty_saga_write *write, int64_t number)
+{
+    int code = number ? update(db, write, number) : insert(db, write, &number);
+    if (code) {
+        return code;
+    }
+    return marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_HISTORY_ADD, "iiib", number,
+                                                      (int64_t)write->facts.version,
+                                                      write->facts.changed_us, &write->history));
+}
+
+/* A local step works in the transaction; what it has done goes with the rest or not at all. */
+static int write_with_step(saga_db *db, marty_saga_write *write, int64_t number)
+{
+    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_SAVE));
+    if (code) {
+        return code;
+    }
+    write->result = write->fill(write, db->handle);
+    if (sqlite3_get_autocommit(db->handle)) {
+        return SQLITE_MISUSE; /* the step has ended our transaction */
+    }
+    if (!write->result) {
+        code = write_rows(db, write, number);
+    } else {
+        code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_UNDO));
+    }
+    int kept = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_KEEP));
+    return code ? code : kept;
+}
+
+static int write_one(saga_db *db, marty_saga_write *write)
+{
+    int64_t number = 0;
+    write->result = MARTY_OK;
+    write->existing[0] = '\0';
+    int code = check(db, write, &number);
+    if (code || write->result) {
+        return code;
+    }
+    return write->fill ? write_with_step(db, write, number) : write_rows(db, write, number);
+}
+
+static void answer_all(marty_saga_write *const writes[], size_t count, marty_err result)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!writes[i]->result) {
+            writes[i]->result = result;
+        }
+    }
+}
+
+static void roll_back(saga_db *db)
+{
+    if (!sqlite3_get_autocommit(db->handle)) {
+        (void)marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_ROLLBACK));
+    }
+}
+
+marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *const writes[],
+                                    size_t count, int64_t until_ns, marty_error *why)
+{
+    saga_db *db = &store->writer;
+    marty__saga_db_enter(db, until_ns);
+    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+    for (size_t i = 0; i < count && !code; i++) {
+        code = write_one(db, writes[i]);
+    }
+    marty_err err = MARTY_OK;
+    if (code) {
+        err = marty__saga_db_error(db, code, "writing", why);
+        roll_back(db);
+    } else {
+        code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
+        if (code) {
+            marty_error ended;
+            marty_err kind = marty__saga_db_error(db, code, "committing", &ended);
+            answer_all(writes, count,
+                       kind == MARTY_E_UNAVAILABLE ? MARTY_E_UNAVAILABLE : MARTY_E_MAYBE_STORED);
+            roll_back(db);
+        }
+    }
+    marty__saga_db_leave(db);
+    return err;
+}
+
+marty_err marty__saga_sqlite_settle(marty_saga_store *store, int64_t until_ns, marty_error *why)
+{
+    saga_db *db = &store->writer;
+    marty__saga_db_enter(db, until_ns);
+    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_SETTLE));
+    marty_err err = code ? marty__saga_db_error(db, code, "settling", why) : MARTY_OK;
+    marty__saga_db_leave(db);
+    return err;
+}
+
+marty_err marty__saga_sqlite_sent(marty_saga_store *store, const marty_saga_facts sagas[],
+                                  size_t count, int64_t until_ns, marty_error *why)
+{
+    saga_db *db = &store->writer;
+    marty__saga_db_enter(db, until_ns);
+    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+    for (size_t i = 0; i < count && !code; i++) {
+        code = marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_SENT, "ti", sagas[i].id,
+                                                          (int64_t)sagas[i].version));
+    }
+    code = code ? code : marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
+    marty_err err = code ? marty__saga_db_error(db, code, "marking", why) : MARTY_OK;
+    roll_back(db);
+    marty__saga_db_leave(db);
+    return err;
+}
+
+static int purge_some(saga_db *db, int64_t before_us, uint32_t limit, uint32_t *ret_count)
+{
+    int code = SQLITE_OK;
+    while (!code && *ret_count < limit) {
+        sqlite3_stmt *find =
+            marty__saga_db_bind(db, SAGA_SQL_PURGE_FIND, "ii", before_us, (int64_t)1);
+        code = find ? sqlite3_step(find) : marty__saga_db_code(db);
+        if (code != SQLITE_ROW) {
+            (void)sqlite3_reset(find);
+            return code == SQLITE_DONE ? SQLITE_OK : code;
+        }
+        int64_t number = marty__saga_db_int(find, 0);
+        (void)sqlite3_reset(find);
+        code = marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_PURGE_HISTORY, "i", number));
+        code = code ? code
+                    : marty__saga_db_run(db,
+                                         marty__saga_db_bind(db, SAGA_SQL_PURGE_SAGA, "i", number));
+        *ret_count += !code;
+    }
+    return code;
+}
+
+marty_err marty__saga_sqlite_purge(marty_saga_store *store, int64_t before_us, uint32_t limit,
+                                   uint32_t *ret_count, int64_t until_ns, marty_error *why)
+{
+    saga_db *db = &store->writer;
+    uint32_t count = 0;
+    marty__saga_db_enter(db, until_ns);
+    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+    code = code ? code : purge_some(db, before_us, limit, &count);
+    code = code ? code : marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
+    marty_err err = code ? marty__saga_db_error(db, code, "purging", why) : MARTY_OK;
+    roll_back(db);
+    marty__saga_db_leave(db);
+    if (!err) {
+        *ret_count = count;
+    }
+    return err;
+}

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One connection of the sqlite store: opening it, its tables, its statements, its errors. */
+#include "sqlite.h"
+
+#include "base/clock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { BUSY_NS = MARTY__NS_PER_MS, SCHEMA = 1 };
+
+#define FACTS                                                                                      \
+    "id, name, key, definition, stuck, status, paused, shard, version, started_us, changed_us, "   \
+    "due_us, unsent"
+#define NEVER "9223372036854775807"
+
+static const char *const sql_text[SAGA_SQL_COUNT] = {
+    [SAGA_SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SAGA_SQL_BEGIN_READ] = "BEGIN",
+    [SAGA_SQL_COMMIT] = "COMMIT",
+    [SAGA_SQL_ROLLBACK] = "ROLLBACK",
+    [SAGA_SQL_SAVE] = "SAVEPOINT marty_saga_one",
+    [SAGA_SQL_UNDO] = "ROLLBACK TO marty_saga_one",
+    [SAGA_SQL_KEEP] = "RELEASE marty_saga_one",
+    [SAGA_SQL_VERSION] = "SELECT number, version FROM marty_saga WHERE id = ?1",
+    [SAGA_SQL_KEY] = "SELECT id FROM marty_saga WHERE name = ?1 AND key = ?2 AND key <> ''",
+    [SAGA_SQL_INSERT] = "INSERT INTO marty_saga (" FACTS ", state, outbox) VALUES "
+                        "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    [SAGA_SQL_UPDATE] = "UPDATE marty_saga SET definition = ?2, stuck = ?3, status = ?4, "
+                        "paused = ?5, version = ?6, changed_us = ?7, due_us = ?8, unsent = ?9, "
+                        "state = ?10, outbox = ?11 WHERE number = ?1",
+    [SAGA_SQL_HISTORY_ADD] = "INSERT INTO marty_saga_history VALUES (?1, ?2, ?3, ?4)",
+    [SAGA_SQL_SENT] =
+        "UPDATE marty_saga SET unsent = 0 WHERE id = ?1 AND version = ?2 AND unsent = 1",
+    [SAGA_SQL_SETTLE] = "UPDATE marty_saga_store SET settled = settled + 1",
+    [SAGA_SQL_LOAD] = "SELECT " FACTS ", state, outbox, coalesce((SELECT epoch FROM "
+                      "marty_saga_shard s WHERE s.shard = marty_saga.shard), 0) FROM marty_saga "
+                      "WHERE id = ?1",
+    [SAGA_SQL_DUE] =
+        "SELECT " FACTS " FROM marty_saga WHERE due_us < " NEVER " ORDER BY due_us, id",
+    [SAGA_SQL_UNSENT] = "SELECT " FACTS " FROM marty_saga WHERE unsent = 1 AND changed_us < ?1 "
+                        "ORDER BY changed_us, id",
+    [SAGA_SQL_LIST] =
+        "SELECT " FACTS " FROM marty_saga WHERE id > ?1 AND (?2 IS NULL OR name = ?2) AND "
+        "(?3 IS NULL OR key = ?3) AND (?4 = 0 OR status = ?4) AND (?5 = 0 OR stuck <> '') AND "
+        "(?6 = 0 OR changed_us < ?6) ORDER BY id LIMIT ?7",
+    [SAGA_SQL_LIST_OPEN] =
+        "SELECT " FACTS " FROM marty_saga WHERE status < 3 AND id > ?1 AND "
+        "(?2 IS NULL OR name = ?2) AND (?3 IS NULL OR key = ?3) AND (?4 = 0 OR status = ?4) AND "
+        "(?5 = 0 OR stuck <> '') AND (?6 = 0 OR changed_us < ?6) ORDER BY id LIMIT ?7",
+    [SAGA_SQL_HISTORY] = "SELECT version, at_us, batch FROM marty_saga_history WHERE number = "
+                         "(SELECT number FROM marty_saga WHERE id = ?1) AND version >= ?2 "
+                         "ORDER BY version",
+    [SAGA_SQL_PURGE_FIND] =
+        "SELECT number FROM marty_saga WHERE status >= 3 AND changed_us < ?1 LIMIT ?2",
+    [SAGA_SQL_PURGE_HISTORY] = "DELETE FROM marty_saga_history WHERE number = ?1",
+    [SAGA_SQL_PURGE_SAGA] = "DELETE FROM marty_saga WHERE number = ?1",
+    [SAGA_SQL_MEMBER] = "INSERT INTO marty_saga_member VALUES (?1, ?2) "
+                        "ON CONFLICT (owner) DO UPDATE SET until_us = excluded.until_us",
+    [SAGA_SQL_MEMBER_GONE] = "DELETE FROM marty_saga_member WHERE owner = ?1 OR until_us <= ?2",
+    [SAGA_SQL_MEMBERS] = "SELECT count(*) FROM marty_saga_member WHERE until_us > ?1",
+    [SAGA_SQL_SHARD] = "SELECT epoch FROM marty_saga_shard WHERE shard = ?1",
+    [SAGA_SQL_SHARDS] = "SELECT shard, epoch, owner, until_us FROM marty_saga_shard",
+    [SAGA_SQL_SHARD_RENEW] = "UPDATE marty_saga_shard SET until_us = ?3 "
+                             "WHERE shard = ?1 AND epoch = ?2",
+    [SAGA_SQL_SHARD_TAKE] =
+        "INSERT INTO marty_saga_shard VALUES (?1, ?2, ?3, ?4) ON CONFLICT (shard) DO UPDATE SET "
+        "epoch = excluded.epoch, owner = excluded.owner, until_us = excluded.until_us",
+    [SAGA_SQL_SHARD_FREE] = "UPDATE marty_saga_shard SET owner = '', until_us = 0 "
+                            "WHERE shard = ?1 AND epoch = ?2 AND owner = ?3",
+    [SAGA_SQL_DEFINE] =
+        "INSERT INTO marty_saga_definition VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+    [SAGA_SQL_DEFINITION] =
+        "SELECT hash FROM marty_saga_definition WHERE name = ?1 AND version = ?2",
+    [SAGA_SQL_DEFINITIONS] = "SELECT name, version, hash, document FROM marty_saga_definition "
+                             "WHERE (?1 IS NULL OR name = ?1) AND (?2 IS NULL OR hash = ?2) "
+                             "ORDER BY name, version",
+};
+
+static const char schema[] =
+    "CREATE TABLE marty_saga (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT "
+    "NULL, key TEXT NOT NULL, definition TEXT NOT NULL, stuck TEXT NOT NULL, status INTEGER NOT "
+    "NULL, paused INTEGER NOT NULL, shard INTEGER NOT NULL, version INTEGER NOT NULL, started_us "
+    "INTEGER NOT NULL, changed_us INTEGER NOT NULL, due_us INTEGER NOT NULL, unsent INTEGER NOT "
+    "NULL, state BLOB NOT NULL, outbox BLOB NOT NULL);"
+    "CREATE UNIQUE INDEX marty_saga_key ON marty_saga (name, key) WHERE key <> '';"
+    "CREATE INDEX marty_saga_due ON marty_saga (due_us) WHERE due_us < " NEVER ";"
+    "CREATE INDEX marty_saga_unsent ON marty_saga (changed_us) WHERE unsent = 1;"
+    "CREATE INDEX marty_saga_open ON marty_saga (id) WHERE status < 3;"
+    "CREATE INDEX marty_saga_ended ON marty_saga (changed_us) WHERE status >= 3;"
+    "CREATE TABLE marty_saga_history (number INTEGER, version INTEGER, at_us INTEGER NOT NULL, "
+    "batch BLOB NOT NULL, PRIMARY KEY (number, version)) WITHOUT ROWID;"
+    "CREATE TABLE marty_saga_shard (shard INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, owner TEXT "
+    "NOT NULL, until_us INTEGER NOT NULL);"
+    "CREATE TABLE marty_saga_member (owner TEXT PRIMARY KEY, until_us INTEGER NOT NULL) WITHOUT "
+    "ROWID;"
+    "CREATE TABLE marty_saga_definition (name TEXT, version INTEGER, hash TEXT NOT NULL, document "
+    "BLOB NOT NULL, PRIMARY KEY (name, version)) WITHOUT ROWID;"
+    "CREATE TABLE marty_saga_store (schema INTEGER NOT NULL, boot TEXT NOT NULL, settled INTEGER "
+    "NOT NULL);"
+    "INSERT INTO marty_saga_store VALUES (1, '', 0);";
+
+static int on_busy(void *user, int times)
+{
+    const saga_db *db = user;
+    (void)times;
+    if (marty__monotonic_ns() >= db->until_ns) {
+        return 0;
+    }
+    (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_NS}, NULL);
+    return 1;
+}
+
+static int execute(saga_db *db, const char *sql)
+{
+    return sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+}
+
+/* The first number of the first row; fallback where there is no row or no table. */
+static int64_t ask(saga_db *db, const char *sql, int64_t fallback)
+{
+    sqlite3_stmt *statement = NULL;
+    int64_t value = fallback;
+    if (sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW) {
+        value = sqlite3_column_int64(statement, 0);
+    }
+    (void)sqlite3_finalize(statement);
+    return value;
+}
+
+/* Leases are kept by the monotonic clock, which begins anew with the machine. */
+static int free_leases_of_another_boot(saga_db *db)
+{
+    char boot[64] = "", sql[400];
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (file) {
+        if (fgets(boot, sizeof boot, file)) {
+            boot[strcspn(boot, "\n")] = '\0';
+        }
+        (void)fclose(file);
+    }
+    (void)sqlite3_snprintf(sizeof sql, sql,
+                           "UPDATE marty_saga_shard SET owner = '', until_us = 0 WHERE (SELECT "
+                           "boot FROM marty_saga_store) <> %Q;"
+                           "DELETE FROM marty_saga_member WHERE (SELECT boot FROM "
+                           "marty_saga_store) <> %Q; UPDATE marty_saga_store SET boot = %Q;",
+                           boot, boot, boot);
+    return execute(db, sql);
+}
+
+static int make_tables(saga_db *db, int64_t *ret_schema)
+{
+    int code = execute(db, "BEGIN IMMEDIATE");
+    if (code) {
+        return code;
+    }
+    *ret_schema = ask(db, "SELECT schema FROM marty_saga_store", 0);
+    if (!*ret_schema) {
+        code = execute(db, schema);
+        *ret_schema = SCHEMA;
+    }
+    if (!code && *ret_schema == SCHEMA) {
+        code = free_leases_of_another_boot(db);
+    }
+    code = code ? code : execute(db, "COMMIT");
+    if (code) {
+        (void)execute(db, "ROLLBACK");
+    }
+    return code;
+}
+
+static int prepare_file(saga_db *db, const char *sync, bool writes)
+{
+    char sql[200];
+    (void)snprintf(sql, sizeof sql,
+                   "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s; PRAGMA cache_size=-8192; "
+                   "PRAGMA wal_autocheckpoint=4000; PRAGMA query_only=%d",
+                   sync, !writes);
+    int code = execute(db, sql);
+    while ((code & 0xff) == SQLITE_BUSY && marty__monotonic_ns() < db->until_ns) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_NS}, NULL); /* WAL asks but once */
+        code = execute(db, sql);
+    }
+    return code;
+}
+
+marty_err marty__saga_db_open(saga_db *db, const char *path, const char *sync, bool writes,
+                              int64_t until_ns, marty_error *why)
+{
+    if (!marty__mutex_init(&db->mutex)) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "%s: no lock to be had", path);
+    }
+    int flags =
+        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int64_t found = SCHEMA;
+    db->until_ns = until_ns;
+    int code = sqlite3_open_v2(path, &db->handle, flags, NULL);
+    if (!code) {
+        (void)sqlite3_busy_handler(db->handle, on_busy, db);
+        code = prepare_file(db, sync, writes);
+    }
+    if (!code && writes) {
+        code = make_tables(db, &found);
+    }
+    if (code) {
+        return marty__saga_db_error(db, code, "opening", why);
+    }
+    return found == SCHEMA
+               ? MARTY_OK
+               : marty_error_set(why, MARTY_E_CONFIG,
+                                 "%s: its sagas have the tables of version %d, this program knows "
+                                 "version %d: take the newer program",
+                                 path, (int)found, (int)SCHEMA);
+}
+
+void marty__saga_db_close(saga_db *db)
+{
+    for (int i = 0; i < SAGA_SQL_COUNT; i++) {
+        (void)sqlite3_finalize(db->statements[i]);
+    }
+    if (db->handle) {
+        (void)sqlite3_close(db->handle);
+        marty__mutex_free(&db->mutex);
+    }
+    db->handle = NULL;
+}
+
+void marty__saga_db_enter(saga_db *db, int64_t until_ns)
+{
+    marty__lock(&db->mutex);
+    db->until_ns = until_ns;
+}
+
+void marty__saga_db_leave(saga_db *db)
+{
+    marty__unlock(&db->mutex);
+}
+
+sqlite3_stmt *marty__saga_db_statement(saga_db *db, saga_sql which)
+{
+    sqlite3_stmt **at = &db->statements[which];
+    if (*at) {
+        (void)sqlite3_reset(*at);
+        (void)sqlite3_clear_bindings(*at);
+    } else if (sqlite3_prepare_v3(db->handle, sql_text[which], -1, SQLITE_PREPARE_PERSISTENT, at,
+                                  NULL)) {
+        *at = NULL;
+    }
+    return *at;
+}
+
+sqlite3_stmt *marty__saga_db_bind(saga_db *db, saga_sql which, const char *kinds, ...)
+{
+    sqlite3_stmt *statement = marty__saga_db_statement(db, which);
+    va_list values;
+    va_start(values, kinds);
+    int code = statement ? SQLITE_OK : SQLITE_NOMEM;
+    for (int at = 1; *kinds && !code; kinds++, at++) {
+        if (*kinds == 'i') {
+            code = sqlite3_bind_int64(statement, at, va_arg(values, int64_t));
+        } else if (*kinds == 't') {
+            code = sqlite3_bind_text(statement, at, va_arg(values, const char *), -1, NULL);
+        } else {
+            const marty_bytes *bytes = va_arg(values, const marty_bytes *);
+            code = sqlite3_bind_blob64(statement, at, bytes->size ? bytes->data : "", bytes->size,
+                                       NULL);
+        }
+    }
+    va_end(values);
+    return code ? NULL : statement;
+}
+
+int marty__saga_db_run(saga_db *db, sqlite3_stmt *statement)
+{
+    if (!statement) {
+        return marty__saga_db_code(db);
+    }
+    int code = sqlite3_step(statement);
+    (void)sqlite3_reset(statement);
+    return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+int marty__saga_db_code(saga_db *db)
+{
+    int code = sqlite3_extended_errcode(db->handle);
+    return code && code != SQLITE_ROW && code != SQLITE_DONE ? code : SQLITE_NOMEM;
+}
+
+int64_t marty__saga_db_int(sqlite3_stmt *statement, int column)
+{
+    return sqlite3_column_int64(statement, column);
+}
+
+const char *marty__saga_db_text(sqlite3_stmt *statement, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+    return text ? text : "";
+}
+
+marty_bytes marty__saga_db_bytes(sqlite3_stmt *statement, int column)
+{
+    const void *data = sqlite3_column_blob(statement, column);
+    return (marty_bytes){data, (size_t)sqlite3_column_bytes(statement, column)};
+}
+
+void marty__saga_db_facts(sqlite3_stmt *row, marty_saga_facts *ret_facts)
+{
+    *ret_facts = (marty_saga_facts){
+        .id = marty__saga_db_text(row, 0),
+        .name = marty__saga_db_text(row, 1),
+        .key = marty__saga_db_text(row, 2),
+        .definition = marty__saga_db_text(row, 3),
+        .stuck = marty__saga_db_text(row, 4),
+        .status = (marty_saga_status)sqlite3_column_int(row, 5),
+        .paused = sqlite3_column_int(row, 6) != 0,
+        .shard = (uint32_t)sqlite3_column_int(row, 7),
+        .version = (uint64_t)marty__saga_db_int(row, 8),
+        .started_us = marty__saga_db_int(row, 9),
+        .changed_us = marty__saga_db_int(row, 10),
+        .due_us = marty__saga_db_int(row, 11),
+        .unsent = sqlite3_column_int(row, 12) != 0,
+    };
+}
+
+static marty_err error_of(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_NOMEM:
+        return MARTY_E_NO_MEMORY;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:
+        return MARTY_E_UNAVAILABLE;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+        return MARTY_E_DENIED;
+    case SQLITE_NOTADB:
+        return MARTY_E_MALFORMED;
+    case SQLITE_TOOBIG:
+        return MARTY_E_TOO_LARGE;
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+    case SQLITE_CORRUPT:
+        return MARTY_E_STORAGE;
+    case SQLITE_CANTOPEN:
+        return MARTY_E_CONFIG;
+    default:
+        return MARTY_E_INTERNAL;
+    }
+}
+
+marty_err marty__saga_db_error(saga_db *db, int code, const char *doing, marty_error *why)
+{
+    const char *path = db->handle ? sqlite3_db_filename(db->handle, "main") : NULL;
+    const char *text = db->handle && sqlite3_extended_errcode(db->handle) == code
+                           ? sqlite3_errmsg(db->handle)
+                           : sqlite3_errstr(code);
+    return marty_error_set(why, error_of(code), "%s the sagas of %s: %s (SQLite %d)", doing,
+                           path && *path ? path : "the file", text, code);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The sqlite store's insides: one connection that writes and one that reads, each behind a lock.
+ * Sagas, their histories, shards, members and definitions are tables named marty_saga*; the file
+ * may hold tables of the user too, so that a local step can write to them in the same transaction.
+ */
+#ifndef MARTY_SAGA_STORES_SQLITE_SQLITE_H
+#define MARTY_SAGA_STORES_SQLITE_SQLITE_H
+#include "saga/stores/stores.h"
+#include "base/thread.h"
+
+#include <sqlite3.h>
+
+typedef enum saga_sql {
+    SAGA_SQL_BEGIN,
+    SAGA_SQL_BEGIN_READ,
+    SAGA_SQL_COMMIT,
+    SAGA_SQL_ROLLBACK,
+    SAGA_SQL_SAVE,
+    SAGA_SQL_UNDO,
+    SAGA_SQL_KEEP,
+    SAGA_SQL_VERSION,
+    SAGA_SQL_KEY,
+    SAGA_SQL_INSERT,
+    SAGA_SQL_UPDATE,
+    SAGA_SQL_HISTORY_ADD,
+    SAGA_SQL_SENT,
+    SAGA_SQL_SETTLE,
+    SAGA_SQL_LOAD,
+    SAGA_SQL_DUE,
+    SAGA_SQL_UNSENT,
+    SAGA_SQL_LIST,
+    SAGA_SQL_LIST_OPEN,
+    SAGA_SQL_HISTORY,
+    SAGA_SQL_PURGE_FIND,
+    SAGA_SQL_PURGE_HISTORY,
+    SAGA_SQL_PURGE_SAGA,
+    SAGA_SQL_MEMBER,
+    SAGA_SQL_MEMBER_GONE,
+    SAGA_SQL_MEMBERS,
+    SAGA_SQL_SHARD,
+    SAGA_SQL_SHARDS,
+    SAGA_SQL_SHARD_RENEW,
+    SAGA_SQL_SHARD_TAKE,
+    SAGA_SQL_SHARD_FREE,
+    SAGA_SQL_DEFINE,
+    SAGA_SQL_DEFINITION,
+    SAGA_SQL_DEFINITIONS,
+    SAGA_SQL_COUNT
+} saga_sql;
+
+typedef struct saga_db {
+    marty__mutex mutex;
+    sqlite3 *handle;
+    sqlite3_stmt *statements[SAGA_SQL_COUNT];
+    int64_t until_ns; /* how long to wait for the file's lock */
+} saga_db;
+
+struct marty_saga_store {
+    saga_db writer, reader;
+    marty_env env;
+    char line[320]; /* the description */
+};
+
+/** Open one connection; the one that writes makes the tables. */
+marty_err marty__saga_db_open(saga_db *db, const char *path, const char *sync, bool writes,
+                              int64_t until_ns, marty_error *why);
+/** Finalize and close; fine on one that is not open. */
+void marty__saga_db_close(saga_db *db);
+/** Take the connection for a call that has until then. */
+void marty__saga_db_enter(saga_db *db, int64_t until_ns);
+void marty__saga_db_leave(saga_db *db);
+/** A statement, reset and without values; NULL without memory. */
+sqlite3_stmt *marty__saga_db_statement(saga_db *db, saga_sql which);
+/** Bind by position: 'i' int64_t, 't' const char * (NULL = null), 'b' const marty_bytes *. Returns
+ * the statement or NULL. */
+sqlite3_stmt *marty__saga_db_bind(saga_db *db, saga_sql which, const char *kinds, ...);
+/** Step a statement that gives no row, and reset it; NULL = it could not be had. An SQLite code. */
+int marty__saga_db_run(saga_db *db, sqlite3_stmt *statement);
+/** Why the last statement could not be had; never 0. */
+int marty__saga_db_code(saga_db *db);
+/** A number of a column, a text that is never NULL, bytes. Borrowed until the next step. */
+int64_t marty__saga_db_int(sqlite3_stmt *statement, int column);
+const char *marty__saga_db_text(sqlite3_stmt *statement, int column);
+marty_bytes marty__saga_db_bytes(sqlite3_stmt *statement, int column);
+/** What a code of SQLite is to us, with the file in the text. */
+marty_err marty__saga_db_error(saga_db *db, int code, const char *doing, marty_error *why);
+/** Facts of the columns that SAGA_FACTS names, borrowed from the row. */
+void marty__saga_db_facts(sqlite3_stmt *row, marty_saga_facts *ret_facts);
+
+/* The calls of the table, by file. */
+marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *const writes[],
+                                    size_t count, int64_t until_ns, marty_error *why);
+marty_err marty__saga_sqlite_settle(marty_saga_store *store, int64_t until_ns, marty_error *why);
+marty_err marty__saga_sqlite_sent(marty_saga_store *store, const marty_saga_facts sagas[],
+                                  size_t count, int64_t until_ns, marty_error *why);
+marty_err marty__saga_sqlite_purge(marty_saga_store *store, int64_t before_us, uint32_t limit,
+                                   uint32_t *ret_count, int64_t until_ns, marty_error *why);
+marty_err marty__saga_sqlite_load(marty_saga_store *store, const char *id,
+                                  marty_saga_record **ret_record, int64_t until_ns,
+                                  marty_error *why);
+marty_err marty__saga_sqlite_find(marty_saga_store *store, const char *name, const char *key,
+                                  char ret_id[40], int64_t until_ns, marty_error *why);
+marty_err marty__saga_sqlite_due(marty_saga_store *store, const marty_saga_shards *shards,
+                                 int64_t now_us, uint32_t limit, marty_saga_found found, void *user,
+                                 int64_t *ret_next_us, int64_t until_ns, marty_error *why);
+marty_err marty__saga_sqlite_unsent(marty_saga_store *store, const marty_saga_shards *shards,
+                                    int64_t before_us, uint32_t limit, marty_saga_found found,
+                                    void *user, int64_t until_ns, marty_error *why);
+marty_err marty__saga_sqlite_list(marty_saga_store *store, const marty_saga_filter *filter,
+                                  marty_saga_found found, void *user, int64_t until_ns,
+                                  marty_error *why);
+marty_err marty__saga_sqlite_history(marty_saga_store *store, const char *id, uint64_t from,
+                                     marty_saga_batch found, void *user, int64_t until_ns,
+                                     marty_error *why);
+marty_err marty__saga_sqlite_lease(marty_saga_store *store, marty_saga_lease *lease,
+                                   int64_t until_ns, marty_error *why);
+marty_err marty__saga_sqlite_release(marty_saga_store *store, const char *owner,
+                                     const marty_saga_shard shards[], size_t count,
+                                     int64_t until_ns, marty_error *why);
+marty_err marty__saga_sqlite_define(marty_saga_store *store, const char *name, uint32_t version,
+                                    const char *hash, marty_bytes document, int64_t until_ns,
+                                    marty_error *why);
+marty_err marty__saga_sqlite_definitions(marty_saga_store *store, const char *name,
+                                         const char *hash, marty_saga_document found, void *user,
+                                         int64_t until_ns, marty_error *why);
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The sqlite store: opening, closing, definitions, and its table of calls. */
+#include "sqlite.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static marty_err read_sync(const marty_url *url, const char **ret_sync, marty_error *why)
+{
+    static const char *const known[] = {"normal", "full", "extra"};
+    const char *sync = marty_url_get(url, "sync");
+    *ret_sync = sync ? sync : "full";
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(*ret_sync, known[i]) == 0) {
+            return MARTY_OK;
+        }
+    }
+    return marty_error_set(why, MARTY_E_CONFIG, "%s: sync is full, extra or normal, not %s",
+                           url->redacted, sync);
+}
+
+static void sqlite_close(marty_saga_store *store)
+{
+    marty__saga_db_close(&store->reader);
+    marty__saga_db_close(&store->writer);
+    marty_free(store);
+}
+
+static marty_err sqlite_open(marty_saga_store **ret_store, const marty_url *url,
+                             const marty_env *env, int64_t until_ns, marty_error *why)
+{
+    static const char *const known[] = {"sync", NULL};
+    const char *sync = NULL;
+    marty_err err = marty_url_check(url, known, why);
+    err = err ? err : read_sync(url, &sync, why);
+    if (err) {
+        return err;
+    }
+    if (!url->path || !*url->path || strcmp(url->path, ":memory:") == 0) {
+        return marty_error_set(why, MARTY_E_CONFIG,
+                               "%s names no file: write sqlite:sagas.db (or take memory:)",
+                               url->redacted);
+    }
+    marty_saga_store *store = marty_alloc_zero(1, sizeof *store);
+    if (!store) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "opening %s", url->redacted);
+    }
+    store->env = marty__env_complete(env);
+    (void)snprintf(
+        store->line, sizeof store->line,
+        "sqlite: %.120s, WAL, synchronous=%s; all transitions that wait are one commit%s",
+        url->path, sync,
+        strcmp(sync, "normal") == 0
+            ? "; UNSAFE: the last commits are lost when the machine loses power"
+            : "");
+    err = marty__saga_db_open(&store->writer, url->path, sync, true, until_ns, why);
+    err = err ? err : marty__saga_db_open(&store->reader, url->path, sync, false, until_ns, why);
+    if (err) {
+        sqlite_close(store);
+        return err;
+    }
+    *ret_store = store;
+    return MARTY_OK;
+}
+
+static const char *sqlite_describe(const marty_saga_store *store)
+{
+    return store->line;
+}
+
+marty_err marty__saga_sqlite_define(marty_saga_store *store, const char *name, uint32_t version,
+                                    const char *hash, marty_bytes document, int64_t until_ns,
+                                    marty_error *why)
+{
+    saga_db *db = &store->writer;
+    bool same = false;
+    marty__saga_db_enter(db, until_ns);
+    int code = marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_DEFINE, "titb", name,
+                                                          (int64_t)version, hash, &document));
+    if (!code) {
+        sqlite3_stmt *row =
+            marty__saga_db_bind(db, SAGA_SQL_DEFINITION, "ti", name, (int64_t)version);
+        code = row ? sqlite3_step(row) : marty__saga_db_code(db);
+        same = code == SQLITE_ROW && strcmp(marty__saga_db_text(row, 0), hash) == 0;
+        code = code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+        (void)sqlite3_reset(row);
+    }
+    marty_err err = code ? marty__saga_db_error(db, code, "defining", why) : MARTY_OK;
+    marty__saga_db_leave(db);
+    return err || same ? err
+                       : marty_error_set(why, MARTY_E_EXISTS,
+                                         "the definition %s version %u is there and is different: "
+                                         "give it a new version",
+                                         name, (unsigned)version);
+}
+
+const marty_saga_store_table marty__saga_sqlite = {
+    .abi = MARTY_SAGA_STORE_ABI,
+    .scheme = "sqlite",
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .describe = sqlite_describe,
+    .commit = marty__saga_sqlite_commit,
+    .settle = marty__saga_sqlite_settle,
+    .load = marty__saga_sqlite_load,
+    .find = marty__saga_sqlite_find,
+    .due = marty__saga_sqlite_due,
+    .unsent = marty__saga_sqlite_unsent,
+    .sent = marty__saga_sqlite_sent,
+    .lease = marty__saga_sqlite_lease,
+    .release = marty__saga_sqlite_release,
+    .define = marty__saga_sqlite_define,
+    .definitions = marty__saga_sqlite_definitions,
+    .list = marty__saga_sqlite_list,
+    .history = marty__saga_sqlite_history,
+    .purge = marty__saga_sqlite_purge,
+};
