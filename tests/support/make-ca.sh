@@ -9,33 +9,33 @@ work=$(mktemp -d "$final.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-ca() {
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -keyout "$1.key" -out "$1.pem" \
-        -subj "/CN=$2" -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
-}
-# name, common name, alternative names, extended use, CA [, not before, not after]: openssl ca, because x509 -req
-# of 3.0 cannot set a start date
-leaf() {
+# name, common name [, alternative names, extended use, CA, not before, not after]; without a CA it is one itself, by its
+# own key. openssl ca, because x509 -req of 3.0 cannot set a start date: hosts an hour behind shall trust them, too.
+certificate() {
+    by=${5:-$1}
+    use='basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n'
+    [ "$by" = "$1" ] || use="subjectAltName=$3\nextendedKeyUsage=$4\nbasicConstraints=CA:FALSE\nkeyUsage=digitalSignature\n"
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1.key" -out "$1.csr" -subj "/O=Marty test/CN=$2"
-    printf 'subjectAltName=%s\nextendedKeyUsage=%s\nbasicConstraints=CA:FALSE\nkeyUsage=digitalSignature\n' "$3" "$4" >"$1.ext"
-    : >"$5.idx"
-    echo unique_subject=no >"$5.idx.attr"
+    printf '%b' "$use" >"$1.ext"
+    : >"$by.idx"
+    echo unique_subject=no >"$by.idx.attr"
     printf '[ca]\ndefault_ca=c\n[c]\ndatabase=%s.idx\nnew_certs_dir=.\ncertificate=%s.pem\nprivate_key=%s.key\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\norganizationName=optional\ncommonName=supplied\n' \
-        "$5" "$5" "$5" >"$5.cnf"
-    openssl ca -batch -notext -config "$5.cnf" -in "$1.csr" -out "$1.pem" -extfile "$1.ext" \
+        "$by" "$by" "$by" >"$by.cnf"
+    # shellcheck disable=SC2046
+    openssl ca -batch -notext $([ "$by" != "$1" ] || echo -selfsign) -config "$by.cnf" -in "$1.csr" -out "$1.pem" -extfile "$1.ext" \
         -startdate "${6:-20240101000000Z}" -enddate "${7:-20391231235959Z}"
 }
 names='DNS:localhost,IP:127.0.0.1,IP:::1'
 {
-    ca ca 'Marty test CA'
-    ca otherca 'Some other CA'
-    leaf server localhost "$names" serverAuth ca
-    leaf node localhost "$names" serverAuth,clientAuth ca
-    leaf client marty-client DNS:marty-client clientAuth ca
-    leaf rogue marty-client DNS:marty-client clientAuth otherca
-    leaf expired localhost "$names" serverAuth ca 20230101000000Z 20230201000000Z
-    leaf notyet localhost "$names" serverAuth ca 20380101000000Z 20381231000000Z
-    leaf wronghost broker.example.org DNS:broker.example.org serverAuth ca
+    certificate ca 'Marty test CA'
+    certificate otherca 'Some other CA'
+    certificate server localhost "$names" serverAuth ca
+    certificate node localhost "$names" serverAuth,clientAuth ca
+    certificate client marty-client DNS:marty-client clientAuth ca
+    certificate rogue marty-client DNS:marty-client clientAuth otherca
+    certificate expired localhost "$names" serverAuth ca 20230101000000Z 20230201000000Z
+    certificate notyet localhost "$names" serverAuth ca 20380101000000Z 20381231000000Z
+    certificate wronghost broker.example.org DNS:broker.example.org serverAuth ca
     openssl genpkey -algorithm ed25519 -out nkey.pem
     openssl pkey -in nkey.pem -outform DER -out nkey.der
     openssl pkey -in nkey.pem -pubout -outform DER -out nkey.pub
