@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { AGAIN_NS = 250000000 };
+
 int64_t nats__api_deadline(marty_port *port)
 {
     return nats__now_ns(port) + (int64_t)NATS__CALL_MS * 1000000;
@@ -82,6 +84,32 @@ marty_err nats__call_wait(marty_port *port, int wire_index, const char *subject,
                            ret_reply, why);
 }
 
+/* Only looks: asked twice it does no harm. */
+static bool is_question(const char *subject)
+{
+    return subject && (strstr(subject, ".API.INFO") || strstr(subject, ".INFO.") ||
+                       strstr(subject, ".LIST") || strstr(subject, ".MSG.GET."));
+}
+
+/* A cluster drops the questions about what has no leader at the moment, as a stream that was just
+ * made: those are asked again, and whichever answer comes is the answer. */
+static void wait_for_answer_locked(nats__wire *wire, const nats__call *call, const char *subject,
+                                   const char *reply, marty_bytes body, int64_t deadline_ns)
+{
+    marty_port *port = wire->port;
+    bool again = is_question(subject);
+    while (!call->done && nats__now_ns(port) < deadline_ns) {
+        int64_t again_ns = nats__now_ns(port) + AGAIN_NS;
+        int64_t until_ns = again && again_ns < deadline_ns ? again_ns : deadline_ns;
+        while (!call->done && nats__wait_locked(port, &port->changed, until_ns)) {
+        }
+        if (!call->done && until_ns < deadline_ns &&
+            nats__frame_locked(wire, subject, reply, (marty_bytes){NULL, 0}, body)) {
+            nats__send_locked(wire);
+        }
+    }
+}
+
 marty_err nats__call_with(marty_port *port, int wire_index, const char *subject, marty_bytes lines,
                           marty_bytes body, int64_t deadline_ns, natsMsg **ret_reply,
                           marty_error *why)
@@ -97,8 +125,7 @@ marty_err nats__call_with(marty_port *port, int wire_index, const char *subject,
     if (nats__frame_locked(wire, subject ? subject : reply, subject ? reply : NULL, lines, body)) {
         marty__list_push(&port->calls, &call.link);
         nats__send_locked(wire);
-        while (!call.done && nats__wait_locked(port, &port->changed, deadline_ns)) {
-        }
+        wait_for_answer_locked(wire, &call, subject, reply, body, deadline_ns);
         marty__list_remove(&call.link);
     } else {
         call.done = true;
