@@ -55,6 +55,7 @@ struct nats__inbox {
     nats__wire *wire; /* NULL = not open */
     int64_t dropped;
     bool closing; /* the loop shall take it off */
+    bool drained; /* the library has said at the server that it listens no more */
     bool lossy;   /* what it has no room for is lost, and said */
     bool starved; /* messages wait for room */
 };

@@ -88,8 +88,8 @@ marty_err nats__source_begin(marty_port *port, nats__source *source, marty_error
 }
 
 /* Say at the server that we listen no more, and go on taking what is under way. With TLS only the
- * library may write, and it forgets at once: what is under way then comes when its lease ends. */
-static void stop_listening(marty_port *port, nats__source *source)
+ * library may write; it takes what is under way when it drains a subscription. */
+static void stop_listening(nats__source *source)
 {
     char text[48];
     nats__wire *wire = source->inbox.wire;
@@ -97,10 +97,8 @@ static void stop_listening(marty_port *port, nats__source *source)
         return;
     }
     if (wire->tls) {
-        nats__inbox_close_locked(&source->inbox);
-        while (source->inbox.wire) {
-            (void)nats__wait_locked(port, &port->changed, INT64_MAX);
-        }
+        source->inbox.drained =
+            natsSubscription_DrainTimeout(source->inbox.sub, GOODBYE_MS) == NATS_OK;
         return;
     }
     int size = snprintf(text, sizeof text, "UNSUB %lld\r\n",
@@ -127,7 +125,7 @@ void nats__source_remove(marty_port *port, nats__source *source, bool give_back)
     pthread_mutex_lock(&port->lock);
     source->running = false;
     bool up = source->inbox.wire != NULL, ask = up && give_back && !source->ordered;
-    stop_listening(port, source);
+    stop_listening(source);
     pthread_mutex_unlock(&port->lock);
     if (ask) {
         have_pulls_forgotten(port, source);

@@ -250,7 +250,7 @@ marty_err nats__inbox_open_locked(nats__wire *wire, nats__inbox *inbox, const ch
     }
     (void)natsSubscription_SetPendingLimits(inbox->sub, -1, NATS__IN_BYTES_MAX);
     inbox->wire = wire;
-    inbox->closing = false;
+    inbox->closing = inbox->drained = false;
     inbox->dropped = 0;
     marty__list_push_first(&wire->inboxes, &inbox->link);
     return MARTY_OK;
@@ -264,6 +264,19 @@ void nats__inbox_close_locked(nats__inbox *inbox)
     }
 }
 
+/* The library lets go of one that it has drained when that is found empty, and only then. */
+static void let_go(nats__inbox *inbox)
+{
+    natsMsg *late = NULL;
+    if (inbox->drained && natsSubscription_NextMsg(&late, inbox->sub, 1) == NATS_OK) {
+        natsMsg_Destroy(late);
+    }
+    natsSubscription_Destroy(inbox->sub);
+    inbox->sub = NULL;
+    inbox->wire = NULL;
+    inbox->closing = inbox->drained = false;
+}
+
 static void reap(marty_port *port, nats__wire *wire)
 {
     marty__link *at = wire->inboxes.next;
@@ -272,9 +285,7 @@ static void reap(marty_port *port, nats__wire *wire)
         at = at->next;
         if (inbox->closing) {
             marty__list_remove(&inbox->link);
-            natsSubscription_Destroy(inbox->sub); /* the loop alone reads it */
-            inbox->sub = NULL;
-            inbox->wire = NULL;
+            let_go(inbox); /* the loop alone reads it */
             pthread_cond_broadcast(&port->changed);
         }
     }
