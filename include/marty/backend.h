@@ -192,7 +192,8 @@ typedef struct marty_backend {
      *  tags are LOST. */
     marty_err (*subscribe)(marty_port *port, uint64_t subscription, const marty_want *want,
                            marty_error *why);
-    /** That many more unsettled deliveries. */
+    /** That many more unsettled deliveries; 0 = none but those delivered already: what was granted
+     *  and is not used is taken back. */
     void (*grant)(marty_port *port, uint64_t subscription, uint32_t credit);
     /** Settle; each is answered by settled. One that is not subscribed is answered LOST. */
     void (*settle)(marty_port *port, const marty_settling batch[], size_t count);

@@ -115,7 +115,8 @@ static bool may_flow(const marty__consumer *consumer)
         consumer->kind == MARTY_KIND_BROADCAST || consumer->kind == MARTY_KIND_REPLY;
     bool open = atomic_load(&consumer->bus->phase) == MARTY__OPEN ||
                 consumer->kind == MARTY_KIND_REPLY; /* running handlers may still ask */
-    return open && (atomic_load(&consumer->bus->started) || keeps_nothing) && !consumer->paused;
+    return open && (atomic_load(&consumer->bus->started) || keeps_nothing) && !consumer->paused &&
+           !consumer->left;
 }
 
 /* With consumer->lock held. */
@@ -125,6 +126,7 @@ static uint32_t first_credit(marty__consumer *consumer)
     uint32_t credit = consumer->credit > unsettled ? (uint32_t)(consumer->credit - unsettled) : 0;
     bool flows = may_flow(consumer);
     consumer->owed = flows ? 0 : credit;
+    consumer->surplus = 0;
     return flows ? credit : 0;
 }
 
@@ -134,7 +136,8 @@ static void run_subscribe(marty__port *port, marty__command *command)
     marty_error why = {0};
     marty_err err = MARTY_OK;
     marty__lock(&consumer->lock);
-    bool go = marty__port_usable(port) && !consumer->gone && list_patterns(consumer);
+    bool go = marty__port_usable(port) && !consumer->gone && consumer->member_count &&
+              list_patterns(consumer);
     marty_want want = want_of(consumer);
     want.patterns = consumer->patterns;
     want.pattern_count = consumer->member_count;
@@ -179,6 +182,7 @@ void marty__consumer_prepare(marty__consumer *consumer,
     consumer->again_alarm.ring = again_rang;
     consumer->watch_alarm.ring = marty__watch_rang;
     consumer->lease_alarm.ring = marty__lease_rang;
+    consumer->leave_alarm.ring = marty__consumer_leave_rang;
     consumer->watch_task.run = marty__watch_look;
     consumer->restart_command.run = marty__watch_restart;
 }
@@ -211,6 +215,7 @@ void marty__consumer_forget(marty__consumer *consumer)
         disarm(consumer, &consumer->lease_alarm);
         disarm(consumer, &consumer->watch_alarm);
         disarm(consumer, &consumer->again_alarm);
+        disarm(consumer, &consumer->leave_alarm);
         marty__consumer_unref(consumer);
     }
 }
@@ -218,7 +223,9 @@ void marty__consumer_forget(marty__consumer *consumer)
 void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const char *text)
 {
     marty__lock(&consumer->lock);
-    bool gone = consumer->gone, before = consumer->subscribed;
+    bool before = consumer->subscribed;
+    bool gone = consumer->gone || consumer->left;
+    consumer->gone = gone && (consumer->gone || reason != MARTY_OK);
     bool restart = consumer->restarting && reason == MARTY_E_CLOSED && !gone;
     consumer->restarting = false;
     consumer->subscribed = reason == MARTY_OK;
@@ -286,7 +293,7 @@ marty_err marty__consumer_wait(marty__consumer *consumer, int64_t deadline_ns, m
 
 /* ---- up and down */
 /* With consumer->lock held: what was delivered before belongs to another epoch. */
-static void lose_all(marty__consumer *consumer)
+void marty__consumer_lose_all(marty__consumer *consumer)
 {
     consumer->epoch++;
     while (marty__list_pop(&consumer->unsettled)) {
@@ -321,8 +328,8 @@ void marty__consumer_down(marty__consumer *consumer)
 {
     marty__lock(&consumer->lock);
     consumer->subscribed = consumer->asked = false;
-    lose_all(consumer);
-    bool gone = consumer->gone;
+    marty__consumer_lose_all(consumer);
+    bool gone = consumer->gone = consumer->gone || consumer->left;
     marty__unlock(&consumer->lock);
     clear_lanes(consumer, &(marty__clear){.consumer = consumer, .lost = true});
     if (gone) {
@@ -333,7 +340,7 @@ void marty__consumer_down(marty__consumer *consumer)
 void marty__consumer_lose(marty__consumer *consumer)
 {
     marty__lock(&consumer->lock);
-    lose_all(consumer);
+    marty__consumer_lose_all(consumer);
     marty__unlock(&consumer->lock);
     clear_lanes(consumer, &(marty__clear){.consumer = consumer, .lost = true});
 }
@@ -349,7 +356,7 @@ marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to,
     consumer->start_position = position;
     consumer->start = *to;
     consumer->subscribed = consumer->refused = false;
-    lose_all(consumer);
+    marty__consumer_lose_all(consumer);
     marty__unlock(&consumer->lock);
     clear_lanes(consumer, &(marty__clear){.consumer = consumer, .lost = true});
     marty__consumer_subscribe(consumer, true);
@@ -374,29 +381,62 @@ void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, 
 }
 
 /* ---- credit */
-void marty__consumer_owe(marty__consumer *consumer, uint32_t count)
+static void queue_grant(marty__consumer *consumer, uint32_t grant, bool take_back)
 {
     marty__port *port = consumer->port;
-    uint32_t grant = 0;
-    marty__lock(&consumer->lock);
-    consumer->owed += count;
+    marty__lock(&port->lock);
+    consumer->grant = take_back ? 0 : consumer->grant + grant;
+    consumer->take_back = consumer->take_back || take_back;
+    if (!consumer->grant_link.next) {
+        (void)marty__consumer_ref(consumer);
+        marty__list_push(&port->grants, &consumer->grant_link);
+    }
+    marty__unlock(&port->lock);
+}
+
+/* With consumer->lock held: what may be granted of what is owed. */
+static uint32_t grant_of(marty__consumer *consumer, uint32_t count)
+{
+    uint32_t grant = 0, paid = count < consumer->surplus ? count : consumer->surplus;
+    consumer->surplus -= paid;
+    consumer->owed += count - paid;
     bool enough =
         consumer->owed * 4 >= consumer->credit || consumer->unsettled_count * 2 <= consumer->credit;
     if (enough && consumer->asked && may_flow(consumer)) {
         grant = consumer->owed;
         consumer->owed = 0;
     }
+    return grant;
+}
+
+static void owe(marty__consumer *consumer, uint32_t count, uint32_t settled)
+{
+    marty__lock(&consumer->lock);
+    uint32_t grant = grant_of(consumer, count);
+    consumer->settling -= settled;
+    bool ends = marty__consumer_ends(consumer);
     marty__unlock(&consumer->lock);
-    if (!grant) {
-        return;
+    if (ends) {
+        marty__consumer_end(consumer);
+    } else if (grant) {
+        queue_grant(consumer, grant, false);
     }
-    marty__lock(&port->lock);
-    consumer->grant += grant;
-    if (!consumer->grant_link.next) {
-        (void)marty__consumer_ref(consumer);
-        marty__list_push(&port->grants, &consumer->grant_link);
-    }
-    marty__unlock(&port->lock);
+}
+
+void marty__consumer_owe(marty__consumer *consumer, uint32_t count)
+{
+    owe(consumer, count, 0);
+}
+
+void marty__consumer_settled(marty__consumer *consumer, uint32_t count)
+{
+    owe(consumer, count, count);
+}
+
+void marty__consumer_take_back(marty__consumer *consumer)
+{
+    queue_grant(consumer, 0, true);
+    marty__port_kick(consumer->port);
 }
 
 void marty__consumer_pause(marty__consumer *consumer)

@@ -27,6 +27,7 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     uint32_t credit; /* what the adapter may have unsettled with us */
     uint32_t owed;   /* credit to give back to it */
     bool subscribed, asked, refused, gone, reset, paused, lease_on, watching;
+    atomic_bool left;             /* by its last member: nobody joins it any more */
     uint64_t lost, settle_failed; /* as the adapter answered */
     marty_err reason;
     char text[256];
@@ -34,12 +35,15 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     marty__link unsettled; /* by end of lease */
     marty__link spare;     /* deliveries to use again */
     size_t unsettled_count, spare_count;
-    marty__alarm lease_alarm, watch_alarm, again_alarm;
+    size_t settling;  /* settled by us, and not yet told to the adapter */
+    uint32_t surplus; /* granted for members that have left: what is owed pays it off first */
+    marty__alarm lease_alarm, watch_alarm, again_alarm, leave_alarm;
     uint32_t watch_rounds, resubscribes;
     bool restarting;
     int64_t last_delivery_ns;
     marty__link grant_link; /* of port->grants */
     uint32_t grant;         /* under port->lock */
+    bool take_back;         /* credit that is not used, under port->lock */
     marty__command subscribe_command, unsubscribe_command, restart_command;
     marty__task watch_task; /* asks the broker for the lag; owns a reference while queued */
     bool suspected;
@@ -51,8 +55,23 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
 marty_err marty__consumer_join(marty_subscription *subscription, const marty__place *place,
                                const marty_subscribe_options *options,
                                marty__consumer **ret_consumer, marty_error *why);
-/** Take a subscription out; the last one unsubscribes. */
-void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscription);
+/** Take a subscription out. The last one unsubscribes, as soon as nothing is unsettled any more, or
+ * at the deadline: then what is left is lost, and delivered again. */
+void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscription,
+                           int64_t deadline_ns);
+/** Out of its members, and no more. With consumer->lock held. */
+void marty__consumer_drop(marty__consumer *consumer, const marty_subscription *subscription);
+void marty__consumer_leave_rang(marty__alarm *alarm);
+/** Nobody is in it and nothing unsettled, since now: true once, and then end it. Lock held. */
+bool marty__consumer_ends(marty__consumer *consumer);
+/** Whether what it delivers is kept at the broker until it is settled. */
+bool marty__consumer_keeps(const marty__consumer *consumer);
+/** The bus drains: nothing more shall come; what is unsettled may be settled still. */
+void marty__consumer_drain(marty__consumer *consumer);
+/** Unsubscribe it. No lock held. */
+void marty__consumer_end(marty__consumer *consumer);
+/** The adapter may deliver no more of what was granted. */
+void marty__consumer_take_back(marty__consumer *consumer);
 marty__consumer *marty__consumer_ref(marty__consumer *consumer);
 void marty__consumer_unref(marty__consumer *consumer);
 void marty__consumer_unref_many(marty__consumer *consumer, uint32_t count);
@@ -61,12 +80,15 @@ void marty__consumer_down(
     marty__consumer *consumer); /* its port went down: what is unsettled is lost */
 /** Credit for n settled deliveries goes back to the adapter. No lock held. */
 void marty__consumer_owe(marty__consumer *consumer, uint32_t count);
+/** The same for those that were settled and have been told to the adapter. */
+void marty__consumer_settled(marty__consumer *consumer, uint32_t count);
 void marty__consumer_subscribe(marty__consumer *consumer, bool reset);
 /** Shards are about to be lost: what is queued of them goes back. */
 void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count);
 /** Wait until the broker has it, or the deadline. */
 marty_err marty__consumer_wait(marty__consumer *consumer, int64_t deadline_ns, marty_error *why);
-/** What is delivered and not settled belongs to another epoch now. */
+/** What is delivered and not settled belongs to another epoch now. Then with its lock held. */
+void marty__consumer_lose_all(marty__consumer *consumer);
 void marty__consumer_lose(marty__consumer *consumer);
 /** The group goes elsewhere in the log; what was delivered before is LOST. Then wait. */
 marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to, marty_error *why);

@@ -92,6 +92,7 @@ static void off_the_consumer(marty__delivery *delivery)
         marty__list_remove(&delivery->unsettled);
         consumer->unsettled_count--;
     }
+    consumer->settling++;
     marty__unlock(&consumer->lock);
 }
 
@@ -197,7 +198,7 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
 {
     marty_bus *bus = delivery->consumer->bus;
     marty_subscription *subscription = delivery->subscription;
-    bool running = subscription && atomic_load(&bus->phase) == MARTY__OPEN && !stale(delivery);
+    bool running = subscription && !marty__subscription_stops(subscription) && !stale(delivery);
     marty__delivery *fresh = running ? fresh_one(delivery) : NULL;
     if (!fresh) {
         marty__delivery_finish(delivery, counted ? MARTY_SETTLE_RETRY : MARTY_SETTLE_GIVE_BACK, 0);
@@ -214,9 +215,8 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
     inactive(delivery);
     swap_in(delivery, fresh);
     marty__alarm_set(bus, &fresh->alarm, marty__deadline_ns(marty__bus_now(bus), delay_ms));
-    if (atomic_load(&bus->phase) != MARTY__OPEN) {
-        marty__lanes_clear(subscription,
-                           &(marty__clear){0}); /* the drain may have passed by just before */
+    if (marty__subscription_stops(subscription)) { /* its end may have passed by just before */
+        marty__lanes_clear(subscription, &(marty__clear){0});
     }
 }
 

@@ -82,7 +82,7 @@ static void unmatched(marty__consumer *consumer, marty__delivery *delivery)
         marty__delivery_unref(delivery);
     } else if (consumer->kind == MARTY_KIND_REQUEST) {
         delivery->handle.pattern = MARTY_QUERY;
-        bus->hooks->unanswered(delivery, MARTY_E_NOT_FOUND);
+        bus->hooks->unanswered(delivery, consumer->left ? MARTY_E_UNAVAILABLE : MARTY_E_NOT_FOUND);
         settle_bare(consumer, delivery, MARTY_SETTLE_ACK);
     } else {
         settle_bare(consumer, delivery, MARTY_SETTLE_ACK);
@@ -213,6 +213,15 @@ static marty_subscription *subscriber(const intake *in, const marty_incoming *in
     return marty__match_first(in->consumer->match, type);
 }
 
+/* With consumer->lock held: nothing of it will run any more. What comes now stays unsettled and is
+ * given back by the adapter when it leaves: given back at once it would come again at once, and
+ * some brokers count that. A query is answered instead, nobody else has it. */
+static bool too_late(const marty__consumer *consumer)
+{
+    return (consumer->left || atomic_load(&consumer->bus->phase) != MARTY__OPEN) &&
+           consumer->kind != MARTY_KIND_REQUEST;
+}
+
 /* As many of one consumer as go to one subscription, under one lock; returns how many. 0: the first
  * needs special care. */
 static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
@@ -222,7 +231,11 @@ static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
     size_t taken = 0;
     marty__lock(&consumer->lock);
     consumer->last_delivery_ns = in->now_ns;
-    for (; taken < count && batch[taken].subscription == consumer->number; taken++) {
+    bool late = too_late(consumer);
+    for (; late && taken < count && batch[taken].subscription == consumer->number; taken++) {
+        marty_message_unref(batch[taken].message);
+    }
+    for (; !late && taken < count && batch[taken].subscription == consumer->number; taken++) {
         marty_subscription *subscription = subscriber(in, &batch[taken], type);
         if (!subscription || (in->subscription && subscription != in->subscription)) {
             break;

@@ -20,6 +20,11 @@ static bool may_run(const marty_subscription *subscription)
            atomic_load(&subscription->bus->phase) == MARTY__OPEN;
 }
 
+bool marty__subscription_stops(const marty_subscription *subscription)
+{
+    return subscription->stopped || atomic_load(&subscription->bus->phase) != MARTY__OPEN;
+}
+
 static void schedule(marty__lane *lane)
 {
     if (!lane->scheduled && lane->subscription->handler) {
@@ -108,6 +113,15 @@ void marty__lane_put(marty__delivery *delivery, bool first)
     consider(lane);
 }
 
+/* Not run here: back uncounted. Nobody else has a query: its asker is told. */
+static void return_unrun(marty__delivery *delivery)
+{
+    if (delivery->handle.pattern == MARTY_QUERY) {
+        delivery->consumer->bus->hooks->unanswered(delivery, MARTY_E_UNAVAILABLE);
+    }
+    marty__delivery_finish(delivery, MARTY_SETTLE_GIVE_BACK, 0);
+}
+
 void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries)
 {
     bool running = atomic_load(&subscription->bus->phase) == MARTY__OPEN;
@@ -124,7 +138,7 @@ void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries)
     while ((link = marty__list_pop(deliveries)) != NULL) { /* too late: back uncounted */
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
         if (!marty__delivery_take(delivery)) {
-            marty__delivery_finish(delivery, MARTY_SETTLE_GIVE_BACK, 0);
+            return_unrun(delivery);
         }
         marty__delivery_unref(delivery);
     }
@@ -348,6 +362,10 @@ static void run_lane(marty__task *task)
     marty__unlock(&subscription->lock);
     (void)atomic_fetch_add(&bus->running, 1);
     turn(lane);
+    if (marty__subscription_stops(
+            subscription)) { /* what a failed one of their key has sent back to wait */
+        marty__lanes_clear(subscription, &(marty__clear){0});
+    }
     marty__lock(&subscription->lock);
     subscription->running--;
     lane->scheduled = false;
@@ -457,7 +475,7 @@ static void drop(marty__delivery *delivery, bool lost)
     if (lost) {
         marty__delivery_lose(delivery);
     } else if (!marty__delivery_take(delivery)) {
-        marty__delivery_finish(delivery, MARTY_SETTLE_GIVE_BACK, 0);
+        return_unrun(delivery);
     }
     marty__delivery_unref(delivery);
 }
@@ -473,7 +491,11 @@ void marty__lanes_clear(marty_subscription *subscription, const marty__clear *wh
     pick(&subscription->held, what, &picked, NULL);
     pick_behind_keys(subscription, what, &picked);
     marty__unlock(&subscription->lock);
+    bool some = !marty__list_empty(&picked);
     while ((link = marty__list_pop(&picked)) != NULL) {
         drop(MARTY__OWNER(link, marty__delivery, link), what->lost);
+    }
+    for (size_t i = 0; some && i < subscription->consumer_count; i++) {
+        marty__port_kick(subscription->consumers[i]->port);
     }
 }

@@ -258,9 +258,11 @@ static void take_down_subscription(marty_subscription *subscription)
     marty__list_remove(&subscription->link);
     bus->subscription_count -= linked ? 1 : 0;
     marty__unlock(&bus->lock);
-    while (subscription->consumer_count) {
-        marty__consumer *consumer = subscription->consumers[--subscription->consumer_count];
-        marty__consumer_leave(consumer, subscription);
+    for (size_t i = 0; i < subscription->consumer_count; i++) {
+        marty__consumer *consumer = subscription->consumers[i];
+        marty__lock(&consumer->lock);
+        marty__consumer_drop(consumer, subscription);
+        marty__unlock(&consumer->lock);
     }
     if (linked) {
         marty__subscription_unref(subscription);

@@ -22,7 +22,7 @@ static marty__consumer *find(marty__port *port, const marty__place *place, const
         if (!consumer) {
             break;
         }
-        if (!consumer->gone && consumer->kind == place->kind && same_text(consumer->group, group) &&
+        if (!consumer->left && consumer->kind == place->kind && same_text(consumer->group, group) &&
             strcmp(consumer->channel, place->channel) == 0) {
             return marty__consumer_ref(consumer);
         }
@@ -135,7 +135,7 @@ static marty_err join(marty__consumer *consumer, marty_subscription *subscriptio
                       marty_error *why)
 {
     marty__lock(&consumer->lock);
-    marty_err err = consumer->gone ? MARTY_E_CLOSED : add_member(consumer, subscription, why);
+    marty_err err = consumer->left ? MARTY_E_CLOSED : add_member(consumer, subscription, why);
     if (!err) {
         consumer->credit += subscription->credit;
         consumer->owed += made ? 0 : subscription->credit;
@@ -152,77 +152,141 @@ static void take_back(marty__port *port, marty__consumer *consumer)
     marty__consumer_unref(consumer);
 }
 
+/* The one that others have, or a new one; counted. NULL without memory. */
+static marty__consumer *find_or_make(marty__port *port, marty_subscription *subscription,
+                                     const marty__place *place,
+                                     const marty_subscribe_options *options, bool *ret_made)
+{
+    marty__lock(&port->lock);
+    marty__consumer *consumer =
+        find(port, place, subscription->instance_group ? NULL : subscription->group);
+    *ret_made = !consumer;
+    if (!consumer) {
+        consumer = new_consumer(port, place, subscription, options);
+        if (consumer && publish_number(port, consumer)) {
+            (void)marty__consumer_ref(consumer); /* one is the map's, one is the caller's */
+        } else if (consumer) {
+            marty__consumer_unref(consumer);
+            consumer = NULL;
+        }
+    }
+    marty__unlock(&port->lock);
+    return consumer;
+}
+
 marty_err marty__consumer_join(marty_subscription *subscription, const marty__place *place,
                                const marty_subscribe_options *options,
                                marty__consumer **ret_consumer, marty_error *why)
 {
-    marty_bus *bus = subscription->bus;
-    marty__port *port = &bus->ports[place->backend];
-    marty_err err = MARTY_OK;
-    marty__lock(&port->lock);
-    marty__consumer *consumer =
-        find(port, place, subscription->instance_group ? NULL : subscription->group);
-    bool made = !consumer;
-    if (made) {
-        consumer = new_consumer(port, place, subscription, options);
-        if (!consumer || !publish_number(port, consumer)) {
-            err = MARTY_E_NO_MEMORY;
-        } else {
-            (void)marty__consumer_ref(consumer); /* one is the map's, one is the caller's */
+    marty__port *port = &subscription->bus->ports[place->backend];
+    marty_err err;
+    do { /* again when its last member has left it in between */
+        bool made = false;
+        marty__consumer *consumer = find_or_make(port, subscription, place, options, &made);
+        if (!consumer) {
+            return marty__error_code(why, MARTY_E_NO_MEMORY);
         }
-    }
-    marty__unlock(&port->lock);
-    if (err) {
-        if (consumer) {
-            marty__consumer_unref(consumer);
+        err = join(consumer, subscription, made, why);
+        if (!err) {
+            *ret_consumer = consumer;
+            return MARTY_OK;
         }
-        return marty__error_code(why, err);
-    }
-    err = join(consumer, subscription, made, why);
-    if (err) {
         if (made) {
             take_back(port, consumer);
         }
         marty__consumer_unref(consumer);
-        return err == MARTY_E_CLOSED
-                   ? marty_error_set(why, MARTY_E_STATE,
-                                     "group %s on %s is just being left; subscribe again",
-                                     subscription->group, place->channel)
-                   : err;
-    }
-    *ret_consumer = consumer;
-    return MARTY_OK;
+    } while (err == MARTY_E_CLOSED);
+    return err;
 }
 
-/* With consumer->lock held. */
-static void drop_member(marty__consumer *consumer, marty_subscription *subscription)
+void marty__consumer_drop(marty__consumer *consumer, const marty_subscription *subscription)
 {
     for (size_t i = 0; i < consumer->member_count; i++) {
         if (consumer->members[i] == subscription) {
+            marty__match_remove(consumer->match, pattern_of(subscription), consumer->members[i]);
             consumer->members[i] = consumer->members[--consumer->member_count];
-            marty__match_remove(consumer->match, pattern_of(subscription), subscription);
-            consumer->credit -= subscription->credit;
+            uint32_t credit = subscription->credit;
+            uint32_t owed = credit < consumer->owed ? credit : consumer->owed;
+            consumer->credit -= credit;
+            consumer->owed -= owed; /* what is not granted yet; the rest is paid off */
+            consumer->surplus += credit - owed;
             return;
         }
     }
 }
 
-void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscription)
+/* ---- leaving: the broker keeps us as long as there is something to settle */
+bool marty__consumer_keeps(const marty__consumer *consumer)
 {
-    marty__port *port = consumer->port;
+    return consumer->kind == MARTY_KIND_TOPIC || consumer->kind == MARTY_KIND_QUEUE ||
+           consumer->kind == MARTY_KIND_STREAM;
+}
+
+bool marty__consumer_ends(marty__consumer *consumer)
+{
+    bool open =
+        marty__consumer_keeps(consumer) && (consumer->unsettled_count || consumer->settling);
+    bool ends = consumer->left && !consumer->gone && !open;
+    consumer->gone = consumer->gone || ends;
+    return ends;
+}
+
+void marty__consumer_end(marty__consumer *consumer)
+{
+    (void)marty__consumer_ref(consumer);
+    marty__port_command(consumer->port, &consumer->unsubscribe_command);
+    marty__port_kick(consumer->port);
+}
+
+void marty__consumer_leave_rang(marty__alarm *alarm)
+{
+    marty__consumer *consumer = MARTY__OWNER(alarm, marty__consumer, leave_alarm);
     marty__lock(&consumer->lock);
-    drop_member(consumer, subscription);
-    bool last = consumer->member_count == 0 && !consumer->gone;
-    consumer->gone = consumer->gone || last;
+    bool cut = !consumer->gone;
+    if (cut) {
+        consumer->gone = true;
+        marty__consumer_lose_all(consumer);
+    }
     marty__unlock(&consumer->lock);
-    if (last) {
-        (void)marty__consumer_ref(consumer);
-        marty__port_command(port, &consumer->unsubscribe_command);
-        marty__port_kick(port);
-    } else {
-        marty__consumer_subscribe(consumer, false);
+    if (cut) {
+        marty__consumer_end(consumer);
     }
     marty__consumer_unref(consumer);
+}
+
+void marty__consumer_drain(marty__consumer *consumer)
+{
+    if (marty__consumer_keeps(consumer)) {
+        marty__consumer_take_back(consumer);
+        return;
+    }
+    marty__lock(&consumer->lock);
+    consumer->left = consumer->kind != MARTY_KIND_REPLY; /* handlers that run may still ask */
+    bool ends = marty__consumer_ends(consumer);
+    marty__unlock(&consumer->lock);
+    if (ends) {
+        marty__consumer_end(consumer);
+    }
+}
+
+void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscription,
+                           int64_t deadline_ns)
+{
+    marty__lock(&consumer->lock);
+    marty__consumer_drop(consumer, subscription);
+    bool last = !consumer->member_count;
+    consumer->left = last;
+    bool ends = marty__consumer_ends(consumer);
+    marty__unlock(&consumer->lock);
+    if (ends) {
+        marty__consumer_end(consumer);
+    } else if (last) {
+        marty__consumer_arm(consumer, &consumer->leave_alarm, deadline_ns);
+        marty__consumer_take_back(consumer);
+    } else {
+        marty__consumer_subscribe(consumer, false);
+        marty__port_kick(consumer->port);
+    }
 }
 
 enum { NAMES_KEPT = 10000 }; /* types come from others: what is kept of them has an end */

@@ -54,10 +54,15 @@ static void run_grants(marty__port *port)
     while ((link = marty__list_pop(&port->grants)) != NULL) {
         marty__consumer *consumer = MARTY__OWNER(link, marty__consumer, grant_link);
         uint32_t grant = consumer->grant;
+        bool take_back = consumer->take_back;
         consumer->grant = 0;
+        consumer->take_back = false;
         bool live =
             port->adapter && usable(port) && !port->closed && consumer->asked && !consumer->gone;
         marty__unlock(&port->lock);
+        if (live && take_back) {
+            port->backend->grant(port->adapter, consumer->number, 0);
+        }
         if (live && grant) {
             port->backend->grant(port->adapter, consumer->number, grant);
         }

@@ -67,6 +67,7 @@ static bool pass_on(marty__consumer *consumer, marty__delivery *delivery, marty_
         marty__list_remove(&delivery->unsettled);
         consumer->unsettled_count--;
     }
+    consumer->settling++;
     delivery->verb = MARTY_SETTLE_ACK;
     delivery->delay_ms = 0;
     marty__list_push(list, &delivery->settle_link);
@@ -137,7 +138,7 @@ static void let_go(marty__delivery **list, size_t count)
         for (; i < count && list[i]->consumer == consumer; i++) {
             owed++;
         }
-        marty__consumer_owe(consumer, owed);
+        marty__consumer_settled(consumer, owed);
     }
     for (size_t i = 0; i < count; i++) {
         free_dead(list[i]);

@@ -31,6 +31,9 @@ void marty__subscription_unref_many(marty_subscription *subscription, uint32_t c
         subscription->user_free(subscription->user);
     }
     marty__lanes_free(subscription);
+    for (size_t i = 0; i < subscription->consumer_count; i++) {
+        marty__consumer_unref(subscription->consumers[i]);
+    }
     marty_free(subscription->consumers);
     marty_free(subscription->name);
     marty_free(subscription->group);
@@ -115,11 +118,12 @@ static marty_err make(marty_bus *bus, const marty__subscribe *what,
     return MARTY_OK;
 }
 
-static void leave_all(marty_subscription *subscription)
+/* Out of the way of others at once; what runs or is kept may still be settled until the deadline.
+ */
+static void leave_all(marty_subscription *subscription, int64_t deadline_ns)
 {
-    while (subscription->consumer_count) {
-        marty__consumer_leave(subscription->consumers[--subscription->consumer_count],
-                              subscription);
+    for (size_t i = 0; i < subscription->consumer_count; i++) {
+        marty__consumer_leave(subscription->consumers[i], subscription, deadline_ns);
     }
 }
 
@@ -163,15 +167,27 @@ static marty_err wait_all(marty_subscription *subscription, int32_t timeout_ms, 
     return err;
 }
 
+static void stop(marty_subscription *subscription, int32_t timeout_ms)
+{
+    marty__lock(&subscription->lock);
+    bool first = !subscription->stopped;
+    subscription->stopped = true;
+    marty__wake_all(&subscription->changed);
+    marty__unlock(&subscription->lock);
+    if (first) {
+        leave_all(subscription,
+                  marty__bus_deadline(subscription->bus, timeout_ms, MARTY__DRAIN_MS));
+        marty__lanes_clear(subscription, &(marty__clear){0});
+    }
+}
+
 static void abandon(marty_subscription *subscription)
 {
-    subscription->stopped = true;
     subscription->user_free = NULL; /* an error return keeps nothing of the user's */
-    leave_all(subscription);
+    stop(subscription, MARTY__DRAIN_MS);
     if (unlink_from_bus(subscription)) {
         marty__subscription_unref(subscription);
     }
-    marty__lanes_clear(subscription, &(marty__clear){0});
     marty__subscription_unref(subscription);
 }
 
@@ -210,21 +226,11 @@ marty_err marty__subscription_open(marty_bus *bus, const marty__subscribe *what,
 }
 
 /* ---- stopping */
-static void stop(marty_subscription *subscription)
-{
-    marty__lock(&subscription->lock);
-    bool first = !subscription->stopped;
-    subscription->stopped = true;
-    marty__wake_all(&subscription->changed);
-    marty__unlock(&subscription->lock);
-    if (first) {
-        marty__lanes_clear(subscription, &(marty__clear){0});
-        leave_all(subscription);
-    }
-}
-
 void marty__subscription_drain(marty_subscription *subscription)
 {
+    for (size_t i = 0; i < subscription->consumer_count; i++) {
+        marty__consumer_drain(subscription->consumers[i]);
+    }
     marty__lanes_clear(subscription, &(marty__clear){0});
     marty__lock(&subscription->lock);
     marty__wake_all(&subscription->changed);
@@ -234,7 +240,7 @@ void marty__subscription_drain(marty_subscription *subscription)
 void marty_subscription_stop(marty_subscription *subscription)
 {
     if (subscription && subscription->bus->fork_generation == marty__fork_generation()) {
-        stop(subscription);
+        stop(subscription, MARTY__DRAIN_MS);
     }
 }
 
@@ -267,7 +273,7 @@ marty_err marty_unsubscribe(marty_subscription *subscription, int32_t timeout_ms
         return marty__error_code(why, MARTY_E_FORKED);
     }
     bool closed = atomic_load(&bus->phase) == MARTY__CLOSED;
-    stop(subscription);
+    stop(subscription, timeout_ms > 0 ? timeout_ms : MARTY__DRAIN_MS);
     marty_err err = MARTY_OK;
     if (!marty__pool_inside(bus)) {
         err = wait_for_handlers(subscription, timeout_ms, why);

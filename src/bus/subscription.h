@@ -56,7 +56,8 @@ struct marty_subscription {
     uint32_t running; /* lanes being run */
     marty__map keys;  /* ordered: key -> the delivery of it that goes first */
     marty__link held; /* waiting for their alarm to run again */
-    bool paused, stopped, started;
+    bool paused, started;
+    atomic_bool stopped;
     atomic_uint_fast64_t stats[MARTY__STATS];
 };
 
@@ -79,6 +80,8 @@ typedef struct marty__clear { /* which deliveries: consumer NULL = of all, shard
 /** Give back (or drop) what is queued or held. */
 void marty__lanes_clear(marty_subscription *subscription, const marty__clear *what);
 void marty__lanes_wake(marty_subscription *subscription);
+/** No more of it will run, so nothing of it may wait in memory. */
+bool marty__subscription_stops(const marty_subscription *subscription);
 /** With subscription->lock held: may it run now, or must it wait behind one of its key? Waits then
  * in its list. */
 bool marty__key_admit(marty__delivery *delivery);

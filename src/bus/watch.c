@@ -11,10 +11,8 @@ enum { QUIET_MS = 5000, QUIET_MAX_MS = 60000, ASK_MS = 2000 };
 
 static bool worth_watching(const marty__consumer *consumer)
 {
-    bool keeps = consumer->kind == MARTY_KIND_TOPIC || consumer->kind == MARTY_KIND_QUEUE ||
-                 consumer->kind == MARTY_KIND_STREAM;
-    return keeps && consumer->group && consumer->port->backend->topology &&
-           !consumer->bus->simulated;
+    return marty__consumer_keeps(consumer) && consumer->group &&
+           consumer->port->backend->topology && !consumer->bus->simulated;
 }
 
 static void watch_in(marty__consumer *consumer, int64_t ms)

@@ -239,6 +239,12 @@
       CAN(GROUPS), 0, 40)                                                                          \
     X("C42", "unsubscribes_itself", c42_unsubscribes_itself, "a handler unsubscribes itself", 0,   \
       K(QUEUE), 0, 0, 40)                                                                          \
+    X("C42", "last_ack", c42_last_ack, "a handler that runs at the stop still acks", 0, KEPT, 0,   \
+      0, 60)                                                                                       \
+    X("C42", "kept_ack", c42_kept_ack, "what is kept is acked after unsubscribing", 0, KEPT, 0, 0, \
+      60)                                                                                          \
+    X("C42", "shared_leave", c42_shared_leave, "two handlers of a group leave one by one", 0,      \
+      K(TOPIC), CAN(GROUPS), 0, 40)                                                                \
     X("C43", "ahead", c43_ahead, "a schedule by a clock an hour ahead", 0, K(QUEUE), CAN(DELAY),   \
       0, 40)                                                                                       \
     X("C43", "behind", c43_behind, "a schedule by a clock an hour behind", 0, K(QUEUE),            \

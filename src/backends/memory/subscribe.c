@@ -323,7 +323,7 @@ void marty__mem_grant(marty_port *port, uint64_t number, uint32_t credit)
     marty__mem_lock(port);
     subscription *s = marty__map_get_u64(&port->subscriptions, number);
     if (s) {
-        s->credit = credit > UINT32_MAX - s->credit ? UINT32_MAX : s->credit + credit;
+        s->credit = !credit ? 0 : credit > UINT32_MAX - s->credit ? UINT32_MAX : s->credit + credit;
         dispatch_all(s);
     }
     marty__mem_unlock(port->broker);

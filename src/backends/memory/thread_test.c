@@ -251,7 +251,9 @@ static void *consume(void *user)
         marty__lock(&self->notes);
         self->credit += (int64_t)count;
         marty__unlock(&self->notes);
-        marty__memory_backend.grant(self->port, 1, (uint32_t)count);
+        if (count) { /* 0 would take back what is granted */
+            marty__memory_backend.grant(self->port, 1, (uint32_t)count);
+        }
         marty__unlock(&self->ops);
         ring_timers(self);
         if (!count) {

@@ -214,7 +214,9 @@ void nats__grant(marty_port *port, uint64_t number, uint32_t credit)
 {
     pthread_mutex_lock(&port->lock);
     nats__subscription *subscription = nats__subscription_find_locked(port, number);
-    if (subscription) {
+    if (subscription && !credit) {
+        subscription->credit = 0; /* what comes still is kept here, and given back at the end */
+    } else if (subscription) {
         subscription->credit += credit;
         uint32_t all = subscription->credit + subscription->used;
         subscription->window = all > subscription->window ? all : subscription->window;

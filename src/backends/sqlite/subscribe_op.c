@@ -134,8 +134,8 @@ void marty__sq_grant(marty_port *port, uint64_t subscription, uint32_t credit)
     marty__lock(&port->lock);
     sq_sub *sub = marty__map_get_u64(&port->subs, subscription);
     if (sub) {
-        set_credit(port, sub,
-                   credit > UINT32_MAX - sub->credit ? UINT32_MAX : sub->credit + credit);
+        uint32_t more = credit > UINT32_MAX - sub->credit ? UINT32_MAX : sub->credit + credit;
+        set_credit(port, sub, credit ? more : 0);
         marty__sq_wake(port);
     }
     marty__unlock(&port->lock);

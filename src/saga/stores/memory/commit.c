@@ -188,7 +188,8 @@ marty_err marty__saga_memory_purge(marty_saga_store *store, int64_t before_us, u
     for (size_t i = 0; i < store->count; i++) {
         memory_saga *saga = store->sagas[i];
         const marty_saga_facts *facts = &saga->record->facts;
-        if (removed < limit && marty__saga_is_over(facts->status) && facts->changed_us < before_us) {
+        if (removed < limit && marty__saga_is_over(facts->status) &&
+            facts->changed_us < before_us) {
             marty__saga_memory_free_saga(saga);
             removed++;
         } else {

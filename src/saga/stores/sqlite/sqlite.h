@@ -5,8 +5,8 @@
  */
 #ifndef MARTY_SAGA_STORES_SQLITE_SQLITE_H
 #define MARTY_SAGA_STORES_SQLITE_SQLITE_H
-#include "saga/stores/stores.h"
 #include "base/thread.h"
+#include "saga/stores/stores.h"
 
 #include <sqlite3.h>
 
