@@ -61,19 +61,25 @@ static uint64_t next(void)
     return result;
 }
 
+static uint64_t draw(void)
+{
+    if (!generator.left || generator.forks != atomic_load_explicit(&forks, memory_order_relaxed)) {
+        seed();
+    }
+    generator.left--;
+    return next();
+}
+
 void marty__random_bytes(void *buffer, size_t size)
 {
     unsigned char *out = buffer;
-    while (size) {
-        if (!generator.left ||
-            generator.forks != atomic_load_explicit(&forks, memory_order_relaxed)) {
-            seed();
-        }
-        generator.left--;
-        uint64_t value = next();
-        size_t part = size < sizeof value ? size : sizeof value;
-        memcpy(out, &value, part);
-        out += part;
-        size -= part;
+    uint64_t value;
+    for (; size >= sizeof value; size -= sizeof value, out += sizeof value) {
+        value = draw();
+        memcpy(out, &value, sizeof value);
+    }
+    if (size) {
+        value = draw();
+        memcpy(out, &value, size);
     }
 }

@@ -24,6 +24,7 @@ typedef struct marty__post { /* one message on its way */
     marty__post_state state;
     bool doubtful; /* it may be stored already */
     bool cancels;  /* takes back the scheduled message of this id, instead of publishing */
+    marty_err err; /* once answered */
     int64_t deliver_at_us;
     uint32_t slot; /* index + 1 */
     size_t bytes;
@@ -40,7 +41,7 @@ struct marty__call {
     atomic_size_t left;
     int64_t deadline_ns;
     const void *cancel_key;
-    marty_outcome *outcomes; /* the caller's, or own memory behind posts */
+    marty_outcome *outcomes; /* for whoever looks at more than err, else NULL */
     marty_done done;
     void *user;
     void (*completed)(marty__call *call); /* internal completion, in place of done: on any thread,
@@ -58,8 +59,8 @@ struct marty__call {
 };
 
 /* ---- publish.c */
-/** A call with room for count posts and strings_size bytes of names; NULL without memory. One
- * reference, yours. */
+/** A call with room for count posts, each yours to set as a whole, and strings_size bytes of names;
+ * NULL without memory. One reference, yours. */
 marty__call *marty__call_new(marty_bus *bus, size_t count, size_t strings_size);
 void marty__call_unref(marty__call *call);
 /** Accept all posts or none: reserve room and queue. With wait, waits for room until

@@ -8,25 +8,28 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/unset.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { GRACE_MS = 1000, AT_ONCE = 128 };
+enum { GRACE_MS = 1000, AT_ONCE = 256 };
 
 /* ---- the object */
 marty__call *marty__call_new(marty_bus *bus, size_t count, size_t strings_size)
 {
-    size_t posts_size = count * sizeof(marty__post), outcomes_size = count * sizeof(marty_outcome);
-    marty__call *call = marty_alloc(sizeof *call + posts_size + outcomes_size + strings_size);
+    size_t posts_size = count * sizeof(marty__post);
+    marty__call *call = marty_alloc(sizeof *call + posts_size + strings_size);
     if (!call) {
         return NULL;
     }
-    memset(call, 0, sizeof *call + posts_size + outcomes_size);
+    memset(call, 0, sizeof *call);
+    for (size_t i = 0; i < count; i++) {
+        call->posts[i].message = NULL; /* the rest is its maker's to fill */
+    }
     call->bus = marty__bus_ref(bus);
     call->count = count;
-    call->outcomes = (marty_outcome *)(void *)((char *)call->posts + posts_size);
-    call->strings = (char *)call->outcomes + outcomes_size;
+    call->strings = (char *)call->posts + posts_size;
     atomic_init(&call->refs, 1);
     atomic_init(&call->left, count);
     return call;
@@ -316,7 +319,7 @@ static void settle_cause(marty__call *call)
     }
     marty_err bad = MARTY_OK;
     for (size_t i = 0; i < call->count && !bad; i++) {
-        bad = call->outcomes[i].err;
+        bad = call->posts[i].err;
     }
     marty_delivery *cause = call->settles;
     call->settles = NULL;
@@ -363,6 +366,10 @@ static void complete(marty__call *call)
 
 static void fill_outcome(marty__post *post, marty_err err, marty_level level, const char *position)
 {
+    post->err = err;
+    if (!post->call->outcomes) {
+        return;
+    }
     marty_outcome *outcome = &post->call->outcomes[post - post->call->posts];
     size_t size = strlen(post->message->id);
     outcome->id[0] = '\0';
@@ -591,7 +598,7 @@ static marty_err cancel(marty__port *port, const marty_outgoing *out, size_t *re
 
 void marty__posts_run(marty__port *port)
 {
-    marty_outgoing batch[AT_ONCE];
+    MARTY__UNSET marty_outgoing batch[AT_ONCE];
     for (;;) {
         bool cancels;
         marty__lock(&port->lock);

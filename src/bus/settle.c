@@ -5,8 +5,9 @@
 #include "internal.h"
 
 #include "base/alloc.h"
+#include "base/unset.h"
 
-enum { AT_ONCE = 128 };
+enum { AT_ONCE = 256 };
 
 static _Thread_local marty__link *collecting; /* the turn of this thread, or NULL */
 
@@ -162,8 +163,8 @@ static size_t take(marty__port *port, marty__delivery **list, marty_settling *ba
 
 void marty__settles_run(marty__port *port)
 {
-    marty__delivery *list[AT_ONCE];
-    marty_settling batch[AT_ONCE];
+    MARTY__UNSET marty__delivery *list[AT_ONCE];
+    MARTY__UNSET marty_settling batch[AT_ONCE];
     size_t count;
     while ((count = take(port, list, batch)) > 0) {
         if (marty__port_usable(port)) {

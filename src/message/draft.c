@@ -261,6 +261,17 @@ static void drop_bad_traces(marty__block *block)
     }
 }
 
+/* What is absent and has the id in its place. */
+static void use_id(marty__block *block, marty__field field)
+{
+    const char **text = marty__field_of(&block->message, field);
+    if (!*text) {
+        *text = block->message.id;
+        block->sizes[field] = block->sizes[MARTY__ID];
+    }
+}
+
+/* The message is all zero before. */
 static marty_err put_fields(marty__block *block, const marty__draft *draft, char **cursor,
                             marty_error *why)
 {
@@ -268,19 +279,21 @@ static marty_err put_fields(marty__block *block, const marty__draft *draft, char
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
         const marty__piece *piece = &draft->fields[i];
         size_t size = 0;
-        const char *text = piece->at ? put_text(cursor, piece, &size) : NULL;
-        *marty__field_of(message, (marty__field)i) = text;
-        block->sizes[i] = (uint32_t)size;
-        if (text && piece->form != MARTY__PLAIN && i < MARTY__TRACE_PARENT) {
-            marty_err err = marty__field_check((marty__field)i, text, size, true, why);
-            if (err) {
-                return err;
+        if (piece->at) {
+            const char *text = put_text(cursor, piece, &size);
+            *marty__field_of(message, (marty__field)i) = text;
+            if (piece->form != MARTY__PLAIN && i < MARTY__TRACE_PARENT) {
+                marty_err err = marty__field_check((marty__field)i, text, size, true, why);
+                if (err) {
+                    return err;
+                }
             }
         }
+        block->sizes[i] = (uint32_t)size;
     }
-    if (!message->correlation_id) {
-        message->correlation_id = message->id;
-        block->sizes[MARTY__CORRELATION] = block->sizes[MARTY__ID];
+    use_id(block, MARTY__CORRELATION);
+    if (draft->first) {
+        use_id(block, MARTY__CAUSATION);
     }
     if (draft->lenient && (message->trace_parent || message->trace_state)) {
         drop_bad_traces(block);

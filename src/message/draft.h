@@ -4,6 +4,7 @@
 #ifndef MARTY_MESSAGE_DRAFT_H
 #define MARTY_MESSAGE_DRAFT_H
 #include "base/limits.h"
+#include "base/unset.h"
 #include <marty/backend.h>
 
 /* How the bytes of a piece become those of the message. All but PLAIN are checked once they have
@@ -64,22 +65,13 @@ typedef struct marty__draft {
     int64_t time_us, expires_us;
     int32_t priority;
     bool lenient; /* a bad trace is dropped, not refused */
+    bool first;   /* of what follows from it: without a cause, it is its own */
     size_t header_count, header_room;
     marty__draft_header *headers; /* own, or more */
     marty__draft_header own[MARTY__DRAFT_HEADERS];
 } marty__draft;
 
-/* A draft is large and marty__draft_init sets all that is read: no need to zero it first. */
-#if defined(__has_attribute)
-#if __has_attribute(uninitialized)
-#define MARTY__UNSET __attribute__((uninitialized))
-#endif
-#endif
-#ifndef MARTY__UNSET
-#define MARTY__UNSET
-#endif
-
-/** Empty; own is not touched. */
+/** Empty; own is not touched, so a draft on the stack is MARTY__UNSET before. */
 void marty__draft_init(marty__draft *draft);
 /** The next header to fill in, or NULL: why says TOO_LARGE or NO_MEMORY. */
 marty__draft_header *marty__draft_header_add(marty__draft *draft, marty_error *why);

@@ -269,9 +269,9 @@ static marty_err gather(marty__draft *draft, const marty_message *template_,
     return err;
 }
 
-marty_err marty__message_new(marty_message **ret_message, const marty_message *template_,
-                             const marty_message *cause, const marty_env *env, const char *source,
-                             marty_error *why)
+marty_err marty__message_make(marty_message **ret_message, const marty_message *template_,
+                              const marty_message *cause, const marty__making *how,
+                              marty_error *why)
 {
     MARTY__UNSET marty__draft draft;
     MARTY__UNSET char id[MARTY__UUID_TEXT];
@@ -288,23 +288,29 @@ marty_err marty__message_new(marty_message **ret_message, const marty_message *t
         marty__draft_free(&draft);
         return err;
     }
-    env = env ? env : marty__env_real();
-    carry(&draft, MARTY__SOURCE, source ? source : MARTY__SOURCE_DEFAULT);
+    const marty_env *env = how->env ? how->env : marty__env_real();
+    carry(&draft, MARTY__SOURCE, how->source ? how->source : MARTY__SOURCE_DEFAULT);
     carry(&draft, MARTY__CONTENT_TYPE, "application/json");
-    bool made = !draft.fields[MARTY__ID].at;
-    int64_t now_us = made || !template_->time_us ? env->wall_us(env->user) : 0;
+    bool made = !draft.fields[MARTY__ID].at, asks = made || !template_->time_us;
+    int64_t now_us = how->now_us || !asks ? how->now_us : env->wall_us(env->user);
     if (made) {
         marty__uuid7_at(env, now_us, id);
         draft.fields[MARTY__ID] = marty__plain(id, MARTY__UUID_TEXT - 1);
     }
-    if (!draft.fields[MARTY__CAUSATION].at) {
-        draft.fields[MARTY__CAUSATION] = draft.fields[MARTY__ID];
-    }
+    draft.first = true;
     draft.data = marty__plain(template_->data.data, template_->data.size);
     draft.time_us = template_->time_us ? template_->time_us : now_us;
     draft.expires_us = template_->expires_us;
     draft.priority = template_->priority;
     return marty__draft_finish(&draft, ret_message, why);
+}
+
+marty_err marty__message_new(marty_message **ret_message, const marty_message *template_,
+                             const marty_message *cause, const marty_env *env, const char *source,
+                             marty_error *why)
+{
+    return marty__message_make(ret_message, template_, cause, &(marty__making){env, source, 0},
+                               why);
 }
 
 marty_err marty_message_new(marty_message **ret_message, const marty_message *template_,

@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 
+#include <string.h>
+
 static _Thread_local uint64_t last_tick;
 
 /* Milliseconds times 4096 plus the fraction. */
@@ -14,13 +16,21 @@ static uint64_t tick_of(int64_t wall_us)
     return us / 1000 << 12 | us % 1000 * 4096 / 1000;
 }
 
-static char *put_hex(char *out, uint64_t value, int digits)
+/* Sixteen hexadecimal digits, all at once: a nibble into each byte, then to its letter. */
+static void put_hex(char out[16], uint64_t value)
 {
-    static const char hex[] = "0123456789abcdef";
-    for (int shift = 4 * digits - 4; shift >= 0; shift -= 4) {
-        *out++ = hex[value >> shift & 15];
+    for (int half = 0; half < 2; half++) {
+        uint64_t nibbles = half ? value & 0xffffffff : value >> 32;
+        nibbles = (nibbles | nibbles << 16) & 0x0000ffff0000ffffu;
+        nibbles = (nibbles | nibbles << 8) & 0x00ff00ff00ff00ffu;
+        nibbles = (nibbles | nibbles << 4) & 0x0f0f0f0f0f0f0f0fu;
+        uint64_t above_nine = (nibbles + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
+        nibbles += 0x3030303030303030u + above_nine * ('a' - '0' - 10);
+        for (int i = 7; i >= 0; i--) { /* one store: the compiler turns it around */
+            out[8 * half + i] = (char)(nibbles & 0xff);
+            nibbles >>= 8;
+        }
     }
-    return out;
 }
 
 void marty__uuid7(const marty_env *env, char out[MARTY__UUID_TEXT])
@@ -39,15 +49,14 @@ void marty__uuid7_at(const marty_env *env, int64_t wall_us, char out[MARTY__UUID
         last_tick = tick;
     }
     env->random(env->user, &chance, sizeof chance);
-    char *at = put_hex(out, tick >> 28 & 0xffffffff, 8);
-    *at++ = '-';
-    at = put_hex(at, tick >> 12 & 0xffff, 4);
-    *at++ = '-';
-    *at++ = '7';
-    at = put_hex(at, tick & 0xfff, 3);
-    *at++ = '-';
-    at = put_hex(at, 0x8000 | (chance >> 48 & 0x3fff), 4);
-    *at++ = '-';
-    at = put_hex(at, chance & 0xffffffffffff, 12);
-    *at = '\0';
+    char digits[32];
+    put_hex(digits, tick >> 12 << 16 | 0x7000 | (tick & 0xfff));
+    put_hex(digits + 16, UINT64_C(1) << 63 | chance >> 2);
+    memcpy(out, digits, 8);
+    memcpy(out + 9, digits + 8, 4);
+    memcpy(out + 14, digits + 12, 4);
+    memcpy(out + 19, digits + 16, 4);
+    memcpy(out + 24, digits + 20, 12);
+    out[8] = out[13] = out[18] = out[23] = '-';
+    out[36] = '\0';
 }

@@ -42,20 +42,20 @@ static marty_err without_ours(marty_message *message, marty_header **ret_headers
 }
 
 marty_err marty__outgoing_message(marty_bus *bus, const marty_message *from,
-                                  const marty_message *cause, const char *id, int64_t expires_us,
-                                  marty_message **ret_message, marty_error *why)
+                                  const marty__given *given, marty_message **ret_message,
+                                  marty_error *why)
 {
-    bool ours = has_ours(from);
-    if (marty__message_counted(from) && !id && !expires_us && !ours) {
-        *ret_message = marty_message_ref(from);
-        return MARTY_OK;
-    }
+    marty__making how = {&bus->env, bus->source, given->now_us};
     marty_header *headers = NULL;
+    bool ours = from->header_count && has_ours(from);
+    if (!given->id && !given->expires_us && !ours) {
+        return marty__message_make(ret_message, from, given->cause, &how, why);
+    }
     marty_message copy = *from;
-    copy.id = id ? id : copy.id;
-    copy.expires_us = expires_us ? expires_us : copy.expires_us;
+    copy.id = given->id ? given->id : copy.id;
+    copy.expires_us = given->expires_us ? given->expires_us : copy.expires_us;
     marty_err err = ours ? without_ours(&copy, &headers, why) : MARTY_OK;
-    err = err ? err : marty__message_new(ret_message, &copy, cause, &bus->env, bus->source, why);
+    err = err ? err : marty__message_make(ret_message, &copy, given->cause, &how, why);
     marty_free(headers);
     return err;
 }

@@ -19,8 +19,14 @@ size_t marty__query_cancelled(marty_bus *bus, const void *key);
 void marty__query_closed(marty_bus *bus);
 /** Hook `unanswered`. */
 void marty__query_unanswered(marty__delivery *delivery, marty_err err);
+typedef struct marty__given { /* what an outgoing message is given; 0 or NULL = nothing */
+    const marty_message *cause;
+    const char *id;
+    int64_t expires_us;
+    int64_t now_us; /* the wall clock, read once for a batch */
+} marty__given;
 /** A message as it goes out: template or counted, with id, source, cause and expiry. */
 marty_err marty__outgoing_message(marty_bus *bus, const marty_message *from,
-                                  const marty_message *cause, const char *id, int64_t expires_us,
-                                  marty_message **ret_message, marty_error *why);
+                                  const marty__given *given, marty_message **ret_message,
+                                  marty_error *why);
 #endif

@@ -77,116 +77,145 @@ static marty_err check(const publish *self, marty_error *why)
     return check_options(self, why);
 }
 
-static marty_err check_level(const publish *self, const marty__port *port,
-                             const marty_capabilities *granted, const marty__place *place,
-                             marty_error *why)
+/* Where the messages of one type go, and what may go there. */
+typedef struct target {
+    marty__place place;
+    marty__port *port;
+    const char *channel; /* its name, for the life of the call */
+    uint64_t payload_max;
+    uint32_t headers_max;
+} target;
+
+static marty_err check_level(const publish *self, const target *to,
+                             const marty_capabilities *granted, marty_error *why)
 {
-    bool keeps = place->kind != MARTY_KIND_BROADCAST;
+    bool keeps = to->place.kind != MARTY_KIND_BROADCAST;
     marty_level level = keeps ? granted->level : MARTY_LEVEL_MEMORY;
     if (self->options->level > level) {
         return marty_error_set(why, MARTY_E_UNSUPPORTED,
                                "%s stores at level %s on %s, less than the %s that was asked",
-                               port->name, marty__level_name(level), place->channel,
+                               to->port->name, marty__level_name(level), to->place.channel,
                                marty__level_name(self->options->level));
     }
     return MARTY_OK;
 }
 
-static marty_err check_granted(const publish *self, marty__port *port, const marty__place *place,
-                               const marty_message *message, marty_error *why)
+static marty_err check_granted(const publish *self, target *to, marty_error *why)
 {
+    marty__port *port = to->port;
     marty__lock(&port->lock);
     marty_capabilities granted = port->ever_up ? port->granted : *port->backend->claims;
     marty__unlock(&port->lock);
-    uint64_t limit = granted.payload_bytes_max;
-    if (self->deliver_at_us && !marty__capability_has(&granted, place->kind, MARTY_CAN_DELAY)) {
+    to->payload_max = granted.payload_bytes_max ? granted.payload_bytes_max : UINT64_MAX;
+    to->headers_max = granted.header_count_max ? granted.header_count_max : UINT32_MAX;
+    if (self->deliver_at_us && !marty__capability_has(&granted, to->place.kind, MARTY_CAN_DELAY)) {
         return marty_error_set(
             why, MARTY_E_UNSUPPORTED,
             "%s grants no delayed delivery on %s; route it to memory, sqlite or nats 2.12",
-            port->name, place->channel);
+            port->name, to->place.channel);
     }
-    if (limit && message->data.size > limit) {
+    marty_err err = marty__route_needs(self->bus->config, &to->place, &granted, why);
+    return err ? err : check_level(self, to, &granted, why);
+}
+
+static marty_err check_size(const target *to, const marty_message *message, marty_error *why)
+{
+    if (message->data.size > to->payload_max) {
         return marty_error_set(
             why, MARTY_E_TOO_LARGE,
             "message %s on channel %s: %zu bytes, the limit of %s is %llu; send a reference",
-            message->id ? message->id : message->type, place->channel, message->data.size,
-            port->name, (unsigned long long)limit);
+            message->id ? message->id : message->type, to->place.channel, message->data.size,
+            to->port->name, (unsigned long long)to->payload_max);
     }
-    if (granted.header_count_max && message->header_count > granted.header_count_max) {
+    if (message->header_count > to->headers_max) {
         return marty_error_set(
             why, MARTY_E_TOO_LARGE, "message on channel %s: %zu headers, the limit of %s is %u",
-            place->channel, message->header_count, port->name, granted.header_count_max);
+            to->place.channel, message->header_count, to->port->name, to->headers_max);
     }
-    marty_err err = marty__route_needs(self->bus->config, place, &granted, why);
-    return err ? err : check_level(self, port, &granted, place, why);
+    return MARTY_OK;
 }
 
 /* ---- making the call */
+static bool same_type(const marty_message *a, const marty_message *b)
+{
+    return a->type == b->type || strcmp(a->type, b->type) == 0;
+}
+
 /* How often the type changes along the batch: each time the place is found anew. */
 static size_t runs(const publish *self)
 {
     size_t count = 1;
     for (size_t i = 1; i < self->count; i++) {
-        count += strcmp(self->messages[i]->type, self->messages[i - 1]->type) != 0;
+        count += !same_type(self->messages[i], self->messages[i - 1]);
     }
     return count;
 }
 
 /* The channel's name for the life of the call; of the bus, when somebody sees the outcomes. */
-static marty_err channel_of(const publish *self, const marty__place *place, char **room,
-                            const char **ret_channel, marty_error *why)
+static marty_err channel_of(const publish *self, target *to, char **room, marty_error *why)
 {
     if (self->options->outcomes || self->options->done) {
-        *ret_channel = marty__bus_keep_name(self->bus, place->channel, SIZE_MAX);
-        return *ret_channel ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
+        to->channel = marty__bus_keep_name(self->bus, to->place.channel, SIZE_MAX);
+        return to->channel ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
     }
-    (void)snprintf(*room, MARTY__CHANNEL_ROOM, "%s", place->channel);
-    *ret_channel = *room;
+    (void)snprintf(*room, MARTY__CHANNEL_ROOM, "%s", to->place.channel);
+    to->channel = *room;
     *room += MARTY__CHANNEL_ROOM;
     return MARTY_OK;
 }
 
-static marty_err fill_posts(const publish *self, marty__call *call, marty_error *why)
+static marty_err find_target(const publish *self, const char *type, target *to, char **room,
+                             marty_error *why)
 {
-    marty__place place = {0};
-    char *room = call->strings, once[37];
-    const char *channel = NULL;
+    marty_err err =
+        marty__route_publish(self->bus->config, self->pattern, self->to, type, &to->place, why);
+    if (err) {
+        return err;
+    }
+    to->port = &self->bus->ports[to->place.backend];
+    err = check_granted(self, to, why);
+    return err ? err : channel_of(self, to, room, why);
+}
+
+static void derive_id(const publish *self, char id[37])
+{
+    const marty__delivery *settles = (const marty__delivery *)(const void *)self->options->settles;
+    char word[600];
+    (void)snprintf(word, sizeof word, "%s|%s",
+                   settles && settles->handle.group ? settles->handle.group : self->bus->source,
+                   self->options->once);
+    marty__derived_id(id, self->cause && self->cause->id ? self->cause->id : "", word, 0);
+}
+
+static marty_err fill_posts(const publish *self, marty__call *call, char *room, marty_error *why)
+{
+    char once[37];
+    target to = {0};
+    marty__given given = {
+        .cause = self->cause, .expires_us = self->expires_us, .now_us = marty__bus_wall(self->bus)};
     if (self->options->once) {
-        const marty__delivery *settles =
-            (const marty__delivery *)(const void *)self->options->settles;
-        char word[600];
-        (void)snprintf(word, sizeof word, "%s|%s",
-                       settles && settles->handle.group ? settles->handle.group : self->bus->source,
-                       self->options->once);
-        marty__derived_id(once, self->cause && self->cause->id ? self->cause->id : "", word, 0);
+        derive_id(self, once);
+        given.id = once;
     }
     for (size_t i = 0; i < self->count; i++) {
         const marty_message *from = self->messages[i];
-        if (!channel || strcmp(from->type, self->messages[i - 1]->type) != 0) {
-            marty_err err = marty__route_publish(self->bus->config, self->pattern, self->to,
-                                                 from->type, &place, why);
-            if (err) {
-                return err;
-            }
-            err = channel_of(self, &place, &room, &channel, why);
-            if (err) {
-                return err;
-            }
+        marty_err err = MARTY_OK;
+        if (!i || !same_type(from, self->messages[i - 1])) {
+            err = find_target(self, from->type, &to, &room, why);
         }
-        marty__port *port = &self->bus->ports[place.backend];
+        err = err ? err : check_size(&to, from, why);
+        if (err) {
+            return err;
+        }
         marty__post *post = &call->posts[i];
-        *post = (marty__post){.port = port,
-                              .channel = channel,
-                              .kind = place.kind,
-                              .order = place.order,
-                              .shards = place.shards,
-                              .native = place.native,
+        *post = (marty__post){.port = to.port,
+                              .channel = to.channel,
+                              .kind = to.place.kind,
+                              .order = to.place.order,
+                              .shards = to.place.shards,
+                              .native = to.place.native,
                               .deliver_at_us = self->deliver_at_us};
-        marty_err err = check_granted(self, port, &place, from, why);
-        err = err ? err
-                  : marty__outgoing_message(self->bus, from, self->cause,
-                                            self->options->once ? once : NULL, self->expires_us,
-                                            &post->message, why);
+        err = marty__outgoing_message(self->bus, from, &given, &post->message, why);
         if (err) {
             return err;
         }
@@ -217,11 +246,11 @@ static void give_settles_back(marty__call *call)
 static marty_err verdict(const marty__call *call, marty_error *why)
 {
     for (size_t i = 0; i < call->count; i++) {
-        marty_err err = call->outcomes[i].err;
-        if (err) {
-            return marty_error_set(why, err, "%s%s%s: %s", call->outcomes[i].backend, " ",
-                                   call->outcomes[i].channel,
-                                   call->text[0] ? call->text : marty_err_describe(err)->text);
+        const marty__post *post = &call->posts[i];
+        if (post->err) {
+            return marty_error_set(why, post->err, "%s %s: %s", post->port->name, post->channel,
+                                   call->text[0] ? call->text
+                                                 : marty_err_describe(post->err)->text);
         }
     }
     return MARTY_OK;
@@ -230,16 +259,17 @@ static marty_err verdict(const marty__call *call, marty_error *why)
 static marty_err send(const publish *self, marty__call *call, marty_error *why)
 {
     const marty_publish_options *options = self->options;
-    marty_outcome *own = call->outcomes;
     bool asks = options->done == NULL;
     call->deadline_ns = marty__bus_deadline(self->bus, options->timeout_ms, MARTY__TIMEOUT_MS);
     call->cancel_key = options->cancel_key;
     call->done = options->done;
     call->user = options->user;
     call->waited = asks;
-    call->outcomes = options->outcomes ? options->outcomes : own;
     if (options->outcomes) {
         memset(options->outcomes, 0, self->count * sizeof *options->outcomes);
+        call->outcomes = options->outcomes;
+    } else if (options->done) {
+        call->outcomes = (marty_outcome *)(void *)call->strings;
     }
     take_settles(self, call);
     marty_err err = marty__call_accept(call, asks || options->wait_for_room, why);
@@ -283,11 +313,13 @@ marty_err marty_publish(marty_bus *bus, marty_pattern pattern, const char *to,
     if (err) {
         return err;
     }
-    marty__call *call = marty__call_new(bus, count, runs(&self) * MARTY__CHANNEL_ROOM);
+    size_t outcomes_size = options->done && !options->outcomes ? count * sizeof(marty_outcome) : 0;
+    marty__call *call =
+        marty__call_new(bus, count, outcomes_size + runs(&self) * MARTY__CHANNEL_ROOM);
     if (!call) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
-    err = fill_posts(&self, call, why);
+    err = fill_posts(&self, call, call->strings + outcomes_size, why);
     err = err ? err : send(&self, call, why);
     marty__call_unref(call);
     return err;
@@ -329,7 +361,7 @@ marty_err marty_unschedule(marty_bus *bus, marty_pattern pattern, const char *to
     call->no_retry = true;
     call->waited = true;
     call->deadline_ns = marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS);
-    err = marty__outgoing_message(bus, &named, NULL, NULL, 0, &call->posts[0].message, why);
+    err = marty__outgoing_message(bus, &named, &(marty__given){0}, &call->posts[0].message, why);
     err = err ? err : marty__call_accept(call, true, why);
     if (!err) {
         marty__call_wait(call);

@@ -243,7 +243,7 @@ void marty__query_closed(marty_bus *bus)
 static void sent(marty__call *call)
 {
     query *self = call->user;
-    marty_err err = call->outcomes[0].err;
+    marty_err err = call->posts[0].err;
     if (err && err != MARTY_E_MAYBE_STORED) { /* in doubt: the reply may come still */
         end_with(self, err, call->text);
     }
@@ -298,8 +298,9 @@ static marty_err new_query(marty_bus *bus, const marty_message *from,
     marty_err err =
         self->waited || options->done ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
     err = err ? err
-              : marty__outgoing_message(bus, from, options->cause, NULL, expires_us, &self->request,
-                                        why);
+              : marty__outgoing_message(
+                    bus, from, &(marty__given){.cause = options->cause, .expires_us = expires_us},
+                    &self->request, why);
     if (err) {
         unref(self);
         return err;

@@ -124,7 +124,7 @@ static void later(marty__delivery *delivery, marty_err err)
 static void stored(marty__call *call)
 {
     marty__delivery *delivery = call->user;
-    marty_err err = call->outcomes[0].err;
+    marty_err err = call->posts[0].err;
     if (err) {
         later(delivery, err);
     } else {

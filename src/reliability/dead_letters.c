@@ -195,7 +195,7 @@ static marty_err send_back(walk *self, marty_message *message, const marty_dead_
     marty_err err = marty__call_accept(call, true, why);
     if (!err) {
         marty__call_wait(call);
-        err = call->outcomes[0].err;
+        err = call->posts[0].err;
         err = err ? marty_error_set(why, err, "%s %s: %s", self->port->name, letter->channel,
                                     call->text)
                   : MARTY_OK;

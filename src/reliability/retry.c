@@ -65,7 +65,7 @@ bool marty__retry_admit(marty__delivery *delivery)
 static void copied(marty__call *call)
 {
     marty__delivery *delivery = call->user;
-    marty_err err = call->outcomes[0].err;
+    marty_err err = call->posts[0].err;
     if (err) {
         marty__delivery_finish(delivery, MARTY_SETTLE_RETRY,
                                0); /* no copy: the original comes again by itself */
