@@ -13,9 +13,14 @@
 enum { AGAIN_FIRST_MS = 200, AGAIN_MAX_MS = 10000 };
 
 /* ---- lifetime */
+void marty__consumer_ref_many(marty__consumer *consumer, uint32_t count)
+{
+    (void)atomic_fetch_add_explicit(&consumer->refs, count, memory_order_relaxed);
+}
+
 marty__consumer *marty__consumer_ref(marty__consumer *consumer)
 {
-    (void)atomic_fetch_add_explicit(&consumer->refs, 1, memory_order_relaxed);
+    marty__consumer_ref_many(consumer, 1);
     return consumer;
 }
 

@@ -74,6 +74,7 @@ void marty__consumer_end(marty__consumer *consumer);
 void marty__consumer_take_back(marty__consumer *consumer);
 marty__consumer *marty__consumer_ref(marty__consumer *consumer);
 void marty__consumer_unref(marty__consumer *consumer);
+void marty__consumer_ref_many(marty__consumer *consumer, uint32_t count);
 void marty__consumer_unref_many(marty__consumer *consumer, uint32_t count);
 void marty__consumer_up(marty__consumer *consumer); /* its port came up: subscribe again */
 void marty__consumer_down(

@@ -223,7 +223,11 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
 /* ---- around the handler */
 void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns)
 {
-    (void)atomic_fetch_add(&delivery->user_refs, 1);
+    if (atomic_load_explicit(&delivery->user_refs, memory_order_acquire)) {
+        (void)atomic_fetch_add(&delivery->user_refs, 1);
+    } else { /* nobody has a hand on it, so nobody changes it meanwhile */
+        atomic_store_explicit(&delivery->user_refs, 1, memory_order_relaxed);
+    }
     delivery->kept = false;
     atomic_store_explicit(&delivery->handed_ns, now_ns, memory_order_relaxed);
 }

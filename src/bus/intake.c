@@ -23,16 +23,17 @@ static uint32_t carried_attempts(const marty_message *message)
     return count;
 }
 
+/* The references of consumer and subscription are its maker's to take. */
 static void fill(marty__delivery *delivery, marty__consumer *consumer,
                  marty_subscription *subscription, const marty_incoming *incoming)
 {
-    memset(delivery, 0, offsetof(marty__delivery, position));
+    memset(delivery, 0, offsetof(marty__delivery, reason));
     atomic_init(&delivery->refs, 1);
     atomic_init(&delivery->user_refs, 0);
     atomic_init(&delivery->verdict, MARTY__OPEN_VERDICT);
     atomic_init(&delivery->active, false);
-    delivery->consumer = marty__consumer_ref(consumer);
-    delivery->subscription = subscription ? marty__subscription_ref(subscription) : NULL;
+    delivery->consumer = consumer;
+    delivery->subscription = subscription;
     delivery->tag = incoming->tag;
     delivery->epoch = consumer->epoch;
     delivery->lease_until_ns = incoming->lease_until_ns;
@@ -178,7 +179,7 @@ static bool restore_id(marty_incoming *incoming)
     return err == MARTY_OK;
 }
 
-/* With consumer->lock held: a delivery of it, or NULL without memory. */
+/* With consumer->lock held: a delivery of it, which own() is to follow; or NULL without memory. */
 static marty__delivery *make(intake *in, const marty_incoming *incoming,
                              marty_subscription *subscription)
 {
@@ -196,6 +197,15 @@ static marty__delivery *make(intake *in, const marty_incoming *incoming,
         }
     }
     return delivery;
+}
+
+/* With consumer->lock held: new deliveries keep what they belong to alive. */
+static void own(marty__consumer *consumer, marty_subscription *subscription, uint32_t count)
+{
+    marty__consumer_ref_many(consumer, count);
+    if (subscription) {
+        marty__subscription_ref_many(subscription, count);
+    }
 }
 
 /* With consumer->lock held. Whose message it is; NULL = nobody's. Runs of one type are looked up
@@ -229,6 +239,7 @@ static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
     marty__consumer *consumer = in->consumer;
     const char *type = NULL;
     size_t taken = 0;
+    uint32_t made = 0;
     marty__lock(&consumer->lock);
     consumer->last_delivery_ns = in->now_ns;
     bool late = too_late(consumer);
@@ -251,7 +262,9 @@ static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
             continue;
         }
         marty__list_push(&in->list, &delivery->link);
+        made++;
     }
+    own(consumer, in->subscription, made);
     marty__unlock(&consumer->lock);
     return taken;
 }
@@ -263,6 +276,7 @@ static void take_odd(intake *in, const marty_incoming *incoming)
     marty__lock(&consumer->lock);
     bool wanted = subscriber(in, incoming, NULL) != NULL;
     marty__delivery *delivery = wanted ? NULL : make(in, incoming, NULL);
+    own(consumer, NULL, delivery ? 1 : 0);
     marty__unlock(&consumer->lock);
     if (wanted) { /* of another subscription than the run before; or one that has just joined */
         hand_over(in);

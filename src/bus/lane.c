@@ -25,12 +25,13 @@ bool marty__subscription_stops(const marty_subscription *subscription)
     return subscription->stopped || atomic_load(&subscription->bus->phase) != MARTY__OPEN;
 }
 
-static void schedule(marty__lane *lane)
+/* Onto a list of tasks, for the pool once the lock is given back. */
+static void schedule(marty__lane *lane, marty__link *due)
 {
     if (!lane->scheduled && lane->subscription->handler) {
         lane->scheduled = true;
         (void)marty__subscription_ref(lane->subscription);
-        marty__pool_add(lane->subscription->bus, &lane->task);
+        marty__list_push(due, &lane->task.link);
     }
 }
 
@@ -43,7 +44,7 @@ static void wake_at(marty__lane *lane, int64_t at_ns)
     }
 }
 
-static void consider(marty__lane *lane)
+static void consider(marty__lane *lane, marty__link *due)
 {
     marty_subscription *subscription = lane->subscription;
     if (!lane->ready_count || lane->scheduled || !may_run(subscription)) {
@@ -62,7 +63,7 @@ static void consider(marty__lane *lane)
                !lane->alarm_set) {
         wake_at(lane, marty__deadline_ns(now, subscription->batch_wait_ms));
     } else if (!subscription->batch_wait_ms || lane->ready_count >= subscription->batch_max) {
-        schedule(lane);
+        schedule(lane, due);
     }
 }
 
@@ -70,12 +71,15 @@ static void lane_rang(marty__alarm *alarm)
 {
     marty__lane *lane = MARTY__OWNER(alarm, marty__lane, alarm);
     marty_subscription *subscription = lane->subscription;
+    marty__link due;
+    marty__list_init(&due);
     marty__lock(&subscription->lock);
     lane->alarm_set = false;
     if (lane->ready_count && may_run(subscription)) {
-        schedule(lane);
+        schedule(lane, &due);
     }
     marty__unlock(&subscription->lock);
+    marty__pool_add_all(subscription->bus, &due);
     marty__subscription_unref(subscription);
 }
 
@@ -101,7 +105,7 @@ static marty__lane *lane_of(marty_subscription *subscription, const marty_messag
     return subscription->lanes[first % count];
 }
 
-void marty__lane_put(marty__delivery *delivery, bool first)
+static void put(marty__delivery *delivery, bool first, marty__link *due)
 {
     marty__lane *lane = lane_of(delivery->subscription, delivery->handle.message);
     if (first) {
@@ -110,7 +114,15 @@ void marty__lane_put(marty__delivery *delivery, bool first)
         marty__list_push(&lane->ready, &delivery->link);
     }
     lane->ready_count++;
-    consider(lane);
+    consider(lane, due);
+}
+
+void marty__lane_put(marty__delivery *delivery, bool first)
+{
+    marty__link due;
+    marty__list_init(&due);
+    put(delivery, first, &due);
+    marty__pool_add_all(delivery->subscription->bus, &due);
 }
 
 /* Not run here: back uncounted. Nobody else has a query: its asker is told. */
@@ -125,16 +137,18 @@ static void return_unrun(marty__delivery *delivery)
 void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries)
 {
     bool running = atomic_load(&subscription->bus->phase) == MARTY__OPEN;
-    marty__link *link;
+    marty__link *link, due;
+    marty__list_init(&due);
     marty__lock(&subscription->lock);
     running = running && !subscription->stopped;
     while (running && (link = marty__list_pop(deliveries)) != NULL) {
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
         if (marty__key_admit(delivery)) {
-            marty__lane_put(delivery, false);
+            put(delivery, false, &due);
         }
     }
     marty__unlock(&subscription->lock);
+    marty__pool_add_all(subscription->bus, &due);
     while ((link = marty__list_pop(deliveries)) != NULL) { /* too late: back uncounted */
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
         if (!marty__delivery_take(delivery)) {
@@ -146,12 +160,15 @@ void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries)
 
 void marty__lanes_wake(marty_subscription *subscription)
 {
+    marty__link due;
+    marty__list_init(&due);
     marty__lock(&subscription->lock);
     for (uint32_t i = 0; i < subscription->lane_made; i++) {
-        consider(subscription->lanes[i]);
+        consider(subscription->lanes[i], &due);
     }
     marty__wake_all(&subscription->changed);
     marty__unlock(&subscription->lock);
+    marty__pool_add_all(subscription->bus, &due);
 }
 
 /* ---- running */
@@ -357,6 +374,8 @@ static void run_lane(marty__task *task)
     marty__lane *lane = MARTY__OWNER(task, marty__lane, task);
     marty_subscription *subscription = lane->subscription;
     marty_bus *bus = subscription->bus;
+    marty__link due;
+    marty__list_init(&due);
     marty__lock(&subscription->lock);
     subscription->running++;
     marty__unlock(&subscription->lock);
@@ -369,9 +388,10 @@ static void run_lane(marty__task *task)
     marty__lock(&subscription->lock);
     subscription->running--;
     lane->scheduled = false;
-    consider(lane);
+    consider(lane, &due);
     marty__wake_all(&subscription->changed);
     marty__unlock(&subscription->lock);
+    marty__pool_add_own(bus, &due);
     (void)marty__bus_ref(bus);
     (void)atomic_fetch_sub(&bus->running, 1);
     marty__subscription_unref(subscription);

@@ -291,15 +291,12 @@ void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscr
 
 enum { NAMES_KEPT = 10000 }; /* types come from others: what is kept of them has an end */
 
-const char *marty__consumer_channel_of(const marty__consumer *consumer,
-                                       const marty_subscription *subscription,
-                                       const marty_message *message)
+static const char *routed_channel(const marty__consumer *consumer,
+                                  const marty_subscription *subscription,
+                                  const marty_message *message)
 {
     marty__place place;
     marty_bus *bus = consumer->bus;
-    if (!consumer->wild || !subscription || !message || subscription->pattern == MARTY_STREAM) {
-        return consumer->channel; /* a message does not say its stream */
-    }
     if (marty__route_publish(bus->config, subscription->pattern, subscription->service,
                              message->type, &place, NULL) ||
         place.backend != consumer->port->index || place.native ||
@@ -308,4 +305,13 @@ const char *marty__consumer_channel_of(const marty__consumer *consumer,
     }
     const char *kept = marty__bus_keep_name(bus, place.channel, NAMES_KEPT);
     return kept ? kept : consumer->channel;
+}
+
+const char *marty__consumer_channel_of(const marty__consumer *consumer,
+                                       const marty_subscription *subscription,
+                                       const marty_message *message)
+{
+    bool routed = consumer->wild && subscription && message &&
+                  subscription->pattern != MARTY_STREAM; /* a message does not say its stream */
+    return routed ? routed_channel(consumer, subscription, message) : consumer->channel;
 }

@@ -36,15 +36,17 @@ static void start_thread(marty_bus *bus)
     }
 }
 
-/* With pool->lock held: see that a queued task finds a thread. Returns whether all are stuck. */
-static bool staff(marty_bus *bus)
+/* With pool->lock held: see that a queued task finds a thread. Returns whether all are stuck.
+ * ret_wake: one that waits is to be woken, best without the lock. */
+static bool staff(marty_bus *bus, bool *ret_wake)
 {
     marty__pool *pool = &bus->pool;
+    *ret_wake = false;
     if (marty__list_empty(&pool->tasks) || pool->running >= pool->size || pool->stopping) {
         return false;
     }
     if (pool->waiting) {
-        marty__wake_one(&pool->work);
+        *ret_wake = true;
         return false;
     }
     uint32_t before = pool->started;
@@ -72,19 +74,42 @@ static void report_stall(marty_bus *bus)
     }
 }
 
-void marty__pool_add(marty_bus *bus, marty__task *task)
+void marty__pool_add_all(marty_bus *bus, marty__link *tasks)
 {
     marty__pool *pool = &bus->pool;
+    bool wake = false, stuck = false;
+    if (marty__list_empty(tasks)) {
+        return;
+    }
     marty__lock(&pool->lock);
-    marty__assert(!task->link.next);
-    marty__list_push(&pool->tasks, &task->link);
-    bool stuck = pool->driven ? false : staff(bus);
+    marty__list_move(&pool->tasks, tasks);
+    if (!pool->driven) {
+        stuck = staff(bus, &wake);
+    }
     marty__unlock(&pool->lock);
     if (pool->driven) {
         marty__driven_wake(bus);
+    } else if (wake) {
+        marty__wake_one(&pool->work);
     } else if (stuck) {
         report_stall(bus);
     }
+}
+
+void marty__pool_add(marty_bus *bus, marty__task *task)
+{
+    marty__link one;
+    marty__assert(!task->link.next);
+    marty__list_init(&one);
+    marty__list_push(&one, &task->link);
+    marty__pool_add_all(bus, &one);
+}
+
+void marty__pool_add_own(marty_bus *bus, marty__link *tasks)
+{
+    marty__lock(&bus->pool.lock);
+    marty__list_move(&bus->pool.tasks, tasks);
+    marty__unlock(&bus->pool.lock);
 }
 
 static void run_task(marty_bus *bus, marty__task *task)
@@ -112,8 +137,12 @@ static void *work(void *argument)
         }
         marty__task *task = MARTY__OWNER(marty__list_pop(&pool->tasks), marty__task, link);
         pool->running++;
-        (void)staff(bus);
+        bool wake;
+        (void)staff(bus, &wake);
         marty__unlock(&pool->lock);
+        if (wake) {
+            marty__wake_one(&pool->work);
+        }
         run_task(bus, task);
         marty__lock(&pool->lock);
         pool->running--;
@@ -145,9 +174,11 @@ void marty__pool_block(marty_bus *bus)
     marty__lock(&bus->pool.lock);
     bus->pool.running--;
     bus->pool.blocked++;
-    bool stuck = staff(bus);
+    bool wake, stuck = staff(bus, &wake);
     marty__unlock(&bus->pool.lock);
-    if (stuck) {
+    if (wake) {
+        marty__wake_one(&bus->pool.work);
+    } else if (stuck) {
         report_stall(bus);
     }
 }

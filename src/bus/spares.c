@@ -55,7 +55,8 @@ void marty__deliveries_unref(marty__delivery **list, size_t count)
         for (; i < count && list[i]->consumer == consumer && list[i]->subscription == subscription;
              i++) {
             marty__delivery *delivery = list[i];
-            if (atomic_fetch_sub_explicit(&delivery->refs, 1, memory_order_acq_rel) != 1) {
+            if (atomic_load_explicit(&delivery->refs, memory_order_acquire) != 1 &&
+                atomic_fetch_sub_explicit(&delivery->refs, 1, memory_order_acq_rel) != 1) {
                 continue;
             }
             marty_message_unref((marty_message *)(uintptr_t)delivery->handle.message);

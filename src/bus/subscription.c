@@ -10,9 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 
+void marty__subscription_ref_many(marty_subscription *subscription, uint32_t count)
+{
+    (void)atomic_fetch_add_explicit(&subscription->refs, count, memory_order_relaxed);
+}
+
 marty_subscription *marty__subscription_ref(marty_subscription *subscription)
 {
-    (void)atomic_fetch_add_explicit(&subscription->refs, 1, memory_order_relaxed);
+    marty__subscription_ref_many(subscription, 1);
     return subscription;
 }
 

@@ -96,6 +96,7 @@ void marty__key_unbatch(marty__delivery *delivery);
 /* ---- subscription.c */
 marty_subscription *marty__subscription_ref(marty_subscription *subscription);
 void marty__subscription_unref(marty_subscription *subscription);
+void marty__subscription_ref_many(marty_subscription *subscription, uint32_t count);
 void marty__subscription_unref_many(marty_subscription *subscription, uint32_t count);
 void marty__subscription_count(marty_subscription *subscription, marty__stat stat, uint64_t count);
 typedef struct marty__subscribe {

@@ -55,6 +55,11 @@ marty_err marty__pool_open(marty_bus *bus, uint32_t workers, marty_error *why);
 void marty__pool_close(marty_bus *bus);
 /** Queue a task that is not queued. Never fails. */
 void marty__pool_add(marty_bus *bus, marty__task *task);
+/** Queue all of a list; it is empty then. Best without a lock that the tasks need. */
+void marty__pool_add_all(marty_bus *bus, marty__link *tasks);
+/** The same from a task that ends now: its own thread looks for the next one anyway, so nobody is
+ * woken. */
+void marty__pool_add_own(marty_bus *bus, marty__link *tasks);
 /** Around a wait of ours on any thread: on a worker, another takes its place. */
 void marty__pool_block(marty_bus *bus);
 void marty__pool_unblock(marty_bus *bus);

@@ -270,6 +270,7 @@ marty_err marty__mem_publish(marty_port *port, const marty_outgoing batch[], siz
 {
     (void)why;
     broker *b = port->broker;
+    bool ready = false;
     for (size_t at = 0; at < count; at += CHUNK) {
         publish_work *k = port->publish_work;
         k->port = port;
@@ -278,12 +279,12 @@ marty_err marty__mem_publish(marty_port *port, const marty_outgoing batch[], siz
         prepare(k);
         marty__mem_lock(port);
         publish_chunk(k);
-        bool ready = !marty__list_empty(&b->ready);
+        ready = ready || !marty__list_empty(&b->ready);
         marty__unlock(&b->lock);
         port->sink->published(port->sink, k->results, k->count);
-        if (ready) {
-            marty__mem_pump(b);
-        }
+    }
+    if (ready) { /* all of it at once, so that who receives it wakes up once */
+        marty__mem_pump(b);
     }
     *ret_taken = count;
     return MARTY_OK;

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH = 64, ROUNDS_MAX = 64, DIGITS = 24 };
+enum { BATCH = 256, ROUNDS_MAX = 64, DIGITS = 24 };
 
 struct pump_batch {
     marty_incoming incoming[BATCH];

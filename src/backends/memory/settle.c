@@ -5,12 +5,13 @@
 
 #include <string.h>
 
-enum { CHUNK = 128 };
+enum { CHUNK = 256 };
 
 struct settle_work { /* of a port, whose ops come one at a time */
     marty_err results[CHUNK];
     int64_t leases_ns[CHUNK];
     uint64_t tags[CHUNK];
+    group *touched; /* to be dispatched once all of the chunk is settled */
 };
 
 settle_work *marty__mem_settle_work_new(void)
@@ -88,7 +89,11 @@ static marty_err settle_item(marty_port *port, item *it, const marty_settling *h
     default:
         return MARTY_E_ARGUMENT;
     }
-    marty__mem_dispatch(g);
+    settle_work *work = port->settle_work;
+    if (work->touched && work->touched != g) {
+        marty__mem_dispatch(work->touched);
+    }
+    work->touched = g;
     return err;
 }
 
@@ -126,13 +131,17 @@ static void answer(marty_port *port, const marty_settling batch[], size_t count)
 void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t count)
 {
     broker *b = port->broker;
+    settle_work *work = port->settle_work;
     for (size_t at = 0; at < count; at += CHUNK) {
         size_t size = count - at < CHUNK ? count - at : CHUNK;
         marty__mem_lock(port);
+        work->touched = NULL;
         for (size_t i = 0; i < size; i++) {
-            port->settle_work->leases_ns[i] = INT64_MAX;
-            port->settle_work->results[i] =
-                settle_one(port, &batch[at + i], &port->settle_work->leases_ns[i]);
+            work->leases_ns[i] = INT64_MAX;
+            work->results[i] = settle_one(port, &batch[at + i], &work->leases_ns[i]);
+        }
+        if (work->touched) {
+            marty__mem_dispatch(work->touched);
         }
         bool ready = !marty__list_empty(&b->ready);
         marty__unlock(&b->lock);
