@@ -397,3 +397,45 @@ marty_err marty__draft_finish(marty__draft *draft, marty_message **ret_message, 
     *ret_message = &block->message;
     return MARTY_OK;
 }
+
+/* ---- one like another */
+/* Its strings lie together, in the order of the fields, the type first; some stand for two. */
+static size_t words_of(const marty__block *block)
+{
+    const char *end = NULL;
+    for (size_t i = 0; i < MARTY__FIELDS; i++) {
+        const char *text = *marty__field_in(&block->message, (marty__field)i);
+        end = text && text + block->sizes[i] >= end ? text + block->sizes[i] + 1 : end;
+    }
+    return (size_t)(end - block->message.type);
+}
+
+marty_err marty__draft_repeat(const marty_message *like, marty_bytes data,
+                              marty_message **ret_message, marty_error *why)
+{
+    const marty__block *from = marty__block_of(like);
+    size_t words = words_of(from), data_at = (sizeof(marty__block) + 15) & ~(size_t)15;
+    size_t text_at = data_at + data.size + 1;
+    marty__block *block = data.size > SIZE_MAX / 4 ? NULL : marty__block_new(text_at + words);
+    if (!block) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory for a message with %zu bytes",
+                               data.size);
+    }
+    marty_message *message = &block->message;
+    char *bytes = (char *)block + data_at, *text = (char *)block + text_at;
+    *message = *like;
+    memcpy(block->sizes, from->sizes, sizeof block->sizes);
+    memcpy(text, like->type, words);
+    if (data.size) {
+        memcpy(bytes, data.data, data.size);
+    }
+    bytes[data.size] = '\0';
+    for (size_t i = 0; i < MARTY__FIELDS; i++) {
+        const char **field = marty__field_of(message, (marty__field)i);
+        *field = *field ? text + (*field - like->type) : NULL;
+    }
+    message->marty__self = message;
+    message->data = (marty_bytes){bytes, data.size};
+    *ret_message = message;
+    return MARTY_OK;
+}

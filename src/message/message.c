@@ -269,21 +269,32 @@ static marty_err gather(marty__draft *draft, const marty_message *template_,
     return err;
 }
 
-marty_err marty__message_make(marty_message **ret_message, const marty_message *template_,
-                              const marty_message *cause, const marty__making *how,
-                              marty_error *why)
+/* Whether the template says the same as the last one, word for word: the very same words. */
+static bool says_the_same(const marty__making *how, const marty_message *template_)
+{
+    const marty_message *last = how->like_template;
+    if (!last || template_->id || template_->header_count || template_->marty__self) {
+        return false;
+    }
+    if (template_ == last) {
+        return true;
+    }
+    for (size_t i = 0; i < MARTY__FIELDS; i++) {
+        if (*marty__field_in(template_, (marty__field)i) !=
+            *marty__field_in(last, (marty__field)i)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static marty_err make_new(marty_message **ret_message, const marty_message *template_,
+                          const marty__making *how, marty_error *why)
 {
     MARTY__UNSET marty__draft draft;
     MARTY__UNSET char id[MARTY__UUID_TEXT];
-    if (!template_) {
-        return marty_error_set(why, MARTY_E_ARGUMENT, "message: NULL; a template is expected");
-    }
-    if (marty__message_counted(template_)) {
-        *ret_message = marty_message_ref(template_);
-        return MARTY_OK;
-    }
     marty__draft_init(&draft);
-    marty_err err = gather(&draft, template_, cause, why);
+    marty_err err = gather(&draft, template_, how->cause, why);
     if (err) {
         marty__draft_free(&draft);
         return err;
@@ -305,12 +316,50 @@ marty_err marty__message_make(marty_message **ret_message, const marty_message *
     return marty__draft_finish(&draft, ret_message, why);
 }
 
+static marty_err make_like(marty_message **ret_message, const marty_message *template_,
+                           const marty__making *how, marty_error *why)
+{
+    const marty_env *env = how->env ? how->env : marty__env_real();
+    int64_t now_us = how->now_us ? how->now_us : env->wall_us(env->user);
+    marty_err err = check_slots(template_, why);
+    err = err ? err : marty__draft_repeat(how->like, template_->data, ret_message, why);
+    if (err) {
+        return err;
+    }
+    marty_message *message = *ret_message;
+    marty__uuid7_at(env, now_us, (char *)(uintptr_t)message->id);
+    message->time_us = template_->time_us ? template_->time_us : now_us;
+    message->expires_us = template_->expires_us;
+    message->priority = template_->priority;
+    return MARTY_OK;
+}
+
+marty_err marty__message_make(marty_message **ret_message, const marty_message *template_,
+                              marty__making *how, marty_error *why)
+{
+    if (!template_) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "message: NULL; a template is expected");
+    }
+    if (marty__message_counted(template_)) {
+        *ret_message = marty_message_ref(template_);
+        return MARTY_OK;
+    }
+    if (says_the_same(how, template_)) {
+        return make_like(ret_message, template_, how, why);
+    }
+    marty_err err = make_new(ret_message, template_, how, why);
+    bool plain = !err && !template_->id && !template_->header_count;
+    how->like = plain ? *ret_message : NULL;
+    how->like_template = plain ? template_ : NULL;
+    return err;
+}
+
 marty_err marty__message_new(marty_message **ret_message, const marty_message *template_,
                              const marty_message *cause, const marty_env *env, const char *source,
                              marty_error *why)
 {
-    return marty__message_make(ret_message, template_, cause, &(marty__making){env, source, 0},
-                               why);
+    marty__making how = {.env = env, .source = source, .cause = cause};
+    return marty__message_make(ret_message, template_, &how, why);
 }
 
 marty_err marty_message_new(marty_message **ret_message, const marty_message *template_,

@@ -23,16 +23,19 @@ MARTY_INLINE bool marty__message_counted(const marty_message *message)
 marty_err marty__message_new(marty_message **ret_message, const marty_message *template_,
                              const marty_message *cause, const marty_env *env, const char *source,
                              marty_error *why);
-/* What a message gets that its template does not say. */
+/* What messages get that their templates do not say; one for all of a batch. */
 typedef struct marty__making {
-    const marty_env *env; /* NULL = the real one */
-    const char *source;   /* NULL = MARTY__SOURCE_DEFAULT */
-    int64_t now_us;       /* the wall clock when it was read already; 0 = env is asked */
+    const marty_env *env;       /* NULL = the real one */
+    const char *source;         /* NULL = MARTY__SOURCE_DEFAULT */
+    const marty_message *cause; /* NULL = none */
+    int64_t now_us;             /* the wall clock when it was read already; 0 = env is asked */
+    /* The last one made, which lives as long as this is used, and its template; NULL = none. */
+    const marty_message *like, *like_template;
 } marty__making;
-/** The same, for one of many. */
+/** marty__message_new for one of many. What differs from the last one in nothing but data, times
+ * and priority is made from it, without looking at its fields again. */
 marty_err marty__message_make(marty_message **ret_message, const marty_message *template_,
-                              const marty_message *cause, const marty__making *how,
-                              marty_error *why);
+                              marty__making *how, marty_error *why);
 /** First attribute of that name; headers of the same name, which anybody may set, do not count.
  * data NULL when absent. Borrowed from the message. */
 marty_bytes marty__message_attribute(const marty_message *message, const char *name);

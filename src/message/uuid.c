@@ -5,8 +5,6 @@
 
 #include "base/clock.h"
 
-#include <string.h>
-
 static _Thread_local uint64_t last_tick;
 
 /* Milliseconds times 4096 plus the fraction. */
@@ -16,20 +14,17 @@ static uint64_t tick_of(int64_t wall_us)
     return us / 1000 << 12 | us % 1000 * 4096 / 1000;
 }
 
-/* Sixteen hexadecimal digits, all at once: a nibble into each byte, then to its letter. */
-static void put_hex(char out[16], uint64_t value)
+/* Eight hexadecimal digits, all at once: a nibble into each byte, then to its letter. */
+static void put_hex(char out[8], uint64_t value)
 {
-    for (int half = 0; half < 2; half++) {
-        uint64_t nibbles = half ? value & 0xffffffff : value >> 32;
-        nibbles = (nibbles | nibbles << 16) & 0x0000ffff0000ffffu;
-        nibbles = (nibbles | nibbles << 8) & 0x00ff00ff00ff00ffu;
-        nibbles = (nibbles | nibbles << 4) & 0x0f0f0f0f0f0f0f0fu;
-        uint64_t above_nine = (nibbles + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
-        nibbles += 0x3030303030303030u + above_nine * ('a' - '0' - 10);
-        for (int i = 7; i >= 0; i--) { /* one store: the compiler turns it around */
-            out[8 * half + i] = (char)(nibbles & 0xff);
-            nibbles >>= 8;
-        }
+    value = (value | value << 16) & 0x0000ffff0000ffffu;
+    value = (value | value << 8) & 0x00ff00ff00ff00ffu;
+    value = (value | value << 4) & 0x0f0f0f0f0f0f0f0fu;
+    uint64_t above_nine = (value + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
+    value += 0x3030303030303030u + above_nine * ('a' - '0' - 10);
+    for (int i = 7; i >= 0; i--) { /* one store: the compiler turns it around */
+        out[i] = (char)(value & 0xff);
+        value >>= 8;
     }
 }
 
@@ -49,14 +44,12 @@ void marty__uuid7_at(const marty_env *env, int64_t wall_us, char out[MARTY__UUID
         last_tick = tick;
     }
     env->random(env->user, &chance, sizeof chance);
-    char digits[32];
-    put_hex(digits, tick >> 12 << 16 | 0x7000 | (tick & 0xfff));
-    put_hex(digits + 16, UINT64_C(1) << 63 | chance >> 2);
-    memcpy(out, digits, 8);
-    memcpy(out + 9, digits + 8, 4);
-    memcpy(out + 14, digits + 12, 4);
-    memcpy(out + 19, digits + 16, 4);
-    memcpy(out + 24, digits + 20, 12);
+    put_hex(out + 28, chance >> 2 & 0xffffffff); /* from the end: each fills up the one before */
+    put_hex(out + 20, chance >> 34 & 0xffff);
+    put_hex(out + 15, 0x8000 | chance >> 50);
+    put_hex(out + 10, 0x7000 | (tick & 0xfff));
+    put_hex(out + 5, tick >> 12 & 0xffff);
+    put_hex(out, tick >> 28 & 0xffffffff);
     out[8] = out[13] = out[18] = out[23] = '-';
     out[36] = '\0';
 }

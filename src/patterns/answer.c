@@ -55,8 +55,8 @@ static marty_err post(marty__delivery *delivery, const marty_message *reply,
     call->completed = forgotten;
     call->no_retry = true;
     marty_message *plain = NULL;
-    marty_err err = marty__outgoing_message(
-        bus, reply, &(marty__given){.cause = delivery->handle.message}, &plain, why);
+    marty__given given = marty__outgoing_given(bus, delivery->handle.message);
+    marty_err err = marty__outgoing_message(reply, &given, &plain, why);
     marty__change change = {.set = set, .set_count = set_count};
     err = err ? err : marty__message_copy_with(&call->posts[0].message, plain, &change, why);
     err = err ? err : marty__call_accept(call, false, why);

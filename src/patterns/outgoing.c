@@ -3,7 +3,6 @@
 #include "patterns.h"
 
 #include "base/error.h"
-#include "message/message.h"
 
 #include <string.h>
 
@@ -41,21 +40,25 @@ static marty_err without_ours(marty_message *message, marty_header **ret_headers
     return MARTY_OK;
 }
 
-marty_err marty__outgoing_message(marty_bus *bus, const marty_message *from,
-                                  const marty__given *given, marty_message **ret_message,
-                                  marty_error *why)
+marty__given marty__outgoing_given(const marty_bus *bus, const marty_message *cause)
 {
-    marty__making how = {&bus->env, bus->source, given->now_us};
+    return (marty__given){.how = {.env = &bus->env, .source = bus->source, .cause = cause}};
+}
+
+marty_err marty__outgoing_message(const marty_message *from, marty__given *given,
+                                  marty_message **ret_message, marty_error *why)
+{
     marty_header *headers = NULL;
     bool ours = from->header_count && has_ours(from);
     if (!given->id && !given->expires_us && !ours) {
-        return marty__message_make(ret_message, from, given->cause, &how, why);
+        return marty__message_make(ret_message, from, &given->how, why);
     }
     marty_message copy = *from;
     copy.id = given->id ? given->id : copy.id;
     copy.expires_us = given->expires_us ? given->expires_us : copy.expires_us;
     marty_err err = ours ? without_ours(&copy, &headers, why) : MARTY_OK;
-    err = err ? err : marty__message_make(ret_message, &copy, given->cause, &how, why);
+    marty__making how = given->how; /* the copy lives no longer */
+    err = err ? err : marty__message_make(ret_message, &copy, &how, why);
     marty_free(headers);
     return err;
 }

@@ -4,6 +4,7 @@
 #ifndef MARTY_PATTERNS_PATTERNS_H
 #define MARTY_PATTERNS_PATTERNS_H
 #include "bus/internal.h"
+#include "message/message.h"
 
 typedef struct marty__queries
     marty__queries; /* of a bus: queries without an answer, by the id of their request */
@@ -19,14 +20,14 @@ size_t marty__query_cancelled(marty_bus *bus, const void *key);
 void marty__query_closed(marty_bus *bus);
 /** Hook `unanswered`. */
 void marty__query_unanswered(marty__delivery *delivery, marty_err err);
-typedef struct marty__given { /* what an outgoing message is given; 0 or NULL = nothing */
-    const marty_message *cause;
+typedef struct marty__given { /* what outgoing messages are given; 0 or NULL = nothing */
     const char *id;
     int64_t expires_us;
-    int64_t now_us; /* the wall clock, read once for a batch */
+    marty__making how;
 } marty__given;
+/** What they get from a bus and a cause, which may be NULL. */
+marty__given marty__outgoing_given(const marty_bus *bus, const marty_message *cause);
 /** A message as it goes out: template or counted, with id, source, cause and expiry. */
-marty_err marty__outgoing_message(marty_bus *bus, const marty_message *from,
-                                  const marty__given *given, marty_message **ret_message,
-                                  marty_error *why);
+marty_err marty__outgoing_message(const marty_message *from, marty__given *given,
+                                  marty_message **ret_message, marty_error *why);
 #endif

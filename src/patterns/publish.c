@@ -191,8 +191,9 @@ static marty_err fill_posts(const publish *self, marty__call *call, char *room, 
 {
     char once[37];
     target to = {0};
-    marty__given given = {
-        .cause = self->cause, .expires_us = self->expires_us, .now_us = marty__bus_wall(self->bus)};
+    marty__given given = marty__outgoing_given(self->bus, self->cause);
+    given.expires_us = self->expires_us;
+    given.how.now_us = marty__bus_wall(self->bus);
     if (self->options->once) {
         derive_id(self, once);
         given.id = once;
@@ -215,7 +216,7 @@ static marty_err fill_posts(const publish *self, marty__call *call, char *room, 
                               .shards = to.place.shards,
                               .native = to.place.native,
                               .deliver_at_us = self->deliver_at_us};
-        err = marty__outgoing_message(self->bus, from, &given, &post->message, why);
+        err = marty__outgoing_message(from, &given, &post->message, why);
         if (err) {
             return err;
         }
@@ -361,7 +362,8 @@ marty_err marty_unschedule(marty_bus *bus, marty_pattern pattern, const char *to
     call->no_retry = true;
     call->waited = true;
     call->deadline_ns = marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS);
-    err = marty__outgoing_message(bus, &named, &(marty__given){0}, &call->posts[0].message, why);
+    marty__given given = marty__outgoing_given(bus, NULL);
+    err = marty__outgoing_message(&named, &given, &call->posts[0].message, why);
     err = err ? err : marty__call_accept(call, true, why);
     if (!err) {
         marty__call_wait(call);

@@ -297,10 +297,9 @@ static marty_err new_query(marty_bus *bus, const marty_message *from,
     self->waited = !options->done && marty__cond_init(&self->answered);
     marty_err err =
         self->waited || options->done ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
-    err = err ? err
-              : marty__outgoing_message(
-                    bus, from, &(marty__given){.cause = options->cause, .expires_us = expires_us},
-                    &self->request, why);
+    marty__given given = marty__outgoing_given(bus, options->cause);
+    given.expires_us = expires_us;
+    err = err ? err : marty__outgoing_message(from, &given, &self->request, why);
     if (err) {
         unref(self);
         return err;

@@ -18,11 +18,6 @@ static segment **slot_of(const record_log *log, uint64_t number)
     return &log->ring[number & (log->capacity - 1)];
 }
 
-entry *marty__mem_entry(const record_log *log, uint64_t offset)
-{
-    return &(*slot_of(log, segment_of(offset)))->entries[offset % SEGMENT_ENTRIES];
-}
-
 static bool grow(record_log *log)
 {
     size_t capacity = log->capacity ? log->capacity * 2 : RING_FIRST;

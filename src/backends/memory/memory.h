@@ -35,7 +35,11 @@ MARTY_INLINE int64_t marty__mem_port_wall(const marty_port *port)
 enum { CLOCKS_AGREE_US = 1000000 }; /* a smaller difference is not one */
 
 /* ---- log.c */
-entry *marty__mem_entry(const record_log *log, uint64_t offset);
+MARTY_INLINE entry *marty__mem_entry(const record_log *log, uint64_t offset)
+{
+    segment *of = log->ring[offset / SEGMENT_ENTRIES & (log->capacity - 1)];
+    return &of->entries[offset % SEGMENT_ENTRIES];
+}
 /** Room for one more entry at log->next, zeroed and not yet counted; NULL without memory. */
 entry *marty__mem_log_place(broker *b, record_log *log);
 /** Drop the first entry's place; the entry is empty already. */
@@ -207,8 +211,24 @@ void marty__mem_go_on(void *port);
 void marty__mem_clock_changed(broker *b);
 /** Another port keeps the clock now. */
 void marty__mem_clock_moved(broker *b);
-/** An offset in digits. */
-void marty__mem_position_text(char out[24], uint64_t offset);
+/** An offset in digits. Offsets come one after the other mostly: then only the last digit moves. */
+enum { POSITION_DIGITS = 24 };
+typedef struct position {
+    uint64_t offset; /* 0 = none yet */
+    size_t size;
+    char digits[POSITION_DIGITS];
+} position;
+void marty__mem_offset_count(position *at, uint64_t offset);
+MARTY_INLINE const char *marty__mem_offset_text(position *at, uint64_t offset)
+{
+    if (at->offset && offset == at->offset + 1 && at->digits[at->size - 1] < '9') {
+        at->digits[at->size - 1]++;
+        at->offset = offset;
+    } else if (offset != at->offset) {
+        marty__mem_offset_count(at, offset);
+    }
+    return at->digits;
+}
 pump_batch *marty__mem_batch_new(void);
 /** Wait until nobody tells this port anything, with the lock held. */
 void marty__mem_pump_wait(marty_port *port);

@@ -19,6 +19,7 @@ struct publish_work { /* of a port, whose ops come one at a time: so it is no lo
     marty_published results[CHUNK];
     fingerprint prints[CHUNK];
     channel *channels[CHUNK];      /* NULL: answered already */
+    position at;                   /* of the one that was stored last */
     char texts[CHUNK][TEXT_BYTES]; /* of those that failed */
 };
 
@@ -238,7 +239,8 @@ static marty_err publish_one(publish_work *k, size_t i, marty_error *why)
         marty__mem_dedup_remember(&b->dedup, k->prints[i], marty__mem_now(b));
     }
     if (!err && what.position && is_kept(out->channel.kind)) {
-        marty__mem_position_text(k->results[i].position, what.position);
+        memcpy(k->results[i].position, marty__mem_offset_text(&k->at, what.position),
+               POSITION_DIGITS);
     }
     return err;
 }

@@ -11,13 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH = 256, ROUNDS_MAX = 64, DIGITS = 24 };
+enum { BATCH = 256, ROUNDS_MAX = 64, DIGITS = POSITION_DIGITS };
 
 struct pump_batch {
     marty_incoming incoming[BATCH];
     char positions[BATCH][DIGITS];
     channel *replies[BATCH]; /* whose names are lent until the call has returned */
     size_t count, reply_count;
+    position at; /* of the last one */
 };
 
 pump_batch *marty__mem_batch_new(void)
@@ -85,18 +86,20 @@ void marty__mem_clock_moved(broker *b)
 }
 
 /* ---- one delivery */
-void marty__mem_position_text(char out[DIGITS], uint64_t offset)
+void marty__mem_offset_count(position *at, uint64_t offset)
 {
     char digits[DIGITS];
     size_t size = 0;
+    at->offset = offset;
     do {
         digits[size++] = (char)('0' + offset % 10);
         offset /= 10;
     } while (offset);
     for (size_t i = 0; i < size; i++) {
-        out[i] = digits[size - 1 - i];
+        at->digits[i] = digits[size - 1 - i];
     }
-    out[size] = '\0';
+    at->digits[size] = '\0';
+    at->size = size;
 }
 
 static const char *position_of(pump_batch *batch, const item *it)
@@ -105,8 +108,8 @@ static const char *position_of(pump_batch *batch, const item *it)
     if (!it->offset || (kind != MARTY_KIND_TOPIC && kind != MARTY_KIND_STREAM)) {
         return NULL;
     }
-    marty__mem_position_text(batch->positions[batch->count], it->offset);
-    return batch->positions[batch->count];
+    return memcpy(batch->positions[batch->count], marty__mem_offset_text(&batch->at, it->offset),
+                  DIGITS);
 }
 
 /* When it expires by the clock of the port that gets it: a copy that says so, where the sender's
