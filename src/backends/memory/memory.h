@@ -213,13 +213,13 @@ void marty__mem_clock_changed(broker *b);
 void marty__mem_clock_moved(broker *b);
 /** An offset in digits. Offsets come one after the other mostly: then only the last digit moves. */
 enum { POSITION_DIGITS = 24 };
-typedef struct position {
+typedef struct offset_digits {
     uint64_t offset; /* 0 = none yet */
     size_t size;
     char digits[POSITION_DIGITS];
-} position;
-void marty__mem_offset_count(position *at, uint64_t offset);
-MARTY_INLINE const char *marty__mem_offset_text(position *at, uint64_t offset)
+} offset_digits;
+void marty__mem_offset_count(offset_digits *at, uint64_t offset);
+MARTY_INLINE const char *marty__mem_offset_text(offset_digits *at, uint64_t offset)
 {
     if (at->offset && offset == at->offset + 1 && at->digits[at->size - 1] < '9') {
         at->digits[at->size - 1]++;

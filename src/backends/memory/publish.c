@@ -19,7 +19,7 @@ struct publish_work { /* of a port, whose ops come one at a time: so it is no lo
     marty_published results[CHUNK];
     fingerprint prints[CHUNK];
     channel *channels[CHUNK];      /* NULL: answered already */
-    position at;                   /* of the one that was stored last */
+    offset_digits at;              /* of the one that was stored last */
     char texts[CHUNK][TEXT_BYTES]; /* of those that failed */
 };
 

@@ -18,7 +18,7 @@ struct pump_batch {
     char positions[BATCH][DIGITS];
     channel *replies[BATCH]; /* whose names are lent until the call has returned */
     size_t count, reply_count;
-    position at; /* of the last one */
+    offset_digits at; /* of the last one */
 };
 
 pump_batch *marty__mem_batch_new(void)
@@ -86,7 +86,7 @@ void marty__mem_clock_moved(broker *b)
 }
 
 /* ---- one delivery */
-void marty__mem_offset_count(position *at, uint64_t offset)
+void marty__mem_offset_count(offset_digits *at, uint64_t offset)
 {
     char digits[DIGITS];
     size_t size = 0;
