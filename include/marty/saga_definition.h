@@ -74,6 +74,7 @@ typedef struct marty_step_body {
     size_t test_count;            /**< How many; a case with none always holds. */
 } marty_step_body;
 
+/** The fields of a step. @since 0.2 @source docs/design/0012-saga-machine.md */
 struct marty_step {
     const char *name;    /**< Unique in the saga; 1 to 64 of [A-Za-z0-9_-]. */
     const char *service; /**< Whose command it is. */
