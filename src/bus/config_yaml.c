@@ -16,6 +16,8 @@ typedef struct reader {
     const char *file;
     marty_error *why;
     size_t nodes;
+    int depth;  /* at most */
+    bool plain; /* without variables */
 } reader;
 
 static uint32_t line_of(const yaml_mark_t *mark)
@@ -107,7 +109,7 @@ static marty_err expand(reader *r, marty__yaml *node)
     marty__buffer out = {0};
     marty_err err = MARTY_OK;
     node->text = node->raw;
-    if (!strstr(node->raw, "${")) {
+    if (r->plain || !strstr(node->raw, "${")) {
         return MARTY_OK;
     }
     for (const char *at = node->raw; *at && !err;) {
@@ -236,11 +238,11 @@ static marty_err read_entries(reader *r, marty__yaml *parent, int depth)
 static marty_err read_node(reader *r, const yaml_event_t *event, int depth, marty__yaml **ret)
 {
     uint32_t line = line_of(&event->start_mark);
-    if (depth > MARTY__YAML_DEPTH_MAX) {
+    if (depth > r->depth) {
         return marty_error_set(r->why, MARTY_E_CONFIG,
                                "%s:%u: nested over %d deep; that is the "
                                "limit",
-                               r->file, line, MARTY__YAML_DEPTH_MAX);
+                               r->file, line, r->depth);
     }
     if (event->type == YAML_ALIAS_EVENT) {
         return refuse(r, line, "aliases (*name) are not allowed; write the value out");
@@ -289,14 +291,13 @@ static marty_err read_document(reader *r, const marty__yaml **ret)
     }
 }
 
-marty_err marty__yaml_parse(const marty__yaml **ret, marty__arena *arena, const char *file,
-                            const char *text, size_t size, marty_error *why)
+static marty_err parse(const reader *with, const marty__yaml **ret, const char *text, size_t size)
 {
-    reader r = {.arena = arena, .file = file, .why = why};
+    reader r = *with;
     *ret = NULL;
     if (size > MARTY__YAML_BYTES_MAX) {
-        return marty_error_set(why, MARTY_E_CONFIG, "%s: over %d bytes; that is the limit", file,
-                               MARTY__YAML_BYTES_MAX);
+        return marty_error_set(r.why, MARTY_E_CONFIG, "%s: over %d bytes; that is the limit",
+                               r.file, MARTY__YAML_BYTES_MAX);
     }
     if (!yaml_parser_initialize(&r.parser)) {
         return no_memory(&r);
@@ -306,6 +307,20 @@ marty_err marty__yaml_parse(const marty__yaml **ret, marty__arena *arena, const 
     marty_err err = read_document(&r, ret);
     yaml_parser_delete(&r.parser);
     return err;
+}
+
+marty_err marty__yaml_parse(const marty__yaml **ret, marty__arena *arena, const char *file,
+                            const char *text, size_t size, marty_error *why)
+{
+    reader r = {.arena = arena, .file = file, .why = why, .depth = MARTY__YAML_DEPTH_MAX};
+    return parse(&r, ret, text, size);
+}
+
+marty_err marty__yaml_parse_plain(const marty__yaml **ret, marty__arena *arena, const char *file,
+                                  const char *text, size_t size, int depth, marty_error *why)
+{
+    reader r = {.arena = arena, .file = file, .why = why, .depth = depth, .plain = true};
+    return parse(&r, ret, text, size);
 }
 
 const marty__yaml *marty__yaml_get(const marty__yaml *map, const char *key)

@@ -29,6 +29,10 @@ typedef struct marty__yaml {
  * NO_MEMORY. */
 marty_err marty__yaml_parse(const marty__yaml **ret, marty__arena *arena, const char *file,
                             const char *text, size_t size, marty_error *why);
+/** The same without variables ("${" is text like any other), nested at most `depth` deep: for
+ * documents that must mean the same everywhere. */
+marty_err marty__yaml_parse_plain(const marty__yaml **ret, marty__arena *arena, const char *file,
+                                  const char *text, size_t size, int depth, marty_error *why);
 /** Entry of a mapping, or NULL. */
 const marty__yaml *marty__yaml_get(const marty__yaml *map, const char *key);
 #endif
