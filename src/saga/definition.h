@@ -46,7 +46,8 @@ typedef struct marty__saga_call {
 
 typedef struct marty__saga_node {
     uint16_t index, parent, first, next; /* NONE where there is none; the root is 0 */
-    uint16_t depth, line;                /* line of the document, 0 = from C */
+    uint16_t depth;
+    uint32_t line; /* of the document, 0 = from C */
     marty__saga_node_kind kind;
     const char *name; /* unique among all steps; NULL: a sequence */
 
@@ -116,7 +117,8 @@ MARTY_INLINE bool marty__saga_has_effect(const marty__saga_node *node)
 
 /** What is wrong with a definition, each with where and what to do. */
 typedef struct marty__saga_finding {
-    uint16_t node, line;
+    uint16_t node;
+    uint32_t line;
     bool error;       /* registering refuses it; else it is only a warning */
     const char *code; /* a stable word: "two-pivots" */
     const char *text;

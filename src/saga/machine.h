@@ -83,7 +83,6 @@ typedef enum marty__saga_command_kind {
     MARTY__SAGA_PROBE,
     MARTY__SAGA_LOCAL_FORWARD, /* run the function `type` */
     MARTY__SAGA_LOCAL_UNDO,
-    MARTY__SAGA_LOCAL_PROBE,
     MARTY__SAGA_CHILD_START, /* saga `child` of definition `type`, data = its input */
     MARTY__SAGA_CHILD_CANCEL,
     MARTY__SAGA_CHILD_UNDO,
@@ -132,8 +131,10 @@ typedef struct marty__saga_turn {
     bool changed;                /* there is a new version; else nothing is to be committed */
     marty__saga_ignored ignored; /* when it has not changed */
     const char *alert;           /* NULL, or static text: a person should know */
-    marty_bytes state;           /* the new state, encoded */
-    marty_bytes history;         /* the batch of the new version */
+    const char
+        *refused; /* NULL, or why the verb was recorded and not done ("too late"): to the caller */
+    marty_bytes state;                   /* the new state, encoded */
+    marty_bytes history;                 /* the batch of the new version */
     const marty__saga_command *commands; /* with changed: the outbox; without: answers to repeat */
     size_t command_count;
     int64_t due_us;                    /* earliest timer, 0 = none */
@@ -156,14 +157,21 @@ void marty__saga_turn_free(marty__saga_turn *turn);
  * E: MALFORMED (also a gap in versions), NO_MEMORY. */
 marty_err marty__saga_fold(marty__saga_state *state, marty_bytes batch, marty_error *why);
 
-/** Keys, the same in every process: text of an op key, of a message id, of a child's saga id. */
-void marty__saga_op_key(uint8_t ret[MARTY__SAGA_KEY_BYTES], const marty__saga_state *state,
-                        uint32_t slot, bool undo, uint32_t generation);
+/** Keys, the same in every process: of an op (path: "lines[3]/reserve"), and made of any id. */
+void marty__saga_op_key(uint8_t ret[MARTY__SAGA_KEY_BYTES], const char *saga, const char *path,
+                        bool undo, uint32_t generation);
+void marty__saga_id_key(uint8_t ret[MARTY__SAGA_KEY_BYTES], const char *what, const char *id);
+/** 32 hexadecimal digits, and back; false when it is none. */
 void marty__saga_key_text(char ret[MARTY__SAGA_TEXT], const uint8_t key[MARTY__SAGA_KEY_BYTES]);
 bool marty__saga_key_parse(uint8_t ret[MARTY__SAGA_KEY_BYTES], const char *text);
+/** Of the attempt (kind ""), or of another message about an op ("p" probe, "a" answer, ...). */
 void marty__saga_message_id(char ret[MARTY__SAGA_TEXT], const uint8_t key[MARTY__SAGA_KEY_BYTES],
-                            uint32_t attempt);
+                            const char *kind, uint32_t number);
+/** Of the saga that is the child of an op. */
 void marty__saga_child_id(char ret[MARTY__SAGA_TEXT], const uint8_t key[MARTY__SAGA_KEY_BYTES]);
+/** Path of a slot, "lines[3]/reserve", from the arena; "" (and failed) without memory. */
+const char *marty__saga_path_in(marty__arena *arena, const marty__saga_definition *definition,
+                                const marty__saga_state *state, uint32_t slot);
 
 /** JSON views, appended: of a state (for show), of a history batch (a line of JSON per batch), of a
  *  command. What the decoder refuses is MALFORMED. */

@@ -14,7 +14,8 @@
 
 enum {
     MARTY__SAGA_KEY_BYTES = 16,
-    MARTY__SAGA_TEXT = 41, /* any id or key as text, with its NUL */
+    MARTY__SAGA_TEXT = 48,        /* any id or key as text, with its NUL */
+    MARTY__SAGA_ID_TEXT_MAX = 40, /* of a saga's own id */
     MARTY__SAGA_STATE_BYTES_MAX = 1 << 20,
     MARTY__SAGA_RESULT_BYTES_MAX = 256 << 10,
     MARTY__SAGA_REASON_BYTES_MAX = 1024,
@@ -85,7 +86,8 @@ enum {
     MARTY__SAGA_LATE_F = 32,    /* a late answer to F was recorded */
     MARTY__SAGA_BROKEN = 64,    /* an answer contradicted a definite one: recorded */
     MARTY__SAGA_CANCELLED = 128, /* a child: its cancel was sent */
-    MARTY__SAGA_FORCED = 256     /* at_most_once: a person allowed another call */
+    MARTY__SAGA_FORCED = 256,    /* at_most_once: a person allowed another call */
+    MARTY__SAGA_TO_UNDO = 512    /* in doubt, and its undo is what comes next */
 };
 
 enum {
@@ -117,13 +119,14 @@ typedef struct marty__saga_slot {
     uint32_t iteration; /* within the loop or the map that is its parent */
     uint32_t flags;
     uint32_t count; /* choice: case taken + 1 (0 = none); loop: iterations begun; map: items */
-    uint32_t probes;
-    uint64_t done; /* place in the order of completion; 0 = not done */
+    uint32_t probes, probes_used; /* sent ever; of the budget */
+    uint64_t done;                /* place in the order of completion; 0 = not done */
     marty__saga_op forward, undo;
     marty__saga_timer timers[MARTY__SAGA_TIMERS];
     marty_bytes result;     /* JSON; of DONE */
     marty_bytes reason;     /* text; of REJECTED, of what is stuck, of the last RETRY */
-    marty_bytes checkpoint; /* JSON; the last PROGRESS of F */
+    marty_bytes checkpoint; /* JSON; the last PROGRESS */
+    uint32_t last, before;  /* not encoded: last child, the sibling before; 0 = none */
 } marty__saga_slot;
 
 /* A signal that came before its wait. */

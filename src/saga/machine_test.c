@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The machine, row by row: what an order saga does when all is well, when a step is refused, when
+ * an answer does not come, when people step in. After every event the history folds to the state.
+ */
+#include "test_machine.h"
+
+static const char order[] =
+    "saga: order\n"
+    "version: 1\n"
+    "steps:\n"
+    "  - {name: validate, service: order, command: validate, kind: read_only}\n"
+    "  - {name: reserve, service: inventory, command: reserve, compensate: release}\n"
+    "  - {name: charge, service: payment, command: charge, kind: pivot, in_doubt: probe}\n"
+    "  - {name: ship, service: shipping, command: ship, kind: retriable}\n";
+
+static void a_good_order_completes(void)
+{
+    world w = world_new(order);
+    start(&w, "{\"id\":7}");
+    CHECK_TEXT(commands(&w), "forward validate.1");
+    CHECK_HAS(last_data(&w), "\"input\":{\"id\":7}");
+    answer(&w, "validate", MARTY__SAGA_OK, "{}");
+    CHECK_TEXT(commands(&w), "forward reserve.1");
+    answer(&w, "reserve", MARTY__SAGA_OK, "{\"ref\":1}");
+    CHECK_TEXT(commands(&w), "forward charge.1");
+    CHECK_HAS(last_data(&w), "\"reserve\":{\"ref\":1}");
+    answer(&w, "charge", MARTY__SAGA_OK, "2");
+    CHECK_TEXT(commands(&w), "forward ship.1");
+    answer(&w, "ship", MARTY__SAGA_OK, "");
+    CHECK_TEXT(word(&w), "completed");
+    CHECK(w.history_bytes < 1024);
+    printf("history of a finished order: %zu bytes, state %zu\n", w.history_bytes, w.state.size);
+    world_free(&w);
+}
+
+static void a_refusal_undoes_what_was_done(void)
+{
+    world w = world_new(order);
+    start(&w, "");
+    answer(&w, "validate", MARTY__SAGA_OK, "");
+    answer(&w, "reserve", MARTY__SAGA_OK, "{\"ref\":1}");
+    answer(&w, "charge", MARTY__SAGA_REFUSED, "");
+    CHECK_TEXT(commands(&w), "undo reserve.1");
+    CHECK_HAS(last_data(&w), "\"outcome\":\"done\",\"result\":{\"ref\":1}");
+    CHECK_TEXT(word(&w), "compensating");
+    answer_undo(&w, "reserve", MARTY__SAGA_OK);
+    CHECK_TEXT(word(&w), "compensated");
+    answer(&w, "charge", MARTY__SAGA_OK, "");
+    CHECK_INT(w.turn.ignored, MARTY__SAGA_IGNORED_ENDED);
+    world_free(&w);
+}
+
+static void a_timeout_is_a_doubt_and_not_a_refusal(void)
+{
+    world w = world_new(order);
+    start(&w, "");
+    answer(&w, "validate", MARTY__SAGA_OK, "");
+    answer(&w, "reserve", MARTY__SAGA_OK, "");
+    pass_to_due(&w);
+    CHECK_TEXT(commands(&w), "probe charge.1");
+    CHECK_TEXT(status(&w, "charge"), "in-doubt");
+    answer(&w, "charge", MARTY__SAGA_NOT_DONE, "");
+    CHECK_TEXT(commands(&w), "forward charge.1");
+    answer(&w, "charge", MARTY__SAGA_WAS_DONE, "");
+    CHECK_TEXT(commands(&w), "forward ship.1");
+    CHECK(w.turn.decoded->flags & MARTY__SAGA_PIVOT_PASSED);
+    world_free(&w);
+}
+
+static void retries_end_in_doubt(void)
+{
+    world w = world_new(order);
+    start(&w, "");
+    answer(&w, "validate", MARTY__SAGA_OK, "");
+    for (int attempt = 1; attempt <= 5; attempt++) {
+        CHECK_TEXT(status(&w, "reserve"), "calling");
+        pass_to_due(&w); /* the attempt */
+        CHECK_TEXT(status(&w, "reserve"), attempt < 5 ? "backoff" : "in-doubt");
+        if (attempt < 5) {
+            pass_to_due(&w);
+        }
+    }
+    CHECK_TEXT(word(&w), "stuck-forward");
+    verb(&w, MARTY__SAGA_VERB_RETRY, "reserve", NULL);
+    CHECK_TEXT(status(&w, "reserve"), "backoff");
+    tick(&w);
+    CHECK_TEXT(commands(&w), "forward reserve.6");
+    world_free(&w);
+}
+
+static void people_steer(void)
+{
+    world w = world_new(order);
+    start(&w, "");
+    answer(&w, "validate", MARTY__SAGA_OK, "");
+    verb(&w, MARTY__SAGA_VERB_PAUSE, NULL, NULL);
+    answer(&w, "reserve", MARTY__SAGA_OK, "");
+    CHECK_TEXT(commands(&w), "");
+    verb(&w, MARTY__SAGA_VERB_RESUME, NULL, NULL);
+    CHECK_TEXT(commands(&w), "forward charge.1");
+    verb(&w, MARTY__SAGA_VERB_CANCEL, NULL, NULL);
+    CHECK_TEXT(word(&w), "running"); /* the pivot decides */
+    answer(&w, "charge", MARTY__SAGA_OK, "");
+    CHECK_TEXT(commands(&w), "forward ship.1");
+    verb(&w, MARTY__SAGA_VERB_CANCEL, NULL, NULL);
+    CHECK_HAS(w.turn.refused, "too late");
+    answer(&w, "ship", MARTY__SAGA_REFUSED, "");
+    CHECK_TEXT(word(&w), "stuck-forward");
+    verb(&w, MARTY__SAGA_VERB_RETRY, "ship", NULL);
+    CHECK_TEXT(commands(&w), "forward ship.1");
+    answer(&w, "ship", MARTY__SAGA_OK, "");
+    CHECK_TEXT(word(&w), "completed");
+    world_free(&w);
+}
+
+static void groups_loops_and_maps(void)
+{
+    world w = world_new(
+        "saga: shapes\nsteps:\n"
+        "  - name: lines\n    each:\n      items: /input/lines\n      cap: 5\n      steps:\n"
+        "        - {name: pick, service: s, command: pick, compensate: put, data: {line: /item}}\n"
+        "  - name: poll\n    repeat:\n      until: {at: /results/ask, equals: 3}\n      cap: 9\n"
+        "      steps:\n        - {name: ask, service: s, command: ask, kind: read_only}\n"
+        "  - name: way\n    choice:\n"
+        "      - {when: {at: /input/vip, equals: true}, steps: [{name: gift, service: s, command: "
+        "gift, compensate: ungift}]}\n"
+        "      - steps: [{name: card, service: s, command: card, compensate: uncard}]\n");
+    start(&w, "{\"lines\":[\"a\",\"b\"],\"vip\":true}");
+    CHECK_TEXT(commands(&w), "forward lines[0]/pick.1 forward lines[1]/pick.1");
+    CHECK_TEXT(last_data(&w), "{\"line\":\"b\"}");
+    answer(&w, "lines[1]/pick", MARTY__SAGA_OK, "");
+    CHECK_TEXT(commands(&w), "");
+    answer(&w, "lines[0]/pick", MARTY__SAGA_OK, "1");
+    CHECK_TEXT(commands(&w), "forward poll[0]/ask.1");
+    CHECK_HAS(last_data(&w), "\"lines\":[{\"pick\":1},{\"pick\":null}]");
+    answer(&w, "poll[0]/ask", MARTY__SAGA_OK, "1");
+    CHECK_TEXT(commands(&w), "forward poll[1]/ask.1");
+    answer(&w, "poll[1]/ask", MARTY__SAGA_OK, "3.0");
+    CHECK_TEXT(commands(&w), "forward gift.1");
+    answer(&w, "gift", MARTY__SAGA_REFUSED, "");
+    CHECK_TEXT(commands(&w), "undo lines[1]/pick.1 undo lines[0]/pick.1");
+    answer_undo(&w, "lines[0]/pick", MARTY__SAGA_OK);
+    answer_undo(&w, "lines[1]/pick", MARTY__SAGA_OK);
+    CHECK_TEXT(word(&w), "compensated");
+    world_free(&w);
+}
+
+static void signals_count_once(void)
+{
+    world w = world_new("saga: waits\nsteps:\n"
+                        "  - {name: nap, timer: 5s}\n"
+                        "  - {name: approval, signal: approved, ttl: 1h}\n"
+                        "  - {name: pay, service: s, command: pay, compensate: refund}\n");
+    start(&w, "");
+    signal_(&w, "approved", "s1", "{\"by\":\"me\"}");
+    signal_(&w, "approved", "s1", "{\"by\":\"me\"}");
+    CHECK_INT(w.turn.ignored, MARTY__SAGA_IGNORED_DUPLICATE);
+    pass_to_due(&w);
+    CHECK_TEXT(commands(&w), "forward pay.1");
+    CHECK_HAS(last_data(&w), "\"approval\":{\"by\":\"me\"}");
+    world_free(&w);
+}
+
+int main(void)
+{
+    a_good_order_completes();
+    a_refusal_undoes_what_was_done();
+    a_timeout_is_a_doubt_and_not_a_refusal();
+    retries_end_in_doubt();
+    people_steer();
+    groups_loops_and_maps();
+    signals_count_once();
+    return check_result();
+}
