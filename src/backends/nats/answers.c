@@ -9,30 +9,32 @@
 
 enum { LAZY_NS = 2000000 };
 
+static const char nobody_answers[] = "nobody answers these queries now";
+
 /* ---- echoes */
 
-bool nats__ring_add(nats__ring *ring, uint64_t token)
+bool nats__ring_add(nats__ring *ring, uint64_t token, uint64_t mark)
 {
     if (ring->count == ring->capacity) {
         size_t capacity = ring->capacity ? ring->capacity * 2 : 256;
-        uint64_t *tokens = marty_alloc(capacity * sizeof *tokens);
-        if (!tokens) {
+        nats__taken *taken = marty_alloc(capacity * sizeof *taken);
+        if (!taken) {
             return false;
         }
         for (size_t i = 0; i < ring->count; i++) {
-            tokens[i] = ring->tokens[(ring->head + i) % ring->capacity];
+            taken[i] = ring->taken[(ring->head + i) % ring->capacity];
         }
-        marty_free(ring->tokens);
-        *ring = (nats__ring){tokens, capacity, 0, ring->count};
+        marty_free(ring->taken);
+        *ring = (nats__ring){taken, capacity, 0, ring->count};
     }
     /* It has room, so it has a capacity: NOLINTNEXTLINE(clang-analyzer-core.DivideZero) */
-    ring->tokens[(ring->head + ring->count++) % ring->capacity] = token;
+    ring->taken[(ring->head + ring->count++) % ring->capacity] = (nats__taken){token, mark};
     return true;
 }
 
 uint64_t nats__ring_take(nats__ring *ring)
 {
-    uint64_t token = ring->tokens[ring->head];
+    uint64_t token = ring->taken[ring->head].token;
     ring->head = (ring->head + 1) % ring->capacity;
     ring->count--;
     return token;
@@ -66,8 +68,9 @@ static bool next_confirmed(nats__wire *wire, nats__answers *answers)
     }
     uint64_t token = nats__ring_take(&wire->ring);
     wire->ring_asked--;
-    answers->results[answers->count++] =
+    answers->results[answers->count] =
         (marty_published){.token = token, .level = MARTY_LEVEL_MEMORY};
+    answers->count += token != 0;
     return true;
 }
 
@@ -138,15 +141,26 @@ static marty_err refused(const char *data, size_t size, const nats__channel *cha
     return err;
 }
 
-static void take_ack(marty_port *port, nats__pending *slot, natsMsg *message,
+static marty_err no_stream(nats__channel *channel, marty_error *why)
+{
+    channel->ready = NATS__UNKNOWN; /* the next publish ensures it again */
+    return marty_error_set(why, MARTY_E_UNAVAILABLE,
+                           "channel %s: no stream takes it: stream %s was removed, or JetStream is "
+                           "off or starting",
+                           channel->name, channel->stream);
+}
+
+static void take_ack(marty_port *port, nats__pending *slot, const nats__message *message,
                      marty_published *result, marty_error *why)
 {
-    const char *data = natsMsg_GetData(message);
-    size_t size = (size_t)natsMsg_GetDataLength(message);
+    const char *data = message->data;
+    size_t size = message->size;
     nats__channel *channel = slot->channel;
     *result = (marty_published){.token = slot->token};
     const char *sequence = size ? find(data, size, "\"seq\":") : NULL;
-    if (size && find(data, size, "\"error\"")) {
+    if (message->status == 503) {
+        result->err = no_stream(channel, why);
+    } else if (size && find(data, size, "\"error\"")) {
         result->err = refused(data, size, channel, why);
     } else if (sequence) {
         sequence += 6;
@@ -160,7 +174,7 @@ static void take_ack(marty_port *port, nats__pending *slot, natsMsg *message,
     nats__pending_free_locked(port, (uint32_t)(slot - port->pending));
 }
 
-static void take_ack_of(marty_port *port, const char *rest, natsMsg *message,
+static void take_ack_of(marty_port *port, const char *rest, const nats__message *message,
                         nats__answers *answers)
 {
     marty_error why = {0};
@@ -179,22 +193,19 @@ static void take_ack_of(marty_port *port, const char *rest, natsMsg *message,
     }
 }
 
-/* Each publish has one answer, or finds no stream, which the library tells without saying which it
- * was. Once as many found none as are left unanswered, it is those. */
+/* Each publish has one answer, or finds no stream, which the library (with TLS) tells without
+ * saying which it was. Once as many found none as are left unanswered, it is those. */
 static void find_missing(marty_port *port, nats__channel *channel, nats__answers *answers)
 {
-    char text[768];
+    marty_error why = {0};
     if (channel->missing == 0 || channel->in_flight > channel->missing) {
         return;
     }
-    (void)snprintf(text, sizeof text,
-                   "channel %s: no stream takes it: stream %s was removed, or JetStream is off or "
-                   "starting",
-                   channel->name, channel->stream);
+    (void)no_stream(channel, &why);
     for (uint32_t i = 0; i < port->pending_count && channel->in_flight > 0; i++) {
         if (port->pending[i].token && port->pending[i].channel == channel) {
             answers->results[answers->count++] = (marty_published){
-                .token = port->pending[i].token, .err = MARTY_E_UNAVAILABLE, .text = text};
+                .token = port->pending[i].token, .err = MARTY_E_UNAVAILABLE, .text = why.text};
             nats__pending_free_locked(port, i);
             if (answers->count == NATS__BATCH) {
                 tell_unlocked(port, answers);
@@ -202,11 +213,11 @@ static void find_missing(marty_port *port, nats__channel *channel, nats__answers
         }
     }
     channel->missing = 0;
-    channel->ready = NATS__UNKNOWN; /* the next publish ensures it again */
     tell_unlocked(port, answers);
 }
 
-void nats__acks_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
+void nats__acks_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
+                        size_t count)
 {
     nats__answers answers;
     nats__channel *channel = inbox->owner;
@@ -214,15 +225,14 @@ void nats__acks_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages
     pthread_mutex_lock(&port->lock);
     size_t base = inbox->wire ? strlen(inbox->wire->base) + 3 : 0;
     for (size_t i = 0; i < count; i++) {
-        const char *rest = messages[i] ? natsMsg_GetSubject(messages[i]) + base : "";
+        const char *rest = messages[i].subject ? messages[i].subject + base : "";
         (void)nats__number(&rest); /* the channel */
-        if (!messages[i]) {
+        if (!messages[i].subject) {
             channel->missing++;
         } else if (*rest == '.') {
             rest++;
-            take_ack_of(port, rest, messages[i], &answers);
+            take_ack_of(port, rest, &messages[i], &answers);
         }
-        natsMsg_Destroy(messages[i]);
     }
     find_missing(port, channel, &answers);
     pthread_mutex_unlock(&port->lock);
@@ -235,10 +245,27 @@ void nats__asked(marty_port *port, bool nobody)
     uint64_t token = port->asked.count > 0 ? nats__ring_take(&port->asked) : 0;
     pthread_mutex_unlock(&port->lock);
     if (token && nobody) {
-        nats__answer(port, token, MARTY_E_NO_RESPONDER, MARTY_LEVEL_ANY,
-                     "nobody answers these queries now");
+        nats__answer(port, token, MARTY_E_NO_RESPONDER, MARTY_LEVEL_ANY, nobody_answers);
     } else if (token) {
         nats__answer(port, token, MARTY_OK, MARTY_LEVEL_MEMORY, NULL);
+    }
+}
+
+void nats__asked_nobody(marty_port *port, const char *reply_subject)
+{
+    uint64_t mark = nats__hash(reply_subject), token = 0;
+    pthread_mutex_lock(&port->lock);
+    nats__ring *ring = &port->wires[1].ring;
+    for (size_t i = 0; i < ring->count && !token; i++) {
+        nats__taken *taken = &ring->taken[(ring->head + i) % ring->capacity];
+        if (taken->mark == mark) {
+            token = taken->token;
+            taken->token = 0;
+        }
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (token) {
+        nats__answer(port, token, MARTY_E_NO_RESPONDER, MARTY_LEVEL_ANY, nobody_answers);
     }
 }
 
@@ -252,7 +279,8 @@ void nats__asked_all(marty_port *port)
     }
 }
 
-void nats__control_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
+void nats__control_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
+                           size_t count)
 {
     nats__answers answers;
     answers.count = 0;
@@ -260,21 +288,18 @@ void nats__control_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messa
     nats__wire *wire = inbox->wire;
     size_t base = wire ? strlen(wire->base) : 0;
     for (size_t i = 0; i < count; i++) {
-        if (!messages[i]) {
+        const char *subject = messages[i].subject;
+        if (!subject) {
             nats__call_nobody_locked(port);
             continue;
         }
-        const char *subject = natsMsg_GetSubject(messages[i]);
         const char *rest = wire && strlen(subject) > base + 5 ? subject + base + 5 : "";
         char kind = *rest ? rest[-2] : '\0';
         if (kind == 'a') {
-            nats__call_answer_locked(port, (uint32_t)nats__number(&rest), messages[i]);
-            continue; /* it has the message now */
-        }
-        if (kind == 'e') {
+            nats__call_answer_locked(port, (uint32_t)nats__number(&rest), &messages[i]);
+        } else if (kind == 'e') {
             take_echo(wire, nats__number(&rest), &answers);
         }
-        natsMsg_Destroy(messages[i]);
     }
     pthread_mutex_unlock(&port->lock);
     tell(port, &answers);

@@ -54,20 +54,19 @@ static void find_missing(marty_port *port)
     pthread_cond_broadcast(&port->changed);
 }
 
-void nats__call_answer_locked(marty_port *port, uint32_t id, natsMsg *reply)
+void nats__call_answer_locked(marty_port *port, uint32_t id, const nats__message *reply)
 {
     for (marty__link *at = port->calls.next; at != &port->calls; at = at->next) {
         nats__call *call = MARTY__OWNER(at, nats__call, link);
         if (call->id == id) {
             marty__list_remove(at);
-            call->reply = reply;
+            call->nobody = reply->status == 503;
+            call->reply = call->nobody ? NULL : nats__message_copy(reply);
             call->done = true;
             pthread_cond_broadcast(&port->changed);
-            reply = NULL;
             break;
         }
     }
-    natsMsg_Destroy(reply); /* too late */
     find_missing(port);
 }
 
@@ -78,7 +77,7 @@ void nats__call_nobody_locked(marty_port *port)
 }
 
 marty_err nats__call_wait(marty_port *port, int wire_index, const char *subject, marty_bytes body,
-                          int64_t deadline_ns, natsMsg **ret_reply, marty_error *why)
+                          int64_t deadline_ns, nats__message **ret_reply, marty_error *why)
 {
     return nats__call_with(port, wire_index, subject, (marty_bytes){NULL, 0}, body, deadline_ns,
                            ret_reply, why);
@@ -111,7 +110,7 @@ static void wait_for_answer_locked(nats__wire *wire, const nats__call *call, con
 }
 
 marty_err nats__call_with(marty_port *port, int wire_index, const char *subject, marty_bytes lines,
-                          marty_bytes body, int64_t deadline_ns, natsMsg **ret_reply,
+                          marty_bytes body, int64_t deadline_ns, nats__message **ret_reply,
                           marty_error *why)
 {
     char reply[96];
@@ -191,12 +190,11 @@ marty_err nats__api_error(int err_code, const char *description, const char *wha
                            err_code);
 }
 
-static marty_err read_answer(natsMsg *reply, const char *what, json_t **ret_answer, int *ret_code,
-                             marty_error *why)
+static marty_err read_answer(const nats__message *reply, const char *what, json_t **ret_answer,
+                             int *ret_code, marty_error *why)
 {
     json_error_t error;
-    json_t *answer = json_loadb(natsMsg_GetData(reply), (size_t)natsMsg_GetDataLength(reply),
-                                JSON_ALLOW_NUL, &error);
+    json_t *answer = json_loadb(reply->data, reply->size, JSON_ALLOW_NUL, &error);
     if (!answer) {
         return marty_error_set(why, MARTY_E_PROTOCOL, "nats: %s: the answer is no JSON: %s", what,
                                error.text);
@@ -219,7 +217,7 @@ marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t de
 {
     char subject[NATS__SUBJECT_MAX];
     int code = 0;
-    natsMsg *reply = NULL;
+    nats__message *reply = NULL;
     json_t *answer = NULL;
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     const char *domain = port->options.domain;
@@ -235,7 +233,7 @@ marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t de
     if (!err) {
         err = read_answer(reply, what, &answer, &code, why);
     }
-    natsMsg_Destroy(reply);
+    marty_free(reply);
     free(text);
     if (ret_code) {
         *ret_code = code;

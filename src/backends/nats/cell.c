@@ -148,7 +148,7 @@ static char *write_cell(const nats__cell *cell)
 marty_err nats__cell_write(marty_port *port, nats__share *share, marty_error *why)
 {
     char lines[96];
-    natsMsg *reply = NULL;
+    nats__message *reply = NULL;
     char *text = write_cell(&share->cell);
     if (!text) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory for a lease");
@@ -158,10 +158,8 @@ marty_err nats__cell_write(marty_port *port, nats__share *share, marty_error *wh
     marty_err err = nats__call_with(port, 0, share->key, marty_text(lines), marty_text(text),
                                     call_deadline(port), &reply, why);
     free(text);
-    json_t *answer =
-        err ? NULL
-            : json_loadb(natsMsg_GetData(reply), (size_t)natsMsg_GetDataLength(reply), 0, NULL);
-    natsMsg_Destroy(reply);
+    json_t *answer = err ? NULL : json_loadb(reply->data, reply->size, 0, NULL);
+    marty_free(reply);
     json_t *problem = json_object_get(answer, "error");
     if (!err && (problem || !answer)) {
         const char *said = json_string_value(json_object_get(problem, "description"));

@@ -199,10 +199,10 @@ static marty_err open_control(marty_port *port, marty_error *why)
     }
     pthread_mutex_unlock(&port->lock);
     for (int i = 0; i < 2 && !err; i++) {
-        natsMsg *sign = NULL;
+        nats__message *sign = NULL;
         err = nats__call_wait(port, i, NULL, (marty_bytes){NULL, 0},
                               nats__now_ns(port) + (int64_t)NATS__CONNECT_MS * 1000000, &sign, why);
-        natsMsg_Destroy(sign);
+        marty_free(sign);
     }
     return err;
 }

@@ -50,7 +50,8 @@ static size_t room(const nats__inbox *inbox)
     return subscription->ready ? subscription->credit : 0;
 }
 
-static void core_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count);
+static void core_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
+                         size_t count);
 
 static marty_err open_one(marty_port *port, nats__subscription *subscription, int index, int wire,
                           const char *subject, const char *queue, marty_error *why)
@@ -59,7 +60,6 @@ static marty_err open_one(marty_port *port, nats__subscription *subscription, in
     inbox->owner = subscription;
     inbox->arrived = core_arrived;
     inbox->room = room;
-    inbox->lossy = true;
     pthread_mutex_lock(&port->lock);
     marty_err err = nats__inbox_open_locked(&port->wires[wire], inbox, subject, queue, why);
     pthread_mutex_unlock(&port->lock);
@@ -85,7 +85,7 @@ marty_err nats__core_setup(marty_port *port, nats__subscription *subscription, m
     char subject[NATS__SUBJECT_MAX], below[NATS__SUBJECT_MAX + 4], queue[256] = "";
     bool reply = subscription->kind == MARTY_KIND_REPLY;
     int wire = reply || subscription->kind == MARTY_KIND_REQUEST ? 1 : 0;
-    natsMsg *sign = NULL;
+    nats__message *sign = NULL;
     nats__core_remove(port, subscription);
     marty_err err = reply ? nats__reply_subject(port, subscription->name, NULL, subject, why)
                           : pattern_subject(port, subscription->name, subject, sizeof subject, why);
@@ -102,7 +102,7 @@ marty_err nats__core_setup(marty_port *port, nats__subscription *subscription, m
     if (!err) { /* the answer to a round trip means that the server has it */
         err = nats__call_wait(port, wire, NULL, (marty_bytes){NULL, 0}, nats__api_deadline(port),
                               &sign, why);
-        natsMsg_Destroy(sign);
+        marty_free(sign);
     }
     return err;
 }
@@ -143,95 +143,100 @@ void nats__core_more_locked(marty_port *port, nats__subscription *subscription)
 
 /* ---- what has come */
 
-static const char *reply_address(const nats__subscription *subscription, natsMsg *from,
+static const char *reply_address(const nats__subscription *subscription, const nats__message *from,
                                  const marty_message *message)
 {
     if (subscription->kind != MARTY_KIND_REQUEST) {
         return NULL;
     }
-    const char *address = natsMsg_GetReply(from);
-    if ((!address || !*address) && message) { /* legacy: said in the body only */
+    const char *address = from->reply;
+    if (!address && message) { /* legacy: said in the body only */
         marty_bytes said = marty_message_header(message, "replyto");
         address = said.data;
     }
     return nats__reply_allowed(address) ? address : NULL;
 }
 
-/* Lock held. The tag of one; if it is settled in memory, its place owns the message from now. */
-static uint64_t core_tag(nats__subscription *subscription, natsMsg **message, uint32_t attempt)
+/* Lock held. The tag of one; what is settled in memory has a copy in its place from now on. */
+static uint64_t core_tag(nats__subscription *subscription, nats__message *copy, uint32_t attempt)
 {
-    nats__entry *entry = subscription->memory ? nats__entry_new_locked(subscription) : NULL;
+    nats__entry *entry = copy ? nats__entry_new_locked(subscription) : NULL;
     if (entry) {
-        entry->kept = *message;
+        entry->kept = copy;
         entry->attempt = attempt;
-        *message = NULL;
         return entry->tag;
     }
+    marty_free(copy);
     return ++subscription->serial << 20;
 }
 
-static void core_deliver(marty_port *port, nats__subscription *subscription, natsMsg **messages,
-                         size_t count, const uint32_t *attempts)
+/* Up to a batch: taken apart one by one; an unreadable one goes at once, as its headers lie where
+ * the next one's will. */
+static void core_deliver(marty_port *port, nats__subscription *subscription,
+                         const nats__message *messages, size_t count, const uint32_t *attempts)
 {
     marty_incoming incoming[NATS__BATCH];
-    nats__read *reads = nats__batch_reads(port->batch);
+    nats__message *copies[NATS__BATCH];
+    nats__read *read = nats__batch_read(port->batch);
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
-        nats__read_message(port, messages[i], &reads[i]);
-        marty_message *message =
-            nats__mend_type(port, subscription->kind, messages[i], reads[i].message);
-        incoming[used++] = (marty_incoming){
-            .subscription = subscription->number,
-            .message = message,
-            .reply_to = reply_address(subscription, messages[i], message),
-            .attempt = attempts ? attempts[i] : 1,
-            .lease_until_ns = INT64_MAX,
-            .raw = {natsMsg_GetData(messages[i]), (size_t)natsMsg_GetDataLength(messages[i])},
-            .headers = reads[i].headers,
-            .header_count = reads[i].header_count};
-    }
-    pthread_mutex_lock(&port->lock);
-    for (size_t i = 0; i < used; i++) {
-        incoming[i].tag = core_tag(subscription, &messages[i], incoming[i].attempt);
-        subscription->credit -= subscription->credit > 0;
-    }
-    pthread_mutex_unlock(&port->lock);
-    if (used > 0) {
-        port->sink->delivered(port->sink, incoming, used);
-    }
-}
-
-/* Echoes of queries, and the places where a query found nobody, are not for core. */
-static size_t take_echoes(marty_port *port, nats__subscription *subscription, natsMsg **messages,
-                          size_t count)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        const char *subject = messages[i] ? natsMsg_GetSubject(messages[i]) : "";
-        const char *dot = strrchr(subject, '.');
-        if (!messages[i]) {
-            subscription->nobody = true;
-        } else if (dot && strcmp(dot + 1, NATS__ECHO) == 0) {
-            nats__asked(port, subscription->nobody);
-            subscription->nobody = false;
-            natsMsg_Destroy(messages[i]);
-        } else {
-            messages[kept++] = messages[i];
+        const nats__message *from = &messages[i];
+        nats__read_message(port, from, read);
+        marty_message *message = nats__mend_type(port, subscription->kind, from, read->message);
+        copies[used] = subscription->memory ? nats__message_copy(from) : NULL;
+        incoming[used++] = (marty_incoming){.subscription = subscription->number,
+                                            .message = message,
+                                            .reply_to = reply_address(subscription, from, message),
+                                            .attempt = attempts ? attempts[i] : 1,
+                                            .lease_until_ns = INT64_MAX,
+                                            .raw = {from->data, from->size},
+                                            .headers = read->headers,
+                                            .header_count = read->header_count};
+        if (message && i + 1 < count) {
+            continue;
         }
+        pthread_mutex_lock(&port->lock);
+        for (size_t k = 0; k < used; k++) {
+            incoming[k].tag = core_tag(subscription, copies[k], incoming[k].attempt);
+            subscription->credit -= subscription->credit > 0;
+        }
+        pthread_mutex_unlock(&port->lock);
+        port->sink->delivered(port->sink, incoming, used);
+        used = 0;
     }
-    return kept;
 }
 
-static void core_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
+/* What the server or an echo says of queries is not for core. */
+static bool is_sign(marty_port *port, nats__subscription *subscription,
+                    const nats__message *message)
+{
+    const char *dot = message->subject ? strrchr(message->subject, '.') : NULL;
+    if (!message->subject) { /* with TLS: the next echo says for which */
+        subscription->nobody = true;
+    } else if (message->status == 503) {
+        nats__asked_nobody(port, message->subject);
+    } else if (dot && strcmp(dot + 1, NATS__ECHO) == 0) {
+        nats__asked(port, subscription->nobody);
+        subscription->nobody = false;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void core_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
+                         size_t count)
 {
     nats__subscription *subscription = inbox->owner;
-    count = take_echoes(port, subscription, messages, count);
-    for (size_t at = 0; at < count; at += NATS__BATCH) {
-        size_t size = count - at < NATS__BATCH ? count - at : NATS__BATCH;
-        core_deliver(port, subscription, messages + at, size, NULL);
-    }
-    for (size_t i = 0; i < count; i++) {
-        natsMsg_Destroy(messages[i]);
+    size_t first = 0;
+    for (size_t at = 0; at <= count; at++) {
+        bool asks = subscription->kind == MARTY_KIND_REPLY || (at < count && !messages[at].subject);
+        bool sign = at < count && asks && is_sign(port, subscription, &messages[at]);
+        if (at > first && (sign || at == count || at - first == NATS__BATCH)) {
+            core_deliver(port, subscription, messages + first, at - first, NULL);
+            first = at;
+        }
+        first += sign;
     }
 }
 
@@ -256,7 +261,7 @@ int64_t nats__memory_look(marty_port *port, nats__subscription *subscription, in
     for (;;) {
         pthread_mutex_lock(&port->lock);
         nats__entry *entry = next_again(subscription, now_ns, &due_ns);
-        natsMsg *message = entry ? entry->kept : NULL;
+        nats__message *message = entry ? entry->kept : NULL;
         uint32_t attempt = entry ? entry->attempt : 0;
         if (entry) {
             entry->kept = NULL;
@@ -266,7 +271,7 @@ int64_t nats__memory_look(marty_port *port, nats__subscription *subscription, in
         if (!message) {
             return due_ns;
         }
-        core_deliver(port, subscription, &message, 1, &attempt);
-        natsMsg_Destroy(message);
+        core_deliver(port, subscription, message, 1, &attempt);
+        marty_free(message);
     }
 }

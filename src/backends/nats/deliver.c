@@ -8,11 +8,16 @@
 
 enum { CLOCKS_AGREE_US = 1000000 };
 
+typedef struct admitted {
+    const nats__message *message;
+    int64_t stored_us; /* by the server's clock */
+} admitted;
+
 struct nats__batch {
-    nats__read reads[NATS__BATCH];
+    nats__read read;
     marty_incoming incoming[NATS__BATCH];
+    admitted admitted[NATS__BATCH];
     char positions[NATS__BATCH][48];
-    natsMsg *delivered[NATS__BATCH];
 };
 
 nats__batch *nats__batch_new(void)
@@ -22,21 +27,22 @@ nats__batch *nats__batch_new(void)
 
 void nats__batch_free(nats__batch *batch)
 {
-    for (size_t i = 0; batch && i < NATS__BATCH; i++) {
-        nats__read_free(&batch->reads[i]);
+    if (batch) {
+        nats__read_free(&batch->read);
     }
     marty_free(batch);
 }
 
-nats__read *nats__batch_reads(nats__batch *batch)
+nats__read *nats__batch_read(nats__batch *batch)
 {
-    return batch->reads;
+    return &batch->read;
 }
 
 /* $JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.
  * <pending>[.<token>]: what stands behind the consumer's name, found from behind. */
 typedef struct ack_parts {
     const char *tail;
+    size_t tail_size;
     uint64_t delivered, sequence;
     int64_t stored_us; /* by the server's clock */
 } ack_parts;
@@ -69,7 +75,8 @@ static bool read_ack(nats__source *source, const char *subject, ack_parts *parts
     (void)nats__number(&at); /* of the consumer */
     at += *at == '.';
     parts->stored_us = (int64_t)(nats__number(&at) / 1000);
-    return strlen(parts->tail) < sizeof((nats__entry *)0)->tail && parts->sequence > 0;
+    parts->tail_size = (size_t)(at - parts->tail) + strlen(at);
+    return parts->tail_size < sizeof((nats__entry *)0)->tail && parts->sequence > 0;
 }
 
 /* A lease that ended without our noticing: what core holds of it is void. */
@@ -85,11 +92,11 @@ static void forget_older(nats__subscription *subscription, const nats__source *s
     }
 }
 
-static bool keep(marty_port *port, nats__source *source, natsMsg *message)
+static bool keep(marty_port *port, nats__source *source, nats__message *message)
 {
     if (source->kept_count > 0 && source->kept_head + source->kept_count == source->kept_capacity) {
         memmove(source->kept, source->kept + source->kept_head,
-                source->kept_count * sizeof(natsMsg *));
+                source->kept_count * sizeof(nats__message *));
         source->kept_head = 0;
     }
     if (source->kept_count == 0) {
@@ -98,7 +105,7 @@ static bool keep(marty_port *port, nats__source *source, natsMsg *message)
     }
     if (source->kept_head + source->kept_count == source->kept_capacity) {
         size_t capacity = source->kept_capacity ? source->kept_capacity * 2 : 16;
-        natsMsg **kept = marty_realloc(source->kept, capacity * sizeof(natsMsg *));
+        nats__message **kept = marty_realloc(source->kept, capacity * sizeof(nats__message *));
         if (!kept) {
             return false;
         }
@@ -112,20 +119,22 @@ static bool keep(marty_port *port, nats__source *source, natsMsg *message)
 }
 
 /* Its place in the stream, 0 = unknown. */
-static uint64_t sequence_of(nats__source *source, natsMsg *message)
+static uint64_t sequence_of(nats__source *source, const nats__message *message)
 {
     ack_parts parts;
-    return read_ack(source, natsMsg_GetReply(message), &parts) ? parts.sequence : 0;
+    return read_ack(source, message->reply, &parts) ? parts.sequence : 0;
 }
 
 /* In an ordered source one that was given back comes before those that waited for it. */
-static bool keep_in_order(marty_port *port, nats__source *source, natsMsg *message)
+static bool keep_in_order(marty_port *port, nats__source *source, const nats__message *from)
 {
-    if (!keep(port, source, message)) {
+    nats__message *message = nats__message_copy(from);
+    if (!message || !keep(port, source, message)) {
+        marty_free(message);
         return false;
     }
     uint64_t sequence = source->ordered ? sequence_of(source, message) : UINT64_MAX;
-    natsMsg **first = source->kept + source->kept_head, **at = first + source->kept_count - 1;
+    nats__message **first = source->kept + source->kept_head, **at = first + source->kept_count - 1;
     for (; at > first && sequence_of(source, at[-1]) > sequence; at--) {
         at[0] = at[-1];
         at[-1] = message;
@@ -146,12 +155,12 @@ static bool is_awaited(nats__source *source, uint64_t sequence)
 }
 
 /* The shard of a message of a source of all shards: the last word of its subject. */
-static uint32_t shard_of(const nats__source *source, natsMsg *message)
+static uint32_t shard_of(const nats__source *source, const nats__message *message)
 {
     if (!source->ephemeral || source->channel->shards <= 1) {
         return source->shard;
     }
-    const char *dot = strrchr(natsMsg_GetSubject(message), '.');
+    const char *dot = strrchr(message->subject, '.');
     const char *at = dot ? dot + 1 : "";
     return (uint32_t)nats__number(&at);
 }
@@ -169,67 +178,79 @@ static size_t write_position(const nats__source *source, uint32_t shard, uint64_
     return size;
 }
 
-/* Where the server removes nothing by its own clock, core looks at the time to live by ours: make
- * it a time of ours, by the server's clock, so that nobody's clock but the server's counts. */
-static marty_message *by_our_clock(const marty_port *port, const ack_parts *parts,
+/* The server's clock as known at a moment. */
+typedef struct server_clock {
+    bool needed;
+    int64_t server_us, wall_us;
+} server_clock;
+
+/* With the lock held. Where the server removes nothing by its own clock, core looks at the time to
+ * live by ours. */
+static server_clock read_clock(const marty_port *port)
+{
+    if (port->clock_us == 0 || port->api_level >= NATS__LEVEL_TTL) {
+        return (server_clock){.needed = false};
+    }
+    return (server_clock){.needed = true,
+                          .server_us =
+                              port->clock_us + (nats__now_ns(port) - port->clock_ns) / 1000,
+                          .wall_us = nats__wall_us(port)};
+}
+
+/* Make it a time of ours, by the server's clock, so that nobody's clock but the server's counts. */
+static marty_message *by_our_clock(const server_clock *clock, int64_t stored_us,
                                    marty_message *message)
 {
     int64_t lives_us = message ? message->expires_us - message->time_us : 0;
-    if (!message || !message->expires_us || lives_us <= 0 || port->clock_us == 0 ||
-        port->api_level >= NATS__LEVEL_TTL) {
+    if (!clock->needed || !message || !message->expires_us || lives_us <= 0) {
         return message;
     }
-    int64_t server_us = port->clock_us + (nats__now_ns(port) - port->clock_ns) / 1000;
-    int64_t expires_us = nats__wall_us(port) + (parts->stored_us + lives_us - server_us);
+    int64_t expires_us = clock->wall_us + (stored_us + lives_us - clock->server_us);
     int64_t differs_us = expires_us - message->expires_us;
     return differs_us > -CLOCKS_AGREE_US && differs_us < CLOCKS_AGREE_US
                ? message
                : nats__with_expiry(message, expires_us > 1 ? expires_us : 1);
 }
 
-static void fill(marty_port *port, nats__source *source, natsMsg *message, const ack_parts *parts,
-                 nats__entry *entry, nats__read *read, marty_incoming *to, char position[48])
+/* Lock held: all but what stands in the message itself. */
+static void fill(marty_port *port, nats__source *source, const nats__message *message,
+                 const ack_parts *parts, nats__entry *entry, size_t place, int64_t now_ns)
 {
     nats__subscription *subscription = source->owner;
+    nats__batch *batch = port->batch;
     uint32_t uncounted = parts->delivered > 1
                              ? nats__uncounted_of(subscription, source->channel, parts->sequence)
                              : 0;
     uint32_t attempt = (uint32_t)parts->delivered;
     entry->source = source;
     entry->sequence = parts->sequence;
-    memcpy(entry->tail, parts->tail, strlen(parts->tail) + 1);
+    memcpy(entry->tail, parts->tail, parts->tail_size + 1);
     source->last_sequence =
         parts->sequence > source->last_sequence ? parts->sequence : source->last_sequence;
-    read->message = nats__mend_type(port, subscription->kind, message, read->message);
-    read->message = by_our_clock(port, parts, read->message);
     uint32_t shard = shard_of(source, message);
-    (void)write_position(source, shard, parts->sequence, position);
-    *to = (marty_incoming){
-        .subscription = subscription->number,
-        .tag = entry->tag,
-        .message = read->message,
-        .position = position,
-        .attempt = attempt > uncounted ? attempt - uncounted : 1,
-        .shard = shard,
-        .lease_until_ns = nats__now_ns(port) + (int64_t)port->options.lease_ms * 1000000,
-        .raw = {natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message)},
-        .headers = read->headers,
-        .header_count = read->header_count};
+    (void)write_position(source, shard, parts->sequence, batch->positions[place]);
+    batch->admitted[place] = (admitted){message, parts->stored_us};
+    batch->incoming[place] =
+        (marty_incoming){.subscription = subscription->number,
+                         .tag = entry->tag,
+                         .position = batch->positions[place],
+                         .attempt = attempt > uncounted ? attempt - uncounted : 1,
+                         .shard = shard,
+                         .lease_until_ns = now_ns + (int64_t)port->options.lease_ms * 1000000,
+                         .raw = {message->data, message->size}};
 }
 
 /* Lock held. Decides about one message: handed over, kept, or given back. */
-static bool admit(marty_port *port, nats__source *source, natsMsg *message, nats__read *read,
-                  marty_incoming *to, char position[48], bool fresh)
+static bool admit(marty_port *port, nats__source *source, const nats__message *message,
+                  size_t place, bool fresh, int64_t now_ns)
 {
     nats__subscription *subscription = source->owner;
-    const char *subject = natsMsg_GetReply(message);
     ack_parts parts;
-    if (!read_ack(source, subject, &parts)) {
-        natsMsg_Destroy(message);
+    if (!read_ack(source, message->reply, &parts)) {
         return false;
     }
     bool running = source->running && !subscription->leaving && !source->releasing &&
-                   (!source->ordered || nats__now_ns(port) < source->valid_until_ns);
+                   (!source->ordered || now_ns < source->valid_until_ns);
     bool waits = source->awaited_count > 0 || (fresh && source->kept_count > 0);
     bool behind = waits && !is_awaited(source, parts.sequence);
     bool room = subscription->credit > 0 && !behind;
@@ -242,40 +263,49 @@ static bool admit(marty_port *port, nats__source *source, natsMsg *message, nats
     }
     if (entry) {
         subscription->credit--;
-        fill(port, source, message, &parts, entry, read, to, position);
+        fill(port, source, message, &parts, entry, place, now_ns);
         return true;
     }
     if (!keep_in_order(port, source,
                        message)) { /* also of one that ends: given back with the rest */
-        nats__nak_locked(&port->wires[0], subject, 0);
-        natsMsg_Destroy(message);
+        nats__nak_locked(&port->wires[0], message->reply, 0);
     }
     return false;
 }
 
-void nats__deliver(marty_port *port, nats__source *source, natsMsg **messages, size_t count,
-                   bool fresh)
+/* Take those apart that were admitted, and hand them over: at once up to an unreadable one, as its
+ * headers lie where the next one's will. */
+static void hand_over(marty_port *port, marty_kind kind, size_t count, const server_clock *clock)
 {
     nats__batch *batch = port->batch;
-    size_t used = 0;
+    size_t first = 0;
     for (size_t i = 0; i < count; i++) {
-        nats__read_message(port, messages[i], &batch->reads[i]);
-    }
-    pthread_mutex_lock(&port->lock);
-    for (size_t i = 0; i < count; i++) {
-        source->outstanding -= fresh && source->outstanding > 0;
-        marty_incoming *to = &batch->incoming[used];
-        if (admit(port, source, messages[i], &batch->reads[i], to, batch->positions[used], fresh)) {
-            batch->delivered[used++] = messages[i];
-        } else {
-            marty_message_unref(batch->reads[i].message);
+        const admitted *from = &batch->admitted[i];
+        marty_incoming *to = &batch->incoming[i];
+        nats__read_message(port, from->message, &batch->read);
+        to->message = nats__mend_type(port, kind, from->message, batch->read.message);
+        to->message = by_our_clock(clock, from->stored_us, to->message);
+        to->headers = batch->read.headers;
+        to->header_count = batch->read.header_count;
+        if (!to->message || i + 1 == count) {
+            port->sink->delivered(port->sink, batch->incoming + first, i + 1 - first);
+            first = i + 1;
         }
     }
+}
+
+void nats__deliver(marty_port *port, nats__source *source, const nats__message *messages,
+                   size_t count, bool fresh)
+{
+    size_t used = 0;
+    int64_t now_ns = nats__now_ns(port);
+    pthread_mutex_lock(&port->lock);
+    marty_kind kind = source->owner->kind;
+    for (size_t i = 0; i < count; i++) {
+        source->outstanding -= fresh && source->outstanding > 0;
+        used += admit(port, source, &messages[i], used, fresh, now_ns);
+    }
+    server_clock clock = read_clock(port);
     pthread_mutex_unlock(&port->lock);
-    if (used > 0) {
-        port->sink->delivered(port->sink, batch->incoming, used);
-    }
-    for (size_t i = 0; i < used; i++) {
-        natsMsg_Destroy(batch->delivered[i]);
-    }
+    hand_over(port, kind, used, &clock);
 }

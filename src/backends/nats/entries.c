@@ -45,7 +45,7 @@ nats__entry *nats__entry_new_locked(nats__subscription *subscription)
 
 void nats__entry_free_locked(nats__subscription *subscription, nats__entry *entry)
 {
-    natsMsg_Destroy(entry->kept);
+    marty_free(entry->kept);
     entry->kept = NULL;
     entry->tag = 0;
     entry->again_ns = 0;
@@ -82,11 +82,11 @@ static void give_back(nats__subscription *subscription, const nats__source *sour
 static void drop_kept(nats__subscription *subscription, nats__source *source, bool back)
 {
     for (size_t i = 0; i < source->kept_count; i++) {
-        natsMsg *message = source->kept[source->kept_head + i];
-        if (back && natsMsg_GetReply(message)) {
-            give_back(subscription, source, natsMsg_GetReply(message));
+        nats__message *message = source->kept[source->kept_head + i];
+        if (back && message->reply) {
+            give_back(subscription, source, message->reply);
         }
-        natsMsg_Destroy(message);
+        marty_free(message);
     }
     source->kept_head = source->kept_count = 0;
     source->awaited_count = 0;

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Messages and what NATS carries: header lines and a body. The lines of a message that came are
- * read where the library keeps them, in front of the body: asking it for them one by one builds a
- * map each time. Headers whose names begin with Nats- are the broker's: it would obey them, so they
- * are refused on the way out and dropped on the way in. */
+ * Messages and what NATS carries: header lines and a body. Headers whose names begin with Nats- are
+ * the broker's: it would obey them, so they are refused on the way out and dropped on the way in.
+ */
 #include "parts.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-enum { RAW_MAX = 1 << 20 };
-
-static const char version[] = "NATS/1.0";
 
 /* ---- out */
 
@@ -87,44 +81,6 @@ marty_err nats__encode_locked(marty_port *port, const marty_message *message, bo
 
 /* ---- in */
 
-/* The header lines where the library has them: between the reply subject and the data, in the same
- * block, from its first release with headers to the newest. False: there are none, it keeps them
- * elsewhere, or it has taken them apart already (it does when there is no data). */
-static bool raw_lines(natsMsg *from, const char **ret_start, const char **ret_end)
-{
-    const char *before = natsMsg_GetReply(from), *data = natsMsg_GetData(from);
-    before = before ? before : natsMsg_GetSubject(from);
-    if (!before || !data) {
-        return false;
-    }
-    before += strlen(before) + 1;
-    if ((uintptr_t)data < (uintptr_t)before + sizeof version ||
-        (uintptr_t)data - (uintptr_t)before > RAW_MAX ||
-        memcmp(before, version, sizeof version - 1) != 0 || !before[sizeof version - 1]) {
-        return false;
-    }
-    data -= data[-1] == '\0'; /* it puts a NUL in between */
-    if (memcmp(data - 2, "\r\n", 2) != 0) {
-        return false;
-    }
-    *ret_start = before;
-    *ret_end = data;
-    return true;
-}
-
-int nats__status(natsMsg *from, const char **ret_text)
-{
-    const char *status = NULL, *text = NULL;
-    if (natsMsg_GetDataLength(from) > 0 || natsMsgHeader_Get(from, "Status", &status) != NATS_OK ||
-        !status) {
-        return 0;
-    }
-    if (ret_text) {
-        *ret_text = natsMsgHeader_Get(from, "Description", &text) == NATS_OK && text ? text : "";
-    }
-    return (int)nats__number(&status);
-}
-
 static bool add_header(nats__read *into, const char *name, const char *value, size_t size)
 {
     if (into->header_count == into->header_capacity) {
@@ -157,15 +113,14 @@ static bool read_line(nats__read *into, char *line, char *end)
     return add_header(into, line, value, (size_t)(end - value));
 }
 
-static bool read_lines(nats__read *into, const char *start, const char *stop)
+static bool read_lines(nats__read *into, const nats__message *from)
 {
     into->text.size = 0;
-    if (!nats__buffer_append(&into->text, start, (size_t)(stop - start))) {
+    if (!nats__buffer_append(&into->text, from->lines, from->lines_size)) {
         return false;
     }
     char *at = into->text.data, *end = at + into->text.size;
-    at = memchr(at, '\n', (size_t)(end - at)); /* the status line */
-    for (at = at ? at + 1 : end; at < end;) {
+    while (at < end) {
         char *newline = memchr(at, '\n', (size_t)(end - at));
         char *line_end = newline ? newline : end;
         line_end -= line_end > at && line_end[-1] == '\r';
@@ -175,31 +130,6 @@ static bool read_lines(nats__read *into, const char *start, const char *stop)
         at = newline ? newline + 1 : end;
     }
     return true;
-}
-
-/* The way through the library's own map, once it has taken the lines apart. */
-static bool read_map(nats__read *into, natsMsg *from)
-{
-    const char **keys = NULL;
-    int count = 0;
-    if (natsMsgHeader_Keys(from, &keys, &count) != NATS_OK) {
-        return true; /* no headers */
-    }
-    bool read = true;
-    for (int i = 0; i < count && read; i++) {
-        const char **values = NULL;
-        int value_count = 0;
-        if (strncasecmp(keys[i], "Nats-", 5) == 0 ||
-            natsMsgHeader_Values(from, keys[i], &values, &value_count) != NATS_OK) {
-            continue;
-        }
-        for (int j = 0; j < value_count && read; j++) {
-            read = add_header(into, keys[i], values[j], strlen(values[j]));
-        }
-        free(values);
-    }
-    free(keys);
-    return read;
 }
 
 static bool is_cloudevent(const nats__read *into)
@@ -217,23 +147,21 @@ static bool is_cloudevent(const nats__read *into)
     return false;
 }
 
-void nats__read_message(marty_port *port, natsMsg *from, nats__read *into)
+void nats__read_message(marty_port *port, const nats__message *from, nats__read *into)
 {
-    const char *start, *end;
     into->message = NULL;
     into->header_count = 0;
-    bool read = raw_lines(from, &start, &end) ? read_lines(into, start, end) : read_map(into, from);
-    if (!read) {
+    if (from->lines_size > 0 && !read_lines(into, from)) {
         return;
     }
     bool legacy = port->options.envelope != NATS__CLOUDEVENTS && !is_cloudevent(into);
     marty_message wire = {.headers = into->headers, .header_count = into->header_count};
     marty_error why = {0};
-    wire.data = (marty_bytes){natsMsg_GetData(from), (size_t)natsMsg_GetDataLength(from)};
+    wire.data = (marty_bytes){from->data, from->size};
     if (marty_message_decode(&into->message, &wire, legacy ? NULL : "ce-", &why) != MARTY_OK) {
         into->message = NULL;
-        marty_port_log(port->sink, 1, "nats: a message on %s is unreadable: %s",
-                       natsMsg_GetSubject(from), why.text);
+        marty_port_log(port->sink, 1, "nats: a message on %s is unreadable: %s", from->subject,
+                       why.text);
     }
 }
 
@@ -264,10 +192,10 @@ marty_message *nats__with_type(marty_message *message, const char *type)
     return replaced(message, &changed);
 }
 
-marty_message *nats__mend_type(const marty_port *port, marty_kind kind, natsMsg *from,
+marty_message *nats__mend_type(const marty_port *port, marty_kind kind, const nats__message *from,
                                marty_message *message)
 {
-    const char *subject = natsMsg_GetSubject(from) + strlen(port->options.prefix);
+    const char *subject = from->subject + strlen(port->options.prefix);
     if (port->options.envelope == NATS__CLOUDEVENTS || kind != MARTY_KIND_TOPIC || !message ||
         strncmp(subject, "events.saga.", 12) != 0) {
         return message;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The loop: one thread that waits for the sockets of both connections, writes what waits, lets the
- * library read and parse, and takes the messages out of the subscriptions that got some. Nothing
+ * The loop: one thread that waits for the sockets of both connections, writes what waits, and reads
+ * and hands over what has come. Nothing
  * here waits for the server. While there is traffic it naps for a millisecond at most, so that ops
  * need not wake it; without traffic it sleeps until something is due. */
-#include "parts.h"
-
+#include "reader.h"
 #include "thread.h"
 
 #include <errno.h>
@@ -14,12 +13,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { TAKE = 256, NAP_NS = 1000000, BUSY_NS = 5000000 };
+enum { NAP_NS = 1000000, BUSY_NS = 5000000 };
 
 typedef struct loop_state {
     int64_t busy_until_ns, due_ns;
     bool blocked[2], again;
-    natsMsg *messages[TAKE];
+    nats__run run;
 } loop_state;
 
 void nats__lose(marty_port *port, marty_err err, const char *text)
@@ -47,90 +46,23 @@ void nats__loop_barrier(marty_port *port)
     pthread_mutex_unlock(&port->lock);
 }
 
-/* The messages of one inbox, as many as are there and have room. */
-static size_t take(nats__inbox *inbox, loop_state *state)
-{
-    int waiting = 0;
-    size_t room = inbox->room ? inbox->room(inbox) : TAKE, count = 0;
-    if (natsSubscription_GetPending(inbox->sub, &waiting, NULL) != NATS_OK) {
-        return 0;
-    }
-    inbox->starved = room == 0 && waiting > 0;
-    room = room < TAKE ? room : TAKE;
-    while (count < room && count < (size_t)waiting) {
-        state->messages[count] = NULL;
-        natsStatus s = natsSubscription_NextMsg(&state->messages[count], inbox->sub, 0);
-        if (s != NATS_OK && s != NATS_NO_RESPONDERS) {
-            break;
-        }
-        count++;
-    }
-    return count;
-}
-
-/* What the library dropped because it came faster than it was taken. */
-static void report_dropped(marty_port *port, nats__inbox *inbox)
-{
-    int64_t dropped = 0;
-    if (natsSubscription_GetDropped(inbox->sub, &dropped) == NATS_OK && dropped > inbox->dropped) {
-        marty_port_log(port->sink, 1,
-                       "nats: %lld messages of a core subscription were dropped: they came faster "
-                       "than they were handled, and core NATS keeps nothing",
-                       (long long)(dropped - inbox->dropped));
-        inbox->dropped = dropped;
-    }
-}
-
-/* The next inbox with messages, moved to the front of the list: those that were active are found
- * first, so that many idle ones cost nothing. */
-static nats__inbox *next_active(nats__wire *wire, loop_state *state, size_t *ret_count)
-{
-    for (marty__link *at = wire->inboxes.next; at != &wire->inboxes; at = at->next) {
-        nats__inbox *inbox = MARTY__OWNER(at, nats__inbox, link);
-        *ret_count = take(inbox, state);
-        if (*ret_count > 0) {
-            marty__list_remove(at);
-            marty__list_push_first(&wire->inboxes, at);
-            return inbox;
-        }
-    }
-    return NULL;
-}
-
-/* Hand over what has come; expected bounds the search. */
-static void dispatch(nats__wire *wire, loop_state *state, uint64_t expected)
-{
-    marty_port *port = wire->port;
-    for (uint64_t seen = 0; seen < expected;) {
-        size_t count = 0;
-        pthread_mutex_lock(&port->lock);
-        nats__inbox *inbox = next_active(wire, state, &count);
-        if (inbox && inbox->lossy) {
-            report_dropped(port, inbox);
-        }
-        pthread_mutex_unlock(&port->lock);
-        if (!inbox) {
-            return;
-        }
-        inbox->arrived(port, inbox, state->messages, count);
-        seen += count;
-    }
-}
-
 static void read_wire(nats__wire *wire, loop_state *state, int64_t now_ns, bool ended)
 {
-    uint64_t messages = wire->messages;
     wire->last_read_ns = now_ns;
-    if (wire->tls && !nats__record_is_whole(wire, ended)) {
-        return;
+    if (wire->tls) {
+        nats__library_read(wire, &state->run, ended);
+    } else {
+        nats__reader_read(wire, &state->run);
     }
-    natsConnection_ProcessReadEvent(wire->live);
-    if (natsConnection_GetStats(wire->live, wire->statistics) == NATS_OK) {
-        (void)natsStatistics_GetCounts(wire->statistics, &messages, NULL, NULL, NULL, NULL);
+}
+
+static void look_again(nats__wire *wire, loop_state *state)
+{
+    if (wire->tls) {
+        nats__library_look(wire, &state->run);
+    } else {
+        nats__reader_look(wire, &state->run);
     }
-    uint64_t expected = messages - wire->messages;
-    wire->messages = messages;
-    dispatch(wire, state, expected);
 }
 
 /* A server that is silent is asked for a sign, and given up when there is none. */
@@ -257,7 +189,7 @@ static void run_once(marty_port *port, loop_state *state)
     (void)notice(port, state);
     for (int i = 0; i < 2 && state->again; i++) {
         if (port->wires[i].live) {
-            dispatch(&port->wires[i], state, UINT64_MAX);
+            look_again(&port->wires[i], state);
         }
     }
     state->again = false;
@@ -270,7 +202,9 @@ static void run_once(marty_port *port, loop_state *state)
     bool live = port->wires[0].live || port->wires[1].live;
     if (live && (atomic_load(&port->wires[0].lost) || atomic_load(&port->wires[1].lost))) {
         nats__teardown(port);
-        *state = (loop_state){.due_ns = INT64_MAX};
+        state->busy_until_ns = 0;
+        state->due_ns = INT64_MAX;
+        state->blocked[0] = state->blocked[1] = state->again = false;
     }
 }
 

@@ -23,6 +23,7 @@ static void let_go_of_inboxes(nats__wire *wire)
     marty__link *link;
     while ((link = marty__list_pop(&wire->inboxes)) != NULL) {
         nats__inbox *inbox = MARTY__OWNER(link, nats__inbox, link);
+        nats__inbox_forget_locked(inbox);
         natsSubscription_Destroy(inbox->sub);
         inbox->sub = NULL;
         inbox->wire = NULL;
@@ -62,10 +63,12 @@ static bool next_token(marty_port *port, uint64_t *ret_token, marty_err *ret_err
     }
     for (int i = 0; i < 3; i++) {
         nats__ring *ring = i < 2 ? &port->wires[i].ring : &port->asked;
-        if (ring->count > 0) {
+        while (ring->count > 0) {
             *ret_token = nats__ring_take(ring);
             *ret_err = MARTY_E_MAYBE_STORED;
-            return true;
+            if (*ret_token) {
+                return true;
+            }
         }
     }
     return false;
@@ -142,6 +145,10 @@ static void void_calls(marty_port *port)
 static void reset_wire(nats__wire *wire)
 {
     wire->nc = wire->live = NULL;
+    if (wire->sid_count > 0) {
+        memset(wire->by_sid, 0, wire->sid_count * sizeof *wire->by_sid);
+    }
+    wire->in.size = 0;
     wire->out.size = wire->out_sent = wire->sending.size = wire->sent = 0;
     wire->library_busy = false;
     wire->ring_asked = 0;

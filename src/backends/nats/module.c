@@ -188,10 +188,10 @@ static void close_run(marty_port *port, nats__job *job)
     port->life = up ? port->life : NATS__CLOSED;
     pthread_mutex_unlock(&port->lock);
     if (up) {
-        natsMsg *sign = NULL; /* what was given back has arrived */
+        nats__message *sign = NULL; /* what was given back has arrived */
         marty_error ignored = {0};
         (void)nats__call_wait(port, 0, NULL, (marty_bytes){NULL, 0}, deadline_ns, &sign, &ignored);
-        natsMsg_Destroy(sign);
+        marty_free(sign);
         nats__lose(port, MARTY_E_CLOSED, "closed");
     } else {
         port->sink->state(port->sink, MARTY_STATE_CLOSED, NULL, MARTY_OK, "closed");
@@ -261,9 +261,11 @@ static void op_free(marty_port *port)
     for (int i = 0; i < 2; i++) {
         marty_free(port->wires[i].out.data);
         marty_free(port->wires[i].sending.data);
-        marty_free(port->wires[i].ring.tokens);
+        marty_free(port->wires[i].in.data);
+        marty_free(port->wires[i].by_sid);
+        marty_free(port->wires[i].ring.taken);
     }
-    marty_free(port->asked.tokens);
+    marty_free(port->asked.taken);
     marty_free(port->pending);
     marty_free(port->scratch.data);
     nats__options_free(&port->options);

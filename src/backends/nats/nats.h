@@ -5,6 +5,7 @@
  * Functions named ..._locked expect the lock; the others take it. */
 #ifndef MARTY_BACKENDS_NATS_NATS_H
 #define MARTY_BACKENDS_NATS_NATS_H
+#include "frames.h"
 #include "options.h"
 
 #include "base/list.h"
@@ -43,27 +44,34 @@ typedef struct nats__channel nats__channel;
 typedef struct nats__source nats__source;
 typedef struct nats__subscription nats__subscription;
 
-/* A subscription of the library whose messages the loop takes out and hands over; embedded in what
- * it is for. arrived owns the messages; a NULL among them stands where the library swallowed the
- * server's "no responders". room: how many it takes now. */
+/* A subscription whose messages the loop hands over; embedded in what it is for. arrived borrows
+ * them until it returns. room: how many it takes now; NULL = all. What waits for room is kept up to
+ * a limit, above it lost, and that is said. */
 struct nats__inbox {
     marty__link link; /* of the wire, the last active first */
     natsSubscription *sub;
-    void (*arrived)(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count);
+    void (*arrived)(marty_port *port, nats__inbox *inbox, const nats__message *messages,
+                    size_t count);
     size_t (*room)(const nats__inbox *inbox);
     void *owner;
-    nats__wire *wire; /* NULL = not open */
-    int64_t dropped;
-    bool closing; /* the loop shall take it off */
-    bool drained; /* the library has said at the server that it listens no more */
-    bool lossy;   /* what it has no room for is lost, and said */
-    bool starved; /* messages wait for room */
+    nats__wire *wire;    /* NULL = not open */
+    marty__link waiting; /* copies that wait for room: the loop's */
+    size_t waiting_bytes;
+    uint64_t sid;
+    int64_t dropped; /* by the library, as told */
+    bool closing;    /* the loop shall take it off */
+    bool drained;    /* the library has said at the server that it listens no more */
+    bool starved;    /* messages wait for room */
 };
 
 /* Tokens in their order: of what keeps nothing (core NATS), answered when an echo behind them has
  * come back. */
+typedef struct nats__taken {
+    uint64_t token; /* 0 = answered already */
+    uint64_t mark;  /* of a query: hash of its reply subject; 0 */
+} nats__taken;
 typedef struct nats__ring {
-    uint64_t *tokens;
+    nats__taken *taken;
     size_t capacity, head, count;
 } nats__ring;
 
@@ -78,14 +86,17 @@ struct nats__wire {
     bool tls;
     atomic_bool wants_write; /* the library has bytes for the socket */
     atomic_bool lost;        /* the library closed it */
-    nats__buffer out;        /* frames; the loop takes them all at once */
-    nats__buffer sending;    /* the loop's */
-    size_t sent;             /* of sending */
-    size_t out_sent;         /* of out, sent by an op: only when nothing else is under way */
-    bool library_busy;       /* the library has sent a part of its bytes */
-    int low_water;           /* bytes that make the socket readable; 0 = not set */
+    nats__buffer in;         /* what was read and is not whole yet: the loop's */
+    nats__inbox **by_sid;    /* NULL = none */
+    size_t sid_count;
+    nats__buffer out;     /* frames; the loop takes them all at once */
+    nats__buffer sending; /* the loop's */
+    size_t sent;          /* of sending */
+    size_t out_sent;      /* of out, sent by an op: only when nothing else is under way */
+    bool library_busy;    /* the library has sent a part of its bytes */
+    int low_water;        /* bytes that make the socket readable; 0 = not set */
     int64_t last_read_ns, ping_ns;
-    uint64_t messages; /* the library's count of messages, as last seen: the loop's */
+    uint64_t messages; /* TLS: the library's count of messages, as last seen: the loop's */
     marty__link inboxes;
     nats__inbox control;   /* answers of the API, echoes */
     char base[64];         /* of our reply subjects on this connection */
@@ -147,9 +158,9 @@ struct nats__channel {
 typedef struct nats__entry {
     uint64_t tag; /* 0 = free */
     nats__source *source;
-    uint64_t sequence; /* of the stream */
-    natsMsg *kept;     /* to deliver it again from memory (legacy) */
-    int64_t again_ns;  /* when; 0 = with core */
+    uint64_t sequence;   /* of the stream */
+    nats__message *kept; /* a copy, to deliver it again from memory (legacy) */
+    int64_t again_ns;    /* when; 0 = with core */
     uint32_t attempt, next_free;
     char tail[104]; /* of the ack subject, behind the source's prefix */
 } nats__entry;
@@ -171,8 +182,8 @@ struct nats__source {
     uint32_t outstanding;   /* asked for and not come */
     int64_t expires_ns;     /* when the last pull ends */
     int64_t not_before_ns;
-    int64_t hot_ns; /* until then it counts as busy */
-    natsMsg **kept; /* came without credit, or behind one that goes back: in order */
+    int64_t hot_ns;       /* until then it counts as busy */
+    nats__message **kept; /* copies: without credit, or behind one that goes back; in order */
     size_t kept_head, kept_count, kept_capacity;
     int64_t kept_since_ns;
     uint64_t *awaited; /* sequences given back, to come again before later ones (ordered) */
@@ -227,7 +238,7 @@ typedef struct nats__call {
     marty__link link;
     uint32_t id;
     bool done, sign, nobody; /* sign: of life only; nobody: JetStream is off */
-    natsMsg *reply;          /* NULL and done: the connection is gone */
+    nats__message *reply;    /* a copy; NULL and done: the connection is gone */
 } nats__call;
 
 typedef struct nats__job nats__job;

@@ -30,6 +30,12 @@ void nats__inboxes_reap(marty_port *port);
 /** Options of the library for one server, with the callbacks of a wire. */
 natsStatus nats__wire_options(nats__wire *wire, natsOptions *options);
 
+/* ---- reader.c */
+/** One block, freed with marty_free; NULL without memory. */
+nats__message *nats__message_copy(const nats__message *from);
+/** Forget what waits there. */
+void nats__inbox_forget_locked(nats__inbox *inbox);
+
 /* ---- record.c */
 /** TLS: whether the library can read now without waiting; ended: the peer closed. */
 bool nats__record_is_whole(nats__wire *wire, bool ended);
@@ -68,12 +74,13 @@ void nats__grants(const marty_port *port, marty_capabilities *ret_granted);
 extern const marty_capabilities nats__claims;
 
 /* ---- api.c: calls that wait for an answer */
-/** Publish to subject and wait for the answer; subject NULL = a round trip to the server. */
+/** Publish to subject and wait for the answer (a copy, yours to marty_free); subject NULL = a round
+ * trip to the server. */
 marty_err nats__call_wait(marty_port *port, int wire, const char *subject, marty_bytes body,
-                          int64_t deadline_ns, natsMsg **ret_reply, marty_error *why);
+                          int64_t deadline_ns, nats__message **ret_reply, marty_error *why);
 /** The same with header lines. */
 marty_err nats__call_with(marty_port *port, int wire, const char *subject, marty_bytes lines,
-                          marty_bytes body, int64_t deadline_ns, natsMsg **ret_reply,
+                          marty_bytes body, int64_t deadline_ns, nats__message **ret_reply,
                           marty_error *why);
 /** A JetStream API call; what is the part behind $JS.API. and ret_code the server's err_code. */
 marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t deadline_ns,
@@ -81,7 +88,7 @@ marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t de
 int64_t nats__api_deadline(marty_port *port);
 marty_err nats__api_error(int err_code, const char *description, const char *what,
                           marty_error *why);
-void nats__call_answer_locked(marty_port *port, uint32_t id, natsMsg *reply);
+void nats__call_answer_locked(marty_port *port, uint32_t id, const nats__message *reply);
 void nats__call_nobody_locked(marty_port *port);
 
 /* ---- names.c */
@@ -123,15 +130,13 @@ typedef struct nats__read { /* a message taken apart; reused, freed by nats__rea
     nats__buffer text;
 } nats__read;
 /** Take a message apart, and read its envelope. */
-void nats__read_message(marty_port *port, natsMsg *from, nats__read *into);
+void nats__read_message(marty_port *port, const nats__message *from, nats__read *into);
 void nats__read_free(nats__read *read);
-/** 0, or the number of its status line: 100, 404, 408, 409, 503. ret_text may be NULL. */
-int nats__status(natsMsg *from, const char **ret_text);
 /** The same with another type; takes the reference. */
 marty_message *nats__with_type(marty_message *message, const char *type);
 /** The legacy services say type "X" on subject events.saga.X: the subject is right. Takes the
  * reference. */
-marty_message *nats__mend_type(const marty_port *port, marty_kind kind, natsMsg *from,
+marty_message *nats__mend_type(const marty_port *port, marty_kind kind, const nats__message *from,
                                marty_message *message);
 marty_message *nats__with_expiry(marty_message *message, int64_t expires_us);
 /** A copy with one more attribute; yours to unref. */
@@ -155,14 +160,18 @@ typedef struct nats__answers { /* of tokens, gathered under the lock and told wi
 void nats__answer(marty_port *port, uint64_t token, marty_err err, marty_level level,
                   const char *text);
 /** The loop: messages to the control inbox. */
-void nats__control_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count);
-bool nats__ring_add(nats__ring *ring, uint64_t token);
-/** The oldest; there must be one. */
+void nats__control_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
+                           size_t count);
+bool nats__ring_add(nats__ring *ring, uint64_t token, uint64_t mark);
+/** The oldest, 0 = answered already; there must be one. */
 uint64_t nats__ring_take(nats__ring *ring);
 /** The loop: acks of one channel. */
-void nats__acks_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count);
+void nats__acks_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
+                        size_t count);
 /** The loop: the echo of a query; nobody: it found no responder. */
 void nats__asked(marty_port *port, bool nobody);
+/** The server found nobody for the query that wanted its reply there. */
+void nats__asked_nobody(marty_port *port, const char *reply_subject);
 /** All queries are answered as taken. */
 void nats__asked_all(marty_port *port);
 /** Send the echo for what is unconfirmed (forced: also for nothing), if none is on its way. */
@@ -260,16 +269,17 @@ void nats__source_remove(marty_port *port, nats__source *source, bool give_back)
 typedef struct nats__batch nats__batch;
 nats__batch *nats__batch_new(void);
 void nats__batch_free(nats__batch *batch);
-nats__read *nats__batch_reads(nats__batch *batch); /* NATS__BATCH of them */
-void nats__source_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count);
+nats__read *nats__batch_read(nats__batch *batch); /* to take one message apart at a time */
+void nats__source_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
+                          size_t count);
 /** Ask the server for as many as credit allows. */
 void nats__pull_locked(nats__subscription *subscription, int64_t now_ns);
 /** The loop: what waits for credit, time or a lost pull; returns when to look again. */
 int64_t nats__sources_look(marty_port *port, int64_t now_ns);
 /** The loop: hand messages over that are there; those without credit are kept. fresh: they were
  * pulled just now. */
-void nats__deliver(marty_port *port, nats__source *source, natsMsg **messages, size_t count,
-                   bool fresh);
+void nats__deliver(marty_port *port, nats__source *source, const nats__message *messages,
+                   size_t count, bool fresh);
 /** The consumer is gone or of another mind: core hears it and subscribes again. */
 void nats__source_failed(marty_port *port, nats__source *source, marty_err err, const char *text);
 void nats__settle(marty_port *port, const marty_settling batch[], size_t count);

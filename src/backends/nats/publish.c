@@ -23,6 +23,7 @@ static void refuse(marty_port *port, uint64_t token, marty_err err, const marty_
 
 /* ---- what nobody keeps */
 
+/* echo: of a query whose reply is heard here by way of the library; else NULL. */
 static marty_err frame_core(marty_port *port, int index, uint64_t token, const char *subject,
                             const char *reply, const char *echo, const marty_message *message,
                             const char *channel, marty_error *why)
@@ -35,7 +36,7 @@ static marty_err frame_core(marty_port *port, int index, uint64_t token, const c
     if (!err) {
         marty_bytes lines = {port->scratch.data, port->scratch.size};
         nats__ring *ring = echo ? &port->asked : &wire->ring;
-        bool noted = nats__ring_add(ring, token);
+        bool noted = nats__ring_add(ring, token, reply ? nats__hash(reply) : 0);
         bool framed = noted && nats__frame_locked(wire, subject, reply, lines, body->data);
         framed = framed && (!echo || nats__frame_locked(wire, echo, NULL, (marty_bytes){NULL, 0},
                                                         (marty_bytes){NULL, 0}));
@@ -46,7 +47,7 @@ static marty_err frame_core(marty_port *port, int index, uint64_t token, const c
     return err;
 }
 
-/* A query, and behind it an echo to the same inbox: the library swallows the server's "no
+/* A query. With TLS an echo goes behind it to the same inbox: the library swallows the server's "no
  * responders" and tells only that there was one; the echo that comes next says for which. */
 static marty_err take_request(marty_port *port, nats__channel *channel, const marty_outgoing *out,
                               marty_error *why)
@@ -66,7 +67,7 @@ static marty_err take_request(marty_port *port, nats__channel *channel, const ma
         err = nats__with_attribute(message, "replyto", reply, &told, why);
         message = told;
     }
-    bool heard = nats__replies_heard_locked(port, out->reply_to);
+    bool heard = port->wires[1].tls && nats__replies_heard_locked(port, out->reply_to);
     err = err ? err
               : frame_core(port, 1, out->token, subject, reply, heard ? echo : NULL, message, name,
                            why);
@@ -191,6 +192,7 @@ static void push_out(marty_port *port)
         queries->confirm_at_ns = nats__now_ns(port) + LAZY_NS;
         port->due_ns =
             queries->confirm_at_ns < port->due_ns ? queries->confirm_at_ns : port->due_ns;
+        nats__wake(port, false);
     }
     if (queries->out.size > 0) {
         nats__send_locked(queries);

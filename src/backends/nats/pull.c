@@ -105,12 +105,11 @@ static void missing(marty_port *port, nats__source *source, const char *text)
 
 /* A pull with a limit of bytes ends with a word also when it has brought all it could: the next one
  * may follow at once. */
-static void take_status(marty_port *port, nats__source *source, natsMsg *message, int status)
+static void take_status(marty_port *port, nats__source *source, const nats__message *message)
 {
-    const char *text = "", *number = NULL;
-    (void)nats__status(message, &text);
-    bool counted = natsMsgHeader_Get(message, "Nats-Pending-Messages", &number) == NATS_OK;
-    uint64_t pending = counted && number ? nats__number(&number) : 0;
+    int status = message->status;
+    const char *text = message->told, *number = nats__line_of(message, "Nats-Pending-Messages");
+    uint64_t pending = number ? nats__number(&number) : 0;
     bool deleted = status == 409 && (strstr(text, "Deleted") || strstr(text, "push based"));
     pthread_mutex_lock(&port->lock);
     uint32_t left = pending < source->outstanding ? (uint32_t)pending : source->outstanding;
@@ -128,35 +127,35 @@ static void take_status(marty_port *port, nats__source *source, natsMsg *message
     }
 }
 
-void nats__source_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
+/* One that is no message of the stream. */
+static bool is_status(marty_port *port, nats__source *source, const nats__message *message)
+{
+    if (message->reply || (message->subject && !message->status)) {
+        return false;
+    }
+    if (message->status == 503) {
+        missing(port, source, "nobody has it");
+    } else if (message->status != 100) {
+        take_status(port, source, message);
+    }
+    return true;
+}
+
+void nats__source_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
+                          size_t count)
 {
     nats__source *source = inbox->owner;
-    natsMsg *data[NATS__BATCH];
-    size_t waiting = 0;
     int64_t now_ns = nats__now_ns(port);
-    for (size_t i = 0; i < count; i++) {
-        if (!messages[i]) { /* nobody has the consumer */
-            missing(port, source, "nobody has it");
-            continue;
+    bool any = false;
+    size_t first = 0;
+    for (size_t at = 0; at <= count; at++) {
+        bool status = at < count && is_status(port, source, &messages[at]);
+        if (at > first && (status || at == count || at - first == NATS__BATCH)) {
+            nats__deliver(port, source, messages + first, at - first, true);
+            first = at;
+            any = true;
         }
-        const char *reply = natsMsg_GetReply(messages[i]);
-        int status = reply && *reply ? 0 : nats__status(messages[i], NULL);
-        if (status) {
-            if (status != 100) {
-                take_status(port, source, messages[i], status);
-            }
-            natsMsg_Destroy(messages[i]);
-            continue;
-        }
-        data[waiting++] = messages[i];
-        if (waiting == NATS__BATCH) {
-            nats__deliver(port, source, data, waiting, true);
-            waiting = 0;
-        }
-    }
-    bool any = waiting > 0 || count >= NATS__BATCH;
-    if (waiting > 0) {
-        nats__deliver(port, source, data, waiting, true);
+        first += status;
     }
     pthread_mutex_lock(&port->lock);
     source->hot_ns = any ? now_ns + HOT_NS : source->hot_ns;
@@ -167,7 +166,8 @@ void nats__source_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messag
 /* ---- what time does */
 
 /* Lock held: up to a batch of what is kept and may go now. */
-static size_t take_kept(marty_port *port, nats__source *source, natsMsg **messages, int64_t now_ns)
+static size_t take_kept(marty_port *port, nats__source *source, nats__message **kept,
+                        int64_t now_ns)
 {
     size_t count = 0;
     if (source->awaited_count > 0 && now_ns >= source->awaited_until_ns) {
@@ -176,14 +176,14 @@ static size_t take_kept(marty_port *port, nats__source *source, natsMsg **messag
     bool stale = source->kept_count > 0 && !source->ordered &&
                  now_ns - source->kept_since_ns > (int64_t)port->options.lease_ms * 500000;
     while (stale && source->kept_count > 0) {
-        natsMsg *message = source->kept[source->kept_head++];
+        nats__message *message = source->kept[source->kept_head++];
         source->kept_count--;
-        nats__nak_locked(&port->wires[0], natsMsg_GetReply(message), 0);
-        natsMsg_Destroy(message);
+        nats__nak_locked(&port->wires[0], message->reply, 0);
+        marty_free(message);
     }
     while (source->running && !source->releasing && source->awaited_count == 0 &&
            count < NATS__BATCH && count < source->owner->credit && source->kept_count > 0) {
-        messages[count++] = source->kept[source->kept_head++];
+        kept[count++] = source->kept[source->kept_head++];
         source->kept_count--;
     }
     return count;
@@ -256,7 +256,7 @@ static bool check_pulls(marty_port *port, int64_t now_ns, int64_t *due_ns)
 }
 
 /* Lock held: messages that were kept and may go now, of the first source that has some. */
-static nats__source *next_kept(marty_port *port, natsMsg **messages, size_t *ret_count,
+static nats__source *next_kept(marty_port *port, nats__message **kept, size_t *ret_count,
                                int64_t now_ns)
 {
     for (marty__link *at = port->subscriptions.next; at != &port->subscriptions; at = at->next) {
@@ -264,7 +264,7 @@ static nats__source *next_kept(marty_port *port, natsMsg **messages, size_t *ret
         for (marty__link *s = subscription->sources.next; s != &subscription->sources;
              s = s->next) {
             nats__source *source = MARTY__OWNER(s, nats__source, link);
-            *ret_count = source->kept_count ? take_kept(port, source, messages, now_ns) : 0;
+            *ret_count = source->kept_count ? take_kept(port, source, kept, now_ns) : 0;
             if (*ret_count > 0) {
                 return source;
             }
@@ -273,9 +273,21 @@ static nats__source *next_kept(marty_port *port, natsMsg **messages, size_t *ret
     return NULL;
 }
 
+static void deliver_kept(marty_port *port, nats__source *source, nats__message **kept, size_t count)
+{
+    nats__message messages[NATS__BATCH];
+    for (size_t i = 0; i < count; i++) {
+        messages[i] = *kept[i];
+    }
+    nats__deliver(port, source, messages, count, false);
+    for (size_t i = 0; i < count; i++) {
+        marty_free(kept[i]);
+    }
+}
+
 int64_t nats__sources_look(marty_port *port, int64_t now_ns)
 {
-    natsMsg *messages[NATS__BATCH];
+    nats__message *messages[NATS__BATCH];
     int64_t due_ns = look_at_memory(port, now_ns);
     pthread_mutex_lock(&port->lock);
     bool kept = check_pulls(port, now_ns, &due_ns);
@@ -287,7 +299,7 @@ int64_t nats__sources_look(marty_port *port, int64_t now_ns)
         pthread_mutex_unlock(&port->lock);
         kept = source != NULL;
         if (source) {
-            nats__deliver(port, source, messages, count, false);
+            deliver_kept(port, source, messages, count);
         }
     }
     return due_ns;

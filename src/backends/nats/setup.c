@@ -92,12 +92,12 @@ static bool has_source(nats__subscription *subscription, const char *stream)
     return false;
 }
 
-static void advisory_arrived(marty_port *port, nats__inbox *inbox, natsMsg **messages, size_t count)
+static void advisory_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
+                             size_t count)
 {
     (void)inbox;
-    for (size_t i = 0; i < count; i++) {
-        natsMsg_Destroy(messages[i]);
-    }
+    (void)messages;
+    (void)count;
     pthread_mutex_lock(&port->lock);
     port->refresh_ns = 0;
     pthread_cond_signal(&port->jobs_changed);

@@ -41,7 +41,7 @@ void nats__source_free(nats__source *source)
 {
     if (source) {
         for (size_t i = 0; i < source->kept_count; i++) {
-            natsMsg_Destroy(source->kept[source->kept_head + i]);
+            marty_free(source->kept[source->kept_head + i]);
         }
         marty_free(source->kept);
         marty_free(source->awaited);

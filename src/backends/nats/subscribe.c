@@ -107,7 +107,7 @@ void nats__subscription_free(nats__subscription *subscription)
         nats__source_free(MARTY__OWNER(link, nats__source, link));
     }
     for (uint32_t i = 0; i < subscription->entry_count; i++) {
-        natsMsg_Destroy(subscription->entries[i].kept);
+        marty_free(subscription->entries[i].kept);
     }
     marty_free(subscription->entries);
     free_patterns(subscription->patterns, subscription->pattern_count);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A connection in the event-loop mode of the library: the library connects, proves who we are,
- * speaks TLS, parses, and keeps the subscriptions; our loop owns the socket. Frames of messages are
+ * speaks TLS, and numbers the subscriptions; our loop owns the socket. Frames of messages are
  * written here, straight into one buffer: the library's way through natsMsg and its header map
- * costs three times as much. The library's own bytes (SUB, PONG) go out before ours, and never in
- * the middle of a frame. With TLS only the library may write, so there frames go through it. */
+ * costs three times as much. The library's own bytes (SUB) go out before ours, and never in the
+ * middle of a frame. With TLS only the library may read and write, so there all goes through it. */
 #include "parts.h"
 
 #include <errno.h>
@@ -235,6 +235,25 @@ bool nats__wire_write(nats__wire *wire, bool *ret_wrote)
 
 /* ---- inboxes */
 
+/* A plain connection is read by us, who know inboxes by the number that their messages carry. */
+static bool note_sid(nats__wire *wire, nats__inbox *inbox)
+{
+    inbox->sid = (uint64_t)natsSubscription_GetID(inbox->sub);
+    if (inbox->sid >= wire->sid_count) {
+        size_t count = wire->sid_count ? wire->sid_count * 2 : 64;
+        count = count > inbox->sid ? count : (size_t)inbox->sid + 1;
+        nats__inbox **by_sid = marty_realloc(wire->by_sid, count * sizeof *by_sid);
+        if (!by_sid) {
+            return false;
+        }
+        memset(by_sid + wire->sid_count, 0, (count - wire->sid_count) * sizeof *by_sid);
+        wire->by_sid = by_sid;
+        wire->sid_count = count;
+    }
+    wire->by_sid[inbox->sid] = inbox;
+    return true;
+}
+
 marty_err nats__inbox_open_locked(nats__wire *wire, nats__inbox *inbox, const char *subject,
                                   const char *queue, marty_error *why)
 {
@@ -242,6 +261,10 @@ marty_err nats__inbox_open_locked(nats__wire *wire, nats__inbox *inbox, const ch
     if (wire->nc) {
         s = queue ? natsConnection_QueueSubscribeSync(&inbox->sub, wire->nc, subject, queue)
                   : natsConnection_SubscribeSync(&inbox->sub, wire->nc, subject);
+    }
+    if (!s && !note_sid(wire, inbox)) {
+        natsSubscription_Destroy(inbox->sub);
+        s = NATS_NO_MEMORY;
     }
     if (s) {
         inbox->sub = NULL;
@@ -252,6 +275,9 @@ marty_err nats__inbox_open_locked(nats__wire *wire, nats__inbox *inbox, const ch
     inbox->wire = wire;
     inbox->closing = inbox->drained = false;
     inbox->dropped = 0;
+    if (!inbox->waiting.next) {
+        marty__list_init(&inbox->waiting);
+    }
     marty__list_push_first(&wire->inboxes, &inbox->link);
     return MARTY_OK;
 }
@@ -271,6 +297,8 @@ static void let_go(nats__inbox *inbox)
     if (inbox->drained && natsSubscription_NextMsg(&late, inbox->sub, 1) == NATS_OK) {
         natsMsg_Destroy(late);
     }
+    inbox->wire->by_sid[inbox->sid] = NULL;
+    nats__inbox_forget_locked(inbox);
     natsSubscription_Destroy(inbox->sub);
     inbox->sub = NULL;
     inbox->wire = NULL;
