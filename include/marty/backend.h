@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The port: what an adapter of a broker does for core, and what it tells core. Small, in batches,
  * and without hidden emulation. docs/design/0003-backend-port.md says what each word means on each
- * kind of channel; <marty/adapter.h>, included here, has helpers that all adapters share. */
+ * kind of channel; <marty/adapter.h> and <marty/window.h>, included here, have helpers that
+ * adapters share. */
 #ifndef MARTY_BACKEND_H
 #define MARTY_BACKEND_H
 #include <marty/adapter.h>
 #include <marty/marty.h>
+#include <marty/window.h>
 
 #ifdef __cplusplus
 extern "C" {
