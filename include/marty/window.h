@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 /** Offsets of one shard, from the lowest that is not settled on. Not locked: one thread at a time.
- *  @since 0.1 @source docs/design/0012-port-tried-on-kafka-and-sqs.md */
+ *  @since 0.1 @source docs/design/0014-port-tried-on-kafka-and-sqs.md */
 typedef struct marty_window marty_window;
 
 /**
@@ -25,7 +25,7 @@ typedef struct marty_window marty_window;
  * @errors MARTY_E_NO_MEMORY.
  * @threads Any.
  * @since 0.1
- * @source docs/design/0012-port-tried-on-kafka-and-sqs.md
+ * @source docs/design/0014-port-tried-on-kafka-and-sqs.md
  */
 MARTY_MUST marty_err marty_window_new(marty_window **ret_window, uint64_t position,
                                       const char *saved);
@@ -36,7 +36,7 @@ MARTY_MUST marty_err marty_window_new(marty_window **ret_window, uint64_t positi
  * @param window Yours; NULL is fine.
  * @threads Any.
  * @since 0.1
- * @source docs/design/0012-port-tried-on-kafka-and-sqs.md
+ * @source docs/design/0014-port-tried-on-kafka-and-sqs.md
  */
 MARTY_API void marty_window_free(marty_window *window);
 
@@ -52,7 +52,7 @@ MARTY_API void marty_window_free(marty_window *window);
  *     MARTY_E_NO_MEMORY.
  * @threads Any, one at a time.
  * @since 0.1
- * @source docs/design/0012-port-tried-on-kafka-and-sqs.md
+ * @source docs/design/0014-port-tried-on-kafka-and-sqs.md
  */
 MARTY_MUST marty_err marty_window_add(marty_window *window, uint64_t offset, void *item,
                                       uint32_t *ret_attempts);
@@ -67,7 +67,7 @@ MARTY_MUST marty_err marty_window_add(marty_window *window, uint64_t offset, voi
  * @return The item; NULL when it is settled or was never added.
  * @threads Any, one at a time.
  * @since 0.1
- * @source docs/design/0012-port-tried-on-kafka-and-sqs.md
+ * @source docs/design/0014-port-tried-on-kafka-and-sqs.md
  */
 MARTY_API void *marty_window_find(const marty_window *window, uint64_t offset, unsigned bits,
                                   uint64_t *ret_offset);
@@ -80,7 +80,7 @@ MARTY_API void *marty_window_find(const marty_window *window, uint64_t offset, u
  * @return Its item; NULL when it is settled already or was never added.
  * @threads Any, one at a time.
  * @since 0.1
- * @source docs/design/0012-port-tried-on-kafka-and-sqs.md
+ * @source docs/design/0014-port-tried-on-kafka-and-sqs.md
  */
 MARTY_API void *marty_window_take(marty_window *window, uint64_t offset);
 
@@ -92,7 +92,7 @@ MARTY_API void *marty_window_take(marty_window *window, uint64_t offset);
  * @param attempts How often it was tried.
  * @threads Any, one at a time.
  * @since 0.1
- * @source docs/design/0012-port-tried-on-kafka-and-sqs.md
+ * @source docs/design/0014-port-tried-on-kafka-and-sqs.md
  */
 MARTY_API void marty_window_tried(marty_window *window, uint64_t offset, uint32_t attempts);
 
@@ -103,7 +103,7 @@ MARTY_API void marty_window_tried(marty_window *window, uint64_t offset, uint32_
  * @return The first offset that is not settled; behind the last one added when all are.
  * @threads Any, one at a time.
  * @since 0.1
- * @source docs/design/0012-port-tried-on-kafka-and-sqs.md
+ * @source docs/design/0014-port-tried-on-kafka-and-sqs.md
  */
 MARTY_API uint64_t marty_window_position(const marty_window *window);
 
@@ -114,7 +114,7 @@ MARTY_API uint64_t marty_window_position(const marty_window *window);
  * @return How many were added and not taken.
  * @threads Any, one at a time.
  * @since 0.1
- * @source docs/design/0012-port-tried-on-kafka-and-sqs.md
+ * @source docs/design/0014-port-tried-on-kafka-and-sqs.md
  */
 MARTY_API size_t marty_window_count(const marty_window *window);
 
@@ -127,7 +127,7 @@ MARTY_API size_t marty_window_count(const marty_window *window);
  * @return The item; NULL past the last.
  * @threads Any, one at a time.
  * @since 0.1
- * @source docs/design/0012-port-tried-on-kafka-and-sqs.md
+ * @source docs/design/0014-port-tried-on-kafka-and-sqs.md
  */
 MARTY_API void *marty_window_each(const marty_window *window, size_t *at, uint64_t *ret_offset);
 
@@ -141,7 +141,7 @@ MARTY_API void *marty_window_each(const marty_window *window, size_t *at, uint64
  * @return Bytes written, without NUL.
  * @threads Any, one at a time.
  * @since 0.1
- * @source docs/design/0012-port-tried-on-kafka-and-sqs.md
+ * @source docs/design/0014-port-tried-on-kafka-and-sqs.md
  */
 MARTY_API size_t marty_window_save(const marty_window *window, char *ret_text, size_t size);
 
