@@ -106,7 +106,8 @@ typedef struct marty_settling {
     marty_verb verb;
     /** Of RETRY and GIVE_BACK; above 0 only where DELAYED_RETRY is granted. */
     uint32_t delay_ms;
-    /** Which attempt it was, as core counts. */
+    /** Which attempt it was, in the broker's count: incoming's, and more when it was tried again
+     * from memory. After RETRY the next is one more, after GIVE_BACK it is this one again. */
     uint32_t attempt;
     /** Of REJECT, sent only where DEAD_LETTER is granted: stored in place of the original,
      *  atomically; else NULL. */
@@ -147,7 +148,9 @@ struct marty_sink {
     /** Shards gained. */
     void (*assigned)(const marty_sink *sink, uint64_t subscription, const uint32_t shards[],
                      size_t count);
-    /** Shards lost at a deadline: what runs is settled until then, after it is LOST. */
+    /** Shards lost at a deadline: what waits is given back at once, what runs is settled until
+     * then, after it is LOST: neither sent nor answered any more, and its credit granted again. One
+     * that was lost already has a deadline that is past. */
     void (*revoked)(const marty_sink *sink, uint64_t subscription, const uint32_t shards[],
                     size_t count, int64_t deadline_ns);
     /** Call back at a monotonic time, as an op; INT64_MAX = off. One timer per call and user. */

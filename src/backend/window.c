@@ -98,8 +98,7 @@ static bool read_saved(marty_window *window, const char *text)
 
 static const saved *saved_of(marty_window *window, uint64_t offset)
 {
-    while (window->saved_at < window->saved_count &&
-           window->saved[window->saved_at].to < offset) {
+    while (window->saved_at < window->saved_count && window->saved[window->saved_at].to < offset) {
         window->saved_at++;
     }
     const saved *one = &window->saved[window->saved_at];

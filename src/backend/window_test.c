@@ -120,9 +120,10 @@ static void what_does_not_fit_comes_again(void)
 
 static void what_cannot_be_read_counts_as_nothing(void)
 {
-    static const char *const texts[] = {"",    "x",    "-",       "1-",   "4-2",
-                                        "1x",  "1x0",  "1,,2",    "9,3",  "abc",
-                                        "1 2", "3-5x", "\xff\xfe", ",", "99999999999999999999999"};
+    static const char *const texts[] = {
+        "",    "x",    "-",        "1-",  "4-2",
+        "1x",  "1x0",  "1,,2",     "9,3", "abc",
+        "1 2", "3-5x", "\xff\xfe", ",",   "99999999999999999999999"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         marty_window *window = window_at(7, texts[i]);
         CHECK_INT(marty_window_position(window), 7);

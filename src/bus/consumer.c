@@ -188,6 +188,8 @@ void marty__consumer_prepare(marty__consumer *consumer,
     consumer->watch_alarm.ring = marty__watch_rang;
     consumer->lease_alarm.ring = marty__lease_rang;
     consumer->leave_alarm.ring = marty__consumer_leave_rang;
+    consumer->revoke_alarm.ring = marty__revoke_rang;
+    consumer->revoke_ns = MARTY__NEVER;
     consumer->watch_task.run = marty__watch_look;
     consumer->restart_command.run = marty__watch_restart;
 }
@@ -218,6 +220,7 @@ void marty__consumer_forget(marty__consumer *consumer)
     marty__unlock(&port->lock);
     if (found) {
         disarm(consumer, &consumer->lease_alarm);
+        disarm(consumer, &consumer->revoke_alarm);
         disarm(consumer, &consumer->watch_alarm);
         disarm(consumer, &consumer->again_alarm);
         disarm(consumer, &consumer->leave_alarm);
@@ -300,13 +303,13 @@ marty_err marty__consumer_wait(marty__consumer *consumer, int64_t deadline_ns, m
 /* With consumer->lock held: what was delivered before belongs to another epoch. */
 void marty__consumer_lose_all(marty__consumer *consumer)
 {
-    consumer->epoch++;
+    (void)atomic_fetch_add(&consumer->epoch, 1);
     while (marty__list_pop(&consumer->unsettled)) {
         consumer->unsettled_count--;
     }
 }
 
-static void clear_lanes(marty__consumer *consumer, const marty__clear *what)
+void marty__consumer_clear(marty__consumer *consumer, const marty__clear *what)
 {
     for (size_t i = 0;; i++) {
         marty_subscription *member = marty__consumer_member(consumer, i);
@@ -336,7 +339,7 @@ void marty__consumer_down(marty__consumer *consumer)
     marty__consumer_lose_all(consumer);
     bool gone = consumer->gone = consumer->gone || consumer->left;
     marty__unlock(&consumer->lock);
-    clear_lanes(consumer, &(marty__clear){.consumer = consumer, .lost = true});
+    marty__consumer_clear(consumer, &(marty__clear){.consumer = consumer, .lost = true});
     if (gone) {
         marty__consumer_forget(consumer);
     }
@@ -347,7 +350,7 @@ void marty__consumer_lose(marty__consumer *consumer)
     marty__lock(&consumer->lock);
     marty__consumer_lose_all(consumer);
     marty__unlock(&consumer->lock);
-    clear_lanes(consumer, &(marty__clear){.consumer = consumer, .lost = true});
+    marty__consumer_clear(consumer, &(marty__clear){.consumer = consumer, .lost = true});
 }
 
 marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to, marty_error *why)
@@ -363,7 +366,7 @@ marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to,
     consumer->subscribed = consumer->refused = false;
     marty__consumer_lose_all(consumer);
     marty__unlock(&consumer->lock);
-    clear_lanes(consumer, &(marty__clear){.consumer = consumer, .lost = true});
+    marty__consumer_clear(consumer, &(marty__clear){.consumer = consumer, .lost = true});
     marty__consumer_subscribe(consumer, true);
     marty__port_kick(consumer->port);
     return MARTY_OK;
@@ -377,12 +380,6 @@ marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t i)
         i < consumer->member_count ? marty__subscription_ref(consumer->members[i]) : NULL;
     marty__unlock(&consumer->lock);
     return member;
-}
-
-void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count)
-{
-    clear_lanes(consumer,
-                &(marty__clear){.consumer = consumer, .shards = shards, .shard_count = count});
 }
 
 /* ---- credit */
@@ -433,9 +430,9 @@ void marty__consumer_owe(marty__consumer *consumer, uint32_t count)
     owe(consumer, count, 0);
 }
 
-void marty__consumer_settled(marty__consumer *consumer, uint32_t count)
+void marty__consumer_settled(marty__consumer *consumer, uint32_t owed, uint32_t settled)
 {
-    owe(consumer, count, count);
+    owe(consumer, owed, settled);
 }
 
 void marty__consumer_take_back(marty__consumer *consumer)

@@ -31,13 +31,14 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     uint64_t lost, settle_failed; /* as the adapter answered */
     marty_err reason;
     char text[256];
-    uint64_t epoch;        /* of the connection or seek; older deliveries are LOST */
-    marty__link unsettled; /* by end of lease */
-    marty__link spare;     /* deliveries to use again */
+    _Atomic uint64_t epoch; /* of the connection or seek; older deliveries are LOST */
+    marty__link unsettled;  /* by end of lease */
+    marty__link spare;      /* deliveries to use again */
     size_t unsettled_count, spare_count;
     size_t settling;  /* settled by us, and not yet told to the adapter */
     uint32_t surplus; /* granted for members that have left: what is owed pays it off first */
-    marty__alarm lease_alarm, watch_alarm, again_alarm, leave_alarm;
+    marty__alarm lease_alarm, watch_alarm, again_alarm, leave_alarm, revoke_alarm;
+    int64_t revoke_ns; /* when revoke_alarm rings; MARTY__NEVER = it is not set */
     uint32_t watch_rounds, resubscribes;
     bool restarting;
     int64_t last_delivery_ns;
@@ -81,11 +82,14 @@ void marty__consumer_down(
     marty__consumer *consumer); /* its port went down: what is unsettled is lost */
 /** Credit for n settled deliveries goes back to the adapter. No lock held. */
 void marty__consumer_owe(marty__consumer *consumer, uint32_t count);
-/** The same for those that were settled and have been told to the adapter. */
-void marty__consumer_settled(marty__consumer *consumer, uint32_t count);
+/** The same when so many that were settled have been told to the adapter. */
+void marty__consumer_settled(marty__consumer *consumer, uint32_t owed, uint32_t settled);
 void marty__consumer_subscribe(marty__consumer *consumer, bool reset);
-/** Shards are about to be lost: what is queued of them goes back. */
-void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count);
+/** Shards will be lost: what is queued or held of them goes back at once, what runs is LOST from
+ * the deadline on. */
+void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count,
+                             int64_t deadline_ns);
+void marty__revoke_rang(marty__alarm *alarm);
 /** Wait until the broker has it, or the deadline. */
 marty_err marty__consumer_wait(marty__consumer *consumer, int64_t deadline_ns, marty_error *why);
 /** What is delivered and not settled belongs to another epoch now. Then with its lock held. */

@@ -118,8 +118,7 @@ static size_t hand_out(marty_subscription *subscription, marty_delivery **first)
     while (list) {
         marty__delivery *delivery = (marty__delivery *)(void *)list;
         list = list->next;
-        if (atomic_load(&delivery->verdict) == MARTY__OPEN_VERDICT &&
-            subscription->bus->hooks->admit(delivery)) {
+        if (marty__delivery_admit(delivery)) {
             marty__delivery_begin(delivery, marty__bus_now(subscription->bus));
             (void)marty_delivery_keep(&delivery->handle);
             marty__delivery_end(delivery);

@@ -20,13 +20,19 @@ static const marty__delivery *inner_const(const marty_delivery *delivery)
 }
 
 /* ---- the verdict */
-static bool stale(marty__delivery *delivery)
+bool marty__delivery_stale(const marty__delivery *delivery)
 {
-    marty__consumer *consumer = delivery->consumer;
-    marty__lock(&consumer->lock);
-    bool is = delivery->epoch != consumer->epoch;
-    marty__unlock(&consumer->lock);
-    return is;
+    return atomic_load_explicit(&delivery->epoch, memory_order_acquire) !=
+           atomic_load_explicit(&delivery->consumer->epoch, memory_order_acquire);
+}
+
+void marty__delivery_forfeit(marty__delivery *delivery)
+{
+    atomic_store_explicit(&delivery->epoch, MARTY__GONE, memory_order_release);
+    if (delivery->unsettled.next) {
+        marty__list_remove(&delivery->unsettled);
+        delivery->consumer->unsettled_count--;
+    }
 }
 
 static void inactive(marty__delivery *delivery)
@@ -44,7 +50,7 @@ marty_err marty__delivery_take(marty__delivery *delivery)
     if (!atomic_compare_exchange_strong(&delivery->verdict, &open, MARTY__SETTLED_VERDICT)) {
         return open == MARTY__LOST_VERDICT ? MARTY_E_LOST : MARTY_E_STATE;
     }
-    if (stale(delivery)) {
+    if (marty__delivery_stale(delivery)) {
         atomic_store(&delivery->verdict, MARTY__LOST_VERDICT);
         marty__subscription_count(delivery->subscription, MARTY__LOST, 1);
         marty__key_done(delivery);
@@ -194,11 +200,22 @@ static void swap_in(marty__delivery *old, marty__delivery *fresh)
     marty__unlock(&consumer->lock);
 }
 
+/* Lost already, or with its shard soon: then it comes again to whoever has that. */
+static bool is_leaving(marty__delivery *delivery)
+{
+    marty__consumer *consumer = delivery->consumer;
+    marty__lock(&consumer->lock);
+    bool leaving = delivery->revoked || marty__delivery_stale(delivery);
+    marty__unlock(&consumer->lock);
+    return leaving;
+}
+
 void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool counted)
 {
     marty_bus *bus = delivery->consumer->bus;
     marty_subscription *subscription = delivery->subscription;
-    bool running = subscription && !marty__subscription_stops(subscription) && !stale(delivery);
+    bool running =
+        subscription && !marty__subscription_stops(subscription) && !is_leaving(delivery);
     marty__delivery *fresh = running ? fresh_one(delivery) : NULL;
     if (!fresh) {
         marty__delivery_finish(delivery, counted ? MARTY_SETTLE_RETRY : MARTY_SETTLE_GIVE_BACK, 0);
@@ -221,6 +238,15 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
 }
 
 /* ---- around the handler */
+bool marty__delivery_admit(marty__delivery *delivery)
+{
+    if (atomic_load(&delivery->verdict) != MARTY__OPEN_VERDICT || marty__delivery_stale(delivery)) {
+        marty__delivery_lose(delivery);
+        return false;
+    }
+    return delivery->consumer->bus->hooks->admit(delivery);
+}
+
 void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns)
 {
     if (atomic_load_explicit(&delivery->user_refs, memory_order_acquire)) {
@@ -350,8 +376,8 @@ marty_err marty_delivery_check(const marty_delivery *handle)
     if (bus->cut_off || atomic_load(&bus->phase) == MARTY__CLOSED) {
         return MARTY_E_CANCELLED;
     }
-    bool lost = atomic_load(&delivery->verdict) == MARTY__LOST_VERDICT ||
-                stale((marty__delivery *)(uintptr_t)delivery);
+    bool lost =
+        atomic_load(&delivery->verdict) == MARTY__LOST_VERDICT || marty__delivery_stale(delivery);
     int64_t lease = delivery->lease_until_ns;
     return lost || (lease != MARTY__NEVER && lease < marty__bus_now(bus)) ? MARTY_E_LOST : MARTY_OK;
 }

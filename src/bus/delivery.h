@@ -36,14 +36,18 @@ struct marty__delivery {
     marty__link settle_link; /* a turn, port->settles */
     marty__link extend_link; /* port->extends; under port->lock */
     uint32_t extend_ms;
+    uint32_t carried;   /* attempts that its message counts itself */
     marty__alarm alarm; /* held: when it runs again; owns a reference */
-    uint64_t tag, epoch;
-    int64_t taken_ns; /* when the adapter handed it over */
+    uint64_t tag;
+    _Atomic uint64_t epoch; /* of the consumer's when it came; MARTY__GONE = lost by itself */
+    int64_t taken_ns;       /* when the adapter handed it over */
     int64_t lease_until_ns;
     _Atomic int64_t handed_ns; /* to its handler; 0 = not yet. Read by lease and watch */
     uint32_t delay_ms;         /* with verb: to settle at the broker */
     marty_verb verb;
-    bool keyed; /* in subscription->keys or behind one that is */
+    bool revoked; /* its shard will be lost when its lease ends, which is not renewed; under
+                     consumer->lock */
+    bool keyed;   /* in subscription->keys or behind one that is */
     bool in_batch, kept, extending, answered;
     marty__dead *dead;
     char *reply_to;                           /* of a query */
@@ -53,6 +57,7 @@ struct marty__delivery {
 
 /* ---- delivery.c, intake.c, settle.c */
 enum { MARTY__AT_ONCE = -1 }; /* as a delay: not by the policy */
+#define MARTY__GONE UINT64_MAX
 void marty__intake(marty__port *port, const marty_incoming *batch, size_t count);
 /** A free object of a consumer's; its lock held. NULL without memory. */
 marty__delivery *marty__delivery_new(marty__consumer *consumer);
@@ -77,10 +82,21 @@ marty_err marty__delivery_take(marty__delivery *delivery);
 /** In a handler's hands, and no more. */
 void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns);
 void marty__delivery_end(marty__delivery *delivery);
+/** Whether it may go to its handler; else it is lost or settled already. No lock held. */
+bool marty__delivery_admit(marty__delivery *delivery);
 /** What the handler's return value says about one that is neither settled nor kept. */
 void marty__delivery_conclude(marty__delivery *delivery, marty_err err);
 /** Lost with its connection, shard or lease: no settling any more. */
 void marty__delivery_lose(marty__delivery *delivery);
+/** Which attempt it is, in the broker's count. */
+MARTY_INLINE uint32_t marty__delivery_attempt(const marty__delivery *delivery)
+{
+    return delivery->handle.attempt - delivery->carried;
+}
+/** Whether it is: whoever has it finds out when its turn comes or when it is settled. No lock. */
+bool marty__delivery_stale(const marty__delivery *delivery);
+/** With consumer->lock held: it alone is lost. Its credit is to be owed by the caller. */
+void marty__delivery_forfeit(marty__delivery *delivery);
 /** Settles of one turn go together: collect them on this thread until flush. */
 void marty__settle_begin(marty__link *turn);
 void marty__settle_flush(marty__link *turn);

@@ -35,7 +35,7 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     delivery->consumer = consumer;
     delivery->subscription = subscription;
     delivery->tag = incoming->tag;
-    delivery->epoch = consumer->epoch;
+    atomic_init(&delivery->epoch, atomic_load_explicit(&consumer->epoch, memory_order_relaxed));
     delivery->lease_until_ns = incoming->lease_until_ns;
     delivery->reason[0] = '\0';
     size_t position_size = incoming->position ? strlen(incoming->position) + 1 : 0;
@@ -53,8 +53,8 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     handle->group = consumer->group_name;
     handle->position = has_position ? delivery->position : NULL;
     handle->pattern = subscription ? subscription->pattern : MARTY_EVENT;
-    handle->attempt =
-        (incoming->attempt ? incoming->attempt : 1) + carried_attempts(incoming->message);
+    delivery->carried = carried_attempts(incoming->message);
+    handle->attempt = (incoming->attempt ? incoming->attempt : 1) + delivery->carried;
     handle->shard = incoming->shard;
     if (handle->pattern == MARTY_QUERY && incoming->message && incoming->message->expires_us) {
         handle->deadline_ms = incoming->message->expires_us / MARTY__US_PER_MS;

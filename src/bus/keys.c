@@ -79,6 +79,19 @@ void marty__key_done(marty__delivery *delivery)
     marty__unlock(&subscription->lock);
 }
 
+void marty__key_skip(marty_subscription *subscription, marty__delivery **batch, size_t count,
+                     marty__delivery *skipped)
+{
+    marty__lock(&subscription->lock);
+    for (size_t i = count; i > 0; i--) {
+        if (batch[i - 1]->follower == skipped) {
+            batch[i - 1]->follower = skipped->follower;
+            break;
+        }
+    }
+    marty__unlock(&subscription->lock);
+}
+
 void marty__key_replace(marty__delivery *old, marty__delivery *fresh)
 {
     if (!old->keyed) {

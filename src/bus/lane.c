@@ -226,10 +226,12 @@ static size_t admit(marty_subscription *subscription, marty__delivery **batch, s
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         marty__delivery *delivery = batch[i];
-        bool stale = atomic_load(&delivery->verdict) != MARTY__OPEN_VERDICT;
-        if (!stale && subscription->bus->hooks->admit(delivery)) {
+        if (marty__delivery_admit(delivery)) {
             batch[kept++] = delivery;
             continue;
+        }
+        if (delivery->follower || kept) {
+            marty__key_skip(subscription, batch, kept, delivery);
         }
         delivery->in_batch = false;
         marty__delivery_unref(delivery);

@@ -4,7 +4,7 @@
  */
 #include "internal.h"
 
-enum { LEASE_DEFAULT_MS = 30000 };
+enum { LEASE_DEFAULT_MS = 30000, AT_ONCE = 128 };
 
 static int64_t lease_ns(const marty__consumer *consumer)
 {
@@ -49,7 +49,7 @@ static marty__delivery *renew(marty__consumer *consumer, int64_t now, int64_t le
     for (marty__link *link = consumer->unsettled.next; link != &consumer->unsettled;
          link = link->next) {
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, unsettled);
-        if (delivery->lease_until_ns == MARTY__NEVER ||
+        if (delivery->lease_until_ns == MARTY__NEVER || delivery->revoked ||
             atomic_load(&delivery->verdict) == MARTY__LOST_VERDICT) {
             continue;
         }
@@ -100,8 +100,8 @@ marty_err marty__lease_extend(marty__delivery *delivery, uint32_t delay_ms)
 {
     marty__consumer *consumer = delivery->consumer;
     marty__lock(&consumer->lock);
-    bool lost = delivery->epoch != consumer->epoch;
-    if (!lost && delivery->lease_until_ns != MARTY__NEVER) {
+    bool lost = marty__delivery_stale(delivery);
+    if (!lost && !delivery->revoked && delivery->lease_until_ns != MARTY__NEVER) {
         queue_extend(delivery, delay_ms);
     }
     marty__unlock(&consumer->lock);
@@ -109,37 +109,49 @@ marty_err marty__lease_extend(marty__delivery *delivery, uint32_t delay_ms)
     return lost ? MARTY_E_LOST : MARTY_OK;
 }
 
+static size_t take_extends(marty__port *port, marty__delivery **list, marty_settling *batch)
+{
+    size_t count = 0;
+    marty__link *link;
+    marty__lock(&port->lock);
+    while (count < AT_ONCE && (link = marty__list_pop(&port->extends)) != NULL) {
+        marty__delivery *delivery = list[count] = MARTY__OWNER(link, marty__delivery, extend_link);
+        batch[count++] = (marty_settling){.subscription = delivery->consumer->number,
+                                          .tag = delivery->tag,
+                                          .verb = MARTY_SETTLE_EXTEND,
+                                          .delay_ms = delivery->extend_ms,
+                                          .attempt = marty__delivery_attempt(delivery)};
+    }
+    marty__unlock(&port->lock);
+    return count;
+}
+
 void marty__extends_run(marty__port *port)
 {
-    for (;;) {
-        marty__lock(&port->lock);
-        marty__link *link = marty__list_pop(&port->extends);
-        marty__unlock(&port->lock);
-        if (!link) {
-            return;
-        }
-        marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, extend_link);
-        marty_settling one = {.subscription = delivery->consumer->number,
-                              .tag = delivery->tag,
-                              .verb = MARTY_SETTLE_EXTEND,
-                              .delay_ms = delivery->extend_ms,
-                              .attempt = delivery->handle.attempt};
+    marty__delivery *list[AT_ONCE];
+    marty_settling batch[AT_ONCE];
+    size_t count;
+    while ((count = take_extends(port, list, batch)) > 0) {
         if (marty__port_usable(port)) {
-            port->backend->settle(port->adapter, &one, 1);
-        } else {
-            marty__settled(port, one.subscription, one.verb, &one.tag, 1, MARTY_E_LOST, 0);
+            port->backend->settle(port->adapter, batch, count);
         }
-        marty__delivery_unref(delivery);
+        for (size_t i = 0; i < count && !marty__port_usable(port); i++) {
+            marty__settled(port, batch[i].subscription, MARTY_SETTLE_EXTEND, &batch[i].tag, 1,
+                           MARTY_E_LOST, 0);
+        }
+        marty__deliveries_unref(list, count);
     }
 }
 
-/* With consumer->lock held. */
-static marty__delivery *with_tag(marty__consumer *consumer, uint64_t tag)
+/* With consumer->lock held. The answers come about in the order of the unsettled ones, so each is
+ * looked for from where the one before it was. */
+static marty__delivery *with_tag(marty__consumer *consumer, marty__link **from, uint64_t tag)
 {
-    for (marty__link *link = consumer->unsettled.next; link != &consumer->unsettled;
-         link = link->next) {
+    marty__link *link = *from;
+    for (size_t i = 0; i <= consumer->unsettled_count; i++, link = link->next) {
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, unsettled);
-        if (delivery->tag == tag) {
+        if (link != &consumer->unsettled && delivery->tag == tag) {
+            *from = link->next;
             return delivery;
         }
     }
@@ -149,26 +161,24 @@ static marty__delivery *with_tag(marty__consumer *consumer, uint64_t tag)
 void marty__lease_answer(marty__consumer *consumer, const uint64_t *tags, size_t count,
                          marty_err result, int64_t lease_until_ns)
 {
+    uint32_t lost = 0;
+    marty__lock(&consumer->lock);
+    marty__link *from = consumer->unsettled.next;
     for (size_t i = 0; i < count; i++) {
-        marty__lock(&consumer->lock);
-        marty__delivery *delivery = with_tag(consumer, tags[i]);
-        if (delivery) {
-            (void)marty__delivery_ref(delivery);
-            delivery->extending = false;
-            if (!result) {
-                delivery->lease_until_ns = lease_until_ns;
-            } else if (result == MARTY_E_LOST) {
-                marty__list_remove(&delivery->unsettled);
-                consumer->unsettled_count--;
-            }
+        marty__delivery *delivery = with_tag(consumer, &from, tags[i]);
+        if (!delivery) {
+            continue; /* settled meanwhile */
         }
-        marty__unlock(&consumer->lock);
-        if (delivery && result == MARTY_E_LOST) {
-            marty__delivery_lose(delivery);
-            marty__consumer_owe(consumer, 1);
+        delivery->extending = false;
+        if (result == MARTY_E_LOST) {
+            marty__delivery_forfeit(delivery);
+            lost++;
+        } else if (!result && !delivery->revoked) {
+            delivery->lease_until_ns = lease_until_ns;
         }
-        if (delivery) {
-            marty__delivery_unref(delivery);
-        }
+    }
+    marty__unlock(&consumer->lock);
+    if (lost) {
+        marty__consumer_owe(consumer, lost);
     }
 }

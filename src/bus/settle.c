@@ -60,7 +60,7 @@ void marty__settle_queue(marty__delivery *delivery)
  */
 static bool pass_on(marty__consumer *consumer, marty__delivery *delivery, marty__link *list)
 {
-    if (delivery->epoch != consumer->epoch) {
+    if (marty__delivery_stale(delivery)) {
         atomic_store(&delivery->verdict, MARTY__LOST_VERDICT);
         return false;
     }
@@ -117,7 +117,7 @@ static void fill(const marty__delivery *delivery, marty_settling *settling)
                                  .tag = delivery->tag,
                                  .verb = delivery->verb,
                                  .delay_ms = delivery->delay_ms,
-                                 .attempt = delivery->handle.attempt,
+                                 .attempt = marty__delivery_attempt(delivery),
                                  .dead = delivery->dead ? &delivery->dead->outgoing : NULL};
 }
 
@@ -130,16 +130,18 @@ static void free_dead(marty__delivery *delivery)
     }
 }
 
-/* What they were worth goes back as credit, and their references. */
+/* What they were worth goes back as credit, and their references. Those lost meanwhile have given
+ * theirs back then. */
 static void let_go(marty__delivery **list, size_t count)
 {
     for (size_t i = 0; i < count;) {
         marty__consumer *consumer = list[i]->consumer;
-        uint32_t owed = 0;
+        uint32_t owed = 0, settled = 0;
         for (; i < count && list[i]->consumer == consumer; i++) {
-            owed++;
+            owed += marty__delivery_stale(list[i]) ? 0 : 1;
+            settled++;
         }
-        marty__consumer_settled(consumer, owed);
+        marty__consumer_settled(consumer, owed, settled);
     }
     for (size_t i = 0; i < count; i++) {
         free_dead(list[i]);

@@ -163,7 +163,7 @@ static void on_revoked(const marty_sink *sink, uint64_t subscription, const uint
     marty__port *port = owner(sink);
     marty__consumer *consumer = consumer_of(port, subscription);
     if (consumer) {
-        marty__consumer_revoked(consumer, shards, count);
+        marty__consumer_revoked(consumer, shards, count, deadline_ns);
         marty__consumer_unref(consumer);
     }
     int64_t left_ns = deadline_ns - marty__bus_now(port->bus);

@@ -79,6 +79,8 @@ typedef struct marty__clear { /* which deliveries: consumer NULL = of all, shard
 } marty__clear;
 /** Give back (or drop) what is queued or held. */
 void marty__lanes_clear(marty_subscription *subscription, const marty__clear *what);
+/** The same in all subscriptions of a consumer. */
+void marty__consumer_clear(marty__consumer *consumer, const marty__clear *what);
 void marty__lanes_wake(marty_subscription *subscription);
 /** No more of it will run, so nothing of it may wait in memory. */
 bool marty__subscription_stops(const marty_subscription *subscription);
@@ -87,6 +89,9 @@ bool marty__subscription_stops(const marty_subscription *subscription);
 bool marty__key_admit(marty__delivery *delivery);
 /** A delivery is settled for good: the next of its key may run. */
 void marty__key_done(marty__delivery *delivery);
+/** One of a batch is not handed over: the one before it of its key leads to the one behind it. */
+void marty__key_skip(marty_subscription *subscription, marty__delivery **batch, size_t count,
+                     marty__delivery *skipped);
 /** With subscription->lock held: another object stands for the same delivery now. */
 void marty__key_replace(marty__delivery *old, marty__delivery *fresh);
 /** With subscription->lock held: those of its key behind it in the batch leave the batch and wait.
