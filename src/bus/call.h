@@ -73,4 +73,7 @@ void marty__call_wait(marty__call *call);
 void marty__call_expire(marty__call *call, marty_err err, bool force);
 void marty__published(marty__port *port, const marty_published *results, size_t count);
 void marty__posts_run(marty__port *port);
+void marty__asks_run(marty__port *port);
+/** End the requests that wait for the reply channel. */
+void marty__asks_refuse(marty__port *port, marty_err err, const char *text);
 #endif

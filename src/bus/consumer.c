@@ -245,6 +245,9 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
         consumer->resubscribes = 0;
         consumer->last_delivery_ns = marty__bus_now(consumer->bus);
     }
+    if (consumer->kind == MARTY_KIND_REPLY) {
+        marty__reply_answer(consumer->port, consumer->subscribed, reason);
+    }
     marty__wake_all(&consumer->changed);
     marty__unlock(&consumer->lock);
     if (gone) {
@@ -336,6 +339,9 @@ void marty__consumer_down(marty__consumer *consumer)
 {
     marty__lock(&consumer->lock);
     consumer->subscribed = consumer->asked = false;
+    if (consumer->kind == MARTY_KIND_REPLY) {
+        marty__reply_answer(consumer->port, false, MARTY_OK);
+    }
     marty__consumer_lose_all(consumer);
     bool gone = consumer->gone = consumer->gone || consumer->left;
     marty__unlock(&consumer->lock);

@@ -123,9 +123,11 @@ void marty__lease_rang(marty__alarm *alarm);
 /** The first delivery with a lease has come: see that it is renewed. */
 void marty__lease_start(marty__consumer *consumer);
 void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const char *text);
-/** Our reply channel on a port, opened at first use; ret_name lives as long as the bus. */
-marty_err marty__port_reply(marty__port *port, const char **ret_name, int64_t deadline_ns,
+/** Our reply channel on a port: see that it is being opened. Requests wait for it by themselves. */
+marty_err marty__port_reply(marty__port *port, char ret_name[MARTY__CHANNEL_ROOM],
                             marty_error *why);
+/** The broker has it, or has it no more, or refused it. With consumer->lock held. */
+void marty__reply_answer(marty__port *port, bool stands, marty_err reason);
 /** At the end of a bus: whatever the adapter said, it is over. */
 void marty__consumer_forget(marty__consumer *consumer);
 #endif

@@ -44,6 +44,9 @@ static bool has_work(const marty__port *port)
         !marty__list_empty(&port->grants) || !marty__list_empty(&port->extends)) {
         return true;
     }
+    if (port->reply_refused && port->reply && !marty__list_empty(&port->asks)) {
+        return true;
+    }
     return !marty__list_empty(&port->posts) && !port->full && usable(port) && !port->closed;
 }
 
@@ -108,6 +111,7 @@ void marty__port_kick(marty__port *port)
                                query goes out */
         run_grants(port);
         marty__posts_run(port);
+        marty__asks_run(port);
         marty__lock(&port->lock);
     }
     port->busy = false;
@@ -256,6 +260,7 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
     port->reason = MARTY_E_UNAVAILABLE;
     (void)snprintf(port->text, sizeof port->text, "not connected yet");
     marty__list_init(&port->posts);
+    marty__list_init(&port->asks);
     marty__list_init(&port->settles);
     marty__list_init(&port->extends);
     marty__list_init(&port->grants);

@@ -35,9 +35,10 @@ struct marty__port {
     const marty_backend *backend;
     marty_port *adapter;
     marty__mutex lock;
-    marty__cond changed; /* state, room */
-    bool busy;           /* somebody runs the ops */
-    marty__link posts, settles, extends, grants, commands;
+    marty__cond changed;                                         /* state, room */
+    bool busy;                                                   /* somebody runs the ops */
+    marty__link posts, asks, settles, extends, grants, commands; /* asks: requests that wait for our
+                                                                   reply channel */
     bool full;        /* the adapter took not all: wait for its next answer */
     uint64_t answers; /* of publishes, ever */
     marty__slot *slots;
@@ -60,6 +61,8 @@ struct marty__port {
     uint64_t next_number;
     marty__consumer *reply; /* of our reply channel, or NULL */
     bool reply_opening;     /* somebody is at it */
+    bool reply_stands;      /* the broker has it */
+    bool reply_refused;     /* for good, as it said last */
 };
 
 /* ---- port.c, sink.c */

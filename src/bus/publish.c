@@ -552,6 +552,10 @@ static size_t take(marty__port *port, marty_outgoing *batch, bool *ret_cancels)
             break;
         }
         marty__post *post = MARTY__OWNER(link, marty__post, link);
+        if (post->reply_to && !port->reply_stands) {
+            marty__list_push(&port->asks, link);
+            continue;
+        }
         if (post->cancels && count) {
             marty__list_push_first(&port->posts, link);
             break;
@@ -585,6 +589,24 @@ static void refuse(marty__port *port, const marty_outgoing *batch, size_t count,
         marty_published result = {.token = batch[i].token, .err = err, .text = text};
         marty__published(port, &result, 1);
     }
+}
+
+void marty__asks_refuse(marty__port *port, marty_err err, const char *text)
+{
+    marty__link finished, *link;
+    marty__list_init(&finished);
+    marty__lock(&port->lock);
+    while ((link = marty__list_pop(&port->asks)) != NULL) {
+        marty__post *post = MARTY__OWNER(link, marty__post, link);
+        (void)snprintf(post->call->text, sizeof post->call->text, "%s", text ? text : "");
+        marty__call *call = answer(post, err, MARTY_LEVEL_ANY, NULL);
+        if (call) {
+            marty__list_push(&finished, &call->task.link);
+        }
+    }
+    marty__wake_all(&port->changed);
+    marty__unlock(&port->lock);
+    complete_all(&finished);
 }
 
 static marty_err cancel(marty__port *port, const marty_outgoing *out, size_t *ret_taken,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The channel for answers to this bus: one per port, opened at the first query, gone with the bus.
- */
+ * Nobody waits for it: requests stand aside in port->asks until the broker has it, and after each
+ * lost connection again. */
 #include "internal.h"
 
 #include "base/error.h"
@@ -9,7 +10,7 @@
 
 enum { REPLY_CREDIT = 4096 };
 
-static marty_err subscribe(marty__port *port, marty_error *why)
+static marty_err subscribe(marty__port *port, const char *name, marty_error *why)
 {
     marty_bus *bus = port->bus;
     marty__place place = {
@@ -21,12 +22,9 @@ static marty_err subscribe(marty__port *port, marty_error *why)
                              .options = &options,
                              .places = &place,
                              .place_count = 1};
-    marty_err err = marty__reply_channel(bus->service, bus->instance, place.channel, why);
-    if (err) {
-        return err;
-    }
+    (void)snprintf(place.channel, sizeof place.channel, "%s", name);
     marty_subscription *subscription = NULL;
-    err = marty__subscription_open(bus, &what, &subscription, why);
+    marty_err err = marty__subscription_open(bus, &what, &subscription, why);
     if (err) {
         return err;
     }
@@ -37,46 +35,64 @@ static marty_err subscribe(marty__port *port, marty_error *why)
     return MARTY_OK;
 }
 
+void marty__reply_answer(marty__port *port, bool stands, marty_err reason)
+{
+    marty__lock(&port->lock);
+    port->reply_stands = stands;
+    port->reply_refused = /* for good; else it is tried again by itself */
+        reason && marty_err_describe(reason)->error_class != MARTY_CLASS_RETRY;
+    if (stands) { /* they have waited: in front of the others */
+        marty__list_move(&port->asks, &port->posts);
+        marty__list_move(&port->posts, &port->asks);
+    }
+    marty__unlock(&port->lock);
+}
+
 /* One opens it, however many ask first: a second subscription would take the channel along when it
- * ends. *ret_mine: it is this caller's turn, to be ended by turn_over. */
-static marty_err wait_turn(marty__port *port, bool *ret_mine, int64_t deadline_ns, marty_error *why)
+ * ends. One that was refused for good is tried again by the next who asks. */
+marty_err marty__port_reply(marty__port *port, char ret_name[MARTY__CHANNEL_ROOM], marty_error *why)
 {
-    bool in_time = true;
-    marty__lock(&port->lock);
-    while (!port->reply && port->reply_opening && in_time) {
-        in_time = marty__wait(&port->changed, &port->lock, deadline_ns);
-    }
-    *ret_mine = !port->reply && !port->reply_opening;
-    port->reply_opening = port->reply_opening || *ret_mine;
-    bool there = port->reply != NULL;
-    marty__unlock(&port->lock);
-    return there || *ret_mine
-               ? MARTY_OK
-               : marty_error_set(why, MARTY_E_TIMEOUT,
-                                 "the reply channel on %s did not open in time", port->name);
-}
-
-static void turn_over(marty__port *port)
-{
-    marty__lock(&port->lock);
-    port->reply_opening = false;
-    marty__wake_all(&port->changed);
-    marty__unlock(&port->lock);
-}
-
-marty_err marty__port_reply(marty__port *port, const char **ret_name, int64_t deadline_ns,
-                            marty_error *why)
-{
-    bool mine = false;
-    marty_err err = wait_turn(port, &mine, deadline_ns, why);
-    if (mine) {
-        err = subscribe(port, why);
-        turn_over(port);
-    }
+    marty_error inner = {0};
+    marty_err err = marty__reply_channel(port->bus->service, port->bus->instance, ret_name, why);
     if (err) {
         return err;
     }
-    err = marty__consumer_wait(port->reply, deadline_ns, why);
-    *ret_name = port->reply->channel;
-    return err;
+    marty__lock(&port->lock);
+    bool open = !port->reply && !port->reply_opening;
+    port->reply_opening = port->reply_opening || open;
+    marty__consumer *refused = port->reply_refused ? port->reply : NULL;
+    port->reply_refused = false;
+    marty__unlock(&port->lock);
+    if (refused) {
+        marty__consumer_subscribe(refused, false);
+    }
+    if (!open) {
+        return MARTY_OK;
+    }
+    err = subscribe(port, ret_name, &inner);
+    marty__lock(&port->lock);
+    port->reply_opening = false;
+    marty__unlock(&port->lock);
+    if (err) {
+        marty__asks_refuse(port, err, inner.text);
+        return marty_error_set(why, err, "%s", inner.text);
+    }
+    return MARTY_OK;
+}
+
+/* In the runner: where it never will stand, who waits for it is told why. */
+void marty__asks_run(marty__port *port)
+{
+    marty__lock(&port->lock);
+    marty__consumer *refused = port->reply_refused ? port->reply : NULL;
+    bool some = refused && !marty__list_empty(&port->asks);
+    marty__unlock(&port->lock);
+    if (some) {
+        char text[sizeof refused->text];
+        marty__lock(&refused->lock);
+        marty_err reason = refused->reason;
+        (void)snprintf(text, sizeof text, "%s", refused->text);
+        marty__unlock(&refused->lock);
+        marty__asks_refuse(port, reason ? reason : MARTY_E_UNAVAILABLE, text);
+    }
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Asking: a request goes out with our reply channel and a deadline; the reply finds its query by
  * the request's id (causationid). Each query is answered exactly once: reply, error, deadline,
- * cancel or close, whichever is first. What comes later is counted. References: the asker's call,
- * the table's, the alarm's, the request's on its way. */
+ * cancel or close, whichever is first. What comes later is counted. Nothing here waits for our
+ * reply channel: the request does (src/bus/replies.c). References: the asker's call, the table's,
+ * the alarm's, the request's on its way. */
 #include "patterns.h"
 
 #include "base/alloc.h"
@@ -19,6 +20,7 @@ typedef struct query {
     atomic_uint refs;
     const char *id; /* of request */
     marty_message *request, *reply;
+    _Atomic(marty__call *) call; /* of the request, once it is accepted; counted */
     marty_error error;
     marty_answered done;
     void *user;
@@ -64,6 +66,10 @@ static void unref(query *self)
     marty_bus *bus = self->bus;
     marty_message_unref(self->request);
     marty_message_unref(self->reply);
+    marty__call *call = atomic_load(&self->call);
+    if (call) {
+        marty__call_unref(call);
+    }
     if (self->waited) {
         marty__cond_free(&self->answered);
     }
@@ -89,9 +95,8 @@ static void run_done(marty__task *task)
     marty__bus_unref(bus);
 }
 
-/* The one end of a query; false when it has ended before. reply's reference is taken over. error:
- * ignored with a reply. */
-static bool end(query *self, marty_message *reply, const marty_error *error)
+/* The one end of a query, in the table: false when it has ended before. */
+static bool take_out(query *self, marty_message *reply, const marty_error *error)
 {
     marty__queries *queries = self->bus->upper;
     marty__lock(&queries->lock);
@@ -108,11 +113,17 @@ static bool end(query *self, marty_message *reply, const marty_error *error)
         }
     }
     marty__unlock(&queries->lock);
-    if (!first) {
-        return false;
-    }
-    if (marty__alarm_cancel(self->bus, &self->alarm)) {
+    if (first && marty__alarm_cancel(self->bus, &self->alarm)) {
         unref(self);
+    }
+    return first;
+}
+
+/* As take_out, and tell the asker. reply's reference is taken over. error: ignored with a reply. */
+static bool end(query *self, marty_message *reply, const marty_error *error)
+{
+    if (!take_out(self, reply, error)) {
+        return false;
     }
     if (self->done) {
         self->task.run = run_done;
@@ -131,9 +142,19 @@ static void end_with(query *self, marty_err err, const char *text)
     (void)end(self, NULL, &error);
 }
 
+/* Nobody waits for it any more: what is not on its way yet stays here. */
+static void call_off(query *self, marty_err err)
+{
+    marty__call *call = atomic_load(&self->call);
+    if (call) {
+        marty__call_expire(call, err, false);
+    }
+}
+
 static void deadline_rang(marty__alarm *alarm)
 {
     query *self = MARTY__OWNER(alarm, query, alarm);
+    call_off(self, MARTY_E_UNAVAILABLE); /* then that is how it ends */
     end_with(self, MARTY_E_TIMEOUT, "no answer in time");
     unref(self);
 }
@@ -215,6 +236,7 @@ size_t marty__query_cancelled(marty_bus *bus, const void *key)
             return count;
         }
         end_with(found, MARTY_E_CANCELLED, "cancelled by the program");
+        call_off(found, MARTY_E_CANCELLED);
         unref(found);
         count++;
     }
@@ -275,8 +297,10 @@ static marty_err post_request(query *self, const marty__place *place, const char
     marty_err err = marty__call_accept(call, !self->done, why);
     if (err) {
         unref(self);
+        marty__call_unref(call);
+    } else {
+        atomic_store(&self->call, call);
     }
-    marty__call_unref(call);
     return err;
 }
 
@@ -365,8 +389,8 @@ static marty_err ask(query *self, const marty__place *place, int64_t deadline_ns
                      marty_message **ret_reply, marty_error *why)
 {
     marty_bus *bus = self->bus;
-    const char *reply_to = NULL;
-    marty_err err = marty__port_reply(&bus->ports[place->backend], &reply_to, deadline_ns, why);
+    char reply_to[MARTY__CHANNEL_ROOM];
+    marty_err err = marty__port_reply(&bus->ports[place->backend], reply_to, why);
     err = err ? err : note_waiting(self, why);
     if (err) {
         return err;
@@ -375,11 +399,10 @@ static marty_err ask(query *self, const marty__place *place, int64_t deadline_ns
     (void)ref(self);
     marty__alarm_set(bus, &self->alarm, deadline_ns);
     err = post_request(self, place, reply_to, deadline_ns, why);
-    if (err) { /* nothing was sent: end it here, silently, unless something else has */
-        self->done = NULL;
-        marty_error error = {0};
-        (void)marty_error_set(&error, err, "not sent");
-        (void)end(self, NULL, &error);
+    marty_error unsent = {.code = err};
+    if (err &&
+        take_out(self, NULL, &unsent)) { /* nothing was accepted: nobody is told but by this */
+        unref(self);
         (void)atomic_fetch_sub(&bus->open_calls, 1);
         return err;
     }
