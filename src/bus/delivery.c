@@ -72,21 +72,8 @@ void marty__delivery_lose(marty__delivery *delivery)
 
 bool marty__delivery_expired(const marty__delivery *delivery)
 {
-    const marty__consumer *consumer = delivery->consumer;
-    const marty_message *message = delivery->handle.message;
-    if (!message->expires_us) {
-        return false;
-    }
-    int64_t here_us = (marty__bus_now(consumer->bus) - delivery->taken_ns) / 1000;
-    int64_t left_us =
-        message->expires_us - (marty__bus_wall(consumer->bus) - here_us); /* when it came */
-    bool alive_then = consumer->kind == MARTY_KIND_REQUEST ||
-                      consumer->kind == MARTY_KIND_BROADCAST ||
-                      marty__port_can(consumer->port, consumer->kind, MARTY_CAN_TIME_TO_LIVE);
-    if (left_us <= 0 && alive_then && message->expires_us > message->time_us) {
-        left_us = message->expires_us - message->time_us;
-    }
-    return here_us >= left_us;
+    return delivery->expires_ns != MARTY__NEVER &&
+           marty__bus_now(delivery->consumer->bus) >= delivery->expires_ns;
 }
 
 /* ---- the last word */

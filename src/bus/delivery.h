@@ -40,7 +40,7 @@ struct marty__delivery {
     marty__alarm alarm; /* held: when it runs again; owns a reference */
     uint64_t tag;
     _Atomic uint64_t epoch; /* of the consumer's when it came; MARTY__GONE = lost by itself */
-    int64_t taken_ns;       /* when the adapter handed it over */
+    int64_t expires_ns;     /* by our monotonic clock; MARTY__NEVER = not */
     int64_t lease_until_ns;
     _Atomic int64_t handed_ns; /* to its handler; 0 = not yet. Read by lease and watch */
     uint32_t delay_ms;         /* with verb: to settle at the broker */
@@ -61,9 +61,7 @@ enum { MARTY__AT_ONCE = -1 }; /* as a delay: not by the policy */
 void marty__intake(marty__port *port, const marty_incoming *batch, size_t count);
 /** A free object of a consumer's; its lock held. NULL without memory. */
 marty__delivery *marty__delivery_new(marty__consumer *consumer);
-/** Whether its time to live is over. What the broker delivered was alive then by the broker's
- * clock: where our clock disagrees, the sender's clock and ours are apart, and only the time it has
- * spent here counts. */
+/** Whether its time to live is over, or its asker waits no more. */
 bool marty__delivery_expired(const marty__delivery *delivery);
 void marty__delivery_unref(marty__delivery *delivery);
 /** One reference of each. */

@@ -9,18 +9,25 @@
 
 #include <string.h>
 
+enum { ATTEMPTS_MAX = 999999 };
+
 /* ---- the object */
+/* Of an attribute of ours; 0 = none, or none that we wrote. */
+static uint32_t number_in(const marty_message *message, const char *name)
+{
+    marty_bytes value = marty__message_attribute(message, name);
+    uint64_t number = 0;
+    const char *digits = value.data;
+    for (size_t i = 0; i < value.size && i < 10 && digits[i] >= '0' && digits[i] <= '9'; i++) {
+        number = number * 10 + (uint64_t)(digits[i] - '0');
+    }
+    return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+}
+
 static uint32_t carried_attempts(const marty_message *message)
 {
-    marty_bytes value = message && message->header_count
-                            ? marty__message_attribute(message, "martyattempts")
-                            : (marty_bytes){0};
-    uint32_t count = 0;
-    const char *digits = value.data;
-    for (size_t i = 0; i < value.size && i < 6 && digits[i] >= '0' && digits[i] <= '9'; i++) {
-        count = count * 10 + (uint32_t)(digits[i] - '0');
-    }
-    return count;
+    uint32_t count = message && message->header_count ? number_in(message, "martyattempts") : 0;
+    return count < ATTEMPTS_MAX ? count : ATTEMPTS_MAX;
 }
 
 /* The references of consumer and subscription are its maker's to take. */
@@ -56,8 +63,39 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     delivery->carried = carried_attempts(incoming->message);
     handle->attempt = (incoming->attempt ? incoming->attempt : 1) + delivery->carried;
     handle->shard = incoming->shard;
-    if (handle->pattern == MARTY_QUERY && incoming->message && incoming->message->expires_us) {
-        handle->deadline_ms = incoming->message->expires_us / MARTY__US_PER_MS;
+}
+
+/* How long it lives from now on. A query says how long its asker waits, whatever the clocks say:
+ * nobody keeps it on the way. What a broker delivers that looks at times to live was alive then:
+ * where our clock disagrees, the sender's and ours are apart. */
+static int64_t left_us(const marty__consumer *consumer, const marty_message *message,
+                       int64_t wall_us)
+{
+    uint32_t asked_ms = consumer->kind == MARTY_KIND_REQUEST && message->header_count
+                            ? number_in(message, MARTY__ASKED_MS)
+                            : 0;
+    if (asked_ms) {
+        return (int64_t)asked_ms * MARTY__US_PER_MS;
+    }
+    bool alive = consumer->kind == MARTY_KIND_REQUEST || consumer->kind == MARTY_KIND_BROADCAST ||
+                 marty__port_can(consumer->port, consumer->kind, MARTY_CAN_TIME_TO_LIVE);
+    int64_t lives_us = message->expires_us - message->time_us, left = message->expires_us - wall_us;
+    return left <= 0 && alive && lives_us > 0 ? lives_us : left;
+}
+
+static void note_expiry(marty__delivery *delivery, int64_t now_ns)
+{
+    const marty_message *message = delivery->handle.message;
+    delivery->expires_ns = MARTY__NEVER;
+    if (message && message->expires_us) {
+        int64_t wall_us = marty__bus_wall(delivery->consumer->bus);
+        int64_t left = left_us(delivery->consumer, message, wall_us);
+        delivery->expires_ns = left <= 0                               ? now_ns
+                               : left > (MARTY__NEVER - now_ns) / 1000 ? MARTY__NEVER
+                                                                       : now_ns + left * 1000;
+        if (delivery->handle.pattern == MARTY_QUERY) {
+            delivery->handle.deadline_ms = (wall_us + left) / MARTY__US_PER_MS;
+        }
     }
 }
 
@@ -190,7 +228,7 @@ static marty__delivery *make(intake *in, const marty_incoming *incoming,
     }
     if (delivery) {
         fill(delivery, in->consumer, subscription, &mine);
-        delivery->taken_ns = in->now_ns;
+        note_expiry(delivery, in->now_ns);
         note(in, delivery);
         if (incoming->reply_to && in->consumer->kind == MARTY_KIND_REQUEST) {
             delivery->reply_to = marty__strdup(incoming->reply_to);

@@ -8,7 +8,8 @@
 #include <marty/backend.h>
 
 #define MARTY__SOURCE_DEFAULT "/marty"
-#define MARTY__COPY_OF "martyid" /* attribute of a copy: the id of what it is a copy of */
+#define MARTY__ASKED_MS "martytimeout" /* attribute of a query: how long its asker waits */
+#define MARTY__COPY_OF "martyid"       /* attribute of a copy: the id of what it is a copy of */
 #define MARTY__UNREADABLE "marty.unreadable" /* type of a dead letter whose envelope is */
 
 /** Whether it came from the library (marty_message_ref works); NULL and templates are not. */

@@ -23,6 +23,7 @@ void marty__query_unanswered(marty__delivery *delivery, marty_err err);
 typedef struct marty__given { /* what outgoing messages are given; 0 or NULL = nothing */
     const char *id;
     int64_t expires_us;
+    const marty_header *also; /* an attribute of ours */
     marty__making how;
 } marty__given;
 /** What they get from a bus and a cause, which may be NULL. */

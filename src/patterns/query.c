@@ -305,9 +305,13 @@ static marty_err post_request(query *self, const marty__place *place, const char
 }
 
 static marty_err new_query(marty_bus *bus, const marty_message *from,
-                           const marty_query_options *options, int64_t expires_us,
+                           const marty_query_options *options, int32_t timeout_ms,
                            query **ret_query, marty_error *why)
 {
+    char asked_ms[16];
+    marty_header also = {MARTY__ASKED_MS, {asked_ms, 0}, MARTY_ATTRIBUTE};
+    int64_t wait_us = (int64_t)timeout_ms * MARTY__US_PER_MS;
+    also.value.size = (size_t)snprintf(asked_ms, sizeof asked_ms, "%d", timeout_ms);
     query *self = marty_alloc_zero(1, sizeof *self);
     if (!self) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
@@ -322,7 +326,8 @@ static marty_err new_query(marty_bus *bus, const marty_message *from,
     marty_err err =
         self->waited || options->done ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
     marty__given given = marty__outgoing_given(bus, options->cause);
-    given.expires_us = expires_us;
+    given.expires_us = marty__bus_wall(bus) + wait_us;
+    given.also = &also;
     err = err ? err : marty__outgoing_message(from, &given, &self->request, why);
     if (err) {
         unref(self);
@@ -450,8 +455,7 @@ marty_err marty_query(marty_bus *bus, const char *service, const char *type, mar
                          : options->timeout_ms < 0 ? 1
                                                    : MARTY__TIMEOUT_MS;
     query *self = NULL;
-    err = new_query(bus, &message, options,
-                    marty__bus_wall(bus) + (int64_t)timeout_ms * MARTY__US_PER_MS, &self, why);
+    err = new_query(bus, &message, options, timeout_ms, &self, why);
     if (err) {
         return err;
     }

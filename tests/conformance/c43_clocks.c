@@ -132,11 +132,11 @@ void role_wrong_clock(int count, char *words[])
     suite_close(bus);
 }
 
-static void on_a_wrong_host(const char *what, int64_t hours)
+static void on_a_wrong_host(const char *what, int64_t seconds)
 {
     if (suite_has_processes()) {
         const char *words[] = {what, NULL};
-        test_process process = suite_spawn_off("wrong_clock", words, (long)hours * 3600);
+        test_process process = suite_spawn_off("wrong_clock", words, (long)seconds);
         suite_join(&process, 15000);
         return;
     }
@@ -144,7 +144,7 @@ static void on_a_wrong_host(const char *what, int64_t hours)
     static shifted wrong;
     static mover by;
     static marty_env env;
-    atomic_store(&wrong.wall_shift_us, hours * 3600 * 1000000);
+    atomic_store(&wrong.wall_shift_us, seconds * 1000000);
     marty_bus *bus = open_shifted(&wrong, &by, "shop", &env);
     EXPECT_OK(marty_bus_start(bus, &why), &why, "starting");
     do_it(bus, what);
@@ -157,7 +157,7 @@ static void delay_with_clock(int64_t hours)
     suite_subscribe(bus, MARTY_COMMAND, "charge", heard_, NULL);
     suite_start(bus);
     int64_t began = test_now_ms();
-    on_a_wrong_host("schedule", hours);
+    on_a_wrong_host("schedule", hours * 3600);
     EXPECT(recorder_wait(heard_, 1, 10000), "clock off by %lld hours: due in 700 ms, did not come",
            (long long)hours);
     int64_t after = recorder_at(heard_, 0).at_ms - began;
@@ -182,36 +182,55 @@ void c43_expiry(void)
     recorder *heard_ = recorder_new(NULL, NULL);
     suite_subscribe(bus, MARTY_COMMAND, "charge", heard_, NULL);
     suite_start(bus);
-    on_a_wrong_host("expire", -1);
+    on_a_wrong_host("expire", -3600);
     EXPECT(recorder_wait(heard_, 1, 5000), "the sender's clock is an hour behind: a message that "
                                            "lives 60 s was dropped as expired");
 }
 
-static marty_err answer_it(void *user, marty_delivery *query)
+static int64_t wall_ms(void)
 {
-    (void)user;
-    marty_error why = {0};
-    return marty_reply(query, NULL, &why);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void query_with_clock(int64_t hours)
+/* Answers after a while; the asker waits 3 s from now by this clock, whatever its own says. */
+static marty_err answer_it(void *user, marty_delivery *query)
+{
+    marty_error why = {0};
+    int64_t left_ms = query->deadline_ms - wall_ms();
+    EXPECT(left_ms > 3000 - test_patience(1000) && left_ms <= 3010,
+           "the asker waits 3,000 ms: the handler is told %lld", (long long)left_ms);
+    test_wait_for(suite_never, NULL, *(const int *)user); /* its work */
+    marty_err err = marty_reply(query, NULL, &why);
+    EXPECT(err == MARTY_OK, "replying in time: %s %s", suite_err(err), why.text);
+    return err;
+}
+
+static void query_with_clock(int64_t seconds, int work_ms)
 {
     marty_error why = {0};
     marty_bus *bus = suite_open("user", NULL);
-    EXPECT_OK(marty_handle_queries(bus, "profile", answer_it, NULL, NULL, NULL, &why), &why,
+    EXPECT_OK(marty_handle_queries(bus, "profile", answer_it, &work_ms, NULL, NULL, &why), &why,
               "handling queries");
     suite_start(bus);
-    on_a_wrong_host("ask", hours);
+    on_a_wrong_host("ask", seconds);
+    suite_close(bus);
 }
 
 void c43_query_behind(void)
 {
-    query_with_clock(-1);
+    query_with_clock(-3600, 0);
 }
 
 void c43_query_ahead(void)
 {
-    query_with_clock(1);
+    query_with_clock(3600, 0);
+}
+
+void c43_query_near(void)
+{
+    query_with_clock(-2, 1500); /* so it seems to have been too late after a second */
 }
 
 typedef struct jumper {

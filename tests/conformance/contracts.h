@@ -255,6 +255,8 @@
       0, 40)                                                                                       \
     X("C43", "query_behind", c43_query_behind, "a query by a clock an hour behind", 0, K(REQUEST), \
       0, 0, 40)                                                                                    \
+    X("C43", "query_near", c43_query_near, "a slow answer, by clocks that are seconds apart", 0,   \
+      K(REQUEST), 0, 0, 40)                                                                        \
     X("C43", "jump", c43_jump, "our clock jumps while a delivery is held", 0, K(QUEUE), 0, 0, 40)  \
     X("C44", "fork", c44_fork, "a forked child is told, the parent goes on", 0, K(TOPIC), 0, 0,    \
       60)                                                                                          \
