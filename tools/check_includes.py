@@ -25,7 +25,7 @@ BUILT_IN = {"memory", "sqlite"}  # other backends are modules: exported symbols 
 MODULES_MAY = {"base/list.h"}
 PUBLIC_STD = {"stdbool.h", "stddef.h", "stdint.h", "string.h"}
 LIBRARIES = {  # header: folders that may use the library
-    "sqlite3.h": ["backends/sqlite", "saga/stores/sqlite"],
+    "sqlite3.h": ["backends/sqlite", "saga/stores/sqlite", "saga/participant/sqlite"],
     "yaml.h": ["bus", "saga", "cli"],
     "jansson.h": ["message", "backend", "backends", "bus", "patterns", "reliability", "saga", "cli"],
     "nats": ["backends/nats"],

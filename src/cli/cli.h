@@ -177,6 +177,9 @@ char *cli_context_path(const char *name);
     X(backend_ls) X(subscription_ls) X(topology_create) X(topology_check) X(topology_show) \
     X(topology_remove) X(config_explain) X(config_validate) X(context_ls) X(context_add) \
     X(context_select) X(context_show) X(context_rm) X(errors_ls) X(errors_lookup) X(peer) \
+    X(saga_run) X(saga_start) X(saga_wait) X(saga_ls) X(saga_show) X(saga_watch) X(saga_signal) \
+    X(saga_cancel) X(saga_pause) X(saga_resume) X(saga_retry) X(saga_supply) X(saga_skip) \
+    X(saga_waive) X(saga_replace) X(saga_compensate) X(saga_abandon) X(saga_export) X(saga_purge) \
     X(completion) X(complete) X(man) X(version) X(help)
 /* clang-format on */
 #define CLI__VERB_DECLARE(name) extern const cli_verb cli_verb_##name;

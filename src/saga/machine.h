@@ -54,6 +54,7 @@ typedef struct marty__saga_event {
     /* START */
     const char *saga;      /* its id */
     const char *start_key; /* may be NULL */
+    const char *parent;    /* START from a parent, PARENT_UNDO: its saga id */
     int64_t deadline_us;   /* 0 = the definition's */
     /* REPLY, NOT_SENT, START from a parent, PARENT_*: text of an op key; else NULL */
     const char *key;

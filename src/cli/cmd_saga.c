@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * marty saga run, start and wait: the orchestrator as a process, and sagas begun by hand. */
+#include "saga.h"
+
+#include <marty/adapter.h>
+#include <stdlib.h>
+
+static marty_err read_file(const char *path, cli_text *ret, marty_error *why)
+{
+    char block[4096];
+    size_t size;
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        return marty_error_set(why, MARTY_E_NOT_FOUND, "%s cannot be read", path);
+    }
+    while ((size = fread(block, 1, sizeof block, file)) > 0) {
+        cli_text_add(ret, block, size);
+    }
+    bool failed = ferror(file) != 0;
+    (void)fclose(file);
+    return failed ? marty_error_set(why, MARTY_E_STORAGE, "%s cannot be read", path) : MARTY_OK;
+}
+
+static int define(cli_run *cli, const cli_saga *saga)
+{
+    for (size_t i = 0; i < cli->given.argument_count; i++) {
+        const char *path = cli_argument(cli, i);
+        cli_text text = {0};
+        marty_error why = {0};
+        marty_err err = read_file(path, &text, &why);
+        err = err ? err : marty_saga_register(saga->engine, NULL, text.data ? text.data : "", &why);
+        cli_text_free(&text);
+        if (err) {
+            return cli_failf(cli, err, "%s: %s", path, why.text);
+        }
+        cli_say(cli, "saga defined by %s", path);
+    }
+    return CLI_OK;
+}
+
+static int run(cli_run *cli)
+{
+    cli_wait wait;
+    cli_saga saga;
+    cli_wait_init(&wait, 0);
+    int code = cli_saga_open(cli, &saga, false, true);
+    if (!code) {
+        marty_error why = {0};
+        code = define(cli, &saga);
+        marty_err err = code ? MARTY_OK : marty_bus_start(saga.bus, &why);
+        code = err ? cli_fail(cli, err, &why) : code;
+        if (!code) {
+            cli_say(cli, "running sagas; end it with Ctrl-C, others go on with them");
+            cli_wait_run(cli, &wait, cli_number(cli, "for", 0));
+        }
+        code = cli_saga_close(cli, &saga, code);
+    }
+    cli_wait_free(&wait);
+    return code;
+}
+
+static const cli_flag run_flags[] = {
+    {"for", 0, CLI_DURATION, "DURATION", "End after that long; default: until it is interrupted."},
+    {0}};
+
+const cli_verb cli_verb_saga_run = {
+    .name = "saga run",
+    .arguments = "[FILE...]",
+    .summary = "run sagas: an orchestrator as a process",
+    .text =
+        "Registers the definitions in the FILEs (YAML or JSON) and looks after all sagas of the "
+        "store. As many as you like may run on one store: they share the work, and when one "
+        "dies the others take over. --service is the command queue that participants answer "
+        "to, the same for all of them.",
+    .examples = "marty saga run orders.yaml --store sqlite:sagas.db -b sqlite:bus.db "
+                "--service orders\n"
+                "marty saga run --store postgres://db/sagas -b nats://broker --service orders",
+    .tables = {run_flags, cli_flags_store, cli_flags_bus, cli_flags_common},
+    .run = run,
+    .argument_max = -1,
+};
+
+/* ---- start and wait */
+static const cli_column started_columns[] = {{"ID", "id", false}, {"STATUS", "status", false}};
+static const cli_flag start_flags[] = {
+    {"key", 'k', CLI_STRING, "KEY", "Start key: starting twice with one key is starting once."},
+    {"version", 0, CLI_NUMBER, "N", "Version of the definition; default: the newest."},
+    {"deadline", 0, CLI_DURATION, "DURATION", "Cancel it when it takes longer."},
+    {"wait", 'w', CLI_SWITCH, NULL, "Wait until it has ended; exit code 5 when compensated."},
+    {"timeout", 't', CLI_DURATION, "DURATION", "How long to wait; default 30s."},
+    {0}};
+
+static int wait_for(cli_run *cli, const cli_saga *saga, const char *id)
+{
+    marty_error why = {0};
+    marty_saga_status status = 0;
+    marty_err err =
+        marty_saga_wait(saga->engine, id, cli_timeout(cli, "timeout", 30000), &status, &why);
+    if (err) {
+        return cli_fail(cli, err, &why);
+    }
+    marty_saga_facts facts = {.status = status, .stuck = ""};
+    cli_rows_begin(cli, started_columns, 2, true);
+    cli_row(cli, json_pack("{s:s, s:s}", "id", id, "status", cli_saga_word(&facts)));
+    cli_rows_end(cli, NULL);
+    return status == MARTY_SAGA_COMPLETED ? CLI_OK : CLI_PARTIAL;
+}
+
+static int start(cli_run *cli)
+{
+    cli_saga saga;
+    marty_error why = {0};
+    char id[40];
+    const char *input = cli_argument(cli, 1);
+    int code = cli_saga_open(cli, &saga, true, true);
+    if (code) {
+        return code;
+    }
+    marty_saga_start_options options = {.version = (uint32_t)cli_number(cli, "version", 0),
+                                        .deadline_ms = cli_number(cli, "deadline", 0)};
+    marty_err err = marty_bus_start(saga.bus, &why);
+    err = err ? err
+              : marty_saga_start(saga.engine, cli_argument(cli, 0), cli_string(cli, "key", NULL),
+                                 marty_text(input ? input : "{}"), &options, id, &why);
+    if (err) {
+        code = cli_fail(cli, err, &why);
+    } else if (cli_set(cli, "wait")) {
+        code = wait_for(cli, &saga, id);
+    } else {
+        cli_rows_begin(cli, started_columns, 1, true);
+        cli_row(cli, json_pack("{s:s}", "id", id));
+        cli_rows_end(cli, NULL);
+        cli_next(cli, "marty saga show %s", id);
+    }
+    return cli_saga_close(cli, &saga, code);
+}
+
+const cli_verb cli_verb_saga_start = {
+    .name = "saga start",
+    .arguments = "SAGA [INPUT]",
+    .summary = "start a saga",
+    .text = "INPUT is JSON; default {}. It is in the store when this returns; with the same key "
+            "again it is the same saga.",
+    .examples = "marty saga start order '{\"id\":7}' --key order-7 --store sqlite:sagas.db "
+                "-b sqlite:bus.db\n"
+                "marty saga start order '{\"id\":7}' --key order-7 --wait",
+    .tables = {start_flags, cli_flags_store, cli_flags_bus, cli_flags_common},
+    .run = start,
+    .argument_min = 1,
+    .argument_max = 2,
+};
+
+static int wait_verb(cli_run *cli)
+{
+    cli_saga saga;
+    int code = cli_saga_open(cli, &saga, true, false);
+    return code ? code : cli_saga_close(cli, &saga, wait_for(cli, &saga, cli_argument(cli, 0)));
+}
+
+static const cli_flag wait_flags[] = {
+    {"timeout", 't', CLI_DURATION, "DURATION", "How long to wait; default 30s."}, {0}};
+
+const cli_verb cli_verb_saga_wait = {
+    .name = "saga wait",
+    .arguments = "ID",
+    .summary = "wait until a saga has ended",
+    .text = "Exit code 0 when it completed, 5 when it was compensated or abandoned.",
+    .examples = "marty saga wait 019ac... --timeout 5m",
+    .tables = {wait_flags, cli_flags_store, cli_flags_bus, cli_flags_common},
+    .run = wait_verb,
+    .argument_min = 1,
+    .argument_max = 1,
+};

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * marty saga cancel, pause, resume, retry, supply, skip, waive, replace, compensate, abandon and
+ * signal: a person steers or repairs one saga. Who and why go into its history. */
+#include "saga.h"
+
+#include <marty/adapter.h>
+#include <stdlib.h>
+
+static const cli_flag act_flags[] = {
+    {"step", 0, CLI_STRING, "PATH", "Which step (ship, lines[3]/reserve); default: the stuck one."},
+    {"note", 'm', CLI_STRING, "TEXT", "Why, for the history; some verbs need it."},
+    {"who", 0, CLI_STRING, "NAME", "Who, for the history; default: $USER."},
+    {"id", 0, CLI_STRING, "ID", "Of this order: the same again is nothing new."},
+    {"force", 0, CLI_SWITCH, NULL, "Also where it is refused for good reasons."},
+    {0}};
+static const cli_flag supply_flags[] = {
+    {"no-effect", 0, CLI_SWITCH, NULL,
+     "It was made sure at the participant that it never happens, instead of a result."},
+    {0}};
+static const cli_flag signal_flags[] = {
+    {"id", 0, CLI_STRING, "ID", "Of the signal: the same again is nothing new."},
+    {"keep", 0, CLI_DURATION, "DURATION", "How long it waits for its step; default: to the end."},
+    {0}};
+
+static int act(cli_run *cli, marty_saga_verb verb, marty_saga_order *order)
+{
+    cli_saga saga;
+    marty_error why = {0};
+    const char *id = cli_argument(cli, 0);
+    int code = cli_saga_open(cli, &saga, true, true);
+    if (code) {
+        return code;
+    }
+    marty_err err = marty_bus_start(saga.bus, &why);
+    err = err ? err : marty_saga_act(saga.engine, id, verb, order, &why);
+    if (err) {
+        code = cli_fail(cli, err, &why);
+    } else {
+        cli_say(cli, "done: it is in the history of %s", id);
+        cli_next(cli, "marty saga show %s", id);
+    }
+    return cli_saga_close(cli, &saga, code);
+}
+
+static marty_saga_order order_of(const cli_run *cli)
+{
+    const char *user = getenv("USER");
+    const char *data = cli_argument(cli, 1);
+    marty_saga_order order = {.id = cli_string(cli, "id", NULL),
+                              .who = cli_string(cli, "who", user && *user ? user : "unknown"),
+                              .note = cli_string(cli, "note", NULL),
+                              .step = cli_string(cli, "step", NULL),
+                              .force = cli_set(cli, "force")};
+    if (data) {
+        order.data = marty_text(data);
+    }
+    return order;
+}
+
+/* clang-format off */
+#define SAGA_ACT(word_, verb_, arguments_, maximum_, summary_, text_, examples_, extra_)              \
+    static int word_(cli_run *cli)                                                                   \
+    {                                                                                                \
+        marty_saga_order order = order_of(cli);                                                      \
+        return act(cli, verb_, &order);                                                              \
+    }                                                                                                \
+    const cli_verb cli_verb_saga_##word_ = {                                                         \
+        .name = "saga " #word_, .arguments = arguments_, .summary = summary_, .text = text_,         \
+        .examples = examples_,                                                                       \
+        .tables = {extra_, act_flags, cli_flags_store, cli_flags_bus, cli_flags_common},             \
+        .run = word_, .argument_min = 1, .argument_max = maximum_}
+
+SAGA_ACT(cancel, MARTY_SAGA_CANCEL, "ID", 1, "undo what a saga has done",
+         "Refused once its pivot is done: then it goes forward.",
+         "marty saga cancel 019ac... -m 'customer called'", cli_flags_none);
+SAGA_ACT(pause, MARTY_SAGA_PAUSE, "ID", 1, "send nothing new for a saga",
+         "Answers are still taken, deadlines run on.", "marty saga pause 019ac...", cli_flags_none);
+SAGA_ACT(resume, MARTY_SAGA_RESUME, "ID", 1, "go on with a paused saga",
+         "What came due meanwhile comes first.", "marty saga resume 019ac...", cli_flags_none);
+SAGA_ACT(retry, MARTY_SAGA_RETRY, "ID", 1, "try what is stuck again, at once",
+         "The step or its undo gets its budget of attempts anew.",
+         "marty saga retry 019ac...\nmarty saga retry 019ac... --step ship", cli_flags_none);
+SAGA_ACT(skip, MARTY_SAGA_SKIP, "ID", 1, "go on without a stuck step",
+         "Never for a pivot. What it may have done is listed as left.",
+         "marty saga skip 019ac... --step notify -m 'told by phone'", cli_flags_none);
+SAGA_ACT(waive, MARTY_SAGA_WAIVE, "ID", 1, "leave an undo that is stuck undone",
+         "Its effect stays, and is listed as left.",
+         "marty saga waive 019ac... --step reserve -m 'goods were written off'", cli_flags_none);
+SAGA_ACT(replace, MARTY_SAGA_REPLACE_INPUT, "ID DATA", 2, "try what is stuck again with other data",
+         "DATA (JSON) takes the place of what the step, or its undo, was given.",
+         "marty saga replace 019ac... '{\"address\":\"...\"}' --step ship", cli_flags_none);
+SAGA_ACT(compensate, MARTY_SAGA_COMPENSATE, "ID", 1, "undo instead of waiting for a stuck step",
+         "Also of a completed saga, where its definition allows that.",
+         "marty saga compensate 019ac... -m 'no stock for weeks'", cli_flags_none);
+SAGA_ACT(abandon, MARTY_SAGA_ABANDON, "ID", 1, "end a saga as it is",
+         "Every effect that is or may be left is listed in it. Nothing is undone.",
+         "marty saga abandon 019ac... -m 'settled by hand, ticket 4711'", cli_flags_none);
+/* clang-format on */
+
+static int supply(cli_run *cli)
+{
+    marty_saga_order order = order_of(cli);
+    order.no_effect = cli_set(cli, "no-effect");
+    if (order.no_effect == (order.data.size > 0)) {
+        return cli_usage(cli, "give RESULT (JSON), or --no-effect: one of them");
+    }
+    return act(cli, MARTY_SAGA_SUPPLY, &order);
+}
+
+const cli_verb cli_verb_saga_supply = {
+    .name = "saga supply",
+    .arguments = "ID [RESULT]",
+    .summary = "give the result that a stuck step should have had",
+    .text = "For a step whose outcome nobody knows but you: RESULT is JSON.",
+    .examples =
+        "marty saga supply 019ac... '{\"receipt\":17}' --step charge -m 'seen at the bank'\n"
+        "marty saga supply 019ac... --no-effect --step charge -m 'sealed at the bank'",
+    .tables = {supply_flags, act_flags, cli_flags_store, cli_flags_bus, cli_flags_common},
+    .run = supply,
+    .argument_min = 1,
+    .argument_max = 2,
+};
+
+static int signal_verb(cli_run *cli)
+{
+    const char *data = cli_argument(cli, 2);
+    marty_saga_order order = {.id = cli_string(cli, "id", NULL),
+                              .signal = cli_argument(cli, 1),
+                              .keep_ms = cli_number(cli, "keep", 0)};
+    if (data) {
+        order.data = marty_text(data);
+    }
+    return act(cli, MARTY_SAGA_SIGNAL, &order);
+}
+
+const cli_verb cli_verb_saga_signal = {
+    .name = "saga signal",
+    .arguments = "ID SIGNAL [DATA]",
+    .summary = "send a saga what it waits for",
+    .text = "One that comes before its step waits for it. DATA is JSON.",
+    .examples = "marty saga signal 019ac... approved '{\"by\":\"kim\"}' --id approval-7",
+    .tables = {signal_flags, cli_flags_store, cli_flags_bus, cli_flags_common},
+    .run = signal_verb,
+    .argument_min = 2,
+    .argument_max = 3,
+};

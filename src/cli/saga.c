@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Opening and closing for the saga verbs, and their words. */
+#include "saga.h"
+
+#include <stdlib.h>
+
+const cli_flag cli_flags_store[] = {
+    {"store", 'S', CLI_STRING, "URL",
+     "Where the sagas are kept: sqlite:sagas.db, postgres://..., nats://...; default: "
+     "$MARTY_STORE."},
+    {0}};
+
+int cli_saga_open(cli_run *cli, cli_saga *ret, bool client, bool sends)
+{
+    const char *store = cli_string(cli, "store", getenv("MARTY_STORE"));
+    memset(ret, 0, sizeof *ret);
+    if (!store || !*store) {
+        return cli_usage(cli, "no store of sagas: give --store URL (sqlite:sagas.db), or set "
+                              "MARTY_STORE");
+    }
+    int code = cli_bus_open(cli, &ret->bus, false, !sends);
+    if (code) {
+        return code;
+    }
+    marty_saga_options options = {.client = client};
+    marty_error why = {0};
+    marty_err err = marty_saga_open(&ret->engine, ret->bus, store, &options, &why);
+    if (err) {
+        code = cli_fail(cli, err, &why);
+        return cli_bus_close(cli, ret->bus, code);
+    }
+    return CLI_OK;
+}
+
+int cli_saga_close(cli_run *cli, cli_saga *saga, int code)
+{
+    marty_error why = {0};
+    marty_err err = marty_saga_close(saga->engine, 0, &why);
+    if (err && !code) {
+        code = cli_fail(cli, err, &why);
+    }
+    return cli_bus_close(cli, saga->bus, code);
+}
+
+const char *cli_saga_word(const marty_saga_facts *facts)
+{
+    static const char *const words[] = {[MARTY_SAGA_RUNNING] = "running",
+                                        [MARTY_SAGA_COMPENSATING] = "compensating",
+                                        [MARTY_SAGA_COMPLETED] = "completed",
+                                        [MARTY_SAGA_COMPENSATED] = "compensated",
+                                        [MARTY_SAGA_ABANDONED] = "abandoned"};
+    return *facts->stuck ? "stuck" : facts->paused ? "paused" : words[facts->status];
+}
+
+json_t *cli_saga_row(const marty_saga_facts *facts)
+{
+    char started[40], changed[40], due[40] = "";
+    cli_time_text(started, facts->started_us);
+    cli_time_text(changed, facts->changed_us);
+    if (facts->due_us != INT64_MAX) {
+        cli_time_text(due, facts->due_us);
+    }
+    json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "id", facts->id,
+                            "saga", facts->name, "key", facts->key, "status", cli_saga_word(facts),
+                            "started", started, "changed", changed, "version",
+                            (json_int_t)facts->version, "stuck", facts->stuck, "due", due);
+    if (row) {
+        (void)json_object_set_new(row, "age_s",
+                                  json_integer((cli_wall_us() - facts->started_us) / 1000000));
+    }
+    return row;
+}

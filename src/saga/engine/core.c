@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Core's life and its turns. See core.h. */
+#include "inside.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { DOUBT_PAUSE_NS = 200000000 };
+
+int64_t marty__saga_call_until(const marty__saga_core *core)
+{
+    (void)core;
+    return marty__deadline_ns(marty__monotonic_ns(), SAGA_CALL_MS);
+}
+
+void marty__saga_log(marty__saga_core *core, int level, const char *format, ...)
+{
+    char text[600];
+    va_list values;
+    va_start(values, format);
+    (void)vsnprintf(text, sizeof text, format, values);
+    va_end(values);
+    core->options.wire.log(core->options.wire.user, level, text);
+}
+
+marty_err marty__saga_core_open(marty__saga_core **ret_core,
+                                const marty__saga_core_options *options, marty_error *why)
+{
+    marty__saga_core *core = marty_alloc_zero(1, sizeof *core);
+    if (!core || !marty__mutex_init(&core->mutex)) {
+        marty_free(core);
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    core->options = *options;
+    core->options.env = marty__env_complete(&options->env);
+    (void)strncpy(core->owner, options->owner, sizeof core->owner - 1);
+    core->lease = (marty_saga_lease){
+        .owner = core->owner, .term_ms = options->term_ms ? options->term_ms : 10000, .want = 1};
+    marty__list_init(&core->inputs);
+    marty__list_init(&core->outcomes);
+    marty__list_init(&core->used);
+    marty__list_init(&core->later);
+    core->turn = 1;
+    *ret_core = core;
+    return MARTY_OK;
+}
+
+void marty__saga_core_put(marty__saga_core *core, marty__saga_input *input)
+{
+    static const marty__saga_done closed = {.err = MARTY_E_CLOSED,
+                                            .why = "the engine of sagas is closed"};
+    marty__lock(&core->mutex);
+    bool refused = core->closed;
+    if (!refused) {
+        marty__list_push(&core->inputs, &input->link);
+        core->waiting++;
+    }
+    marty__unlock(&core->mutex);
+    if (refused) {
+        input->done(input, &closed);
+    } else {
+        core->options.wire.wake(core->options.wire.user);
+    }
+}
+
+static marty__saga_input *next_input(marty__saga_core *core)
+{
+    marty__saga_input *input = NULL;
+    marty__lock(&core->mutex);
+    if (!marty__list_empty(&core->inputs)) {
+        input = MARTY__OWNER(core->inputs.next, marty__saga_input, link);
+        marty__list_remove(&input->link);
+        core->waiting--;
+    }
+    marty__unlock(&core->mutex);
+    return input;
+}
+
+/* In their order, before all that came later. */
+static void put_first(marty__saga_core *core, marty__link *again)
+{
+    marty__lock(&core->mutex);
+    while (!marty__list_empty(again)) {
+        marty__link *last = again->before;
+        marty__list_remove(last);
+        marty__list_push_first(&core->inputs, last);
+        core->waiting++;
+    }
+    marty__unlock(&core->mutex);
+}
+
+static size_t decide_all(marty__saga_core *core, marty__link *again)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < SAGA_BATCH_MAX; i++) {
+        marty__saga_input *input = next_input(core);
+        if (!input) {
+            break;
+        }
+        count += marty__saga_plan_make(core, &core->plans[count], input, again);
+    }
+    return count;
+}
+
+static marty_err commit_all(marty__saga_core *core, size_t count, marty_error *why)
+{
+    marty_saga_write *writes[SAGA_BATCH_MAX];
+    size_t write_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (core->plans[i].writes) {
+            writes[write_count++] = &core->plans[i].write;
+        }
+    }
+    if (!write_count) {
+        return MARTY_OK;
+    }
+    core->counts.commits++;
+    return core->options.table->commit(core->options.store, writes, write_count,
+                                       marty__saga_call_until(core), why);
+}
+
+static void work_inputs(marty__saga_core *core)
+{
+    marty__link again;
+    marty_error why = {0};
+    marty__list_init(&again);
+    core->turn++;
+    size_t count = decide_all(core, &again);
+    marty_err err = commit_all(core, count, &why);
+    for (size_t i = 0; i < count; i++) {
+        if (err && core->plans[i].writes) {
+            core->plans[i].why = why;
+        }
+        marty__saga_plan_end(&core->plans[i], core->plans[i].writes ? err : MARTY_OK, &again);
+    }
+    for (size_t i = count; i > 0; i--) {
+        marty__saga_plan_free(&core->plans[i - 1]);
+    }
+    put_first(core, &again);
+}
+
+/* Nothing of a commit without a known end may be written any more before we read again. */
+static bool settle_doubt(marty__saga_core *core)
+{
+    marty_error why = {0};
+    if (core->doubt) {
+        marty_err err =
+            core->options.table->settle(core->options.store, marty__saga_call_until(core), &why);
+        core->doubt = err != MARTY_OK;
+        if (err) {
+            marty__saga_log(core, 1, "sagas: the store does not settle: %s", why.text);
+        }
+    }
+    return !core->doubt;
+}
+
+static int64_t next_turn(marty__saga_core *core, int64_t now_ns)
+{
+    marty__lock(&core->mutex);
+    bool waits = core->waiting || !marty__list_empty(&core->outcomes);
+    marty__unlock(&core->mutex);
+    int64_t next_ns = waits ? now_ns : INT64_MAX;
+    if (core->options.leads) {
+        next_ns = core->lease_next_ns < next_ns ? core->lease_next_ns : next_ns;
+        if (core->lease.count && now_ns < core->lease_until_ns) {
+            next_ns = core->scan_ns < next_ns ? core->scan_ns : next_ns;
+            next_ns = core->unsent_ns < next_ns ? core->unsent_ns : next_ns;
+        }
+    }
+    if (core->mark_count) {
+        next_ns = core->mark_ns < next_ns ? core->mark_ns : next_ns;
+    }
+    for (const marty__link *at = core->later.next; at != &core->later; at = at->next) {
+        const marty__saga_item *item = MARTY__OWNER(at, marty__saga_item, outcome);
+        next_ns = item->later_ns < next_ns ? item->later_ns : next_ns;
+    }
+    return next_ns;
+}
+
+/* A timer that this turn has set for soon is not waited for until the next scan. */
+static void scan_sooner(marty__saga_core *core, int64_t now_ns)
+{
+    int64_t now_us = marty__saga_now_us(core);
+    if (core->soonest_us != INT64_MAX) {
+        int64_t left_us = core->soonest_us > now_us ? core->soonest_us - now_us : 0;
+        int64_t at_ns = left_us > INT64_C(3600000000) ? INT64_MAX : now_ns + left_us * 1000;
+        core->scan_ns = at_ns < core->scan_ns ? at_ns : core->scan_ns;
+    }
+    core->soonest_us = INT64_MAX;
+}
+
+int64_t marty__saga_core_turn(marty__saga_core *core)
+{
+    int64_t now_ns = marty__saga_now_ns(core);
+    if (!settle_doubt(core)) {
+        return now_ns + DOUBT_PAUSE_NS;
+    }
+    core->soonest_us = INT64_MAX;
+    marty__saga_items_work(core, now_ns);
+    marty__saga_lease_work(core, now_ns);
+    marty__saga_scan_work(core, now_ns);
+    work_inputs(core);
+    marty__saga_marks_work(core, now_ns, false);
+    marty__saga_entries_trim(core);
+    scan_sooner(core, now_ns);
+    return next_turn(core, now_ns);
+}
+
+bool marty__saga_core_idle(const marty__saga_core *core)
+{
+    marty__saga_core *locked = (marty__saga_core *)(uintptr_t)core;
+    marty__lock(&locked->mutex);
+    bool idle = !core->waiting && !core->busy && marty__list_empty(&core->outcomes);
+    marty__unlock(&locked->mutex);
+    return idle;
+}
+
+const marty__saga_counts *marty__saga_core_counts(const marty__saga_core *core)
+{
+    return &core->counts;
+}
+
+uint32_t marty__saga_core_shards(const marty__saga_core *core)
+{
+    return core->lease.count;
+}
+
+/* ---- the end */
+static void answer_closed(marty__saga_core *core)
+{
+    static const marty__saga_done closed = {.err = MARTY_E_CLOSED,
+                                            .why = "the engine of sagas is closed"};
+    marty__saga_input *input = NULL;
+    while ((input = next_input(core)) != NULL) {
+        input->done(input, &closed);
+    }
+}
+
+static void leave(marty__saga_core *core)
+{
+    if (!core->options.leads) {
+        return;
+    }
+    int64_t until_ns = marty__saga_call_until(core);
+    (void)core->options.table->release(core->options.store, core->owner, core->lease.held,
+                                       core->lease.count, until_ns, NULL);
+    core->lease.want = core->lease.count = 0;
+    (void)core->options.table->lease(core->options.store, &core->lease, until_ns, NULL);
+}
+
+static void free_outcomes(marty__saga_core *core)
+{
+    while (!marty__list_empty(&core->outcomes)) {
+        marty__saga_item *item = MARTY__OWNER(core->outcomes.next, marty__saga_item, outcome);
+        marty__saga_item_free(item);
+    }
+}
+
+void marty__saga_core_stop(marty__saga_core *core)
+{
+    marty__lock(&core->mutex);
+    core->closed = true;
+    marty__unlock(&core->mutex);
+}
+
+void marty__saga_core_close(marty__saga_core *core)
+{
+    if (!core) {
+        return;
+    }
+    marty__saga_core_stop(core);
+    answer_closed(core);
+    if (!core->doubt) {
+        marty__saga_marks_work(core, 0, true);
+        leave(core);
+    }
+    free_outcomes(core);
+    size_t at = 0;
+    saga_entry *entry = NULL;
+    while ((entry = marty__map_next(&core->entries, &at)) != NULL) {
+        marty__saga_entry_drop(core, entry);
+    }
+    marty__map_free(&core->entries);
+    while (core->known) {
+        saga_known *known = core->known;
+        core->known = known->next;
+        marty__saga_definition_free(known->definition);
+        marty_free(known);
+    }
+    marty__mutex_free(&core->mutex);
+    marty_free(core);
+}

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One input, from the saga's state to what is to be written, and from what became of that to an
+ * answer. Inputs for one saga in one turn go on from each other; if the first is refused by the
+ * store, so are the others, and all are put back in their order. */
+#include "inside.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void answer(saga_plan *plan, marty_err err, const marty_saga_facts *facts, marty_bytes state)
+{
+    marty__saga_core *core = plan->core;
+    marty__saga_input *input = plan->input;
+    marty__saga_done done = {.err = err,
+                             .ignored = plan->turn.ignored,
+                             .facts = facts,
+                             .state = state,
+                             .why = err ? plan->why.text : NULL};
+    if (!err && !plan->writes) {
+        core->counts.ignored[plan->turn.ignored]++;
+    }
+    input->done(input, &done);
+}
+
+static void put_back(saga_plan *plan, marty__link *again)
+{
+    if (++plan->input->tries > SAGA_TRIES_MAX) {
+        (void)marty_error_set(&plan->why, MARTY_E_UNAVAILABLE,
+                              "the saga %s is changed by others all the time", plan->input->saga);
+        answer(plan, MARTY_E_UNAVAILABLE, NULL, (marty_bytes){NULL, 0});
+    } else {
+        marty__list_push(again, &plan->input->link);
+    }
+}
+
+void marty__saga_plan_free(saga_plan *plan)
+{
+    saga_entry *entry = plan->entry;
+    if (entry && entry->last == plan) {
+        entry->last = NULL;
+        if (entry->gone) {
+            marty__saga_entry_drop(plan->core, entry);
+        }
+    }
+    marty__saga_turn_free(&plan->turn);
+    marty__buffer_free(&plan->outbox);
+}
+
+/* ---- before the commit */
+static marty_saga_status status_of(marty__saga_phase phase)
+{
+    return (marty_saga_status)phase; /* the same words, see the assertions below */
+}
+_Static_assert((int)MARTY__SAGA_RUNNING == (int)MARTY_SAGA_RUNNING, "status");
+_Static_assert((int)MARTY__SAGA_ABANDONED == (int)MARTY_SAGA_ABANDONED, "status");
+
+static const char *stuck_text(saga_plan *plan, const marty__saga_state *state)
+{
+    const marty__saga_slot *slot = marty__saga_state_stuck(state);
+    const char *name = slot ? plan->entry->definition->nodes[slot->node].name : NULL;
+    if (!slot) {
+        return "";
+    }
+    (void)snprintf(plan->stuck, sizeof plan->stuck, "%s: %s: %.*s", name ? name : "",
+                   marty__saga_stuck_word(slot->stuck),
+                   slot->reason.size > 100 ? 100 : (int)slot->reason.size,
+                   slot->reason.size ? (const char *)slot->reason.data : "");
+    return plan->stuck;
+}
+
+/* An answer to a command proves that it was sent. */
+static bool is_answered(const marty__saga_item *item, const marty__saga_event *event)
+{
+    return event->kind == MARTY__SAGA_EVENT_REPLY && event->key &&
+           strcmp(item->command.key, event->key) == 0 && item->command.kind != MARTY__SAGA_ANSWER &&
+           item->command.kind != MARTY__SAGA_PUBLISH;
+}
+
+static void write_outbox(saga_plan *plan)
+{
+    const saga_plan *after = plan->after;
+    marty__buffer_clear(&plan->outbox);
+    if (after && after->writes) { /* it goes on from what this turn has not written yet */
+        marty__buffer_add(&plan->outbox, after->write.outbox.data, after->write.outbox.size);
+    } else {
+        const marty__link *items = &plan->entry->items;
+        for (marty__link *at = items->next; at != items; at = at->next) {
+            const marty__saga_item *item = MARTY__OWNER(at, marty__saga_item, link);
+            if (!item->command.at_most_once && !is_answered(item, &plan->input->event)) {
+                marty__buffer_add(&plan->outbox, item->bytes, item->size);
+            }
+        }
+    }
+    for (size_t i = 0; i < plan->turn.command_count; i++) {
+        if (!plan->turn.commands[i].at_most_once) {
+            marty__saga_command_write(&plan->turn.commands[i], &plan->outbox);
+        }
+    }
+}
+
+/* Fill the write in from the turn. E: NO_MEMORY. */
+static marty_err fill_write(saga_plan *plan)
+{
+    const marty__saga_state *state = plan->turn.decoded;
+    const saga_entry *entry = plan->entry;
+    marty_saga_write *write = &plan->write;
+    marty_saga_facts *facts = &write->facts;
+    write_outbox(plan);
+    marty__saga_hash_text(plan->hash, state->definition);
+    if (plan->outbox.failed) {
+        return MARTY_E_NO_MEMORY;
+    }
+    const char *key = plan->input->event.start_key;
+    *facts = (marty_saga_facts){
+        .id = entry->id,
+        .name = entry->definition->name,
+        .key = entry->record ? entry->record->facts.key
+               : key         ? key
+                             : "",
+        .definition = plan->hash,
+        .stuck = stuck_text(plan, state),
+        .status = status_of(state->phase),
+        .paused = state->flags & MARTY__SAGA_PAUSED,
+        .shard = marty__saga_shard(entry->id),
+        .version = state->version,
+        .started_us = state->started_us,
+        .changed_us = state->changed_us,
+        .due_us = plan->turn.due_us ? plan->turn.due_us : INT64_MAX,
+        .unsent = plan->outbox.size > 0,
+    };
+    write->state = plan->turn.state;
+    write->history = plan->turn.history;
+    write->outbox = (marty_bytes){plan->outbox.data, plan->outbox.size};
+    return MARTY_OK;
+}
+
+static marty_bytes state_before(const saga_plan *plan)
+{
+    if (plan->after && plan->after->writes) {
+        return plan->after->write.state;
+    }
+    return plan->entry->record ? plan->entry->record->state : (marty_bytes){"", 0};
+}
+
+static uint64_t version_before(const saga_plan *plan)
+{
+    if (plan->after && plan->after->writes) {
+        return plan->after->write.facts.version;
+    }
+    return plan->entry->record ? plan->entry->record->facts.version : 0;
+}
+
+static marty_err decide(saga_plan *plan, const marty__saga_event *event)
+{
+    marty__saga_core *core = plan->core;
+    marty_err err =
+        marty__saga_decide(plan->entry->definition, &core->options.rules, state_before(plan), event,
+                           marty__saga_now_us(core), &plan->turn, &plan->why);
+    return err || !plan->turn.changed ? err : fill_write(plan);
+}
+
+/* Called in the store's transaction: the local step does its work, the machine takes its answer. */
+static marty_err fill_inside(marty_saga_write *write, void *transaction)
+{
+    saga_plan *plan = write->user;
+    marty__saga_core *core = plan->core;
+    const marty__saga_input *input = plan->input;
+    marty__saga_event reply = input->event;
+    marty__saga_turn_free(&plan->turn);
+    marty_err err = core->options.wire.inside(core->options.wire.user, plan->entry->id,
+                                              input->inside, transaction, &reply);
+    if (err) {
+        return MARTY_E_FAILED;
+    }
+    err = decide(plan, &reply);
+    return err ? err : plan->turn.changed ? MARTY_OK : MARTY_E_CANCELLED;
+}
+
+static bool is_birth(const marty__saga_event *event)
+{
+    return event->kind == MARTY__SAGA_EVENT_START || event->kind == MARTY__SAGA_EVENT_PARENT_UNDO;
+}
+
+/* The saga of an input, or a new one. */
+static marty_err find_saga(saga_plan *plan)
+{
+    marty__saga_core *core = plan->core;
+    marty__saga_input *input = plan->input;
+    marty_err err = marty__saga_entry_get(core, input->saga, &plan->entry, &plan->why);
+    if (err != MARTY_E_NOT_FOUND || !is_birth(&input->event)) {
+        return err;
+    }
+    const marty__saga_definition *definition = NULL;
+    err =
+        marty__saga_definition_by_name(core, input->name, input->version, &definition, &plan->why);
+    err = err ? err : marty__saga_entry_new(core, input->saga, &plan->entry, &plan->why);
+    if (!err) {
+        plan->entry->definition = definition;
+    }
+    return err;
+}
+
+/* Whether what the plan says rests on the store as it was read in this turn. */
+static bool is_fresh(const saga_plan *plan)
+{
+    return plan->entry->turn == plan->core->turn || (plan->after && plan->after->writes);
+}
+
+static void prepare(saga_plan *plan, marty__saga_core *core, marty__saga_input *input)
+{
+    memset(plan, 0, sizeof *plan);
+    plan->core = core;
+    plan->input = input;
+}
+
+/* Decide on what memory says; on anything but a new version, look into the store first. */
+static marty_err decide_surely(saga_plan *plan)
+{
+    marty_err err = MARTY_OK;
+    for (int round = 0; round < 2; round++) {
+        err = find_saga(plan);
+        if (err) {
+            return err;
+        }
+        plan->after = plan->entry->last;
+        err = decide(plan, &plan->input->event);
+        if ((!err && plan->turn.changed) || is_fresh(plan)) {
+            return err;
+        }
+        marty__saga_turn_free(&plan->turn);
+        marty__saga_entry_drop(plan->core, plan->entry);
+        plan->entry = NULL;
+    }
+    return err;
+}
+
+static void begin_write(saga_plan *plan)
+{
+    plan->writes = true;
+    plan->entry->last = plan;
+    plan->write.epoch = marty__saga_epoch(plan->core, plan->write.facts.shard);
+}
+
+/* A local step that runs inside: what it writes is known in the transaction only. */
+static marty_err plan_inside(saga_plan *plan)
+{
+    marty_err err = find_saga(plan);
+    if (err) {
+        return err;
+    }
+    saga_entry *entry = plan->entry;
+    plan->after = entry->last;
+    plan->write.fill = fill_inside;
+    plan->write.user = plan;
+    plan->write.facts = entry->record->facts;
+    plan->write.facts.version = version_before(plan) + 1;
+    begin_write(plan);
+    return MARTY_OK;
+}
+
+/* What a local step inside will write is not known yet: nothing can go on from it in this turn. */
+static bool must_wait(const marty__saga_core *core, const marty__saga_input *input)
+{
+    const saga_entry *entry = marty__map_get(&core->entries, input->saga, strlen(input->saga));
+    return entry && entry->last && entry->last->write.fill;
+}
+
+bool marty__saga_plan_make(marty__saga_core *core, saga_plan *plan, marty__saga_input *input,
+                           marty__link *again)
+{
+    if (must_wait(core, input)) {
+        marty__list_push(again, &input->link);
+        return false;
+    }
+    prepare(plan, core, input);
+    core->counts.inputs++;
+    marty_err err = input->inside ? plan_inside(plan) : decide_surely(plan);
+    if (!err) {
+        if (!input->inside && plan->turn.changed) {
+            begin_write(plan);
+        }
+        return true;
+    }
+    answer(plan, err, NULL, (marty_bytes){NULL, 0});
+    if (plan->entry && !plan->entry->record && !plan->entry->last) {
+        marty__saga_entry_drop(core, plan->entry); /* one that was never born */
+    }
+    plan->entry = NULL;
+    marty__saga_plan_free(plan);
+    return false;
+}
+
+/* ---- after the commit */
+static void send_new(saga_plan *plan)
+{
+    marty__saga_core *core = plan->core;
+    marty__buffer bytes = {0};
+    for (size_t i = 0; i < plan->turn.command_count; i++) {
+        marty_err err = MARTY_E_NO_MEMORY;
+        size_t at = 0;
+        marty__buffer_clear(&bytes);
+        marty__saga_command_write(&plan->turn.commands[i], &bytes);
+        marty__saga_item *item =
+            bytes.failed ? NULL
+                         : marty__saga_item_read(core, plan->input->saga,
+                                                 (marty_bytes){bytes.data, bytes.size}, &at, &err);
+        if (!item) { /* it is in the store: the scan of what is unsent finds it */
+            marty__saga_log(core, 1, "sagas: a command of %s waits: out of memory",
+                            plan->input->saga);
+            continue;
+        }
+        if (plan->writes && plan->entry) {
+            item->entry = plan->entry;
+            marty__list_push(&plan->entry->items, &item->link);
+        }
+        marty__saga_item_send(item);
+    }
+    marty__buffer_free(&bytes);
+}
+
+/* Those whose answer this was need no sending again. */
+static void drop_answered(saga_plan *plan)
+{
+    marty__link *items = &plan->entry->items;
+    for (marty__link *at = items->next; at != items;) {
+        marty__saga_item *item = MARTY__OWNER(at, marty__saga_item, link);
+        at = at->next;
+        if (!is_answered(item, &plan->input->event)) {
+            continue;
+        }
+        if (item->busy) {
+            marty__list_remove(&item->link);
+            item->entry = NULL;
+        } else {
+            marty__saga_item_free(item);
+        }
+    }
+}
+
+static void count_end(marty__saga_core *core, const marty_saga_facts *facts, bool was_stuck)
+{
+    core->counts.transitions++;
+    if (marty__saga_is_over(facts->status)) {
+        core->counts.ended[facts->status]++;
+    }
+    core->counts.stuck += *facts->stuck && !was_stuck;
+}
+
+static void on_written(saga_plan *plan)
+{
+    marty__saga_core *core = plan->core;
+    saga_entry *entry = plan->entry;
+    const marty_saga_write *write = &plan->write;
+    bool was_stuck = entry->record && *entry->record->facts.stuck;
+    marty_saga_record *record =
+        marty_saga_record_new(&write->facts, write->epoch, write->state, (marty_bytes){"", 0});
+    count_end(core, &write->facts, was_stuck);
+    drop_answered(plan);
+    marty_free(entry->record);
+    entry->record = record;
+    entry->to_mark = false;
+    if (write->epoch && write->facts.due_us < core->soonest_us) {
+        core->soonest_us = write->facts.due_us;
+    }
+    entry->turn = core->turn; /* what was just written is what the store has */
+    send_new(plan);
+    core->options.wire.changed(core->options.wire.user, &write->facts, plan->turn.alert);
+    answer(plan, MARTY_OK, &write->facts, write->state);
+    entry->gone |= !record;
+}
+
+/* A local step that failed is a RETRY of its op: that is an event of its own. */
+static void on_step_failed(saga_plan *plan, marty__link *again)
+{
+    marty__saga_input *input = plan->input;
+    input->inside = NULL;
+    input->event.reply = MARTY__SAGA_RETRY;
+    input->event.reason = "the local step failed";
+    marty__list_push(again, &input->link);
+}
+
+/* Nothing has changed. */
+static void answer_as_read(saga_plan *plan)
+{
+    const marty_saga_record *record = plan->entry->record;
+    answer(plan, MARTY_OK, record ? &record->facts : NULL,
+           record ? record->state : (marty_bytes){NULL, 0});
+}
+
+static void on_refused(saga_plan *plan, marty_err err, marty__link *again)
+{
+    marty__saga_core *core = plan->core;
+    marty_bytes none = {NULL, 0};
+    switch ((int)err) {
+    case MARTY_E_LOST:
+        marty__saga_shard_lost(core, plan->write.facts.shard);
+        put_back(plan, again);
+        break;
+    case MARTY_E_STATE:
+        core->counts.conflicts++;
+        put_back(plan, again);
+        break;
+    case MARTY_E_MAYBE_STORED:
+        core->doubt = true;
+        core->counts.doubts++;
+        put_back(plan, again);
+        break;
+    case MARTY_E_EXISTS:
+        (void)snprintf(plan->why.text, sizeof plan->why.text, "%s", plan->write.existing);
+        answer(plan, err, NULL, none);
+        break;
+    case MARTY_E_FAILED:
+        on_step_failed(plan, again);
+        break;
+    case MARTY_E_CANCELLED: /* the step is not wanted any more; what it did was undone */
+        plan->writes = false;
+        answer_as_read(plan);
+        return;
+    default:
+        if (!plan->why.text[0]) {
+            (void)marty_error_set(&plan->why, err, "%s", marty_err_describe(err)->text);
+        }
+        answer(plan, err, NULL, none);
+    }
+    plan->entry->gone = true;
+}
+
+void marty__saga_plan_end(saga_plan *plan, marty_err committed, marty__link *again)
+{
+    const saga_plan *after = plan->after;
+    marty_err err = committed ? committed : plan->writes ? plan->write.result : MARTY_OK;
+    if (!committed && !plan->writes && after && after->writes && after->write.result) {
+        err = MARTY_E_STATE; /* it rested on what was refused */
+    }
+    if (err) {
+        on_refused(plan, err, again);
+    } else if (plan->writes) {
+        on_written(plan);
+    } else {
+        send_new(plan);
+        answer_as_read(plan);
+    }
+}

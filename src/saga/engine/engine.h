@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The public engine's insides: core with a thread that makes its turns, a bus that its commands go
+ * over, and callers that wait. */
+#ifndef MARTY_SAGA_ENGINE_ENGINE_H
+#define MARTY_SAGA_ENGINE_ENGINE_H
+#include "core.h"
+
+#include "base/thread.h"
+#include <marty/marty.h>
+#include <marty/saga.h>
+
+typedef struct engine_function {
+    marty_effect effect;
+    void *user;
+    struct engine_function *next;
+    char name[];
+} engine_function;
+
+struct marty_saga_engine {
+    marty_bus *bus;
+    marty_url *url;
+    marty_saga_store *store;
+    const marty_saga_store_table *table;
+    marty__saga_core *core;
+    marty_env env;
+    char service[128], owner[64];
+    marty__mutex mutex; /* over all below */
+    marty__cond wake, changed;
+    bool woken, stopping, started;
+    uint64_t changes;
+    pthread_t thread, steps_thread; /* turns; local functions that run outside */
+    marty__cond steps_wake;
+    marty__link steps; /* waiting to be run */
+    bool steps_started;
+    engine_function *functions;
+    marty_subscription *answers;
+    marty__saga_counts counts; /* as of the last turn */
+    uint32_t shards;
+    char *inside_data; /* of the last local function inside: its result */
+    char inside_reason[MARTY__SAGA_REASON_BYTES_MAX + 1];
+};
+
+/** An operation being done, with what its effect has said. */
+typedef struct engine_operation {
+    marty_operation operation; /* first: the effect gets this */
+    char *result;
+    size_t result_size;
+    bool refused;
+    char reason[MARTY__SAGA_REASON_BYTES_MAX + 1];
+} engine_operation;
+
+/** Wire of core over the bus and the functions. */
+marty__saga_wire marty__engine_wire(marty_saga_engine *engine);
+/** Handle the participants' answers. */
+marty_err marty__engine_listen(marty_saga_engine *engine, marty_error *why);
+/** Run the local functions outside, until stopping. */
+void *marty__engine_steps(void *user);
+/** Answer those steps that nobody will run any more. */
+void marty__engine_steps_drop(marty_saga_engine *engine);
+/** Call an effect for a command; what it said is in ret. */
+marty_err marty__engine_effect(marty_effect effect, void *user, const char *saga,
+                               const marty__saga_command *command, void *transaction,
+                               engine_operation *ret);
+/** Deadline of a call of the store for the caller's own thread. */
+int64_t marty__engine_until(void);
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Core's parts, for its own files: the sagas it has in memory, their outboxes, definitions, shards.
+ * Only the thread that makes turns touches them; `mutex` guards the two queues that others fill. */
+#ifndef MARTY_SAGA_ENGINE_INSIDE_H
+#define MARTY_SAGA_ENGINE_INSIDE_H
+#include "base/map.h"
+#include "base/thread.h"
+#include "core.h"
+
+enum {
+    SAGA_BATCH_MAX = 256,  /* inputs of a turn */
+    SAGA_TRIES_MAX = 50,   /* of an input that meets others' transitions */
+    SAGA_CALL_MS = 10000,  /* the longest that a call of the store may take */
+    SAGA_SCAN_MS = 500,    /* timers of others' transitions are found within this */
+    SAGA_UNSENT_MS = 2000, /* an outbox that nobody has sent for so long is sent again */
+    SAGA_RESEND_MS = 200,  /* first pause after a publish that failed; doubles */
+    SAGA_RESEND_MAX_MS = 5000
+};
+
+/* A saga in memory: what the store has of it, and the commands of its outbox that are not known to
+ * be sent. */
+typedef struct saga_entry {
+    marty__link used; /* the least recently used first */
+    marty_saga_record *record;
+    const marty__saga_definition *definition; /* of those known */
+    marty__link items;
+    bool to_mark;  /* in the list of those to be marked as sent */
+    bool gone;     /* not what the store has any more: dropped at the end of the turn */
+    uint64_t turn; /* in which it was read: then what changes nothing need not be compared */
+    struct saga_plan *last; /* the last write that this turn has for it */
+    char id[40];
+} saga_entry;
+
+/* What a turn does for one input. */
+typedef struct saga_plan {
+    marty__saga_core *core;
+    marty__saga_input *input;
+    saga_entry *entry;
+    marty__saga_turn turn;
+    marty_saga_write write;
+    marty__buffer outbox;
+    struct saga_plan *after; /* an earlier plan for the same saga in this turn */
+    bool writes;             /* else it changes nothing, if `after` was written */
+    marty_error why;
+    char stuck[200], hash[65];
+} saga_plan;
+
+typedef struct saga_mark {
+    char id[40];
+    uint64_t version;
+} saga_mark;
+
+struct marty__saga_item {
+    marty__link link;    /* of its saga */
+    marty__link outcome; /* in the queue of outcomes, or of those to be sent later */
+    saga_entry *entry;   /* NULL: the saga was forgotten meanwhile */
+    marty__saga_core *core;
+    marty__saga_input input; /* of a command to another saga, or of a local one inside */
+    marty__saga_command command;
+    int64_t later_ns;
+    unsigned tries;
+    marty_err result;
+    bool busy; /* being sent: an outcome will come */
+    char saga[40];
+    size_t size;
+    char bytes[]; /* as in the store; the command's texts point into it */
+};
+
+typedef struct saga_known { /* a definition */
+    marty__saga_definition *definition;
+    char hash[65];
+    struct saga_known *next;
+} saga_known;
+
+struct marty__saga_core {
+    marty__saga_core_options options;
+    char owner[64];
+    marty__mutex mutex;
+    marty__link inputs;   /* under the mutex */
+    marty__link outcomes; /* under the mutex */
+    bool closed;          /* under the mutex */
+    size_t waiting, busy; /* inputs; items being sent; under the mutex */
+
+    marty__map entries;
+    marty__link used;
+    size_t entry_count;
+    saga_known *known;
+    marty__link later;               /* items whose publish failed, by time of the next try */
+    saga_mark marks[SAGA_BATCH_MAX]; /* to be marked as sent */
+    size_t mark_count;
+    int64_t mark_ns;
+    marty_saga_lease lease;
+    marty_saga_shards shards; /* those of the lease */
+    uint64_t epochs[MARTY_SAGA_SHARDS];
+    int64_t lease_next_ns, lease_until_ns; /* when to renew; until when it surely holds */
+    int64_t scan_ns, unsent_ns;            /* when to look for timers, for unsent outboxes */
+    int64_t soonest_us; /* the earliest timer that this turn has written for a shard of ours */
+    bool unsent_all;    /* shards were taken: look at all unsent outboxes, however new */
+    bool doubt;         /* a commit has no known end: settle before anything else */
+    saga_plan plans[SAGA_BATCH_MAX];
+    uint64_t turn;
+    marty__saga_counts counts;
+};
+
+/* ---- outbox.c */
+/** Append a command's encoding. */
+void marty__saga_command_write(const marty__saga_command *command, marty__buffer *to);
+/** Make an item of an encoding that a buffer or the outbox of a record holds at *at, and go past
+ * it; NULL with *ret_err. */
+marty__saga_item *marty__saga_item_read(marty__saga_core *core, const char *saga, marty_bytes from,
+                                        size_t *at, marty_err *ret_err);
+/** Send one now: over the wire, to another saga, or by running it. */
+void marty__saga_item_send(marty__saga_item *item);
+/** Take outcomes and pauses that are over. */
+void marty__saga_items_work(marty__saga_core *core, int64_t now_ns);
+/** Forget an item. */
+void marty__saga_item_free(marty__saga_item *item);
+/** Mark as sent what has been quiet. */
+void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all);
+
+/* ---- cache.c */
+/** The saga, from memory or the store. E: NOT_FOUND, as load. */
+marty_err marty__saga_entry_get(marty__saga_core *core, const char *id, saga_entry **ret_entry,
+                                marty_error *why);
+/** An entry for one that is about to start; record is NULL. */
+marty_err marty__saga_entry_new(marty__saga_core *core, const char *id, saga_entry **ret_entry,
+                                marty_error *why);
+/** Forget one: the next look reads the store. Items that are being sent stay until their outcome.
+ */
+void marty__saga_entry_drop(marty__saga_core *core, saga_entry *entry);
+/** Drop what is over the limit and idle. */
+void marty__saga_entries_trim(marty__saga_core *core);
+/** Compiled, by hash; from the store when need be. E: NOT_FOUND. */
+marty_err marty__saga_definition_by_hash(marty__saga_core *core, const char *hash,
+                                         const marty__saga_definition **ret, marty_error *why);
+/** By name; version 0 = the newest. E: NOT_FOUND. */
+marty_err marty__saga_definition_by_name(marty__saga_core *core, const char *name, uint32_t version,
+                                         const marty__saga_definition **ret, marty_error *why);
+void marty__saga_hash_text(char ret[65], const uint8_t hash[MARTY__SAGA_HASH_BYTES]);
+
+/* ---- decide.c */
+/** Decide an input into a plan. False: it was answered, or put into `again`; there is no plan. */
+bool marty__saga_plan_make(marty__saga_core *core, saga_plan *plan, marty__saga_input *input,
+                           marty__link *again);
+/** After the commit: answer, send, or put into `again`. */
+void marty__saga_plan_end(saga_plan *plan, marty_err committed, marty__link *again);
+/** After all of the turn have ended: forget what is not true any more, free. */
+void marty__saga_plan_free(saga_plan *plan);
+
+/* ---- shards.c */
+/** Renew, take and give back shards, when it is time. */
+void marty__saga_lease_work(marty__saga_core *core, int64_t now_ns);
+/** Put in ticks of what is due, and send again what nobody has sent. */
+void marty__saga_scan_work(marty__saga_core *core, int64_t now_ns);
+/** Another has that shard now. */
+void marty__saga_shard_lost(marty__saga_core *core, uint32_t shard);
+/** The epoch to write under; 0 = not ours. */
+uint64_t marty__saga_epoch(const marty__saga_core *core, uint32_t shard);
+
+MARTY_INLINE int64_t marty__saga_now_ns(const marty__saga_core *core)
+{
+    return core->options.env.monotonic_ns(core->options.env.user);
+}
+MARTY_INLINE int64_t marty__saga_now_us(const marty__saga_core *core)
+{
+    return core->options.env.wall_us(core->options.env.user);
+}
+/** Deadline of a call of the store. */
+int64_t marty__saga_call_until(const marty__saga_core *core);
+void marty__saga_log(marty__saga_core *core, int level, const char *format, ...)
+    MARTY__ATTRIBUTE(format(printf, 3, 4));
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The shards that this orchestrator looks after: leases renewed, a fair part taken, the surplus
+ * given back, and the timers and outboxes of their sagas found. What it does for a saga is safe
+ * without a lease, by the saga's version; a lease only keeps two from doing the same work. */
+#include "inside.h"
+
+#include <string.h>
+
+enum { TERM_MS = 10000, NS_PER_MS = 1000000 };
+
+static uint32_t term_ms(const marty__saga_core *core)
+{
+    return core->options.term_ms ? core->options.term_ms : TERM_MS;
+}
+
+static void note_held(marty__saga_core *core)
+{
+    memset(&core->shards, 0, sizeof core->shards);
+    memset(core->epochs, 0, sizeof core->epochs);
+    for (uint32_t i = 0; i < core->lease.count; i++) {
+        marty_saga_shard held = core->lease.held[i];
+        marty__saga_add_shard(&core->shards, held.shard);
+        core->epochs[held.shard] = held.epoch;
+    }
+}
+
+uint64_t marty__saga_epoch(const marty__saga_core *core, uint32_t shard)
+{
+    return core->epochs[shard];
+}
+
+void marty__saga_shard_lost(marty__saga_core *core, uint32_t shard)
+{
+    core->counts.fence_losses++;
+    for (uint32_t i = 0; i < core->lease.count; i++) {
+        if (core->lease.held[i].shard == shard) {
+            core->lease.held[i] = core->lease.held[--core->lease.count];
+            break;
+        }
+    }
+    note_held(core);
+}
+
+/* Give back what is more than a fair part, so that a newcomer need not wait for a lease to end. */
+static void give_back_surplus(marty__saga_core *core, uint32_t fair)
+{
+    if (core->lease.count <= fair) {
+        return;
+    }
+    uint32_t surplus = core->lease.count - fair;
+    marty_error why = {0};
+    marty_err err =
+        core->options.table->release(core->options.store, core->owner, &core->lease.held[fair],
+                                     surplus, marty__saga_call_until(core), &why);
+    if (err) {
+        marty__saga_log(core, 1, "sagas: %u shards could not be handed over: %s", surplus,
+                        why.text);
+        return;
+    }
+    core->lease.count = fair;
+}
+
+void marty__saga_lease_work(marty__saga_core *core, int64_t now_ns)
+{
+    if (!core->options.leads || now_ns < core->lease_next_ns) {
+        return;
+    }
+    marty_saga_shards before = core->shards;
+    marty_error why = {0};
+    marty_err err = core->options.table->lease(core->options.store, &core->lease,
+                                               marty__saga_call_until(core), &why);
+    int64_t term_ns = (int64_t)term_ms(core) * NS_PER_MS;
+    if (err) {
+        marty__saga_log(core, 1, "sagas: the leases could not be renewed: %s", why.text);
+        core->lease_next_ns = now_ns + term_ns / 10;
+        return;
+    }
+    uint32_t members = core->lease.members ? core->lease.members : 1;
+    uint32_t fair = (MARTY_SAGA_SHARDS + members - 1) / members;
+    core->lease_until_ns = now_ns + term_ns - term_ns / 5;
+    core->lease_next_ns = core->lease.want == fair ? now_ns + term_ns / 3 : now_ns;
+    core->lease.want = fair;
+    give_back_surplus(core, fair);
+    note_held(core);
+    for (size_t i = 0; i < sizeof before.bits / sizeof *before.bits; i++) {
+        if (core->shards.bits[i] & ~before.bits[i]) {
+            core->unsent_all = true; /* whoever had them may have died before it sent */
+            core->unsent_ns = core->scan_ns = now_ns;
+        }
+    }
+}
+
+/* ---- scans */
+typedef struct tick {
+    marty__saga_input input;
+    char saga[40];
+} tick;
+
+static void on_tick_done(marty__saga_input *input, const marty__saga_done *done)
+{
+    (void)done;
+    marty_free(MARTY__OWNER(input, tick, input));
+}
+
+typedef struct scan {
+    marty__saga_core *core;
+    int64_t now_us, first_us;
+    uint32_t count;
+    bool failed;
+} scan;
+
+static bool on_due(void *user, const marty_saga_facts *facts)
+{
+    scan *of = user;
+    tick *one = marty_alloc_zero(1, sizeof *one);
+    if (!one) {
+        of->failed = true;
+        return false;
+    }
+    (void)strncpy(one->saga, facts->id, sizeof one->saga - 1);
+    one->input = (marty__saga_input){
+        .saga = one->saga,
+        .done = on_tick_done,
+        .event = {.kind = MARTY__SAGA_EVENT_TICK, .saga = one->saga, .cause = "timer"}};
+    of->first_us = of->count++ ? of->first_us : facts->due_us;
+    marty__saga_core_put(of->core, &one->input);
+    return true;
+}
+
+static void scan_due(marty__saga_core *core, int64_t now_ns)
+{
+    scan of = {.core = core, .now_us = marty__saga_now_us(core)};
+    int64_t next_us = INT64_MAX;
+    marty_error why = {0};
+    marty_err err =
+        core->options.table->due(core->options.store, &core->shards, of.now_us, SAGA_BATCH_MAX,
+                                 on_due, &of, &next_us, marty__saga_call_until(core), &why);
+    core->scan_ns = now_ns + SAGA_SCAN_MS * INT64_C(1000000);
+    if (err) {
+        marty__saga_log(core, 1, "sagas: timers could not be read: %s", why.text);
+        return;
+    }
+    if (of.count) {
+        core->counts.timer_lag_us = of.now_us - of.first_us;
+    }
+    if (next_us <= of.now_us) {
+        core->scan_ns = now_ns; /* more of them */
+    } else if (next_us != INT64_MAX && next_us - of.now_us < SAGA_SCAN_MS * INT64_C(1000)) {
+        core->scan_ns = now_ns + (next_us - of.now_us) * INT64_C(1000);
+    }
+}
+
+enum { UNSENT_MAX = 4096 };
+
+typedef struct unsent {
+    char id[UNSENT_MAX][40];
+    uint32_t count;
+} unsent;
+
+static bool on_unsent(void *user, const marty_saga_facts *facts)
+{
+    unsent *to = user;
+    (void)strncpy(to->id[to->count++], facts->id, sizeof to->id[0] - 1);
+    return to->count < UNSENT_MAX;
+}
+
+/* Read one whose outbox may be unsent; its items go out now. One that is in memory is being sent.
+ */
+static void send_again(marty__saga_core *core, const char *id, int64_t now_ns)
+{
+    if (marty__map_get(&core->entries, id, strlen(id))) {
+        return;
+    }
+    saga_entry *entry = NULL;
+    marty_error why = {0};
+    if (marty__saga_entry_get(core, id, &entry, &why)) {
+        marty__saga_log(core, 1, "sagas: %s", why.text);
+        return;
+    }
+    for (marty__link *at = entry->items.next; at != &entry->items; at = at->next) {
+        MARTY__OWNER(at, marty__saga_item, link)->later_ns = now_ns;
+    }
+}
+
+static void scan_unsent(marty__saga_core *core, int64_t now_ns)
+{
+    unsent *found = marty_alloc_zero(1, sizeof *found);
+    marty_error why = {0};
+    if (!found) {
+        return;
+    }
+    int64_t age_us = core->unsent_all ? 0 : SAGA_UNSENT_MS * INT64_C(1000);
+    marty_err err = core->options.table->unsent(
+        core->options.store, &core->shards, marty__saga_now_us(core) - age_us + 1, UNSENT_MAX,
+        on_unsent, found, marty__saga_call_until(core), &why);
+    if (err) {
+        marty__saga_log(core, 1, "sagas: outboxes could not be read: %s", why.text);
+    }
+    for (uint32_t i = 0; i < found->count; i++) {
+        send_again(core, found->id[i], now_ns);
+    }
+    core->unsent_all &= found->count == UNSENT_MAX;
+    core->unsent_ns = now_ns + SAGA_UNSENT_MS / 2 * INT64_C(1000000);
+    marty_free(found);
+}
+
+void marty__saga_scan_work(marty__saga_core *core, int64_t now_ns)
+{
+    if (!core->options.leads || !core->lease.count || now_ns >= core->lease_until_ns) {
+        return; /* nothing is ours for sure */
+    }
+    if (now_ns >= core->scan_ns && core->waiting < SAGA_BATCH_MAX) {
+        scan_due(core, now_ns);
+    }
+    if (now_ns >= core->unsent_ns) {
+        scan_unsent(core, now_ns);
+        marty__saga_items_work(core, now_ns);
+    }
+}

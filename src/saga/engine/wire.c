@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Between core and the bus: commands to participants as CloudEvents with the attributes of
+ * docs/guide/participants.md, and their answers as events. A delivery is acked when its event is
+ * durable. Answers come on workers, outcomes on any thread. */
+#include "engine.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "bus/bus.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- out */
+static void on_published(void *user, const marty_outcome *outcomes, size_t count)
+{
+    marty__saga_item *item = user;
+    (void)count;
+    marty__saga_item_sent(item, outcomes[0].err);
+}
+
+static const char *direction_of(const marty__saga_command *command)
+{
+    return command->kind == MARTY__SAGA_FORWARD ? "forward"
+           : command->kind == MARTY__SAGA_UNDO  ? "undo"
+                                                : "probe";
+}
+
+static void add(marty_header headers[], size_t *count, const char *name, const char *value)
+{
+    if (value && *value) {
+        headers[(*count)++] =
+            (marty_header){.name = name, .value = marty_text(value), .kind = MARTY_ATTRIBUTE};
+    }
+}
+
+static uint32_t expires_in_ms(const marty_saga_engine *engine, const marty__saga_command *command)
+{
+    if (!command->expires_us) {
+        return 0;
+    }
+    int64_t left_ms = (command->expires_us - engine->env.wall_us(engine->env.user)) / 1000;
+    return left_ms < 1 ? 1 : left_ms > INT32_MAX ? 0 : (uint32_t)left_ms;
+}
+
+static void wire_send(void *user, const char *saga, const marty__saga_command *command,
+                      marty__saga_item *item)
+{
+    marty_saga_engine *engine = user;
+    char attempt[12];
+    marty_header headers[8];
+    size_t count = 0;
+    (void)snprintf(attempt, sizeof attempt, "%u", (unsigned)command->attempt);
+    add(headers, &count, "sagaid", saga);
+    add(headers, &count, "sagastep", command->step);
+    bool event = command->kind == MARTY__SAGA_PUBLISH;
+    if (!event) {
+        add(headers, &count, "sagaop", command->key);
+        add(headers, &count, "sagaattempt", attempt);
+        add(headers, &count, "sagadirection", direction_of(command));
+        add(headers, &count, "sagaforward", command->forward_key);
+        add(headers, &count, "sagareplyto", engine->service);
+    }
+    marty_message with = {
+        .id = command->message, .key = saga, .headers = headers, .header_count = count};
+    marty_publish_options options = {.with = &with,
+                                     .done = on_published,
+                                     .user = item,
+                                     .expires_in_ms = expires_in_ms(engine, command)};
+    marty_err err =
+        event ? marty_publish_event(engine->bus, command->type, command->data, &options, NULL)
+              : marty_send_command(engine->bus, command->service, command->type, command->data,
+                                   &options, NULL);
+    if (err) {
+        marty__saga_item_sent(item, err);
+    }
+}
+
+/* ---- in */
+typedef struct answer {
+    marty__saga_input input;
+    marty_delivery *delivery;
+    char saga[40], key[MARTY__SAGA_TEXT], reason[MARTY__SAGA_REASON_BYTES_MAX + 1];
+} answer;
+
+static void copy_header(char *ret, size_t size, const marty_message *message, const char *name)
+{
+    marty_bytes value = marty_message_header(message, name);
+    size_t length = value.size < size - 1 ? value.size : size - 1;
+    if (length) {
+        memcpy(ret, value.data, length);
+    }
+    ret[length] = '\0';
+}
+
+static uint64_t number_header(const marty_message *message, const char *name)
+{
+    char text[24], *end = NULL;
+    copy_header(text, sizeof text, message, name);
+    unsigned long long value = strtoull(text, &end, 10);
+    return *text && !*end ? value : 0;
+}
+
+static marty__saga_reply reply_of(const marty_message *message)
+{
+    static const struct {
+        const char *word;
+        marty__saga_reply reply;
+    } words[] = {{"ok", MARTY__SAGA_OK},
+                 {"rejected", MARTY__SAGA_REFUSED},
+                 {"retry", MARTY__SAGA_RETRY},
+                 {"accepted", MARTY__SAGA_ACCEPTED},
+                 {"progress", MARTY__SAGA_PROGRESS},
+                 {"done", MARTY__SAGA_WAS_DONE},
+                 {"not_done", MARTY__SAGA_NOT_DONE},
+                 {"unknown", MARTY__SAGA_UNKNOWN}};
+    char text[16];
+    copy_header(text, sizeof text, message, "sagareply");
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i].word, text) == 0) {
+            return words[i].reply;
+        }
+    }
+    return 0;
+}
+
+static void settle_answer(answer *one, const marty__saga_done *done)
+{
+    if (done->err == MARTY_E_NOT_FOUND || done->err == MARTY_E_MALFORMED ||
+        done->err == MARTY_E_TOO_LARGE) {
+        (void)marty_reject(one->delivery, done->why);
+    } else if (done->err) {
+        (void)marty_give_back(one->delivery, 0, done->why);
+    } else if (done->ignored == MARTY__SAGA_IGNORED_UNKNOWN) {
+        (void)marty_reject(one->delivery, "no such operation in this saga");
+    } else if (done->ignored == MARTY__SAGA_IGNORED_MALFORMED) {
+        (void)marty_reject(one->delivery, "an answer that makes no sense here");
+    } else {
+        (void)marty_ack(one->delivery);
+    }
+}
+
+static void on_answer_done(marty__saga_input *input, const marty__saga_done *done)
+{
+    answer *one = MARTY__OWNER(input, answer, input);
+    settle_answer(one, done);
+    marty_delivery_release(one->delivery);
+    marty_free(one);
+}
+
+static marty_err on_answer(void *user, marty_delivery *delivery)
+{
+    marty_saga_engine *engine = user;
+    const marty_message *message = delivery->message;
+    marty__saga_reply reply = reply_of(message);
+    answer *one = marty_alloc_zero(1, sizeof *one);
+    if (!one) {
+        return MARTY_E_NO_MEMORY;
+    }
+    copy_header(one->saga, sizeof one->saga, message, "sagaid");
+    copy_header(one->key, sizeof one->key, message, "sagaop");
+    copy_header(one->reason, sizeof one->reason, message, "sagareason");
+    if (!reply || !*one->saga || !*one->key) {
+        marty_free(one);
+        return marty_reject(delivery,
+                            "an answer needs the attributes sagaid, sagaop and sagareply");
+    }
+    char tombstone[8];
+    copy_header(tombstone, sizeof tombstone, message, "sagatombstone");
+    one->delivery = marty_delivery_keep(delivery);
+    one->input =
+        (marty__saga_input){.saga = one->saga,
+                            .done = on_answer_done,
+                            .event = {.kind = MARTY__SAGA_EVENT_REPLY,
+                                      .cause = message->id,
+                                      .saga = one->saga,
+                                      .key = one->key,
+                                      .reply = reply,
+                                      .data = message->data,
+                                      .attempt = (uint32_t)number_header(message, "sagaattempt"),
+                                      .tombstone = strcmp(tombstone, "true") == 0,
+                                      .delay_ms = number_header(message, "sagadelayms"),
+                                      .reason = *one->reason ? one->reason : NULL}};
+    marty__saga_core_put(engine->core, &one->input);
+    return MARTY_OK;
+}
+
+marty_err marty__engine_listen(marty_saga_engine *engine, marty_error *why)
+{
+    marty_subscribe_options options = {
+        .service = engine->service, .concurrency = 1, .credit = 1024};
+    return marty_handle_commands(engine->bus, "saga.reply", on_answer, engine, &options,
+                                 &engine->answers, why);
+}
+
+/* ---- local functions */
+static const engine_function *function_of(marty_saga_engine *engine, const char *name)
+{
+    marty__lock(&engine->mutex);
+    const engine_function *function = engine->functions;
+    while (function && strcmp(function->name, name) != 0) {
+        function = function->next;
+    }
+    marty__unlock(&engine->mutex);
+    return function;
+}
+
+static void fill_reply(const engine_operation *operation, marty_err err, marty__saga_event *ret)
+{
+    bool probe = operation->operation.probe;
+    ret->data = (marty_bytes){operation->result, operation->result_size};
+    ret->reason = NULL;
+    if (err) {
+        ret->reply = probe ? MARTY__SAGA_UNKNOWN : MARTY__SAGA_RETRY;
+        ret->reason = marty_err_describe(err)->text;
+    } else if (operation->refused) {
+        ret->reply = probe ? MARTY__SAGA_NOT_DONE : MARTY__SAGA_REFUSED;
+        ret->reason = operation->reason;
+    } else {
+        ret->reply = probe ? MARTY__SAGA_WAS_DONE : MARTY__SAGA_OK;
+    }
+}
+
+static marty_err wire_inside(void *user, const char *saga, const marty__saga_command *command,
+                             void *transaction, marty__saga_event *ret_reply)
+{
+    marty_saga_engine *engine = user;
+    const engine_function *function = function_of(engine, command->type);
+    if (!function) {
+        return MARTY_E_NOT_FOUND;
+    }
+    engine_operation operation;
+    marty_err err = marty__engine_effect(function->effect, function->user, saga, command,
+                                         transaction, &operation);
+    marty_free(engine->inside_data);
+    engine->inside_data = operation.result;
+    memcpy(engine->inside_reason, operation.reason, sizeof engine->inside_reason);
+    if (!err) {
+        fill_reply(&operation, MARTY_OK, ret_reply);
+        ret_reply->reason = operation.refused ? engine->inside_reason : NULL;
+    }
+    return err;
+}
+
+typedef struct step {
+    marty__link link;
+    marty__saga_input input;
+    engine_operation operation;
+    const marty__saga_command *command; /* the item's */
+    marty__saga_item *item;
+    char saga[40];
+} step;
+
+static void wire_local(void *user, const char *saga, const marty__saga_command *command,
+                       marty__saga_item *item)
+{
+    marty_saga_engine *engine = user;
+    step *one = marty_alloc_zero(1, sizeof *one);
+    if (!one) {
+        marty__saga_item_sent(item, MARTY_E_NO_MEMORY);
+        return;
+    }
+    one->command = command;
+    one->item = item;
+    (void)strncpy(one->saga, saga, sizeof one->saga - 1);
+    marty__lock(&engine->mutex);
+    marty__list_push(&engine->steps, &one->link);
+    marty__wake_one(&engine->steps_wake);
+    marty__unlock(&engine->mutex);
+}
+
+static void on_step_done(marty__saga_input *input, const marty__saga_done *done)
+{
+    step *one = MARTY__OWNER(input, step, input);
+    marty__saga_item_sent(one->item, done->err);
+    marty_free(one->operation.result);
+    marty_free(one);
+}
+
+static void run_step(marty_saga_engine *engine, step *one)
+{
+    const engine_function *function = function_of(engine, one->command->type);
+    marty_err err = MARTY_E_NOT_FOUND;
+    if (function) {
+        err = marty__engine_effect(function->effect, function->user, one->saga, one->command, NULL,
+                                   &one->operation);
+    }
+    one->input = (marty__saga_input){.saga = one->saga,
+                                     .done = on_step_done,
+                                     .event = {.kind = MARTY__SAGA_EVENT_REPLY,
+                                               .cause = one->command->message,
+                                               .saga = one->saga,
+                                               .key = one->command->key,
+                                               .attempt = one->command->attempt}};
+    fill_reply(&one->operation, err, &one->input.event);
+    marty__saga_core_put(engine->core, &one->input);
+}
+
+static step *next_step(marty_saga_engine *engine, bool wait)
+{
+    step *one = NULL;
+    marty__lock(&engine->mutex);
+    while (wait && !engine->stopping && marty__list_empty(&engine->steps)) {
+        (void)marty__wait(&engine->steps_wake, &engine->mutex, MARTY__NEVER);
+    }
+    if (!marty__list_empty(&engine->steps) && (!wait || !engine->stopping)) {
+        one = MARTY__OWNER(engine->steps.next, step, link);
+        marty__list_remove(&one->link);
+    }
+    marty__unlock(&engine->mutex);
+    return one;
+}
+
+void *marty__engine_steps(void *user)
+{
+    marty_saga_engine *engine = user;
+    step *one = NULL;
+    while ((one = next_step(engine, true)) != NULL) {
+        run_step(engine, one);
+    }
+    return NULL;
+}
+
+void marty__engine_steps_drop(marty_saga_engine *engine)
+{
+    step *one = NULL;
+    while ((one = next_step(engine, false)) != NULL) {
+        marty__saga_item_sent(one->item, MARTY_E_CLOSED);
+        marty_free(one);
+    }
+}
+
+/* ---- core's other calls */
+static void wire_wake(void *user)
+{
+    marty_saga_engine *engine = user;
+    marty__lock(&engine->mutex);
+    engine->woken = true;
+    marty__wake_one(&engine->wake);
+    marty__unlock(&engine->mutex);
+}
+
+static void wire_changed(void *user, const marty_saga_facts *facts, const char *alert)
+{
+    marty_saga_engine *engine = user;
+    (void)alert;
+    if (marty__saga_is_over(facts->status)) {
+        marty__lock(&engine->mutex);
+        engine->changes++;
+        marty__wake_all(&engine->changed);
+        marty__unlock(&engine->mutex);
+    }
+}
+
+static void wire_log(void *user, int level, const char *text)
+{
+    const marty_saga_engine *engine = user;
+    marty__bus_log(engine->bus, level, "%s", text);
+}
+
+marty__saga_wire marty__engine_wire(marty_saga_engine *engine)
+{
+    return (marty__saga_wire){.user = engine,
+                              .send = wire_send,
+                              .local = wire_local,
+                              .inside = wire_inside,
+                              .wake = wire_wake,
+                              .changed = wire_changed,
+                              .log = wire_log};
+}
