@@ -47,10 +47,11 @@ struct marty__call {
     void (*completed)(marty__call *call); /* internal completion, in place of done: on any thread,
                                              must be quick, no lock held */
     marty_delivery *settles;
-    bool waited; /* somebody waits in `answered` */
-    bool finished;
-    bool no_retry;     /* do not publish a doubtful one again */
-    marty__mutex lock; /* with waited only */
+    bool waited;          /* somebody waits in `answered` */
+    atomic_bool finished; /* waited, and answered */
+    atomic_bool timed;    /* its alarm was set */
+    bool no_retry;        /* do not publish a doubtful one again */
+    marty__mutex lock;    /* with waited only */
     marty__cond answered;
     char *strings;  /* channel names and reply_to of the posts */
     char text[256]; /* why the first bad one was not stored */
@@ -72,6 +73,7 @@ void marty__call_wait(marty__call *call);
  * when forced). */
 void marty__call_expire(marty__call *call, marty_err err, bool force);
 void marty__published(marty__port *port, const marty_published *results, size_t count);
+/** A batch of those queued, to the adapter. */
 void marty__posts_run(marty__port *port);
 void marty__asks_run(marty__port *port);
 /** End the requests that wait for the reply channel. */

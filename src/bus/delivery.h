@@ -98,6 +98,7 @@ void marty__delivery_forfeit(marty__delivery *delivery);
 /** Settles of one turn go together: collect them on this thread until flush. */
 void marty__settle_begin(marty__link *turn);
 void marty__settle_flush(marty__link *turn);
+/** A batch of those queued, to the adapter. */
 void marty__settles_run(marty__port *port);
 void marty__settle_queue(marty__delivery *delivery);
 void marty__extends_run(marty__port *port);

@@ -88,6 +88,38 @@ static void run_commands(marty__port *port)
     marty__unlock(&port->lock);
 }
 
+/* One round of what is there, each queue only if it has something. With the lock held; gives it up.
+ */
+static void run_round(marty__port *port)
+{
+    bool settles = !marty__list_empty(&port->settles);
+    bool extends = !marty__list_empty(&port->extends);
+    bool commands = !marty__list_empty(&port->commands);
+    bool grants = !marty__list_empty(&port->grants);
+    bool posts = !marty__list_empty(&port->posts);
+    bool asks = port->reply_refused && !marty__list_empty(&port->asks);
+    marty__unlock(&port->lock);
+    if (settles) {
+        marty__settles_run(port);
+    }
+    if (extends) {
+        marty__extends_run(port);
+    }
+    if (commands) {
+        run_commands(port);
+    }
+    if (grants) {
+        run_grants(port);
+    }
+    if (posts) {
+        marty__posts_run(port);
+    }
+    if (asks) {
+        marty__asks_run(port);
+    }
+    marty__lock(&port->lock);
+}
+
 _Thread_local unsigned marty__in_sink;
 
 void marty__port_kick(marty__port *port)
@@ -104,15 +136,7 @@ void marty__port_kick(marty__port *port)
     }
     port->busy = true;
     while (has_work(port)) {
-        marty__unlock(&port->lock);
-        marty__settles_run(port);
-        marty__extends_run(port);
-        run_commands(port); /* before the posts: a reply channel is subscribed to before its first
-                               query goes out */
-        run_grants(port);
-        marty__posts_run(port);
-        marty__asks_run(port);
-        marty__lock(&port->lock);
+        run_round(port);
     }
     port->busy = false;
     marty__wake_all(&port->changed);
@@ -124,10 +148,15 @@ static void kick_rang(marty__alarm *alarm)
     marty__port_kick(MARTY__OWNER(alarm, marty__port, kick_alarm));
 }
 
+bool marty__port_waits(const marty__port *port)
+{
+    return !port->busy && has_work(port);
+}
+
 void marty__port_kick_later(marty__port *port)
 {
     marty__lock(&port->lock);
-    bool needed = !port->busy && has_work(port);
+    bool needed = marty__port_waits(port);
     marty__unlock(&port->lock);
     if (needed) {
         marty__alarm_set_earlier(port->bus, &port->kick_alarm, marty__bus_now(port->bus));

@@ -76,6 +76,8 @@ void marty__port_kick(marty__port *port);
 extern _Thread_local unsigned marty__in_sink;
 /** The same from where no op may be called: on the housekeeping thread. */
 void marty__port_kick_later(marty__port *port);
+/** Whether there is something for the adapter and nobody at it. With the lock held. */
+bool marty__port_waits(const marty__port *port);
 void marty__port_command(marty__port *port, marty__command *command);
 void marty__port_connect(marty__port *port);
 /** Up (or blocked) and not closed. Takes the lock. */

@@ -235,6 +235,17 @@ static void enqueue(marty__call *call, marty__port *port)
     marty__unlock(&port->lock);
 }
 
+/* The alarm owns a reference while it is set; who sees that all is answered takes it back. */
+static void set_deadline(marty__call *call)
+{
+    call_ref(call);
+    atomic_store(&call->timed, true);
+    marty__alarm_set(call->bus, &call->alarm, call->deadline_ns);
+    if (!atomic_load(&call->left) && marty__alarm_cancel(call->bus, &call->alarm)) {
+        marty__call_unref(call);
+    }
+}
+
 static void deadline_rang(marty__alarm *alarm)
 {
     marty__call *call = MARTY__OWNER(alarm, marty__call, alarm);
@@ -269,17 +280,18 @@ marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why)
         return err;
     }
     call_ref(call);
-    call_ref(call);
     marty__lock(&bus->lock);
     marty__list_push(&bus->calls, &call->link);
     (void)atomic_fetch_add(&bus->open_calls, 1);
     marty__unlock(&bus->lock);
-    marty__alarm_set(bus, &call->alarm, call->deadline_ns);
     for (size_t i = 0; i < bus->port_count; i++) {
         enqueue(call, &bus->ports[i]);
     }
     for (size_t i = 0; i < bus->port_count; i++) {
         marty__port_kick(&bus->ports[i]);
+    }
+    if (atomic_load(&call->left)) { /* memory: has answered already */
+        set_deadline(call);
     }
     return MARTY_OK;
 }
@@ -339,7 +351,7 @@ static void run_settles_then_done(marty__task *task)
 static void complete(marty__call *call)
 {
     marty_bus *bus = call->bus;
-    if (marty__alarm_cancel(bus, &call->alarm)) {
+    if (atomic_load(&call->timed) && marty__alarm_cancel(bus, &call->alarm)) {
         marty__call_unref(call);
     }
     marty__lock(&bus->lock);
@@ -354,7 +366,7 @@ static void complete(marty__call *call)
         marty__bus_unref(bus);
     } else if (call->waited) {
         marty__lock(&call->lock);
-        call->finished = true;
+        atomic_store(&call->finished, true);
         marty__wake_all(&call->answered);
         marty__unlock(&call->lock);
         marty__call_unref(call);
@@ -399,8 +411,7 @@ static marty__call *answer(marty__post *post, marty_err err, marty_level level,
         port->inflight--;
         port->inflight_bytes -= post->bytes;
     }
-    return atomic_fetch_sub_explicit(&post->call->left, 1, memory_order_acq_rel) == 1 ? post->call
-                                                                                      : NULL;
+    return atomic_fetch_sub(&post->call->left, 1) == 1 ? post->call : NULL;
 }
 
 static bool may_repeat(const marty__port *port, const marty__post *post)
@@ -461,15 +472,20 @@ void marty__published(marty__port *port, const marty_published *results, size_t 
     }
     port->answers++;
     port->full = false;
+    bool room = port->room_wanted, waits = marty__port_waits(port);
     marty__wake_all(&port->changed);
     marty__unlock(&port->lock);
     if (unknown) {
         marty__bus_log(port->bus, 3, "%s: %zu late or unknown answers to publishes", port->name,
                        unknown);
     }
-    tell_room(port);
+    if (room) {
+        tell_room(port);
+    }
     complete_all(&finished);
-    marty__port_kick_later(port);
+    if (waits) {
+        marty__port_kick_later(port);
+    }
 }
 
 /* ---- ending early */
@@ -499,25 +515,28 @@ void marty__call_expire(marty__call *call, marty_err err, bool force)
     }
 }
 
-void marty__call_wait(marty__call *call)
+static void wait_for_answer(marty__call *call)
 {
     marty_bus *bus = call->bus;
+    marty__pool_block(bus);
     marty__lock(&call->lock);
-    bool blocks = !call->finished;
-    if (blocks) {
-        marty__pool_block(bus);
-    }
-    while (!call->finished) {
+    while (!atomic_load(&call->finished)) {
         if (!marty__bus_wait(bus, &call->answered, &call->lock, MARTY__NEVER) && bus->simulated &&
-            !call->finished) {
+            !atomic_load(&call->finished)) {
             marty__unlock(&call->lock); /* simulated time stands still while we wait */
             marty__call_expire(call, MARTY_E_UNAVAILABLE, true);
             marty__lock(&call->lock);
         }
     }
     marty__unlock(&call->lock);
-    if (blocks) {
-        marty__pool_unblock(bus);
+    marty__pool_unblock(bus);
+}
+
+void marty__call_wait(marty__call *call)
+{
+    marty_bus *bus = call->bus;
+    if (!atomic_load(&call->finished)) {
+        wait_for_answer(call);
     }
     settle_cause(call);
     (void)atomic_fetch_sub(&bus->open_calls, 1);
@@ -540,12 +559,14 @@ static void fill_outgoing(const marty__port *port, const marty__post *post, mart
                             .deadline_ns = post->call->deadline_ns};
 }
 
-/* With port->lock held: the next ones, marked as sent. One that cancels goes alone. */
+/* With port->lock held: the next ones, marked as sent. One that cancels goes alone. None while a
+ * command waits: a reply channel is subscribed to before its first query goes out. */
 static size_t take(marty__port *port, marty_outgoing *batch, bool *ret_cancels)
 {
     size_t count = 0;
     *ret_cancels = false;
-    bool up = port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED;
+    bool up = (port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED) &&
+              marty__list_empty(&port->commands);
     while (up && !port->full && !port->closed && count < AT_ONCE) {
         marty__link *link = marty__list_pop(&port->posts);
         if (!link) {
@@ -621,28 +642,26 @@ static marty_err cancel(marty__port *port, const marty_outgoing *out, size_t *re
 void marty__posts_run(marty__port *port)
 {
     MARTY__UNSET marty_outgoing batch[AT_ONCE];
-    for (;;) {
-        bool cancels;
+    bool cancels;
+    marty__lock(&port->lock);
+    size_t count = take(port, batch, &cancels), taken = 0;
+    uint64_t answers = port->answers;
+    marty__unlock(&port->lock);
+    if (!count) {
+        return;
+    }
+    marty_error why = {0};
+    marty_err err = cancels ? cancel(port, &batch[0], &taken, &why)
+                            : port->backend->publish(port->adapter, batch, count, &taken, &why);
+    if (err && err != MARTY_E_FULL) {
+        refuse(port, batch, count, err, why.text);
+        return;
+    }
+    taken = err && taken >= count ? 0 : taken; /* FULL may come as an error, too */
+    if (taken < count) {
         marty__lock(&port->lock);
-        size_t count = take(port, batch, &cancels), taken = 0;
-        uint64_t answers = port->answers;
+        put_back(port, batch + taken, count - taken);
+        port->full = port->answers == answers;
         marty__unlock(&port->lock);
-        if (!count) {
-            return;
-        }
-        marty_error why = {0};
-        marty_err err = cancels ? cancel(port, &batch[0], &taken, &why)
-                                : port->backend->publish(port->adapter, batch, count, &taken, &why);
-        if (err && err != MARTY_E_FULL) {
-            refuse(port, batch, count, err, why.text);
-            continue;
-        }
-        taken = err && taken >= count ? 0 : taken; /* FULL may come as an error, too */
-        if (taken < count) {
-            marty__lock(&port->lock);
-            put_back(port, batch + taken, count - taken);
-            port->full = port->answers == answers;
-            marty__unlock(&port->lock);
-        }
     }
 }

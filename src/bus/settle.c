@@ -149,11 +149,14 @@ static void let_go(marty__delivery **list, size_t count)
     marty__deliveries_unref(list, count);
 }
 
-static size_t take(marty__port *port, marty__delivery **list, marty_settling *batch)
+static size_t take(marty__port *port, marty__delivery **list, marty_settling *batch,
+                   bool *ret_usable)
 {
     size_t count = 0;
     marty__link *link;
     marty__lock(&port->lock);
+    *ret_usable =
+        (port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED) && !port->closed;
     while (count < AT_ONCE && (link = marty__list_pop(&port->settles)) != NULL) {
         list[count] = MARTY__OWNER(link, marty__delivery, settle_link);
         fill(list[count], &batch[count]);
@@ -167,18 +170,16 @@ void marty__settles_run(marty__port *port)
 {
     MARTY__UNSET marty__delivery *list[AT_ONCE];
     MARTY__UNSET marty_settling batch[AT_ONCE];
-    size_t count;
-    while ((count = take(port, list, batch)) > 0) {
-        if (marty__port_usable(port)) {
-            port->backend->settle(port->adapter, batch, count);
-        } else {
-            for (size_t i = 0; i < count; i++) {
-                marty__settled(port, batch[i].subscription, batch[i].verb, &batch[i].tag, 1,
-                               MARTY_E_LOST, 0);
-            }
-        }
-        let_go(list, count);
+    bool usable;
+    size_t count = take(port, list, batch, &usable);
+    if (usable && count) {
+        port->backend->settle(port->adapter, batch, count);
     }
+    for (size_t i = 0; i < count && !usable; i++) {
+        marty__settled(port, batch[i].subscription, batch[i].verb, &batch[i].tag, 1, MARTY_E_LOST,
+                       0);
+    }
+    let_go(list, count);
 }
 
 /* ---- answers */
@@ -199,7 +200,10 @@ void marty__settled(marty__port *port, uint64_t subscription, marty_verb verb, c
     marty__lock(&port->lock);
     port->settling -= port->settling < count ? port->settling : count;
     bool none = port->settling == 0;
-    marty__consumer *consumer = marty__map_get_u64(&port->consumers, subscription);
+    marty__consumer *consumer = NULL;
+    if (result || verb == MARTY_SETTLE_EXTEND) { /* else there is nothing to note */
+        consumer = marty__map_get_u64(&port->consumers, subscription);
+    }
     if (consumer) {
         (void)marty__consumer_ref(consumer);
     }

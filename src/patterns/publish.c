@@ -158,7 +158,7 @@ static marty_err channel_of(const publish *self, target *to, char **room, marty_
         to->channel = marty__bus_keep_name(self->bus, to->place.channel, SIZE_MAX);
         return to->channel ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
     }
-    (void)snprintf(*room, MARTY__CHANNEL_ROOM, "%s", to->place.channel);
+    memcpy(*room, to->place.channel, sizeof to->place.channel);
     to->channel = *room;
     *room += MARTY__CHANNEL_ROOM;
     return MARTY_OK;
