@@ -12,11 +12,11 @@
 #include <time.h>
 
 static void subscribe(marty_bus *bus, bench_side *side, const char *group, uint32_t concurrency,
-                      atomic_long *counter)
+                      uint32_t room, atomic_long *counter)
 {
     marty_error why = {0};
     marty_subscribe_options options = {
-        .group = group, .batch_max = 256, .credit = 4096, .concurrency = concurrency};
+        .group = group, .batch_max = 256, .credit = room, .concurrency = concurrency};
     ours_check(side,
                marty_subscribe_to_events(bus, "bench.*", ours_count, counter, &options, NULL, &why),
                &why, "subscribe");
@@ -28,7 +28,7 @@ static void one_to_one(const bench_job *job, bench_side *side)
     atomic_long seen = 0;
     marty_error why = {0};
     marty_bus *bus = ours_open(job, side, "bench");
-    subscribe(bus, side, "one", 1, &seen);
+    subscribe(bus, side, "one", 1, memory_room(1), &seen);
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
     bench_begin(side);
     ours_publish(bus, side, job, job->count, (size_t)job->argument);
@@ -57,7 +57,7 @@ static void two_to_two(const bench_job *job, bench_side *side)
     marty_error why = {0};
     pthread_t threads[2];
     marty_bus *bus = ours_open(job, side, "bench");
-    subscribe(bus, side, "two", 2, &seen);
+    subscribe(bus, side, "two", 2, memory_room(1), &seen);
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
     publisher self = {bus, side, job, job->count / 2};
     bench_begin(side);
@@ -81,7 +81,7 @@ static void fan_out(const bench_job *job, bench_side *side)
     for (int i = 0; i < job->argument; i++) {
         char group[32];
         (void)snprintf(group, sizeof group, "group-%d", i);
-        subscribe(bus, side, group, 1, &seen);
+        subscribe(bus, side, group, 1, memory_room(job->argument), &seen);
     }
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
     long messages = job->count / job->argument;

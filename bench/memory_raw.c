@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A mutex queue of owned messages (allocated by the producer, freed by the consumer, which drains
- * all under one lock), bounded to 4,096 as our credit is. No ids, groups, acks or retries: the
+ * all under one lock), bounded as our credit is. No ids, groups, acks or retries: the
  * floor under which no bus goes. */
 #include "memory_raw.h"
 
@@ -21,19 +21,18 @@ typedef struct node { /* of a queue: fan-out shares items */
     item *what;
 } node;
 
-enum { ROOM = 4096 };
-
 typedef struct queue {
     pthread_mutex_t lock;
     pthread_cond_t filled, drained;
     node *first, **last;
-    size_t count;
+    size_t count, room;
     bool over;
 } queue;
 
-static void queue_init(queue *self)
+static void queue_init(queue *self, int receivers)
 {
     memset(self, 0, sizeof *self);
+    self->room = memory_room(receivers);
     (void)pthread_mutex_init(&self->lock, NULL);
     (void)pthread_cond_init(&self->filled, NULL);
     (void)pthread_cond_init(&self->drained, NULL);
@@ -54,7 +53,7 @@ static void push(queue *self, item *what)
     node *place = malloc(sizeof *place);
     *place = (node){NULL, what};
     (void)pthread_mutex_lock(&self->lock);
-    while (self->count >= ROOM) {
+    while (self->count >= self->room) {
         (void)pthread_cond_wait(&self->drained, &self->lock);
     }
     *self->last = place;
@@ -134,7 +133,7 @@ static void run(const bench_job *job, bench_side *side, int threads)
 {
     queue between;
     pthread_t consumers[2], producers[2];
-    queue_init(&between);
+    queue_init(&between, 1);
     producer self = {&between, job, job->count / threads};
     for (int i = 0; i < threads; i++) {
         (void)pthread_create(&consumers[i], NULL, consumer, &between);
@@ -197,7 +196,7 @@ void raw_fan_out(const bench_job *job, bench_side *side)
     char *data = calloc(1, job->size);
     pthread_t threads[2];
     for (int i = 0; i < groups; i++) {
-        queue_init(&queues[i]);
+        queue_init(&queues[i], groups);
     }
     group_set sets[2] = {{queues, 0, half, messages * half},
                          {queues, half, groups, messages * (groups - half)}};
@@ -242,7 +241,7 @@ static void ping(const bench_job *job, bench_side *side, bool same_thread)
     echo self;
     pthread_t thread;
     memset(&self, 0, sizeof self);
-    queue_init(&self.to);
+    queue_init(&self.to, 1);
     if (!same_thread) {
         (void)pthread_create(&thread, NULL, on_arrival, &self);
     }

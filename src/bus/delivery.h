@@ -50,9 +50,8 @@ struct marty__delivery {
     bool keyed;   /* in subscription->keys or behind one that is */
     bool in_batch, kept, extending, answered;
     marty__dead *dead;
-    char *reply_to;                           /* of a query */
-    char reason[MARTY__REASON_BYTES_MAX + 1]; /* from here on it is not cleared */
-    char position[48];
+    char *reply_to;    /* of a query */
+    char position[48]; /* last: not cleared */
 };
 
 /* ---- delivery.c, intake.c, settle.c */

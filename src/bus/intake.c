@@ -34,7 +34,7 @@ static uint32_t carried_attempts(const marty_message *message)
 static void fill(marty__delivery *delivery, marty__consumer *consumer,
                  marty_subscription *subscription, const marty_incoming *incoming)
 {
-    memset(delivery, 0, offsetof(marty__delivery, reason));
+    memset(delivery, 0, offsetof(marty__delivery, position));
     atomic_init(&delivery->refs, 1);
     atomic_init(&delivery->user_refs, 0);
     atomic_init(&delivery->verdict, MARTY__OPEN_VERDICT);
@@ -44,7 +44,6 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     delivery->tag = incoming->tag;
     atomic_init(&delivery->epoch, atomic_load_explicit(&consumer->epoch, memory_order_relaxed));
     delivery->lease_until_ns = incoming->lease_until_ns;
-    delivery->reason[0] = '\0';
     size_t position_size = incoming->position ? strlen(incoming->position) + 1 : 0;
     bool has_position = position_size && position_size <= sizeof delivery->position;
     if (has_position) {
@@ -150,6 +149,7 @@ typedef struct intake {
     marty__consumer *consumer;        /* of the run of messages at hand, counted */
     marty_subscription *subscription; /* of the deliveries in list, counted */
     marty__link list;
+    marty__link due; /* lanes to run: their workers are woken once, for all of the batch */
     int64_t now_ns;
     bool lease; /* the first delivery with a lease is among them */
 } intake;
@@ -158,7 +158,7 @@ static void hand_over(intake *in)
 {
     if (in->subscription) {
         if (!marty__list_empty(&in->list)) {
-            marty__lanes_add(in->subscription, &in->list);
+            marty__lanes_add(in->subscription, &in->list, &in->due);
         }
         marty__subscription_unref(in->subscription);
         in->subscription = NULL;
@@ -364,6 +364,7 @@ void marty__intake(marty__port *port, const marty_incoming *batch, size_t count)
 {
     intake in = {.port = port, .now_ns = marty__bus_now(port->bus)};
     marty__list_init(&in.list);
+    marty__list_init(&in.due);
     for (size_t i = 0; i < count;) {
         i += take_some(&in, &batch[i], count - i);
         if (in.lease) {
@@ -372,6 +373,7 @@ void marty__intake(marty__port *port, const marty_incoming *batch, size_t count)
         }
     }
     hand_over(&in);
+    marty__pool_add_all(port->bus, &in.due);
     if (in.consumer) {
         marty__consumer_unref(in.consumer);
     }

@@ -134,21 +134,19 @@ static void return_unrun(marty__delivery *delivery)
     marty__delivery_finish(delivery, MARTY_SETTLE_GIVE_BACK, 0);
 }
 
-void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries)
+void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries, marty__link *due)
 {
     bool running = atomic_load(&subscription->bus->phase) == MARTY__OPEN;
-    marty__link *link, due;
-    marty__list_init(&due);
+    marty__link *link;
     marty__lock(&subscription->lock);
     running = running && !subscription->stopped;
     while (running && (link = marty__list_pop(deliveries)) != NULL) {
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
         if (marty__key_admit(delivery)) {
-            put(delivery, false, &due);
+            put(delivery, false, due);
         }
     }
     marty__unlock(&subscription->lock);
-    marty__pool_add_all(subscription->bus, &due);
     while ((link = marty__list_pop(deliveries)) != NULL) { /* too late: back uncounted */
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
         if (!marty__delivery_take(delivery)) {
