@@ -74,6 +74,18 @@ static bool passes_with_claim(const suite_case *one, int kind, unsigned bit)
     return strncmp(text, "pass", 4) == 0;
 }
 
+/* Whether that case has run with that bit claimed for a kind before this one: the claim is on all
+ * kinds that the case asks for, so it would be the same run again. */
+static bool ran_before(const suite_case *one, int kind, unsigned bit)
+{
+    for (int before = MARTY_KIND_TOPIC; before < kind; before++) {
+        if (!suite_granted((marty_kind)before, bit) && showing(before, bit) == one) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void c39_unclaimed(void)
 {
     enum {
@@ -92,10 +104,13 @@ void c39_unclaimed(void)
             if (!one || suite_granted((marty_kind)kind, bit)) {
                 continue;
             }
+            tried++;
+            if (ran_before(one, kind, bit)) {
+                continue;
+            }
             EXPECT(!passes_with_claim(one, kind, bit),
                    "%s is not claimed on %s, but %s.%s shows that it is there", suite_bit_name(bit),
                    suite_kind_name(kind), one->contract, one->name);
-            tried++;
         }
     }
     suite_note("%zu bits that are not claimed are not there", tried);

@@ -231,8 +231,7 @@
     X("C39", "claimed", c39_claimed, "every claim has a case that shows it", 0, 0, 0, 0, 30)       \
     X("C39", "priority", c39_priority, "what is urgent comes first", 0, K(TOPIC) | K(QUEUE),       \
       CAN(PRIORITY), CAN(PRIORITY), 30)                                                            \
-    X("C39", "unclaimed", c39_unclaimed, "what is not claimed is not there", SUITE_ALONE, 0, 0, 0, \
-      240)                                                                                         \
+    X("C39", "unclaimed", c39_unclaimed, "what is not claimed is not there", 0, 0, 0, 0, 240)      \
     X("C42", "ten_thousand", c42_ten_thousand, "10,000 subscriptions", SUITE_ALONE, K(TOPIC), 0,   \
       0, 120)                                                                                      \
     X("C42", "leave", c42_leave, "unsubscribing under load loses nothing", 0, K(TOPIC),            \
