@@ -88,8 +88,23 @@ static void drop_kept(nats__subscription *subscription, nats__source *source, bo
         }
         marty_free(message);
     }
+    for (size_t at = 0; at < source->returned.size; at += strlen(source->returned.data + at) + 1) {
+        if (back) {
+            give_back(subscription, source, source->returned.data + at);
+        }
+    }
     source->kept_head = source->kept_count = 0;
     source->awaited_count = 0;
+    source->returned.size = 0;
+}
+
+void nats__give_back_idle_locked(nats__source *source)
+{
+    bool some = source->kept_count > 0 || source->returned.size > 0;
+    if (some && source->owner->retiring && source->outstanding == 0 && !source->ordered) {
+        drop_kept(source->owner, source, true);
+        nats__wake(source->owner->port, true);
+    }
 }
 
 /* A group of this instance alone goes on behind the last one that was settled. */

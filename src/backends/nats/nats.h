@@ -183,6 +183,7 @@ struct nats__source {
     int64_t expires_ns;     /* when the last pull ends */
     int64_t not_before_ns;
     int64_t hot_ns;       /* until then it counts as busy */
+    int64_t arrived_ns;   /* when the last message came */
     nats__message **kept; /* copies: without credit, or behind one that goes back; in order */
     size_t kept_head, kept_count, kept_capacity;
     int64_t kept_since_ns;
@@ -190,6 +191,8 @@ struct nats__source {
     size_t awaited_count, awaited_capacity;
     int64_t awaited_until_ns;
     uint64_t last_sequence; /* highest delivered */
+    nats__buffer
+        returned; /* ack subjects, each with its NUL: given back by core while pulls are out */
 };
 
 /* How often a message was given back uncounted, by sequence; a small ring. */
@@ -218,8 +221,9 @@ struct nats__subscription {
     bool keeps;        /* some source keeps messages that wait for credit or their turn */
     bool core, memory; /* memory: settled in memory (legacy on core subjects) */
     bool leaving, ready;
-    bool late;   /* a pattern's channel that was made after it: it begins at its first message */
-    bool nobody; /* of replies: the query whose echo comes next found no responder */
+    bool retiring; /* core wants no more, and settles what it has */
+    bool late;     /* a pattern's channel that was made after it: it begins at its first message */
+    bool nobody;   /* of replies: the query whose echo comes next found no responder */
     uint32_t jobs;
     uint64_t serial;
     nats__inbox inboxes[2]; /* of a core subscription: the name, and all below it */

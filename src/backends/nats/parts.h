@@ -290,6 +290,8 @@ void nats__nak_locked(nats__wire *wire, const char *ack_subject, uint32_t delay_
  * the next connection is up. */
 void nats__entries_drop_locked(nats__subscription *subscription, nats__source *source,
                                bool give_back);
+/** Of one that gets no more credit and has no pull at the server: what is kept goes to others. */
+void nats__give_back_idle_locked(nats__source *source);
 /** How many of the broker's deliveries were given back uncounted. */
 uint32_t nats__uncounted_of(const nats__subscription *subscription, const nats__channel *channel,
                             uint64_t sequence);

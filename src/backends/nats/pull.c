@@ -159,7 +159,9 @@ void nats__source_arrived(marty_port *port, nats__inbox *inbox, const nats__mess
     }
     pthread_mutex_lock(&port->lock);
     source->hot_ns = any ? now_ns + HOT_NS : source->hot_ns;
+    source->arrived_ns = any ? now_ns : source->arrived_ns;
     nats__pull_locked(source->owner, now_ns);
+    nats__give_back_idle_locked(source);
     pthread_mutex_unlock(&port->lock);
 }
 
@@ -201,6 +203,7 @@ static int64_t check_pull(nats__source *source, int64_t now_ns)
         }
     }
     nats__pull_locked(source->owner, now_ns);
+    nats__give_back_idle_locked(source);
     if (now_ns < source->not_before_ns) {
         due_ns = source->not_before_ns < due_ns ? source->not_before_ns : due_ns;
     }

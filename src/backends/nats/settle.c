@@ -93,11 +93,33 @@ static void say(nats__wire *wire, const nats__entry *entry, marty_verb verb, uin
     (void)nats__frame_locked(wire, subject, NULL, (marty_bytes){NULL, 0}, marty_text(word));
 }
 
+/* Given back while pulls of ours are out it would come to one of them, at once and counted, or be
+ * lost on the way to one that ends: it waits until they are gone. */
+static bool return_later(nats__subscription *subscription, nats__entry *entry, marty_verb verb,
+                         uint32_t delay_ms)
+{
+    nats__source *source = entry->source;
+    bool back = verb == MARTY_SETTLE_RETRY || verb == MARTY_SETTLE_GIVE_BACK;
+    if (!back || delay_ms > 0 || !subscription->retiring || source->ordered ||
+        source->outstanding == 0) {
+        return false;
+    }
+    size_t size = source->ack_prefix_size, tail = strlen(entry->tail) + 1;
+    if (!nats__buffer_room(&source->returned, size + tail)) {
+        return false;
+    }
+    nats__buffer_add(&source->returned, source->ack_prefix, size);
+    nats__buffer_add(&source->returned, entry->tail, tail);
+    return true;
+}
+
 static void settle_stored(marty_port *port, nats__subscription *subscription, nats__entry *entry,
                           const marty_settling *settling)
 {
     bool back = settling->verb == MARTY_SETTLE_RETRY || settling->verb == MARTY_SETTLE_GIVE_BACK;
-    say(&port->wires[0], entry, settling->verb, settling->delay_ms);
+    if (!return_later(subscription, entry, settling->verb, settling->delay_ms)) {
+        say(&port->wires[0], entry, settling->verb, settling->delay_ms);
+    }
     if (settling->verb == MARTY_SETTLE_GIVE_BACK) {
         note_uncounted(subscription, entry);
     }

@@ -8,7 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HOT_NS = 1000000000, GOODBYE_MS = 1000 };
+enum {
+    HOT_NS = 1000000000,
+    GOODBYE_MS = 1000,
+    QUIET_NS = 50000000,
+    PULLS_END_NS = 500000000,
+    LOOK_NS = 2000000
+};
 
 marty_err nats__source_new(marty_port *port, nats__subscription *subscription,
                            nats__channel *channel, int shard, nats__source **ret_source,
@@ -45,6 +51,7 @@ void nats__source_free(nats__source *source)
         }
         marty_free(source->kept);
         marty_free(source->awaited);
+        marty_free(source->returned.data);
         marty_free(source->ack_prefix);
         marty_free(source);
     }
@@ -106,6 +113,18 @@ static void stop_listening(nats__source *source)
     (void)nats__buffer_append(&wire->out, text, size > 0 ? (size_t)size : 0);
 }
 
+/* What the server has sent to a pull is lost until its lease ends when it finds us gone on the way:
+ * while messages come, pulls that are out are let end by what comes. */
+static void let_pulls_end(marty_port *port, const nats__source *source)
+{
+    int64_t now_ns = nats__now_ns(port), end_ns = now_ns + PULLS_END_NS;
+    while (source->inbox.wire && source->outstanding > 0 && now_ns < end_ns &&
+           now_ns - source->arrived_ns < QUIET_NS) {
+        (void)nats__wait_locked(port, &port->changed, now_ns + LOOK_NS);
+        now_ns = nats__now_ns(port);
+    }
+}
+
 /* A server that is asked about a consumer looks through the pulls that wait there and forgets those
  * that nobody listens to. It must, before anything is given back: one of 2.9 would deliver to such
  * a pull, lose the message until its lease ends, and deliver its last one twice. */
@@ -124,7 +143,10 @@ void nats__source_remove(marty_port *port, nats__source *source, bool give_back)
     marty_error ignored = {0};
     pthread_mutex_lock(&port->lock);
     source->running = false;
-    bool up = source->inbox.wire != NULL, ask = up && give_back && !source->ordered;
+    bool ask = source->inbox.wire && give_back && !source->ordered;
+    if (ask) {
+        let_pulls_end(port, source);
+    }
     stop_listening(source);
     pthread_mutex_unlock(&port->lock);
     if (ask) {

@@ -145,7 +145,7 @@ static marty_err check_want(const marty_port *port, const marty_want *want, mart
 static void start_over(nats__subscription *subscription, const marty_want *want)
 {
     nats__entries_drop_locked(subscription, NULL, false);
-    subscription->ready = false;
+    subscription->ready = subscription->retiring = false;
     subscription->credit = subscription->window = want->credit;
     if (want->reset) {
         subscription->resume = 0;
@@ -216,7 +216,11 @@ void nats__grant(marty_port *port, uint64_t number, uint32_t credit)
     nats__subscription *subscription = nats__subscription_find_locked(port, number);
     if (subscription && !credit) {
         subscription->credit = 0; /* what comes still is kept here, and given back at the end */
+        subscription->retiring = true;
+        port->due_ns = 0;
+        nats__wake(port, true);
     } else if (subscription) {
+        subscription->retiring = false;
         subscription->credit += credit;
         uint32_t all = subscription->credit + subscription->used;
         subscription->window = all > subscription->window ? all : subscription->window;
