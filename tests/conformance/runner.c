@@ -13,13 +13,13 @@ typedef struct job {
     const suite_case *one;
     test_process process;
     int64_t began_ms;
-    char folder[600], log[700], result[700];
+    char folder[600], log[700], result[700], stores[700];
 } job;
 
 typedef struct run {
     target *to;
     const run_options *options;
-    char grants[700], folder[600];
+    char grants[700], folder[600], stores[600];
     verdict *verdicts;
     size_t count;
     job jobs[8];
@@ -82,7 +82,7 @@ static verdict *add(run *self, const suite_case *one, const char *result, const 
 
 static void start(run *self, job *slot, const suite_case *one)
 {
-    char tag[64], url[1500], name[96], environment[6][1700];
+    char tag[64], url[1500], name[96], environment[7][1700];
     *slot = (job){.one = one, .began_ms = test_now_ms()};
     size_t length = 0;
     snprintf(name, sizeof name, "%s.%s", one->contract, one->name);
@@ -107,12 +107,15 @@ static void start(run *self, job *slot, const suite_case *one)
     snprintf(environment[3], sizeof environment[3], "MARTY_SUITE_RESULT=%s", slot->result);
     snprintf(environment[4], sizeof environment[4], "MARTY_SUITE_GRANTS=%s", self->grants);
     snprintf(environment[5], sizeof environment[5], "MARTY_SUITE_WRAP=%s", self->to->wrap);
+    snprintf(slot->stores, sizeof slot->stores, "%s/%s", self->stores, tag);
+    snprintf(environment[6], sizeof environment[6], "MARTY_TEST_SERVERS=%s", slot->stores);
     const char *const set[] = {environment[0],
                                environment[1],
                                environment[2],
                                environment[3],
                                environment[4],
                                environment[5],
+                               environment[6],
                                self->to->processes ? "MARTY_SUITE_PROCESSES=1" : NULL,
                                NULL};
     const char *const argv[] = {suite_self(), "--case", name, NULL};
@@ -191,6 +194,7 @@ static bool finish(run *self, job *slot)
     if (!getenv("MARTY_SUITE_KEEP")) {
         test_folder_remove(slot->folder);
     }
+    test_folder_remove(slot->stores);
     slot->one = NULL;
     self->running--;
     self->alone = false;
@@ -333,7 +337,9 @@ size_t runner_run(target *to, const run_options *options, verdict ret_verdicts[S
     char why[700];
     bool missing;
     snprintf(ret_version, version_size, "?");
-    if (!test_folder_make(self.folder, sizeof self.folder, "run")) {
+    if (!test_folder_make(self.folder, sizeof self.folder, "run") ||
+        !stores_make(self.stores, sizeof self.stores) ||
+        setenv("MARTY_TEST_SERVERS", self.stores, 1) != 0) {
         fprintf(stderr, "no scratch folder can be made\n");
         exit(2);
     }
@@ -348,5 +354,6 @@ size_t runner_run(target *to, const run_options *options, verdict ret_verdicts[S
     }
     target_stop(to);
     test_folder_remove(self.folder);
+    test_folder_remove(self.stores);
     return self.count;
 }

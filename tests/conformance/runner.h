@@ -45,6 +45,9 @@ typedef struct run_options {
 size_t runner_run(target *to, const run_options *options, verdict ret_verdicts[SUITE_CASES_MAX],
                   char *ret_version, size_t version_size);
 
+/** A folder for the data of this run's servers; the caller removes it. */
+bool stores_make(char *ret_path, size_t size);
+
 /** Adds results by contract to the JSON file, in place of older ones of this backend. */
 bool report_write(const char *path, const char *backend, const char *version,
                   const verdict verdicts[], size_t count);

@@ -127,6 +127,22 @@ void test_process_signal(test_process *process, int number)
     }
 }
 
+static bool has_stopped(void *user)
+{
+    const test_process *process = user;
+    siginfo_t info = {0};
+    id_t pid = (id_t)process->pid;
+    return waitid(P_PID, pid, &info, WSTOPPED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0;
+}
+
+void test_process_freeze(test_process *process)
+{
+    test_process_signal(process, SIGSTOP);
+    if (process->pid) {
+        test_wait_for(has_stopped, process, 10000);
+    }
+}
+
 static bool has_ended(void *user)
 {
     return !test_process_alive(user);
@@ -166,11 +182,15 @@ int test_process_run(const char *const argv[], const char *log_path, int64_t lim
 bool test_folder_make(char *ret_path, size_t size, const char *name)
 {
     const char *scratch = getenv("MARTY_TEST_SCRATCH");
-    scratch = scratch ? scratch : TEST_SCRATCH;
-    if (mkdir(scratch, 0755) != 0 && errno != EEXIST) {
+    return test_folder_make_in(ret_path, size, scratch ? scratch : TEST_SCRATCH, name);
+}
+
+bool test_folder_make_in(char *ret_path, size_t size, const char *parent, const char *name)
+{
+    if (mkdir(parent, 0755) != 0 && errno != EEXIST) {
         return false;
     }
-    int length = snprintf(ret_path, size, "%s/%s.XXXXXX", scratch, name);
+    int length = snprintf(ret_path, size, "%s/%s.XXXXXX", parent, name);
     return length > 0 && (size_t)length < size && mkdtemp(ret_path) != NULL;
 }
 

@@ -22,6 +22,8 @@ bool test_process_start(test_process *process, const char *const argv[],
 bool test_process_alive(test_process *process);
 /** Sends a signal: SIGSTOP, SIGCONT, SIGTERM ... */
 void test_process_signal(test_process *process, int number);
+/** SIGSTOP, and waits until it stands still: until then its threads go on. */
+void test_process_freeze(test_process *process);
 /** Waits for its end. False: it still runs after limit_ms. */
 bool test_process_join(test_process *process, int64_t limit_ms);
 /** kill -9, and waits for its end. Fine when it does not run. */
@@ -30,6 +32,8 @@ void test_process_kill(test_process *process);
 int test_process_run(const char *const argv[], const char *log_path, int64_t limit_ms);
 /** A new empty folder below the tests' scratch folder; false when it cannot be made. */
 bool test_folder_make(char *ret_path, size_t size, const char *name);
+/** The same below another folder, which is made if it is not there. */
+bool test_folder_make_in(char *ret_path, size_t size, const char *parent, const char *name);
 /** Removes it with everything in it. */
 void test_folder_remove(const char *path);
 #endif

@@ -153,7 +153,10 @@ static bool prepare(test_server *server, const test_server_options *options, con
         snprintf(ret_why, why_size, "no test certificates: openssl is missing or failed");
         return false;
     }
-    if (!test_folder_make(server->folder, sizeof server->folder, "nats")) {
+    const char *parent = getenv("MARTY_TEST_SERVERS");
+    bool made = parent ? test_folder_make_in(server->folder, sizeof server->folder, parent, "nats")
+                       : test_folder_make(server->folder, sizeof server->folder, "nats");
+    if (!made) {
         snprintf(ret_why, why_size, "no scratch folder can be made");
         return false;
     }
@@ -262,7 +265,7 @@ void test_server_stop(test_server *server)
 
 void test_server_freeze(test_server *server)
 {
-    test_process_signal(&server->process, SIGSTOP);
+    test_process_freeze(&server->process);
 }
 
 void test_server_thaw(test_server *server)
