@@ -6,12 +6,13 @@ PREFIX ?= /usr/local
 BACKEND ?=
 DEMO ?=
 DEMO_TARGETS = $(if $(findstring nats,$(DEMO)),marty-nats) marty_cli orders_demo orders_order orders_inventory orders_payment orders_shipping
+SAGA_TARGETS = $(if $(findstring nats,$(DEMO)),marty-nats) marty_cli $(addprefix sagas_,demo order inventory payment shipping orchestrator)
 export DEMO
 export MARTY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/marty
 export NATS_SERVER ?= $(MARTY_CACHE)/servers/nats-server-2.15.2
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
 
-.PHONY: all setup demo test conformance bench fuzz lint format coverage install clean help
+.PHONY: all setup demo demo-sagas test conformance bench fuzz lint format coverage install clean help
 
 all: ## build the library, the program and the modules into build/
 	@tools/setup.sh build
@@ -25,6 +26,11 @@ demo: ## four services place 200 orders while one is killed; DEMO="--backend nat
 	@tools/setup.sh build $(if $(findstring nats,$(DEMO)),servers)
 	@MARTY_TARGETS="$(DEMO_TARGETS)" tools/build.sh dev
 	@cmake --build build --target demo
+
+demo-sagas: ## 200 order sagas over four services and two orchestrators, two processes killed; DEMO="--backend nats"
+	@tools/setup.sh build $(if $(findstring nats,$(DEMO)),servers)
+	@MARTY_TARGETS="$(SAGA_TARGETS)" tools/build.sh dev
+	@cmake --build build --target demo-sagas
 
 test: ## everything that must hold, at most half an hour
 	@tools/setup.sh

@@ -23,8 +23,8 @@ static bool fail(const char *what, const char *why)
 /* The files of an earlier run, by their names: whatever else is in the folder stays. */
 static bool is_ours(const char *file)
 {
-    static const char *const ours[] = {"order.",   "orders.",   "inventory.",
-                                       "payment.", "shipping.", "nats-server"};
+    static const char *const ours[] = {"order.",       "orders.",  "inventory.", "sagas.",
+                                       "orchestrator", "payment.", "shipping.",  "nats-server"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
         if (strncmp(file, ours[i], strlen(ours[i])) == 0) {
             return true;
