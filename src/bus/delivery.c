@@ -319,6 +319,13 @@ static void give_up(marty__delivery *delivery)
     }
 }
 
+void marty__delivery_let_go(marty__delivery *delivery)
+{
+    if (atomic_fetch_sub(&delivery->user_refs, 1) == 1) {
+        give_up(delivery);
+    }
+}
+
 void marty_delivery_release(marty_delivery *handle)
 {
     if (!handle) {
@@ -328,9 +335,7 @@ void marty_delivery_release(marty_delivery *handle)
     marty_bus *bus = marty__bus_ref(delivery->consumer->bus);
     handle->next = NULL;
     if (bus->fork_generation == marty__fork_generation()) {
-        if (atomic_fetch_sub(&delivery->user_refs, 1) == 1) {
-            give_up(delivery);
-        }
+        marty__delivery_let_go(delivery);
         for (size_t i = 0; i < bus->port_count; i++) {
             if (&bus->ports[i] == delivery->consumer->port) {
                 marty__port_kick(&bus->ports[i]);

@@ -81,6 +81,9 @@ void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns);
 void marty__delivery_end(marty__delivery *delivery);
 /** Whether it may go to its handler; else it is lost or settled already. No lock held. */
 bool marty__delivery_admit(marty__delivery *delivery);
+/** The same by the handler or a keeper of a kept one: the last of them gives up what none has
+ * settled. */
+void marty__delivery_let_go(marty__delivery *delivery);
 /** What the handler's return value says about one that is neither settled nor kept. */
 void marty__delivery_conclude(marty__delivery *delivery, marty_err err);
 /** Lost with its connection, shard or lease: no settling any more. */

@@ -301,8 +301,10 @@ static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, m
         delivery->in_batch = false;
         if (open && !delivery->kept) {
             marty__delivery_conclude(delivery, err);
+            marty__delivery_end(delivery);
+        } else {
+            marty__delivery_let_go(delivery);
         }
-        marty__delivery_end(delivery);
         marty__delivery_unref(delivery);
     }
     if (is_outage(err)) {
