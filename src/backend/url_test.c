@@ -161,6 +161,10 @@ static void an_unknown_key_names_the_known_ones(void)
     CHECK_HAS(why.text, "replicas");
     CHECK_INT(marty_url_check(url, NULL, &why), MARTY_E_CONFIG);
     marty_url_free(url);
+    url = parse("memory:?liimt=1&lease=2s"); /* letters swapped */
+    CHECK_INT(marty_url_check(url, known, &why), MARTY_E_CONFIG);
+    CHECK_HAS(why.text, "did you mean \"limit\"?");
+    marty_url_free(url);
     url = parse("memory:?limit=1&lease=2s");
     CHECK_INT(marty_url_check(url, known, &why), MARTY_OK);
     marty_url_free(url);

@@ -18,26 +18,29 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Levenshtein distance of words of up to 31 bytes; longer ones are far from everything. */
+/* Letters put in, left out, changed, or swapped with their neighbour; words of more than 31 bytes
+ * are far from everything. */
 static size_t distance(const char *a, const char *b)
 {
-    size_t a_size = strlen(a), b_size = strlen(b), row[32];
+    size_t a_size = strlen(a), b_size = strlen(b), rows[3][32];
     if (a_size > 31 || b_size > 31) {
         return SIZE_MAX;
     }
     for (size_t j = 0; j <= b_size; j++) {
-        row[j] = j;
+        rows[0][j] = j;
     }
     for (size_t i = 1; i <= a_size; i++) {
-        size_t diagonal = row[0];
+        size_t *row = rows[i % 3];
+        const size_t *above = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
         row[0] = i;
         for (size_t j = 1; j <= b_size; j++) {
-            size_t changed = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = least(changed, least(row[j], row[j - 1]) + 1);
+            row[j] = least(above[j - 1] + (a[i - 1] != b[j - 1]), least(above[j], row[j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+                row[j] = least(row[j], before[j - 2] + 1);
+            }
         }
     }
-    return row[b_size];
+    return rows[a_size % 3][b_size];
 }
 
 const char *marty__nearest(const char *word, const char *const words[])
@@ -64,11 +67,14 @@ static bool listed(const char *name, const char *const words[])
     return false;
 }
 
-static void add_words(marty__buffer *list, const char *const words[])
+/* Words, without those that are in `but`. */
+static void add_words(marty__buffer *list, const char *const words[], const char *const but[])
 {
     for (size_t i = 0; words && words[i]; i++) {
-        marty__buffer_text(list, list->size ? ", " : "");
-        marty__buffer_text(list, words[i]);
+        if (!listed(words[i], but)) {
+            marty__buffer_text(list, list->size ? ", " : "");
+            marty__buffer_text(list, words[i]);
+        }
     }
 }
 
@@ -78,8 +84,8 @@ static marty_err unknown_key(const marty_url *url, const char *key, const char *
     marty__buffer list = {0};
     const char *near = known ? marty__nearest(key, known) : NULL;
     near = near ? near : marty__nearest(key, marty__url_common_keys);
-    add_words(&list, known);
-    add_words(&list, marty__url_common_keys);
+    add_words(&list, known, NULL);
+    add_words(&list, marty__url_common_keys, known);
     marty_err err =
         marty_error_set(why, MARTY_E_CONFIG, "%s: unknown key \"%s\"%s%s%s; known are %s",
                         url->redacted, key, near ? "; did you mean \"" : "", near ? near : "",
