@@ -109,7 +109,8 @@ typedef struct marty_bus_options {
     /** Threads that run handlers; 0 = the number of cores. One that blocks in a call of Marty is
      *  replaced, up to as many again. */
     uint32_t workers;
-    /** How long opening waits for connections; 0 = 5,000. */
+    /** How long opening goes on trying, for brokers that are not there yet; 0 = each backend is
+     *  tried once, for at most 5,000. */
     int32_t timeout_ms;
     /** How long run, stop and close let a drain take; 0 = 10,000. */
     int32_t drain_ms;
@@ -143,7 +144,7 @@ typedef struct marty_bus_options {
  * @errors The common ones; MARTY_E_CONFIG, MARTY_E_UNAVAILABLE, MARTY_E_DENIED, MARTY_E_TLS,
  *     MARTY_E_MISSING_MODULE, MARTY_E_NOT_FOUND (the configuration file).
  * @threads Any.
- * @blocks Until each backend is up or timeout_ms, unless options->lazy.
+ * @blocks Until each backend is up, was tried in vain, or timeout_ms, unless options->lazy.
  * @since 0.1
  * @source docs/design/0002-public-api.md
  */

@@ -146,6 +146,7 @@ static void fill(marty_bus *bus, const marty_bus_options *options)
     bus->simulated = options->env != NULL;
     bus->driven = options->driven;
     bus->timeout_ms = options->timeout_ms ? options->timeout_ms : MARTY__TIMEOUT_MS;
+    bus->waits = options->timeout_ms > 0;
     bus->drain_ms = options->drain_ms ? options->drain_ms : MARTY__DRAIN_MS;
     bus->inflight_max = options->inflight_max ? options->inflight_max : MARTY__INFLIGHT_MAX;
     bus->inflight_bytes_max =
@@ -205,10 +206,11 @@ static marty_err open_ports(marty_bus *bus, marty_error *why)
     return MARTY_OK;
 }
 
-static bool hopeless(marty_err reason)
+/* Whether a try that failed was the last: waiting for a broker to come up must be asked for. */
+static bool hopeless(const marty__port *port)
 {
-    marty_class class_ = marty_err_describe(reason)->error_class;
-    return class_ == MARTY_CLASS_FATAL || class_ == MARTY_CLASS_CALLER;
+    marty_class class_ = marty_err_describe(port->reason)->error_class;
+    return port->failures && (!port->bus->waits || class_ != MARTY_CLASS_RETRY);
 }
 
 static marty_err wait_for_port(marty__port *port, int64_t deadline, marty_error *why)
@@ -216,8 +218,7 @@ static marty_err wait_for_port(marty__port *port, int64_t deadline, marty_error 
     bool in_time = true;
     marty_err err = MARTY_OK;
     marty__lock(&port->lock);
-    while (port->state == MARTY_STATE_DOWN && in_time &&
-           !(port->failures && hopeless(port->reason))) {
+    while (port->state == MARTY_STATE_DOWN && in_time && !hopeless(port)) {
         in_time = marty__bus_wait(port->bus, &port->changed, &port->lock, deadline);
     }
     if (port->state == MARTY_STATE_DOWN || port->closed) {

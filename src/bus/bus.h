@@ -63,6 +63,7 @@ struct marty_bus {
     uint32_t inflight_max;
     uint64_t inflight_bytes_max;
     int32_t timeout_ms, drain_ms;
+    bool waits;                       /* opening goes on trying until timeout_ms */
     _Atomic(marty_on_state) on_state; /* taken away when opening fails */
     marty_on_log on_log;
     void *user;

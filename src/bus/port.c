@@ -287,7 +287,6 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
     port->state = MARTY_STATE_DOWN;
     port->next_number = 1;
     port->reason = MARTY_E_UNAVAILABLE;
-    (void)snprintf(port->text, sizeof port->text, "not connected yet");
     marty__list_init(&port->posts);
     marty__list_init(&port->asks);
     marty__list_init(&port->settles);
@@ -311,6 +310,8 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
     port->url = marty__strdup(url->redacted);
     port->backend = marty__backend_find(url->scheme, &inner);
     marty_url_free(url);
+    (void)snprintf(port->text, sizeof port->text, "%s: not connected yet",
+                   port->url ? port->url : port->name);
     if (!port->url || !port->backend) {
         return port->url ? marty_error_set(why, inner.code, "%s", inner.text)
                          : marty__error_code(why, MARTY_E_NO_MEMORY);

@@ -112,6 +112,7 @@ int cli_bus_open(cli_run *cli, marty_bus **ret_bus, bool lazy, bool idle)
     char *where = NULL, *text = NULL;
     marty_bus_options options = {.lazy = lazy || idle,
                                  .driven = idle,
+                                 .timeout_ms = cli_timeout(cli, "wait", 0),
                                  .env = idle ? &still : NULL,
                                  .on_state = on_state,
                                  .on_log = on_log,

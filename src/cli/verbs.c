@@ -24,6 +24,8 @@ const cli_flag cli_flags_bus[] = {
     {"service", 0, CLI_STRING, "NAME", "Name of the service we act as; source of what we publish."},
     {"envelope", 0, CLI_CHOICE, "cloudevents|legacy|both",
      "Envelope on the wire: CloudEvents, that of the older Python services, or read either."},
+    {"wait", 0, CLI_DURATION, "DURATION",
+     "Go on trying that long when a broker is not there; default: one try."},
     {0}};
 const cli_flag cli_flags_message[] = {
     {"header", 'H', CLI_LIST, "NAME:VALUE", "A header of the message; may be given again."},

@@ -192,7 +192,7 @@ static void close_run(marty_port *port, nats__job *job)
         marty_error ignored = {0};
         (void)nats__call_wait(port, 0, NULL, (marty_bytes){NULL, 0}, deadline_ns, &sign, &ignored);
         marty_free(sign);
-        nats__lose(port, MARTY_E_CLOSED, "closed");
+        nats__lose(port, MARTY_E_CLOSED, "closed before the answer came");
     } else {
         port->sink->state(port->sink, MARTY_STATE_CLOSED, NULL, MARTY_OK, "closed");
     }
@@ -215,7 +215,7 @@ static void op_close(marty_port *port, int64_t deadline_ns)
     }
     if (!post && !again) {
         if (port->worker_started) {
-            nats__lose(port, MARTY_E_CLOSED, "closed");
+            nats__lose(port, MARTY_E_CLOSED, "closed before the answer came");
         } else {
             port->sink->state(port->sink, MARTY_STATE_CLOSED, NULL, MARTY_OK, "closed");
         }
