@@ -176,7 +176,7 @@ static const struct {
     {ROUTE("streams: x, to: log, shards: 4x"), "\"4x\": expected a whole number from 1 to 4096"},
     {ROUTE("streams: x, to: log, shards: 99999999999999999999"), "expected a whole number"},
     {ROUTE("streams: x, to: log, need: [replya]"),
-     "need: there is no \"replya\"; did you mean \"reply\"? there are groups, replay, delay, "},
+     "need: there is no \"replya\"; did you mean \"replay\"? there are groups, replay, delay, "},
     {ROUTE("streams: x, to: log, need: {a: b}"), "need: expected a list of capabilities"},
     {ROUTE("events: x, to: log, on_dead: stop_key"), "a key can only be stopped where there is"},
     {ROUTE("commands: payment, to: log"),
