@@ -14,8 +14,11 @@ typedef struct acting {
     json_t *pending; /* the row whose fate is known when the walk goes on; borrowed */
     marty_dead_verb verb;
     const char *done; /* "replayed", "discarded" */
-    uint64_t count, acted;
+    uint64_t count, acted, left;
     int64_t gap_ns, next_ns;
+    const char *data; /* in place of what it had; NULL = as it was */
+    bool edit;
+    cli_text edited; /* lives until the letter is replayed */
 } acting;
 
 static const cli_column columns[] = {{"ID", "id", false},           {"TYPE", "type", false},
@@ -56,16 +59,42 @@ static void settle_pending(acting *state, bool fine)
     }
 }
 
+/* What is wrong with the new data, or NULL. */
+static const char *mend(acting *state, const marty_dead_letter *letter, marty_message *instead)
+{
+    cli_text checked = {0};
+    bool json;
+    if (!instead) {
+        return "left: it cannot be read, so not be edited";
+    }
+    cli_text_clear(&state->edited);
+    if (state->edit && !cli_edit(state->cli, letter->message, &state->edited)) {
+        return "left: not changed";
+    }
+    instead->data = state->edit ? (marty_bytes){state->edited.data, state->edited.size}
+                                : marty_text(state->data);
+    json = !cli_is_json_type(instead->content_type) ||
+           cli_text_json_value(&checked, instead->data.data, instead->data.size);
+    cli_text_free(&checked);
+    return json ? NULL : "left: it would be JSON no more";
+}
+
 static marty_dead_verb act(void *user, const marty_dead_letter *letter, marty_message *instead)
 {
     acting *state = user;
     char *place = cli_letter_place(letter);
     json_t *row = json_object_get(state->chosen, place);
-    (void)instead;
+    const char *left = NULL;
     marty_free(place);
     settle_pending(state, true);
     if (!row) {
-        return state->acted >= state->count ? MARTY_DEAD_STOP : MARTY_DEAD_LEAVE;
+        return state->acted + state->left >= state->count ? MARTY_DEAD_STOP : MARTY_DEAD_LEAVE;
+    }
+    left = state->edit || state->data ? mend(state, letter, instead) : NULL;
+    if (left) {
+        give(state, row, left);
+        state->left++;
+        return MARTY_DEAD_LEAVE;
     }
     if (state->gap_ns) {
         int64_t now = cli_monotonic_ns();
@@ -88,12 +117,12 @@ static int execute(acting *state)
         int code = cli_fail(state->cli, err, &why);
         return state->acted ? CLI_PARTIAL : code;
     }
-    if (state->acted < state->count) {
+    if (state->acted + state->left < state->count) {
         cli_say(state->cli, "%" PRIu64 " of %" PRIu64 " are gone: somebody else took them",
-                state->count - state->acted, state->count);
+                state->count - state->acted - state->left, state->count);
         return state->acted ? CLI_PARTIAL : CLI_NOT_FOUND;
     }
-    return CLI_OK;
+    return !state->left ? CLI_OK : state->acted ? CLI_PARTIAL : CLI_ERROR;
 }
 
 static int confirm(acting *state, const char *verb, bool ask)
@@ -155,13 +184,19 @@ static int start(cli_run *cli, acting *state, const char *verb, bool ask)
         json_decref(state->chosen);
     }
     cli_letters_free(&state->letters);
+    cli_text_free(&state->edited);
     return cli_bus_close(cli, state->bus, code);
 }
 
 static int replay(cli_run *cli)
 {
     acting state = {.done = "replayed",
-                    .verb = cli_set(cli, "force") ? MARTY_DEAD_REPLAY_FORCED : MARTY_DEAD_REPLAY};
+                    .verb = cli_set(cli, "force") ? MARTY_DEAD_REPLAY_FORCED : MARTY_DEAD_REPLAY,
+                    .data = cli_string(cli, "data", NULL),
+                    .edit = cli_set(cli, "edit")};
+    if (state.data && state.edit) {
+        return cli_usage(cli, "--data and --edit: one of them");
+    }
     return start(cli, &state, "replay", cli->given.argument_count == 0);
 }
 
@@ -174,8 +209,12 @@ static int discard(cli_run *cli)
 static const cli_flag all_flags[] = {{"all", 'a', CLI_SWITCH, NULL, "All of them."},
                                      {"rate", 0, CLI_NUMBER, "N", "At most so many a second."},
                                      {0}};
-static const cli_flag force_flags[] = {
-    {"force", 0, CLI_SWITCH, NULL, "Also what was replayed three times and died again."}, {0}};
+static const cli_flag replay_flags[] = {
+    {"edit", 'e', CLI_SWITCH, NULL,
+     "Edit the data of each first, in VISUAL or EDITOR; what is not changed is left."},
+    {"data", 'd', CLI_STRING, "DATA", "Give it this data."},
+    {"force", 0, CLI_SWITCH, NULL, "Also what was replayed three times and died again."},
+    {0}};
 
 const cli_verb cli_verb_dlq_replay = {
     .name = "dlq replay",
@@ -183,11 +222,13 @@ const cli_verb cli_verb_dlq_replay = {
     .summary = "give dead letters to their group again",
     .text = "Each goes back to the group it died in, not to the others, under its own id, and is "
             "then removed from the dead letters. Without ID say --where or --all; that is "
-            "confirmed on a terminal, and needs --yes without one. Exit code 5 when some failed.",
+            "confirmed on a terminal, and needs --yes without one. With --edit or --data its data "
+            "is mended on the way. Exit code 5 when some failed or were left.",
     .examples = "marty dlq replay 01JA2B3C\n"
+                "marty dlq replay 01JA2B3C --edit\n"
                 "marty dlq replay --where \"reason ~ 'timeout'\" --rate 100 --dry-run\n"
                 "marty dlq replay --all --channel events.order --yes",
-    .tables = {force_flags, all_flags, cli_flags_letters, cli_flags_danger, cli_flags_bus,
+    .tables = {replay_flags, all_flags, cli_flags_letters, cli_flags_danger, cli_flags_bus,
                cli_flags_common},
     .run = replay,
     .argument_max = -1,

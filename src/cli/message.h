@@ -35,6 +35,10 @@ void cli_delivery_json(cli_text *text, const marty_delivery *delivery);
 /** Show one message on stdout in the format asked for; false when nobody reads any more. */
 bool cli_message_show(cli_run *cli, const marty_message *message, const marty_delivery *delivery);
 
+/** Let the user edit the data in VISUAL or EDITOR. False: nothing was changed, or the editor
+ * failed, which is said. */
+bool cli_edit(const cli_run *cli, const marty_message *message, cli_text *ret_data);
+
 /* ---- words for numbers */
 const char *cli_level_name(marty_level level);
 const char *cli_pattern_name(marty_pattern pattern);

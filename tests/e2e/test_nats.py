@@ -201,6 +201,25 @@ class Refused:
         self.assertIn("MARTY_E_TLS", result.err)
 
 
+class Late(Test):
+    """A broker that comes later than who needs it."""
+
+    def test_waiting_is_asked_for(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        self.url = f"nats://127.0.0.1:{port}"
+        result = self.bus("pub", "a.b", "1", code=1)
+        self.assertIn(f"MARTY_E_UNAVAILABLE  {self.url}: connection refused", result.err)
+        pub = self.start("pub", "a.b", "1", "--wait", "20s", ready="connection refused")
+        server = subprocess.Popen([NEW or OLD, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(self.folder / "js")],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait, DEADLINE)
+        self.addCleanup(server.kill)
+        self.assertEqual(pub.json()["outcome"], "stored")
+        self.assertEqual(pub.end(), 0)
+
+
 OLD, NEW = found("MARTY_NATS_OLD", "2.9.10"), found("MARTY_NATS_NEW", "2.15.2")
 if OLD:
     class OldPatterns(Patterns, OnServer):

@@ -42,6 +42,23 @@ class DeadLetters(Test):
         self.assertEqual((got["data"], got["type"]), ({"n": 0}, "charge"))
         self.bus("dlq", "replay", rows[0]["id"], code=3)
 
+    def test_data_is_mended_on_the_way(self):
+        rows = self.bury(3)
+        self.bus("dlq", "replay", rows[0]["id"], "--data", '{"n": 10}')
+        result = self.marty("dlq", "replay", rows[1]["id"], "--edit", bus=True, code=0,
+                            env={"EDITOR": "sed -i s/1/11/", "TMPDIR": str(self.folder)})
+        self.assertEqual(result.row["result"], "replayed")
+        got = self.bus("handle", "payment", "--count", "2", "--timeout", "20s").rows
+        self.assertEqual([row["data"]["n"] for row in got], [10, 11])
+        self.assertEqual([row["id"] for row in got], [row["id"] for row in rows[:2]])
+        for editor, says in (("true", "not changed"), ("sed -i s/}//", "JSON"), ("false", "not changed")):
+            result = self.marty("dlq", "replay", rows[2]["id"], "--edit", bus=True, code=1,
+                                env={"EDITOR": editor, "TMPDIR": str(self.folder)})
+            self.assertIn(says, result.row["result"])
+        self.assertEqual([row["id"] for row in self.bus("dlq", "ls").rows], [rows[2]["id"]])
+        self.assertEqual(list(self.folder.glob("marty-*")), [], "no file is left")
+        self.bus("dlq", "replay", "x", "--edit", "--data", "1", code=2)
+
     def test_replay_of_many_is_confirmed_and_can_be_tried_dry(self):
         self.bury(3)
         self.assertIn("--yes", self.bus("dlq", "replay", "--all", code=2).err)
