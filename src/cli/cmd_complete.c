@@ -5,14 +5,20 @@
 
 #include <marty/adapter.h>
 
-static void offer(const char *typed, const char *word, size_t length, const char *what)
+typedef struct typing { /* what stands there so far; of --output=js the value is completed */
+    const char *text, *word;
+    int before; /* bytes of word that come before text */
+} typing;
+
+static void offer(const typing *typed, const char *word, size_t length, const char *what)
 {
-    if (strlen(typed) <= length && strncmp(word, typed, strlen(typed)) == 0) {
-        (void)printf("%.*s\t%s\n", (int)length, word, what);
+    size_t size = strlen(typed->text);
+    if (size <= length && strncmp(word, typed->text, size) == 0) {
+        (void)printf("%.*s%.*s\t%s\n", typed->before, typed->word, (int)length, word, what);
     }
 }
 
-static void offer_choices(const char *typed, const char *choices)
+static void offer_choices(const typing *typed, const char *choices)
 {
     while (*choices) {
         size_t length = strcspn(choices, "|");
@@ -21,7 +27,7 @@ static void offer_choices(const char *typed, const char *choices)
     }
 }
 
-static void offer_contexts(const char *typed)
+static void offer_contexts(const typing *typed)
 {
     size_t count, i;
     char **names = cli_context_names(&count);
@@ -33,13 +39,13 @@ static void offer_contexts(const char *typed)
 }
 
 #define OFFER_ERROR(name, number, class_, text) offer(typed, #name, strlen(#name), text);
-static void offer_errors(const char *typed)
+static void offer_errors(const typing *typed)
 {
     MARTY_ERRORS(OFFER_ERROR)
 }
 
 /* First words of verbs, each once. */
-static void offer_verbs(const char *typed)
+static void offer_verbs(const typing *typed)
 {
     const char *before = "";
     size_t i;
@@ -54,7 +60,7 @@ static void offer_verbs(const char *typed)
     }
 }
 
-static void offer_second(const char *typed, const char *noun)
+static void offer_second(const typing *typed, const char *noun)
 {
     size_t i, length = strlen(noun);
     for (i = 0; cli_verbs[i]; i++) {
@@ -65,7 +71,7 @@ static void offer_second(const char *typed, const char *noun)
     }
 }
 
-static void offer_flags(const cli_verb *verb, const char *typed)
+static void offer_flags(const cli_verb *verb, const typing *typed)
 {
     size_t t;
     for (t = 0; t < CLI_TABLES_MAX && verb->tables[t]; t++) {
@@ -79,7 +85,7 @@ static void offer_flags(const cli_verb *verb, const char *typed)
 }
 
 /* The value of a flag: words that are known; true when the shell should offer files. */
-static void offer_value(const cli_flag *flag, const char *typed)
+static void offer_value(const cli_flag *flag, const typing *typed)
 {
     if (flag->kind == CLI_CHOICE) {
         offer_choices(typed, flag->value);
@@ -92,7 +98,7 @@ static void offer_value(const cli_flag *flag, const char *typed)
     }
 }
 
-static void offer_argument(const cli_verb *verb, const char *typed, size_t at)
+static void offer_argument(const cli_verb *verb, const typing *typed, size_t at)
 {
     if (!verb->words || at > 0) {
         return;
@@ -111,7 +117,8 @@ static void offer_argument(const cli_verb *verb, const char *typed, size_t at)
 static int run(cli_run *cli)
 {
     size_t last = cli->given.argument_count ? cli->given.argument_count - 1 : 0, i = 0, at = 0;
-    const char *typed = cli_argument(cli, last) ? cli_argument(cli, last) : "";
+    const char *word = cli_argument(cli, last) ? cli_argument(cli, last) : "";
+    typing now = {word, word, 0}, *typed = &now;
     const char *first = last > 0 ? cli_argument(cli, 0) : NULL, *value = NULL;
     const cli_verb *verb = first ? cli_verb_find(first, NULL) : NULL;
     const cli_flag *flag = NULL;
@@ -140,7 +147,11 @@ static int run(cli_run *cli)
             at++;
         }
     }
-    if (typed[0] == '-') {
+    flag = cli_flags_find(verb->tables, word, &value);
+    if (flag && value) {
+        now = (typing){value, word, (int)(value - word)};
+        offer_value(flag, typed);
+    } else if (word[0] == '-') {
         offer_flags(verb, typed);
     } else {
         offer_argument(verb, typed, at);

@@ -5,26 +5,43 @@
 
 #include <marty/adapter.h>
 
+/* Bash ends words at = and :, too, and replaces what comes behind the last of these. */
 static const char bash[] =
     "# bash completion of marty; put into your ~/.bashrc: source <(marty completion bash)\n"
     "_marty() {\n"
-    "    local line\n"
+    "    local line typed before words\n"
+    "    read -ra words <<< \"${COMP_LINE:0:COMP_POINT}\"\n"
+    "    [[ ${COMP_LINE:0:COMP_POINT} == *[[:space:]] ]] && words+=('')\n"
+    "    typed=${words[${#words[@]}-1]}\n"
+    "    before=${typed%\"${typed##*[=:]}\"}\n"
     "    COMPREPLY=()\n"
     "    while IFS= read -r line; do\n"
-    "        COMPREPLY+=(\"${line%%$'\\t'*}\")\n"
-    "    done < <(\"${COMP_WORDS[0]}\" complete -- \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
+    "        line=${line%%$'\\t'*}\n"
+    "        COMPREPLY+=(\"${line#\"$before\"}\")\n"
+    "        [[ $line == *[:/@] ]] && compopt -o nospace\n"
+    "    done < <(\"${words[0]}\" complete -- \"${words[@]:1}\" 2>/dev/null)\n"
     "}\n"
     "complete -o default -F _marty marty\n";
 static const char zsh[] =
     "#compdef marty\n"
     "# zsh completion of marty; put into your ~/.zshrc: source <(marty completion zsh)\n"
     "_marty() {\n"
-    "    local -a found\n"
-    "    local line\n"
+    "    local -a found open\n"
+    "    local line word\n"
     "    while IFS= read -r line; do\n"
-    "        found+=(\"${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}\")\n"
+    "        word=${line%%$'\\t'*}\n"
+    "        if [[ $word == *[:/@] ]]; then\n"
+    "            open+=(\"$word\")\n"
+    "        else\n"
+    "            found+=(\"${word//:/\\\\:}:${line#*$'\\t'}\")\n"
+    "        fi\n"
     "    done < <(\"${words[1]}\" complete -- \"${(@)words[2,CURRENT]}\" 2>/dev/null)\n"
-    "    if (( ${#found} )); then _describe marty found; else _files; fi\n"
+    "    (( ${#open} )) && compadd -S '' -a open\n"
+    "    (( ${#found} )) && _describe marty found\n"
+    "    if (( ! ${#open} + ${#found} )); then\n"
+    "        compset -P 'sqlite:'\n"
+    "        _files\n"
+    "    fi\n"
     "}\n"
     "if [ \"$funcstack[1]\" = _marty ]; then _marty; else compdef _marty marty; fi\n";
 static const char fish[] =
