@@ -91,7 +91,7 @@ static void handle_line(peer *self, const char *line, size_t size)
     marty_error why = {0};
     marty_err err;
     char *id;
-    self->request = json_loadb(line, size, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &wrong);
+    self->request = peer_parse(line, size, false, &wrong);
     if (!json_is_object(self->request)) {
         err = marty_error_set(&why, MARTY_E_MALFORMED, "column %d: %s", wrong.column,
                               self->request ? "an object was expected" : wrong.text);

@@ -68,8 +68,10 @@ static void a_peer_reads_what_it_was_shown(void)
         "{\"type\":\"a\",\"id\":\"1\",\"source\":\"/s\",\"time\":\"2026-11-01T10:00:00Z\","
         "\"key\":\"k\",\"priority\":3,\"headers\":{\"x\":[\"1\",\"2\"],\"y\":\"z\"},"
         "\"attributes\":{\"n\":-7,\"b\":true,\"u\":{\"uri\":\"a:b\"}},"
-        "\"data\":{\"amount\":99.99,\"one\":1.0,\"t\":\"\xc3\xbc\",\"a\":[1,null,false]}}";
-    json_t *object = json_loads(shown, 0, NULL);
+        "\"data\":{\"amount\":99.990,\"big\":123456789012345678901234567890,\"one\":1.0,\"t\":"
+        "\"\xc3\xbc\",\"a\":[1,null,false]}}";
+    json_error_t wrong;
+    json_t *object = peer_parse(shown, strlen(shown), true, &wrong);
     cli_template made;
     marty_error why = {0};
     char *json;
@@ -97,7 +99,8 @@ static void a_peer_is_told_what_is_wrong(void)
                  {"{\"content_type\":\"text/plain\",\"data\":{}}", "data: a text was expected"}};
     size_t i;
     for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        json_t *object = json_loads(cases[i].request, 0, NULL);
+        json_error_t wrong;
+        json_t *object = peer_parse(cases[i].request, strlen(cases[i].request), true, &wrong);
         cli_template made;
         marty_error why = {0};
         CHECK_INT(peer_template(&made, object, &why), MARTY_E_ARGUMENT);
@@ -106,8 +109,40 @@ static void a_peer_is_told_what_is_wrong(void)
     }
 }
 
+static void requests_are_parsed_as_they_come(void)
+{
+    static const struct {
+        const char *text, *becomes; /* NULL: no JSON */
+    } cases[] = {{"{\"message\": {\"data\": {\"n\": [1, \"]\\\"\"]}}}",
+                  "{\"message\": {\"data\": \"{\\\"n\\\":[1,\\\"]\\\\\\\"\\\"]}\"}}"},
+                 {"{\"messages\":[{\"d\\u0061ta\":1},{\"data\":null}]}",
+                  "{\"messages\": [{\"data\": \"1\"}, {\"data\": \"null\"}]}"},
+                 {"{\"data\":1,\"message\":{\"headers\":{\"data\":\"x\"}}}",
+                  "{\"data\": 1, \"message\": {\"headers\": {\"data\": \"x\"}}}"},
+                 {"[1]", "[1]"},
+                 {"{\"message\":7}", "{\"message\": 7}"},
+                 {"{\"message\":{\"data\":01}}", NULL},
+                 {"{\"message\":{\"data\":}}", NULL},
+                 {"{\"message\":{\"data\"", NULL},
+                 {"{\"message\":{\"data\":1,\"data\":2}}", NULL},
+                 {"{\"id\":123456789012345678901}", NULL},
+                 {"{\"a\":\"", NULL},
+                 {"", NULL}};
+    size_t i;
+    for (i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_error_t wrong = {0};
+        json_t *object = peer_parse(cases[i].text, strlen(cases[i].text), false, &wrong);
+        char *json = object ? json_dumps(object, 0) : NULL;
+        CHECK_TEXT(json, cases[i].becomes);
+        CHECK(object || wrong.text[0]);
+        free(json);
+        json_decref(object);
+    }
+}
+
 int main(void)
 {
+    requests_are_parsed_as_they_come();
     data_keeps_its_digits();
     data_that_is_no_json_is_text_or_base64();
     headers_repeat_in_order_and_attributes_have_types();

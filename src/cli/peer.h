@@ -89,8 +89,11 @@ marty_err peer_start_of(const json_t *object, marty_start *ret_start, marty_erro
 /** The address that stands for a name of "cancel"; NULL when the request has none. */
 const void *peer_cancel_key(peer *self, const char *name);
 
-/* ---- messages (peer_message.c) */
-/** A template from a message as JSON. Free with cli_template_free. */
+/* ---- messages (peer_data.c, peer_message.c) */
+/** A request, or one message, in which each message's data is a string that holds its JSON. NULL:
+ * ret_wrong. */
+json_t *peer_parse(const char *text, size_t size, bool message, json_error_t *ret_wrong);
+/** A template from a message of peer_parse. Free with cli_template_free. */
 marty_err peer_template(cli_template *ret_template, json_t *object, marty_error *why);
 /** ARGUMENT naming a field that is not one of "a|b|c"; MARTY_OK when all are. */
 marty_err peer_fields_check(json_t *object, const char *known, marty_error *why);

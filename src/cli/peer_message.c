@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Messages of `marty peer` in: from the same JSON that goes out. Data is JSON when the content type
- * is, else text; data_base64 is exact. */
+ * is, digit by digit, else text; data_base64 is exact. */
 #include "peer.h"
 
-#include <errno.h>
 #include <marty/adapter.h>
-#include <stdlib.h>
 
 static const char fields[] =
     "type|id|source|subject|key|content_type|schema|correlation_id|causation_id|trace_parent|"
@@ -24,57 +22,6 @@ marty_err peer_fields_check(json_t *object, const char *known, marty_error *why)
     return MARTY_OK;
 }
 
-/* A number as short as it can be and still be the same number. */
-static void real_put(cli_text *text, double number)
-{
-    char shown[40];
-    int digits;
-    for (digits = 15; digits <= 17; digits++) {
-        (void)snprintf(shown, sizeof shown, "%.*g", digits, number);
-        if (!(strtod(shown, NULL) < number) && !(strtod(shown, NULL) > number)) {
-            break;
-        }
-    }
-    cli_text_put(text, shown);
-    if (!strpbrk(shown, ".en")) {
-        cli_text_put(text, ".0");
-    }
-}
-
-static void tree_put(cli_text *text, json_t *value)
-{
-    const char *key;
-    json_t *part;
-    size_t i = 0;
-    if (json_is_object(value)) {
-        cli_text_put(text, "{");
-        json_object_foreach(value, key, part)
-        {
-            cli_text_put(text, i++ ? "," : "");
-            cli_text_json(text, key, strlen(key));
-            cli_text_put(text, ":");
-            tree_put(text, part);
-        }
-        cli_text_put(text, "}");
-    } else if (json_is_array(value)) {
-        cli_text_put(text, "[");
-        json_array_foreach(value, i, part)
-        {
-            cli_text_put(text, i ? "," : "");
-            tree_put(text, part);
-        }
-        cli_text_put(text, "]");
-    } else if (json_is_string(value)) {
-        cli_text_json(text, json_string_value(value), json_string_length(value));
-    } else if (json_is_integer(value)) {
-        cli_text_format(text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    } else if (json_is_real(value)) {
-        real_put(text, json_real_value(value));
-    } else {
-        cli_text_put(text, json_is_null(value) ? "null" : json_is_true(value) ? "true" : "false");
-    }
-}
-
 /* Strings of the template are copies, kept until it is freed. */
 static const char *keep(cli_template *made, char *text)
 {
@@ -85,7 +32,7 @@ static const char *keep(cli_template *made, char *text)
 
 static marty_err data_take(cli_template *made, const json_t *object, marty_error *why)
 {
-    json_t *data = json_object_get(object, "data");
+    const json_t *data = json_object_get(object, "data");
     const char *base64 = json_string_value(json_object_get(object, "data_base64"));
     void *bytes = NULL;
     size_t size = 0;
@@ -104,14 +51,23 @@ static marty_err data_take(cli_template *made, const json_t *object, marty_error
     if (!data) {
         return MARTY_OK;
     }
-    if (cli_is_json_type(made->message.content_type)) {
-        tree_put(&text, data);
-    } else if (json_is_string(data)) {
+    if (cli_is_json_type(made->message.content_type)) { /* a string that holds JSON: peer_parse */
         cli_text_add(&text, json_string_value(data), json_string_length(data));
     } else {
-        return marty_error_set(why, MARTY_E_ARGUMENT,
-                               "data: a text was expected, because content_type \"%s\" is no JSON",
-                               made->message.content_type);
+        json_t *inner =
+            json_loadb(json_string_value(data), json_string_length(data),
+                       JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
+        bool is_text = json_is_string(inner);
+        if (is_text) {
+            cli_text_add(&text, json_string_value(inner), json_string_length(inner));
+        }
+        json_decref(inner);
+        if (!is_text) {
+            return marty_error_set(why, MARTY_E_ARGUMENT,
+                                   "data: a text was expected, because content_type \"%s\" is no "
+                                   "JSON",
+                                   made->message.content_type);
+        }
     }
     made->message.data.size = text.size;
     made->message.data.data = keep(made, text.data);

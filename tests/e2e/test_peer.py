@@ -70,6 +70,13 @@ class OnePeer(Test):
                          ("MARTY_E_REMOTE", "not_found", "no such user", "fatal"))
         self.assertEqual(peer.error("request", service="nobody", message={"type": "x"})["code"], "MARTY_E_NO_RESPONDER")
 
+    def test_numbers_keep_their_digits(self):
+        peer = self.peer
+        peer.ok("subscribe", name="order.*", settle="auto")
+        data = {"n": 123456789012345678901234567890, "m": [-18446744073709551617, 0]}
+        peer.ok("publish", message={"type": "order.created", "data": data})
+        self.assertEqual(peer.event()["message"]["data"], data)
+
     def test_a_call_is_cancelled_by_its_name(self):
         peer = self.peer
         peer.ok("subscribe", pattern="query", name="slow")
