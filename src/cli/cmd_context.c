@@ -102,10 +102,20 @@ static int show(cli_run *cli)
     return code;
 }
 
+/* A file of this folder, also from others. */
+static char *anywhere(const char *backend)
+{
+    bool relative = backend && strncmp(backend, "sqlite:", 7) == 0 && !strchr("/?", backend[7]);
+    char *folder = relative ? realpath(".", NULL) : NULL;
+    char *made = folder ? cli_textf("sqlite:%s/%s", folder, backend + 7) : cli_strdup(backend);
+    free(folder);
+    return made;
+}
+
 static int add(cli_run *cli)
 {
     const char *name = cli_argument(cli, 0), *config = cli_string(cli, "config", NULL);
-    cli_context context = {.backend = cli_strdup(cli_string(cli, "backend", NULL)),
+    cli_context context = {.backend = anywhere(cli_string(cli, "backend", NULL)),
                            .service = cli_strdup(cli_string(cli, "service", NULL)),
                            .envelope = cli_strdup(cli_string(cli, "envelope", NULL))};
     cli_context old = {0};

@@ -12,6 +12,23 @@ typedef struct looking {
     bool whole; /* show the message, too */
 } looking;
 
+/* As it was sent: what dying has added is in the row. */
+static void message_json(cli_text *text, const marty_message *message)
+{
+    marty_message shown = *message;
+    marty_header *headers = cli_alloc((message->header_count + 1) * sizeof *headers);
+    size_t i;
+    shown.headers = headers;
+    shown.header_count = 0;
+    for (i = 0; i < message->header_count; i++) {
+        if (strncmp(message->headers[i].name, "martydead", 9) != 0) {
+            headers[shown.header_count++] = message->headers[i];
+        }
+    }
+    cli_message_json(text, &shown, NULL, false);
+    marty_free(headers);
+}
+
 /* The letter with its message and its bytes, as lines of text or as JSON. */
 static void show_whole(cli_run *cli, json_t *row, const marty_dead_letter *letter)
 {
@@ -19,7 +36,7 @@ static void show_whole(cli_run *cli, json_t *row, const marty_dead_letter *lette
     const char *key;
     json_t *value;
     if (letter->message) {
-        cli_message_json(&message, letter->message, NULL, false);
+        message_json(&message, letter->message);
     } else {
         cli_text_put(&message, "{\"data_base64\":\"");
         cli_text_base64(&message, letter->raw.data, letter->raw.size);

@@ -169,9 +169,11 @@ static int remove_channel(cli_run *cli)
         marty_free(what);
     }
     if (report) {
+        const json_t *all = json_object_get(report, "answers");
+        const json_t *answer = json_object_get(json_array_get(all, 0), "answer");
         cli_rows_begin(cli, made_columns, 4, true);
         cli_row(cli, json_pack("{s:s, s:s, s:O?}", "channel", channel, "result", "removed",
-                               "removed", json_object_get(report, "removed")));
+                               "removed", json_object_get(answer, "removed")));
         cli_rows_end(cli, NULL);
     }
     json_decref(found);

@@ -150,9 +150,9 @@ class Contexts(Test):
             return next((row["value"], row["from"]) for row in rows if row["key"] in ("config", "backend"))
         self.assertEqual(origin(), ("marty.yaml", "default (found in this folder)"))
         self.marty("context", "add", "c", "-b", "sqlite:context.db", "--select", code=0)
-        self.assertEqual(origin(), ("sqlite:context.db", "context c"))
+        self.assertEqual(origin(), (f"sqlite:{self.folder}/context.db", "context c"))
         self.assertEqual(origin(env={"MARTY_CONFIG": "other.yaml"}), ("other.yaml", "environment MARTY_CONFIG"))
-        self.assertEqual(origin(env={"MARTY_CONFIG": "other.yaml", "MARTY_CONTEXT": "c"}), ("sqlite:context.db", "context c"))
+        self.assertEqual(origin(env={"MARTY_CONFIG": "other.yaml", "MARTY_CONTEXT": "c"}), (f"sqlite:{self.folder}/context.db", "context c"))
         self.assertEqual(origin("-b", "sqlite:flag.db", env={"MARTY_CONTEXT": "c"}), ("sqlite:flag.db", "flag --backend"))
         self.assertEqual(origin("-c", "other.yaml"), ("other.yaml", "flag --config"))
 
