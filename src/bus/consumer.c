@@ -408,8 +408,9 @@ static uint32_t grant_of(marty__consumer *consumer, uint32_t count)
     uint32_t grant = 0, paid = count < consumer->surplus ? count : consumer->surplus;
     consumer->surplus -= paid;
     consumer->owed += count - paid;
-    bool enough =
-        consumer->owed * 4 >= consumer->credit || consumer->unsettled_count * 2 <= consumer->credit;
+    bool soon = consumer->kind != MARTY_KIND_REPLY && /* replies are never unsettled */
+                consumer->unsettled_count * 2 <= consumer->credit;
+    bool enough = consumer->owed * 4 >= consumer->credit || soon;
     if (enough && consumer->asked && may_flow(consumer)) {
         grant = consumer->owed;
         consumer->owed = 0;

@@ -186,13 +186,16 @@ void nats__settle(marty_port *port, const marty_settling batch[], size_t count)
     pthread_mutex_lock(&port->lock);
     int64_t lease_until_ns = nats__now_ns(port) + (int64_t)port->options.lease_ms * 1000000;
     nats__subscription *subscription = NULL;
+    size_t waited = port->wires[0].out.size;
     for (size_t i = 0; i < count; i++) {
         if (!subscription || subscription->number != batch[i].subscription) {
             subscription = nats__subscription_find_locked(port, batch[i].subscription);
         }
         settle_one(port, subscription, &batch[i], &run, lease_until_ns);
     }
-    nats__wake(port, false);
+    if (port->wires[0].out.size > waited || (subscription && subscription->memory)) {
+        nats__wake(port, false);
+    }
     pthread_mutex_unlock(&port->lock);
     tell(port, &run);
 }
