@@ -16,7 +16,7 @@ static bool good_name(const char *name)
             return false;
         }
     }
-    return *name && strncasecmp(name, "Nats-", 5) != 0;
+    return *name && ((*name != 'N' && *name != 'n') || strncasecmp(name, "Nats-", 5) != 0);
 }
 
 static bool good_value(marty_bytes value)
@@ -107,7 +107,7 @@ static bool read_line(nats__read *into, char *line, char *end)
     *colon = '\0';
     char *value = colon + 1;
     value += value < end && *value == ' ';
-    if (strncasecmp(line, "Nats-", 5) == 0) {
+    if ((*line == 'N' || *line == 'n') && strncasecmp(line, "Nats-", 5) == 0) {
         return true;
     }
     return add_header(into, line, value, (size_t)(end - value));

@@ -29,7 +29,7 @@ enum {
     NATS__MAX_ACK_PENDING = 100000, /* of a group, over all its instances */
     NATS__LEVEL_TTL = 1,            /* API levels of the server */
     NATS__LEVEL_SCHEDULE = 2,
-    NATS__BATCH = 64, /* messages handed to core at once */
+    NATS__BATCH = 256, /* messages handed to core at once */
 };
 
 /* Bytes that need a place to grow in. Freed with marty_free(data). */
