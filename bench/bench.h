@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 typedef struct bench_side { /* what one side measured, in memory shared with the runner */
-    double seconds, cpu_seconds;
-    double p50_us, p99_us; /* 0 = not measured */
+    double seconds, cpu_seconds, broker_seconds; /* the last: CPU time of the broker meanwhile */
+    double p50_us, p99_us;                       /* 0 = not measured */
     long rss_kb;
     uint64_t allocations, system_calls;
     volatile int measuring; /* between begin and end: the tracer counts */
@@ -39,6 +39,8 @@ _Noreturn void bench_fail(bench_side *side, const char *format, ...)
 /** Latencies in nanoseconds (sorted here) into p50 and p99. */
 void bench_latencies(bench_side *side, int64_t *ns, size_t count);
 int64_t bench_now_ns(void);
+/** The broker's process, so that its CPU time is counted, too; 0 = there is none. */
+void bench_broker(long pid);
 /** Run a pair and print its row. rounds: how often each side runs. */
 void bench_pair(const bench_job *job, int rounds);
 

@@ -6,13 +6,14 @@
 
 #include "support/server.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { CALL = 64, WINDOW = 4096 };
+enum { CALL = 64, WINDOW = 4096, DRIVEN = 1 };
 
 static marty_bus *open_bus(const bench_job *job, bench_side *side, const char *service)
 {
@@ -20,7 +21,8 @@ static marty_bus *open_bus(const bench_job *job, bench_side *side, const char *s
     marty_bus *bus = NULL;
     marty_error why = {0};
     (void)snprintf(url, sizeof url, "%s?prefix=b%d", job->url, (int)getpid());
-    marty_bus_options options = {.service = service, .inflight_max = WINDOW};
+    marty_bus_options options = {
+        .service = service, .inflight_max = WINDOW, .driven = job->argument == DRIVEN};
     ours_check(side, marty_bus_open(&bus, url, &options, &why), &why, "open");
     return bus;
 }
@@ -122,13 +124,24 @@ static marty_err answer(void *user, marty_delivery *query)
     return marty_reply(query, &reply, NULL);
 }
 
+static void *drive(void *bus)
+{
+    (void)marty_bus_run(bus, NULL);
+    return NULL;
+}
+
+/* Driven: a thread of the program's own runs the responder's bus. */
 static void request(const bench_job *job, bench_side *side)
 {
+    pthread_t driver;
     marty_error why = {0};
     marty_bus *in = open_bus(job, side, "user"), *out = open_bus(job, side, "other");
     ours_check(side, marty_handle_queries(in, "profile", answer, NULL, NULL, NULL, &why), &why,
                "handle");
     ours_check(side, marty_bus_start(in, &why), &why, "start");
+    if (job->argument == DRIVEN && pthread_create(&driver, NULL, drive, in) != 0) {
+        bench_fail(side, "no thread");
+    }
     int64_t *ns = calloc((size_t)job->count, sizeof *ns);
     char *data = calloc(1, job->size);
     bench_begin(side);
@@ -146,6 +159,10 @@ static void request(const bench_job *job, bench_side *side)
     bench_latencies(side, ns, (size_t)job->count);
     free(data);
     free(ns);
+    if (job->argument == DRIVEN) {
+        marty_bus_stop(in);
+        (void)pthread_join(driver, NULL);
+    }
     marty_bus_free(out);
     marty_bus_free(in);
 }
@@ -164,6 +181,7 @@ void bench_nats(int rounds)
         }
     }
     test_server_url(&server, url, sizeof url);
+    bench_broker((long)server.process.pid);
     for (size_t i = 0; i < 2; i++) {
         bench_job job = {.what = "nats-jetstream-publish",
                          .size = sizes[i],
@@ -179,6 +197,8 @@ void bench_nats(int rounds)
         bench_pair(&job, rounds);
         job.what = "nats-request-reply", job.count = 5000, job.unit = "us", job.latency = true;
         job.ours = request, job.raw = raw_nats_request;
+        bench_pair(&job, rounds);
+        job.what = "nats-request-reply-driven", job.argument = DRIVEN;
         bench_pair(&job, rounds);
     }
     test_server_free(&server);

@@ -9,8 +9,9 @@ static FILE *lines;
 bool bench_report_open(const char *path)
 {
     lines = path ? fopen(path, "w") : NULL;
-    (void)printf("%-34s %6s %12s %12s %6s %-6s %9s %9s %8s %8s %8s %8s\n", "what", "size", "ours",
-                 "raw", "ratio", "unit", "cpu ns", "raw", "calls", "raw", "allocs", "raw");
+    (void)printf("%-34s %6s %12s %12s %6s %-6s %9s %9s %8s %8s %8s %8s %9s %9s\n", "what", "size",
+                 "ours", "raw", "ratio", "unit", "cpu ns", "raw", "calls", "raw", "allocs", "raw",
+                 "broker ns", "raw");
     return lines || !path;
 }
 
@@ -38,11 +39,13 @@ void bench_report(const bench_job *job, const bench_side *ours, const bench_side
 {
     double mine = value_of(job, ours), theirs = value_of(job, raw),
            ratio = theirs > 0 ? mine / theirs : 0;
-    (void)printf("%-34s %6zu %12.1f %12.1f %6.2f %-6s %9.0f %9.0f %8.3f %8.3f %8.3f %8.3f\n",
+    (void)printf("%-34s %6zu %12.1f %12.1f %6.2f %-6s %9.0f %9.0f %8.3f %8.3f %8.3f %8.3f %9.0f "
+                 "%9.0f\n",
                  job->what, job->size, mine, theirs, ratio, job->unit,
                  each(job, ours->cpu_seconds) * 1e9, each(job, raw->cpu_seconds) * 1e9,
                  each(job, (double)ours->system_calls), each(job, (double)raw->system_calls),
-                 each(job, (double)ours->allocations), each(job, (double)raw->allocations));
+                 each(job, (double)ours->allocations), each(job, (double)raw->allocations),
+                 each(job, ours->broker_seconds) * 1e9, each(job, raw->broker_seconds) * 1e9);
     (void)fflush(stdout);
     if (!lines) {
         return;
@@ -57,10 +60,12 @@ void bench_report(const bench_job *job, const bench_side *ours, const bench_side
         each(job, (double)raw->system_calls));
     (void)fprintf(lines,
                   "\"allocations_ours\":%.4f,\"allocations_raw\":%.4f,\"p50_us_ours\":%.2f,\"p50_"
-                  "us_raw\":%.2f,\"p99_us_ours\":%.2f,"
+                  "us_raw\":%.2f,\"broker_ns_ours\":%.1f,\"broker_ns_raw\":%.1f,"
+                  "\"p99_us_ours\":%.2f,"
                   "\"p99_us_raw\":%.2f,\"rss_kb_ours\":%ld,\"rss_kb_raw\":%ld,\"count\":%ld}\n",
                   each(job, (double)ours->allocations), each(job, (double)raw->allocations),
-                  ours->p50_us, raw->p50_us, ours->p99_us, raw->p99_us, ours->rss_kb, raw->rss_kb,
-                  job->count);
+                  ours->p50_us, raw->p50_us, each(job, ours->broker_seconds) * 1e9,
+                  each(job, raw->broker_seconds) * 1e9, ours->p99_us, raw->p99_us, ours->rss_kb,
+                  raw->rss_kb, job->count);
     (void)fflush(lines);
 }

@@ -3,6 +3,7 @@
  * what counts. */
 #include "bench.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,11 +32,41 @@ static double cpu_now(void)
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
+/* ---- the broker's CPU time: of all of its threads, in nanoseconds */
+static long broker;
+
+void bench_broker(long pid)
+{
+    broker = pid;
+}
+
+static double broker_now(void)
+{
+    char path[300];
+    double sum = 0;
+    (void)snprintf(path, sizeof path, "/proc/%ld/task", broker);
+    DIR *tasks = broker ? opendir(path) : NULL;
+    for (struct dirent *task; tasks && (task = readdir(tasks)) != NULL;) {
+        char text[64] = "";
+        (void)snprintf(path, sizeof path, "/proc/%ld/task/%.20s/schedstat", broker, task->d_name);
+        FILE *file = fopen(path, "r");
+        if (file) {
+            sum += fgets(text, sizeof text, file) ? (double)strtoull(text, NULL, 10) : 0;
+            (void)fclose(file);
+        }
+    }
+    if (tasks) {
+        (void)closedir(tasks);
+    }
+    return sum / 1e9;
+}
+
 static bool count_allocations;
 
 void bench_begin(bench_side *side)
 {
     bench_count_allocations(count_allocations);
+    side->broker_seconds = broker_now();
     side->measuring = 1;
     side->cpu_seconds = cpu_now();
     side->seconds = (double)bench_now_ns() / 1e9;
@@ -46,6 +77,7 @@ void bench_end(bench_side *side)
     side->seconds = (double)bench_now_ns() / 1e9 - side->seconds;
     side->cpu_seconds = cpu_now() - side->cpu_seconds;
     side->measuring = 0;
+    side->broker_seconds = broker_now() - side->broker_seconds;
     side->allocations = bench_allocations();
     bench_count_allocations(false);
     struct rusage used;
