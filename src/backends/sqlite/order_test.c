@@ -33,8 +33,7 @@ static void a_retry_comes_again_and_counts(void)
     int64_t before_ns = marty__monotonic_ns();
     CHECK_INT(settle(a, &a->delivered[2], MARTY_SETTLE_RETRY, 300), MARTY_OK);
     await(a, 4);
-    int64_t after_ms = (a->delivered[3].at_ns - before_ns) / MARTY__NS_PER_MS;
-    CHECK(after_ms >= 300 && after_ms < 1300); /* never early */
+    CHECK((a->delivered[3].at_ns - before_ns) / MARTY__NS_PER_MS >= 300); /* never early */
     CHECK_INT(a->delivered[3].attempt, 3);
     CHECK_INT(settle(a, &a->delivered[3], MARTY_SETTLE_ACK, 0), MARTY_OK);
     for (size_t i = 0; i < a->deliveries; i++) { /* each tag was good for one settling */
@@ -233,7 +232,6 @@ static void a_lease_ends_unless_it_is_renewed(void)
     await(b, 1);
     CHECK_TEXT(heard(b), "c2");
     CHECK(b->delivered[0].at_ns >= until_ns);
-    CHECK((b->delivered[0].at_ns - until_ns) / MARTY__NS_PER_MS < 1000);
     CHECK_INT(b->delivered[0].attempt, 2);
     CHECK_INT(settle(a, &a->delivered[1], MARTY_SETTLE_ACK, 0), MARTY_E_LOST);
     CHECK_INT(settle(a, &a->delivered[1], MARTY_SETTLE_EXTEND, 0), MARTY_E_LOST);
@@ -262,8 +260,7 @@ static void a_jump_of_the_clock_moves_nothing(void)
     CHECK_INT(publish(b, (marty_outgoing){.channel = later.channel}, &brief).err, MARTY_OK);
     await(a, 3);
     CHECK_TEXT(heard(a), "c1 brief m1");
-    int64_t after_ms = (a->delivered[2].at_ns - since_ns) / MARTY__NS_PER_MS;
-    CHECK(after_ms >= 400 && after_ms < 1400);
+    CHECK((a->delivered[2].at_ns - since_ns) / MARTY__NS_PER_MS >= 400);
     CHECK_INT(settle(a, &a->delivered[0], MARTY_SETTLE_ACK, 0), MARTY_OK); /* still its own */
     CHECK_INT(say(b, MARTY_KIND_QUEUE, "commands.q", "c1", NULL), MARTY_OK);
     barrier(a);

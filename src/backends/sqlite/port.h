@@ -173,7 +173,7 @@ typedef struct sq_delivery { /* made in a round, given to core after its commit 
 
 typedef struct sq_touched { /* what a round changed that others, or answers, hang on */
     sq_news news;
-    bool any_news;
+    bool any_news, removed; /* removed: a channel or group; ours may have had it */
 } sq_touched;
 
 struct sq_seen_set;

@@ -65,14 +65,15 @@ static int refuse_live(marty_port *port, struct sq_ask *ask, sq_op op, int64_t i
     return code;
 }
 
-/* Everyone, us included, looks what is still there before the next round. */
+/* Everyone looks what is still there before the next round, and we have one at once: what a port
+ * changes itself rings no bell of its own, and does not move its data version. */
 static int note_removal(marty_port *port)
 {
     int code = marty__sq_do(&port->db, SQ_STATE_REMOVED, 0, NULL, 0);
     code = code ? code : marty__sq_topology_changed(port);
     marty__sq_logs_forget(port);
     memset(&port->touched.news, 0xff, sizeof port->touched.news);
-    port->touched.any_news = true;
+    port->touched.any_news = port->touched.removed = true;
     return code;
 }
 

@@ -160,7 +160,7 @@ static void succeeded(marty_port *port)
     }
     port->failures = port->io_failures = 0;
     port->retry_ns = 0;
-    port->reclaim = false;
+    port->reclaim = port->touched.removed;
     port->sweep = port->sweep && port->sweep_more;
     marty__sq_seen_end(port, true);
     marty__sq_deliveries_charge(port);
