@@ -117,16 +117,17 @@ static void a_retried_key_comes_before_its_later_ones(void)
     say_keyed(a, "x3", "x");
     await(a, 2);
     CHECK_INT(settle(a, &a->delivered[1], MARTY_SETTLE_GIVE_BACK, 0), MARTY_OK);
-    CHECK_INT(settle(a, &a->delivered[0], MARTY_SETTLE_RETRY, 400), MARTY_OK);
     int64_t since_ns = marty__monotonic_ns();
+    CHECK_INT(settle(a, &a->delivered[0], MARTY_SETTLE_RETRY, 400), MARTY_OK);
     listen_keyed(b, 10);
     test_backend->grant(a->port, 1, 10);
     say_keyed(a, "y1", "y");
     barrier(a);
     barrier(b);
-    CHECK_INT(a->deliveries + b->deliveries, 3); /* y1 goes, x waits */
+    size_t early = deliveries_of(a) + deliveries_of(b); /* y1 goes, x waits */
+    CHECK(early == 3 || (marty__monotonic_ns() - since_ns) / MARTY__NS_PER_MS >= 400);
     CHECK_SOON(deliveries_of(a) + deliveries_of(b) == 6, WITHIN_MS);
-    CHECK((marty__monotonic_ns() - since_ns) / MARTY__NS_PER_MS >= 390);
+    CHECK((marty__monotonic_ns() - since_ns) / MARTY__NS_PER_MS >= 400);
     CHECK_HAS(heard(a->deliveries > 3 ? a : b), "x1 x2 x3");
     probe_close(a);
     probe_close(b);
