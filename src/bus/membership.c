@@ -131,16 +131,20 @@ static marty_err add_member(marty__consumer *consumer, marty_subscription *subsc
     return MARTY_OK;
 }
 
-static marty_err join(marty__consumer *consumer, marty_subscription *subscription, bool made,
-                      marty_error *why)
+/* What the adapter was asked for already, by a port that came up meanwhile, did not count this one:
+ * its credit is owed. Who has not asked yet asks for all of it. */
+static marty_err join(marty__consumer *consumer, marty_subscription *subscription, marty_error *why)
 {
     marty__lock(&consumer->lock);
     marty_err err = consumer->left ? MARTY_E_CLOSED : add_member(consumer, subscription, why);
     if (!err) {
         consumer->credit += subscription->credit;
-        consumer->owed += made ? 0 : subscription->credit;
+        consumer->owed += consumer->asked ? subscription->credit : 0;
     }
     marty__unlock(&consumer->lock);
+    if (!err) {
+        marty__consumer_owe(consumer, 0);
+    }
     return err;
 }
 
@@ -186,7 +190,7 @@ marty_err marty__consumer_join(marty_subscription *subscription, const marty__pl
         if (!consumer) {
             return marty__error_code(why, MARTY_E_NO_MEMORY);
         }
-        err = join(consumer, subscription, made, why);
+        err = join(consumer, subscription, why);
         if (!err) {
             *ret_consumer = consumer;
             return MARTY_OK;
