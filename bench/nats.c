@@ -126,7 +126,10 @@ static marty_err answer(void *user, marty_delivery *query)
 
 static void *drive(void *bus)
 {
-    (void)marty_bus_run(bus, NULL);
+    marty_error why = {0};
+    if (marty_bus_run(bus, &why)) {
+        fprintf(stderr, "bench: the responder stopped: %s\n", why.text);
+    }
     return NULL;
 }
 
