@@ -20,7 +20,7 @@ bool test_process_start(test_process *process, const char *const argv[],
                         const char *const environment[], const char *log_path);
 /** Whether it still runs; takes its status when it does not. */
 bool test_process_alive(test_process *process);
-/** Sends a signal: SIGCONT, SIGTERM ...; after SIGSTOP none of its threads runs any more. */
+/** Sends a signal: SIGCONT, SIGTERM ... */
 void test_process_signal(test_process *process, int number);
 /** SIGSTOP, and waits until it stands still: until then its threads go on. */
 void test_process_freeze(test_process *process);
