@@ -80,6 +80,9 @@ typedef struct marty_incoming {
     marty_message *message;
     /** Where to answer: native and opaque; NULL = nowhere. */
     const char *reply_to;
+    /** Of a subscription to many channels: which one it came from, our name of it; NULL = the one
+     *  subscribed to, or unknown. Dead letters and replays need it. */
+    const char *channel;
     /** Where it lies in the log; NULL without replay. */
     const char *position;
     /** The broker's count of deliveries; 1 = the first. */

@@ -101,11 +101,11 @@ marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to,
 void marty__consumer_pause(marty__consumer *consumer);
 /** The i-th member with a reference, or NULL. */
 marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t i);
-/** The channel that a message of it came from: of a pattern of channels, the one that the routes
- * give its type. Lives as long as the bus. */
+/** The channel that a message of it came from: of a pattern of channels, the one that the adapter
+ * says, else the one that the routes give its type. Lives as long as the bus. */
 const char *marty__consumer_channel_of(const marty__consumer *consumer,
                                        const marty_subscription *subscription,
-                                       const marty_message *message);
+                                       const marty_incoming *incoming);
 /** Alarms and commands of a new consumer. */
 void marty__consumer_prepare(marty__consumer *consumer,
                              void (*unsubscribe)(marty__port *port, marty__command *command));

@@ -55,7 +55,7 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     handle->bus = consumer->bus;
     handle->subscription = subscription;
     handle->backend = consumer->port->name;
-    handle->channel = marty__consumer_channel_of(consumer, subscription, incoming->message);
+    handle->channel = marty__consumer_channel_of(consumer, subscription, incoming);
     handle->group = consumer->group_name;
     handle->position = has_position ? delivery->position : NULL;
     handle->pattern = subscription ? subscription->pattern : MARTY_EVENT;

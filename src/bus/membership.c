@@ -313,9 +313,16 @@ static const char *routed_channel(const marty__consumer *consumer,
 
 const char *marty__consumer_channel_of(const marty__consumer *consumer,
                                        const marty_subscription *subscription,
-                                       const marty_message *message)
+                                       const marty_incoming *incoming)
 {
-    bool routed = consumer->wild && subscription && message &&
+    if (!consumer->wild) {
+        return consumer->channel;
+    }
+    if (incoming->channel) {
+        const char *kept = marty__bus_keep_name(consumer->bus, incoming->channel, NAMES_KEPT);
+        return kept ? kept : consumer->channel;
+    }
+    bool routed = subscription && incoming->message &&
                   subscription->pattern != MARTY_STREAM; /* a message does not say its stream */
-    return routed ? routed_channel(consumer, subscription, message) : consumer->channel;
+    return routed ? routed_channel(consumer, subscription, incoming->message) : consumer->channel;
 }

@@ -38,6 +38,9 @@ marty_err marty__route_needs(const marty__config *config, const marty__place *pl
 /** The place of a channel by its name: of the first route that names it so; false: none does, and
  * ret has only the kind (of dead letters, or by the first word), order and shards by default. */
 bool marty__route_find(const marty__config *config, const char *channel, marty__place *ret);
+/** The name of the stream that a channel is of, as publishing takes it; false: of none. */
+bool marty__route_stream(const marty__config *config, const char *channel,
+                         char ret_name[MARTY__CHANNEL_ROOM]);
 /** Channel of the dead letters of a channel; wildcards in it are encoded. E: ARGUMENT (too long).
  */
 marty_err marty__dead_channel(const marty__config *config, const char *channel,

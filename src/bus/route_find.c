@@ -150,3 +150,18 @@ bool marty__route_find(const marty__config *config, const char *channel, marty__
     (void)snprintf(ret->channel, sizeof ret->channel, "%s", channel);
     return false;
 }
+
+bool marty__route_stream(const marty__config *config, const char *channel,
+                         char ret_name[MARTY__CHANNEL_ROOM])
+{
+    for (size_t i = 0; i < config->route_count && strlen(channel) < MARTY__CHANNEL_ROOM; i++) {
+        const marty__config_route *route = &config->routes[i];
+        captured parts = {0};
+        if (route->pattern == MARTY_STREAM && !route->native &&
+            fits(route->channel, channel, &parts) && plausible(route, &parts) && parts.name[0]) {
+            (void)snprintf(ret_name, MARTY__CHANNEL_ROOM, "%s", parts.name);
+            return true;
+        }
+    }
+    return false;
+}

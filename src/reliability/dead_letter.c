@@ -20,7 +20,7 @@ typedef struct details { /* the texts that the attributes point to */
     marty_header set[ATTRIBUTES];
     size_t count;
     char attempts[16], time[MARTY__TIME_TEXT], cause[MARTY__REASON_BYTES_MAX + 1], replays[16],
-        shards[16];
+        shards[16], to[MARTY__CHANNEL_ROOM];
 } details;
 
 static void say(details *to, const char *name, const char *value)
@@ -31,9 +31,14 @@ static void say(details *to, const char *name, const char *value)
 }
 
 /* Service of a command, name of a stream: where a replay goes. */
-static const char *addressee(const marty__delivery *delivery)
+static const char *addressee(const marty__delivery *delivery, char room[MARTY__CHANNEL_ROOM])
 {
     const marty_subscription *subscription = delivery->subscription;
+    const marty__consumer *consumer = delivery->consumer;
+    if (consumer->kind == MARTY_KIND_STREAM && consumer->wild &&
+        marty__route_stream(consumer->bus->config, delivery->handle.channel, room)) {
+        return room;
+    }
     if (!subscription) {
         return delivery->consumer->kind == MARTY_KIND_QUEUE ? delivery->consumer->group : NULL;
     }
@@ -72,7 +77,7 @@ static void describe(details *to, const marty__delivery *delivery, marty_err cod
     say(to, "martydeadorder", consumer->order == MARTY_ORDER_KEY ? "key" : "none");
     say(to, "martydeadshards", to->shards);
     say(to, "martydeadpattern", marty__pattern_word(pattern));
-    say(to, "martydeadto", addressee(delivery));
+    say(to, "martydeadto", addressee(delivery, to->to));
     say(to, "martydeadid", delivery->handle.message->id);
 }
 

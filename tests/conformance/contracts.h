@@ -119,6 +119,8 @@
       K(TOPIC), CAN(GROUPS), 0, 40)                                                                \
     X("C17", "loop_guard", c17_loop_guard, "a fourth replay needs force", 0, K(TOPIC), 0, 0, 40)   \
     X("C17", "mend", c17_mend, "a letter is mended and replayed", 0, K(QUEUE), 0, 0, 40)           \
+    X("C17", "wild_streams", c17_wild_streams, "dead letters of who reads all streams", 0,         \
+      K(STREAM), CAN(WILDCARD), 0, 60)                                                             \
     X("C18", "garbled", c18_garbled, "what cannot be read is kept as it came", 0, K(TOPIC), 0, 0,  \
       40)                                                                                          \
     X("C18", "foreign", c18_foreign, "bytes of a foreign client that are no event", SUITE_SERVER,  \

@@ -177,7 +177,7 @@ struct channel {
     char *name;
     size_t name_size;
     uint64_t number; /* of its own for ever */
-    uint32_t refs;   /* the broker's, and one per request that is answered to it */
+    uint32_t refs;   /* the broker's, one per request that is answered to it, and of names lent */
     marty_kind kind;
     marty_order order;
     uint32_t shards;

@@ -16,8 +16,8 @@ enum { BATCH = 256, ROUNDS_MAX = 64, DIGITS = POSITION_DIGITS };
 struct pump_batch {
     marty_incoming incoming[BATCH];
     char positions[BATCH][DIGITS];
-    channel *replies[BATCH]; /* whose names are lent until the call has returned */
-    size_t count, reply_count;
+    channel *lent[BATCH]; /* whose names are borrowed until the call has returned */
+    size_t count, lent_count;
     offset_digits at; /* of the last one */
 };
 
@@ -144,12 +144,18 @@ static void fill(pump_batch *batch, subscription *s)
                            .shard = it->shard,
                            .lease_until_ns = it->timer.armed ? it->timer.at_ns : INT64_MAX};
     int64_t expires_ns = it->expires_ns;
+    if (s->wild) {
+        channel *from = it->group->channel;
+        in->channel = from->name + strlen(s->port->prefix);
+        from->refs++;
+        batch->lent[batch->lent_count++] = from;
+    }
     if (s->keeps_nothing) {
         in->message = it->message;
         it->message = NULL;
         if (s->kind == MARTY_KIND_REQUEST && it->of.reply) {
             in->reply_to = it->of.reply->name;
-            batch->replies[batch->reply_count++] = it->of.reply;
+            batch->lent[batch->lent_count++] = it->of.reply;
             it->of.reply = NULL;
         }
         marty__mem_item_free(it);
@@ -167,7 +173,7 @@ static void fill(pump_batch *batch, subscription *s)
 static void fill_all(marty_port *port)
 {
     pump_batch *batch = port->batch;
-    batch->count = batch->reply_count = 0;
+    batch->count = batch->lent_count = 0;
     while (batch->count < BATCH && !marty__list_empty(&port->ready)) {
         subscription *s = MARTY__OWNER(port->ready.next, subscription, ready);
         while (batch->count < BATCH && s->unsent) {
@@ -190,8 +196,8 @@ static bool deliver(marty_port *port)
     marty__unlock(&port->broker->lock);
     port->sink->delivered(port->sink, batch->incoming, batch->count);
     marty__lock(&port->broker->lock);
-    while (batch->reply_count) {
-        marty__mem_channel_unref(batch->replies[--batch->reply_count]);
+    while (batch->lent_count) {
+        marty__mem_channel_unref(batch->lent[--batch->lent_count]);
     }
     return true;
 }

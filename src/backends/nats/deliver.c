@@ -233,6 +233,7 @@ static void fill(marty_port *port, nats__source *source, const nats__message *me
     batch->incoming[place] =
         (marty_incoming){.subscription = subscription->number,
                          .tag = entry->tag,
+                         .channel = subscription->wildcard ? source->channel->name : NULL,
                          .position = batch->positions[place],
                          .attempt = attempt > uncounted ? attempt - uncounted : 1,
                          .shard = shard,

@@ -58,6 +58,7 @@ static void fill(const marty_port *port, const sq_delivery *delivery, marty_inco
                                  .tag = delivery->tag,
                                  .message = delivery->message,
                                  .reply_to = delivery->reply_to,
+                                 .channel = delivery->channel,
                                  .attempt = delivery->attempt,
                                  .lease_until_ns = MARTY__NEVER,
                                  .raw = {delivery->raw, delivery->raw_size}};
@@ -93,6 +94,7 @@ void marty__sq_deliveries_end(marty_port *port, bool committed)
             marty_message_unref(delivery->message);
         }
         marty_free(delivery->reply_to);
+        marty_free(delivery->channel);
         marty_free(delivery->raw);
     }
     port->delivery_count = 0;

@@ -105,6 +105,27 @@ int marty__sq_log_load(marty_port *port, int64_t id, sq_log **ret_log)
     return code;
 }
 
+int marty__sq_log_name(marty_port *port, int64_t id, char **ret_name)
+{
+    sq_log *log = NULL;
+    int code = marty__sq_log_load(port, id, &log);
+    if (code || !log) {
+        return code;
+    }
+    sqlite3_stmt *row = marty__sq_statement(&port->db, SQ_CHANNEL_BY_ID, 0, &code);
+    code = code ? code : marty__sq_bind(row, SQ_I(log->channel));
+    code = code ? code : marty__sq_step(&port->db, row);
+    const char *name = code == SQLITE_ROW ? (const char *)sqlite3_column_text(row, 0) : NULL;
+    if (name) {
+        *ret_name = marty__strdup(name + strlen(port->options.prefix));
+        code = *ret_name ? code : SQLITE_NOMEM;
+    }
+    if (row) {
+        (void)sqlite3_reset(row);
+    }
+    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
 static void note_log(sq_channel *channel, int64_t id, int32_t priority)
 {
     if (channel->log_count < LOGS_MAX) {

@@ -165,6 +165,7 @@ typedef struct sq_delivery { /* made in a round, given to core after its commit 
     uint64_t tag;
     marty_message *message;
     char *reply_to;
+    char *channel; /* of a subscription to many: our name of the one that it came from */
     void *raw;
     size_t raw_size;
     int64_t position, lease_us;

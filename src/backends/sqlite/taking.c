@@ -66,6 +66,9 @@ int marty__sq_taking_add(marty_port *port, sq_taking *taking, const sq_row *row,
     delivery->attempt = attempt;
     delivery->lease_us = lease_us;
     int code = marty__sq_delivery_read(delivery, row, false);
+    if (!code && taking->sub->wild) {
+        code = marty__sq_log_name(port, marty__sq_log_of(row->id), &delivery->channel);
+    }
     if (code) {
         return code;
     }

@@ -31,6 +31,8 @@ void marty__sq_touch(marty_port *port, unsigned bit);
 /* ---- log.c */
 /** The log of that number; *ret_log NULL: there is none. */
 int marty__sq_log_load(marty_port *port, int64_t id, sq_log **ret_log);
+/** The channel of a log, our name of it, yours; NULL = it is gone. */
+int marty__sq_log_name(marty_port *port, int64_t id, char **ret_name);
 /** The log of a channel for a priority, made when need be. */
 int marty__sq_log_for(marty_port *port, sq_channel *channel, int32_t priority, sq_log **ret_log);
 /** The log of a channel for one group alone, made when need be. */
