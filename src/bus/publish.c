@@ -283,10 +283,10 @@ marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why)
     marty__lock(&bus->lock);
     marty__list_push(&bus->calls, &call->link);
     (void)atomic_fetch_add(&bus->open_calls, 1);
-    marty__unlock(&bus->lock);
-    for (size_t i = 0; i < bus->port_count; i++) {
+    for (size_t i = 0; i < bus->port_count; i++) { /* who finds the call finds it queued */
         enqueue(call, &bus->ports[i]);
     }
+    marty__unlock(&bus->lock);
     for (size_t i = 0; i < bus->port_count; i++) {
         marty__port_kick(&bus->ports[i]);
     }
