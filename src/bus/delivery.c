@@ -236,11 +236,7 @@ bool marty__delivery_admit(marty__delivery *delivery)
 
 void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns)
 {
-    if (atomic_load_explicit(&delivery->user_refs, memory_order_acquire)) {
-        (void)atomic_fetch_add(&delivery->user_refs, 1);
-    } else { /* nobody has a hand on it, so nobody changes it meanwhile */
-        atomic_store_explicit(&delivery->user_refs, 1, memory_order_relaxed);
-    }
+    (void)atomic_fetch_add(&delivery->user_refs, 1);
     delivery->kept = false;
     atomic_store_explicit(&delivery->handed_ns, now_ns, memory_order_relaxed);
 }
