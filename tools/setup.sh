@@ -19,7 +19,7 @@ go_hashes="565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff
     ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8"
 
 packages_build="gcc g++ libc6-dev make cmake ninja-build pkg-config libsqlite3-dev libjansson-dev libyaml-dev libnats-dev libssl-dev"
-packages_test="clang libclang-rt-dev openssl util-linux procps python3 sqlite3"
+packages_test="clang libclang-rt-dev openssl util-linux procps python3 sqlite3 zsh fish"
 packages_lint="clang-format clang-tidy cppcheck python3"
 packages_servers="ca-certificates python3"
 

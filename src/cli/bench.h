@@ -24,6 +24,9 @@ typedef struct cli_bench {
 void cli_bench_send(cli_bench *bench);
 /** Subscribe the receiving side. */
 marty_err cli_bench_listen(cli_bench *bench, marty_error *why);
+/** Run the same load over the plain client, and give its rows. CLI_OK, or an exit code after it is
+ * said. */
+int cli_bench_raw(cli_bench *bench);
 /** Wait until all that was sent is answered and, as far as it comes, delivered. */
 void cli_bench_settle(cli_bench *bench, int64_t limit_ms);
 #endif

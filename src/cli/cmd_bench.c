@@ -15,12 +15,15 @@ static const cli_flag flags[] = {
     {"for", 0, CLI_DURATION, "DURATION", "How long; default 10s."},
     {"warm-up", 0, CLI_DURATION, "DURATION", "Sent first and not counted; default 1s."},
     {"no-consume", 0, CLI_SWITCH, NULL, "Publish only."},
+    {"compare", 0, CLI_CHOICE, "raw",
+     "Then the same over the broker's plain client: of events, commands and streams on one URL."},
     {"keep", 0, CLI_SWITCH, NULL, "Do not remove the channel of the run at the end."},
     {0}};
 static const cli_column columns[] = {
-    {"WHAT", "what", false},    {"COUNT", "count", true},     {"PER SECOND", "rate", true},
-    {"P50 US", "p50_us", true}, {"P90", "p90_us", true},      {"P99", "p99_us", true},
-    {"P99.9", "p999_us", true}, {"P99.99", "p9999_us", true}, {"MAX", "max_us", true}};
+    {"WHAT", "what", false},          {"COUNT", "count", true},     {"PER SECOND", "rate", true},
+    {"P50 US", "p50_us", true},       {"P90", "p90_us", true},      {"P99", "p99_us", true},
+    {"P99.9", "p999_us", true},       {"P99.99", "p9999_us", true}, {"MAX", "max_us", true},
+    {"OURS/RAW", "ours_to_raw", true}};
 static const struct {
     const char *name;
     double share;
@@ -50,17 +53,22 @@ static void result_row(const cli_bench *bench, const char *what, const cli_histo
     cli_row(bench->cli, row);
 }
 
-static int report(const cli_bench *bench, double seconds)
+static int report(cli_bench *bench, double seconds)
 {
     cli_run *cli = bench->cli;
     uint64_t sent = atomic_load(&bench->sent), failed = atomic_load(&bench->failed);
     uint64_t delivered = atomic_load(&bench->delivered);
     uint64_t missing = bench->consume && sent - failed > delivered ? sent - failed - delivered : 0;
-    cli_rows_begin(cli, columns, sizeof columns / sizeof columns[0], false);
+    int code = CLI_OK;
+    cli_rows_begin(cli, columns, sizeof columns / sizeof columns[0] - !cli_set(cli, "compare"),
+                   false);
     result_row(bench, bench->pattern == MARTY_QUERY ? "answered" : "stored", bench->stored,
                seconds);
     if (bench->consume) {
         result_row(bench, "delivered", bench->received, seconds);
+    }
+    if (cli_set(cli, "compare")) {
+        code = cli_bench_raw(bench);
     }
     cli_rows_end(cli, NULL);
     cli_say(cli,
@@ -76,7 +84,7 @@ static int report(const cli_bench *bench, double seconds)
                    ? cli_failf(cli, (marty_err)atomic_load(&bench->first_failure), "all failed")
                    : CLI_PARTIAL;
     }
-    return missing && bench->pattern != MARTY_BROADCAST ? CLI_PARTIAL : CLI_OK;
+    return missing && bench->pattern != MARTY_BROADCAST ? CLI_PARTIAL : code;
 }
 
 static void name_make(cli_bench *bench)
@@ -131,9 +139,26 @@ static int go(cli_bench *bench)
     return code;
 }
 
+/* What cannot be measured so. */
+static int refuse(const cli_bench *bench)
+{
+    const cli_run *cli = bench->cli;
+    bool logs = bench->pattern != MARTY_QUERY && bench->pattern != MARTY_BROADCAST;
+    if (bench->size < CLI_BENCH_STAMP || bench->size > 16 << 20) {
+        return cli_usage(cli, "--size: from %d to %d bytes", CLI_BENCH_STAMP, 16 << 20);
+    }
+    if (bench->pattern == MARTY_QUERY && !bench->consume) {
+        return cli_usage(cli, "a query needs who answers it: no --no-consume with it");
+    }
+    if (cli_set(cli, "compare") && (!logs || !bench->rate)) {
+        return cli_usage(cli, "--compare raw: of event, command and stream, at a --rate");
+    }
+    return CLI_OK;
+}
+
 static int run(cli_run *cli)
 {
-    const char *pattern = cli_string(cli, "pattern", "event");
+    const char *pattern = cli_string(cli, "pattern", "event"), *url;
     cli_bench *bench = cli_alloc(sizeof *bench);
     int code;
     bench->cli = cli;
@@ -145,18 +170,19 @@ static int run(cli_run *cli)
             break;
         }
     }
-    if (bench->size < CLI_BENCH_STAMP || bench->size > 16 << 20) {
+    code = refuse(bench);
+    if (code) {
         marty_free(bench);
-        return cli_usage(cli, "--size: from %d to %d bytes", CLI_BENCH_STAMP, 16 << 20);
-    }
-    if (bench->pattern == MARTY_QUERY && !bench->consume) {
-        marty_free(bench);
-        return cli_usage(cli, "a query needs who answers it: no --no-consume with it");
+        return code;
     }
     name_make(bench);
     bench->stored = cli_alloc(sizeof *bench->stored);
     bench->received = cli_alloc(sizeof *bench->received);
     code = cli_bus_open(cli, &bench->bus, false, false);
+    url = cli->settings.backend.value;
+    if (!code && cli_set(cli, "compare") && (!url || !strchr(url, ':'))) {
+        code = cli_usage(cli, "--compare raw: give the broker as a URL, -b nats://127.0.0.1:4222");
+    }
     code = code ? code : go(bench);
     code = cli_bus_close(cli, bench->bus, code);
     marty_free(bench->stored);
@@ -173,8 +199,10 @@ const cli_verb cli_verb_bench = {
         "It publishes at a steady rate to a channel of its own and receives there, in one process. "
         "Open loop: every message has its time to be sent, and times count from then, so what a "
         "stall held up is in the percentiles (no coordinated omission). Times are microseconds. "
-        "The channel is removed at the end.",
+        "The channel is removed at the end. With --compare raw the same load then runs over the "
+        "plain client of that broker, and OURS/RAW says how the medians compare.",
     .examples = "marty bench --pattern event --size 128 --rate 20k --for 10s\n"
+                "marty bench -r 5k --for 5s --compare raw -b sqlite:bench.db\n"
                 "marty bench -p query -r 2k --for 5s -b nats://127.0.0.1:4222 -o json",
     .tables = {flags, cli_flags_bus, cli_flags_common},
     .run = run,

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looking inside and mending: dead letters, topology, subscriptions, doctor, bench."""
 import json
+import pathlib
 
-from harness import Test, main
+from harness import PROGRAM, Test, main
 
 
 class DeadLetters(Test):
@@ -169,6 +170,20 @@ class Bench(Test):
             self.assertLessEqual(row["p9999_us"], row["max_us"])
         self.assertIn("0 failed, 0 not delivered", result.err)
         self.assertEqual(self.bus("topology", "show").rows, [])
+
+    def test_it_compares_with_the_plain_client(self):
+        words = ["bench", "--compare", "raw", "--for", "200ms", "--warm-up", "50ms", "--rate", "200"]
+        if not (pathlib.Path(PROGRAM).parent / "bench/marty-bench-raw").exists():
+            self.assertIn("marty-bench-raw", self.bus(*words, code=3).err)
+            return
+        for url in (self.url, "memory:"):
+            rows = {row["what"]: row for row in self.marty(*words, "-b", url, code=0).rows}
+            self.assertEqual(set(rows), {"stored", "delivered", "raw stored", "raw delivered"})
+            self.assertGreater(rows["raw stored"]["count"], 10)
+            self.assertGreater(rows["raw stored"]["ours_to_raw"], 0)
+        self.assertEqual([path.name for path in self.folder.glob("*raw*")], [], "its table is gone")
+        self.assertIn("--rate", self.bus(*words[:-1], "0", code=2).err)
+        self.assertIn("stream", self.bus(*words, "-p", "query", code=2).err)
 
     def test_every_pattern_can_be_measured(self):
         for pattern in ("command", "query", "stream", "broadcast"):
