@@ -26,6 +26,7 @@ MODULES_MAY = {"base/list.h"}
 PUBLIC_STD = {"stdbool.h", "stddef.h", "stdint.h", "string.h"}
 LIBRARIES = {  # header: folders that may use the library
     "sqlite3.h": ["backends/sqlite", "saga/stores/sqlite", "saga/participant/sqlite"],
+    "libpq-fe.h": ["saga/stores/postgres"],
     "yaml.h": ["bus", "saga", "cli"],
     "jansson.h": ["message", "backend", "backends", "bus", "patterns", "reliability", "saga", "cli"],
     "nats": ["backends/nats"],

@@ -6,7 +6,7 @@
 #
 # Debian packages come from apt (as root, or with sudo). Pinned test servers come into $MARTY_CACHE, by default
 # ${XDG_CACHE_HOME:-~/.cache}/marty, outside of the build folder. No package here starts a daemon: the NATS server of
-# Debian is unpacked, not installed.
+# Debian and the PostgreSQL server are unpacked, not installed.
 # MARTY_OFFLINE=1: go on without servers that cannot be fetched (the tests that need them are skipped and say so).
 set -euo pipefail
 
@@ -18,7 +18,7 @@ go_version=1.26.6 # what nats-server 2.15.2 needs, when the machine has none as 
 go_hashes="565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff
     ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8"
 
-packages_build="gcc g++ libc6-dev make cmake ninja-build pkg-config libsqlite3-dev libjansson-dev libyaml-dev libnats-dev libssl-dev"
+packages_build="gcc g++ libc6-dev make cmake ninja-build pkg-config libsqlite3-dev libjansson-dev libyaml-dev libnats-dev libssl-dev libpq-dev"
 packages_test="clang libclang-rt-dev openssl util-linux procps python3 sqlite3 zsh fish"
 packages_lint="clang-format clang-tidy cppcheck python3"
 packages_servers="ca-certificates python3"
@@ -160,10 +160,34 @@ unpack_nats() { # version
     fi
 }
 
+# Debian's package, unpacked, with the libraries that it needs: installed, it would start a server.
+unpack_postgres() {
+    local scratch=$cache/scratch.$$ package libraries
+    package=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: \(postgresql-[0-9]*\)$/\1/p' | head -1)
+    if [ -z "$package" ]; then
+        give_up "the PostgreSQL server cannot be found in the packages of this system"
+        return
+    fi
+    say "fetching the server of $package"
+    libraries=$(apt-cache depends "$package" | sed -n 's/.*Depends: \(lib[^ ]*\)$/\1/p' | grep -v '^libllvm' | sort -u)
+    # shellcheck disable=SC2086
+    wanted=$libraries install_packages $libraries
+    mkdir -p "$scratch"
+    # shellcheck disable=SC2064
+    trap "rm -rf '$scratch'" EXIT
+    if (cd "$scratch" && apt-get download -q "$package" >/dev/null 2>log && dpkg-deb -x "$package"_*.deb tree); then
+        mv "$scratch/tree" "$servers/postgresql"
+    else
+        tail -3 "$scratch/log" >&2
+        give_up "$package cannot be fetched"
+    fi
+}
+
 get_servers() {
     mkdir -p "$servers" 2>/dev/null || fail "cannot write to $cache; set MARTY_CACHE to a folder that you own"
     [ -x "$servers/nats-server-$nats_old" ] || unpack_nats "$nats_old"
     [ -x "$servers/nats-server-$nats_new" ] || build_nats "$nats_new"
+    [ -d "$servers/postgresql" ] || unpack_postgres
 }
 
 if [ $# -eq 0 ]; then

@@ -17,7 +17,7 @@
 enum { ORDERS = 200, FINISH_SECONDS = 60 };
 
 typedef struct options {
-    const char *backend, *folder;
+    const char *backend, *folder, *store;
     int orders;
 } options;
 
@@ -28,12 +28,14 @@ typedef struct ends {
 
 static bool parse(int argc, char **argv, options *ret)
 {
-    *ret = (options){"sqlite", "demo", ORDERS};
+    *ret = (options){"sqlite", "demo", NULL, ORDERS};
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--backend") == 0) {
             ret->backend = argv[i + 1];
         } else if (strcmp(argv[i], "--folder") == 0) {
             ret->folder = argv[i + 1];
+        } else if (strcmp(argv[i], "--store") == 0) {
+            ret->store = argv[i + 1];
         } else if (strcmp(argv[i], "--orders") == 0) {
             ret->orders = (int)strtol(argv[i + 1], NULL, 10);
         } else {
@@ -147,12 +149,17 @@ int main(int argc, char **argv)
     ends ended = {0};
     tally counted = {0};
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: demo [--backend sqlite|nats] [--orders N] [--folder FOLDER]\n");
+        fprintf(stderr, "usage: demo [--backend sqlite|nats] [--orders N] [--folder FOLDER] "
+                        "[--store URL]\n");
         return 2;
     }
     double start = world_seconds();
     char store[WORLD_PATH + 32];
-    snprintf(store, sizeof store, "sqlite:%s/sagas.db", o.folder);
+    if (o.store) {
+        snprintf(store, sizeof store, "%s", o.store);
+    } else {
+        snprintf(store, sizeof store, "sqlite:%s/sagas.db", o.folder);
+    }
     bool fine = world_open(&w, argv[0], o.folder, o.backend);
     if (fine) {
         printf(" order, inventory, payment, shipping and two orchestrators start as processes over "

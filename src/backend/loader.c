@@ -99,7 +99,8 @@ static marty_err check_file(const char *path, marty_error *why)
     return MARTY_OK;
 }
 
-static const marty_backend *open_module(const char *path, const char *name, marty_error *why)
+/* The module stays loaded for ever, once it has the symbol. */
+static void *open_module(const char *path, const char *symbol, marty_error *why)
 {
     if (check_file(path, why)) {
         return NULL;
@@ -111,26 +112,18 @@ static const marty_backend *open_module(const char *path, const char *name, mart
                         reason ? reason : path);
         return NULL;
     }
-    const marty_backend *backend = dlsym(module, "marty_module");
-    if (!backend) {
-        (void)refuse(why, path, "it exports no marty_module");
-    } else {
-        marty_error reason = {0};
-        marty_err err = marty__backend_check(backend, &reason);
-        if (!err && strcmp(backend->scheme, name) != 0) {
-            err = marty_error_set(&reason, MARTY_E_CONFIG, "its scheme is %s", backend->scheme);
-        }
-        if (!err) {
-            /* cppcheck-suppress resourceLeak ; it stays loaded for ever */
-            return backend;
-        }
-        marty_error_set(why, err, "the module %s is refused: %s", path, reason.text);
+    void *found = dlsym(module, symbol);
+    if (!found) {
+        char reason[64];
+        (void)snprintf(reason, sizeof reason, "it exports no %.40s", symbol);
+        (void)refuse(why, path, reason);
+        (void)dlclose(module);
     }
-    (void)dlclose(module);
-    return NULL;
+    return found;
 }
 
-const marty_backend *marty__module_load(const char *name, const char *package, marty_error *why)
+void *marty__module_symbol(const char *name, const char *package, const char *symbol,
+                           marty_error *why)
 {
     if (!is_module_name(name)) {
         marty_error_set(why, MARTY_E_CONFIG,
@@ -148,7 +141,7 @@ const marty_backend *marty__module_load(const char *name, const char *package, m
             return NULL;
         }
         if (lstat(path, &found) == 0) {
-            return open_module(path, name, why);
+            return open_module(path, symbol, why);
         }
     }
     marty_error_set(why, MARTY_E_MISSING_MODULE,
@@ -156,4 +149,22 @@ const marty_backend *marty__module_load(const char *name, const char *package, m
                     "marty-%s.so in %.128s)",
                     name, package, name, folders());
     return NULL;
+}
+
+const marty_backend *marty__module_load(const char *name, const char *package, marty_error *why)
+{
+    const marty_backend *backend = marty__module_symbol(name, package, "marty_module", why);
+    if (!backend) {
+        return NULL;
+    }
+    marty_error reason = {0};
+    marty_err err = marty__backend_check(backend, &reason);
+    if (!err && strcmp(backend->scheme, name) != 0) {
+        err = marty_error_set(&reason, MARTY_E_CONFIG, "its scheme is %s", backend->scheme);
+    }
+    if (err) {
+        marty_error_set(why, err, "the module marty-%s.so is refused: %s", name, reason.text);
+        return NULL;
+    }
+    return backend;
 }

@@ -14,6 +14,9 @@ marty_err marty__backend_check(const marty_backend *backend, marty_error *why);
 /** Load `marty-<name>.so` from the folders that count. The same results as marty__backend_find;
  * package names what to install. */
 const marty_backend *marty__module_load(const char *name, const char *package, marty_error *why);
+/** The same for any symbol of a module: NULL with why. */
+void *marty__module_symbol(const char *name, const char *package, const char *symbol,
+                           marty_error *why);
 /** Each known scheme in turn, alphabetically: index 0 .. until NULL; whether it is there now (built
  * in, registered, or its module file exists) in ret_there unless NULL. For listings. */
 const char *marty__backend_known(size_t index, const char **ret_package, bool *ret_there);

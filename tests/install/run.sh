@@ -26,8 +26,10 @@ fi
 for module in "$build"/modules/*.so; do
     [ -e "$module" ] || continue
     [ -e "$lib/marty/modules/$(basename "$module")" ] || fail "$(basename "$module") is not installed"
-    [ "$(nm -D --defined-only "$module" | awk '{print $3}')" = marty_module ] ||
-        fail "$(basename "$module") exports more than marty_module"
+    case $(nm -D --defined-only "$module" | awk '{print $3}' | tr '\n' ' ') in
+    "marty_module " | "marty_saga_store_module " | "marty_module marty_saga_store_module ") ;;
+    *) fail "$(basename "$module") exports more than the tables of a backend and of a store of sagas" ;;
+    esac
 done
 if [ -x "$prefix/bin/marty" ]; then
     for file in man/man1/marty.1 man/man1/marty-pub.1 bash-completion/completions/marty zsh/site-functions/_marty \

@@ -2,7 +2,7 @@
  * Orders as sagas, all in one process: an engine, four participants with databases of their own, a
  * bus. Every tenth card is refused; in the end each saga has ended as it should, and the
  * participants' databases say that each effect happened exactly once.
- *     saga_flow memory|sqlite ORDERS */
+ *     saga_flow memory|sqlite ORDERS [STORE-URL] */
 #include <marty/marty.h>
 #include <marty/saga.h>
 
@@ -167,8 +167,8 @@ int main(int count, char **values)
     marty_bus_options options = {.service = "shop"};
     REQUIRE(marty_bus_open(&bus, memory ? "memory:" : bus_url, &options, &why) == MARTY_OK);
     marty_saga_engine *engine = NULL;
-    if (!CHECK_INT(marty_saga_open(&engine, bus, memory ? "memory:" : store_url, NULL, &why),
-                   MARTY_OK) ||
+    const char *store = count > 3 ? values[3] : memory ? "memory:" : store_url;
+    if (!CHECK_INT(marty_saga_open(&engine, bus, store, NULL, &why), MARTY_OK) ||
         !CHECK_INT(marty_saga_register(engine, &order, NULL, &why), MARTY_OK)) {
         fprintf(stderr, "%s\n", why.text);
         return 1;

@@ -14,9 +14,9 @@ suite_store suite_open(const char *text)
     suite_store store = {0};
     if (marty_url_parse(&url, text, &why) == MARTY_OK) {
         store.table = marty__saga_store_find(url->scheme, &why);
-        marty_err err = store.table
-                            ? store.table->open(&store.handle, url, NULL, suite_until(), &why)
-                            : MARTY_E_CONFIG;
+        marty_err err = store.table ? store.table->open(&store.handle, url, marty__env_real(),
+                                                        suite_until(), &why)
+                                    : MARTY_E_CONFIG;
         if (err) {
             store.handle = NULL;
         }

@@ -2,9 +2,42 @@
  * Records, shards, and which store a scheme means. */
 #include "stores.h"
 
+#include "backend/registry.h"
 #include "base/hash.h"
 
+#include <stdio.h>
 #include <string.h>
+
+/* Stores that are modules: their schemes, and the packages that bring them. */
+static const marty_saga_store_table *load_store(const char *scheme, marty_error *why)
+{
+    static const struct {
+        const char *scheme, *module;
+    } modules[] = {{"postgres", "postgres"}, {"postgresql", "postgres"}, {"nats", "nats"}};
+    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
+        if (strcmp(modules[i].scheme, scheme) != 0) {
+            continue;
+        }
+        char package[40];
+        (void)snprintf(package, sizeof package, "marty-%s", modules[i].module);
+        void *symbol =
+            marty__module_symbol(modules[i].module, package, "marty_saga_store_module", why);
+        marty_saga_store_entry entry = NULL;
+        memcpy(&entry, &symbol, sizeof entry); /* ISO C has no cast from an object to a function */
+        const marty_saga_store_table *table = entry ? entry(MARTY_SAGA_STORE_ABI) : NULL;
+        if (entry && !table) {
+            (void)marty_error_set(why, MARTY_E_UNSUPPORTED,
+                                  "the module marty-%s.so is of another version than the library",
+                                  modules[i].module);
+        }
+        return table;
+    }
+    (void)marty_error_set(why, MARTY_E_CONFIG,
+                          "there is no store of sagas for %s: take sqlite:, postgres:, nats: or "
+                          "memory:",
+                          scheme);
+    return NULL;
+}
 
 const marty_saga_store_table *marty__saga_store_find(const char *scheme, marty_error *why)
 {
@@ -15,9 +48,7 @@ const marty_saga_store_table *marty__saga_store_find(const char *scheme, marty_e
             return built_in[i];
         }
     }
-    (void)marty_error_set(why, MARTY_E_CONFIG,
-                          "there is no store of sagas for %s: take sqlite: or memory:", scheme);
-    return NULL;
+    return load_store(scheme, why);
 }
 
 uint32_t marty__saga_shard(const char *id)

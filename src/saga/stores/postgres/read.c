@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reading sagas from postgres, over the connection that reads: one statement each. */
+#include "postgres.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static marty_err code_of(const marty_error *why)
+{
+    return why ? why->code : MARTY_E_UNAVAILABLE;
+}
+
+static marty_err no_saga(const char *id, marty_error *why)
+{
+    return marty_error_set(why, MARTY_E_NOT_FOUND, "there is no saga %s", id);
+}
+
+marty_err pg_load(marty_saga_store *store, const char *id, marty_saga_record **ret_record,
+                  int64_t until_ns, marty_error *why)
+{
+    pg_parameters space = {.count = 0};
+    marty_error reason = {0};
+    pg_text(&space, id);
+    PGresult *result = pg_ask(store, &store->reader,
+                              "SELECT " PG_FACTS ", state, outbox, (SELECT epoch FROM "
+                              "marty_saga_shard s WHERE s.shard = m.shard) FROM marty_saga m "
+                              "WHERE id = $1",
+                              &space, until_ns, &reason);
+    if (!result) {
+        return marty_error_set(why, reason.code, "%s", reason.text);
+    }
+    if (!PQntuples(result)) {
+        PQclear(result);
+        return no_saga(id, why);
+    }
+    marty_saga_facts facts;
+    pg_get_facts(result, 0, &facts);
+    marty_bytes state = pg_get_bytes(result, 0, 13), outbox = pg_get_bytes(result, 0, 14);
+    marty_saga_record *record = NULL;
+    if (state.data && outbox.data) {
+        record =
+            marty_saga_record_new(&facts, (uint64_t)pg_get_number(result, 0, 15), state, outbox);
+    }
+    marty_free((void *)(uintptr_t)state.data);
+    marty_free((void *)(uintptr_t)outbox.data);
+    PQclear(result);
+    if (!record) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "reading the saga %s", id);
+    }
+    *ret_record = record;
+    return MARTY_OK;
+}
+
+marty_err pg_find(marty_saga_store *store, const char *name, const char *key, char ret_id[40],
+                  int64_t until_ns, marty_error *why)
+{
+    pg_parameters space = {.count = 0};
+    marty_error reason = {0};
+    pg_text(&space, name);
+    pg_text(&space, key);
+    PGresult *result =
+        pg_ask(store, &store->reader,
+               "SELECT id FROM marty_saga WHERE name = $1 AND key = $2 AND key <> ''", &space,
+               until_ns, &reason);
+    if (!result) {
+        return marty_error_set(why, reason.code, "%s", reason.text);
+    }
+    bool there = PQntuples(result) > 0;
+    if (there) {
+        (void)snprintf(ret_id, 40, "%s", pg_get_text(result, 0, 0));
+    }
+    PQclear(result);
+    return there ? MARTY_OK
+                 : marty_error_set(why, MARTY_E_NOT_FOUND, "no saga %s has the key %s", name, key);
+}
+
+/* The shards of a set, as an array. */
+static void write_shards(char text[MARTY_SAGA_SHARDS * 4 + 3], const marty_saga_shards *shards)
+{
+    char *at = text;
+    *at++ = '{';
+    for (int i = 0; i < MARTY_SAGA_SHARDS; i++) {
+        if ((shards->bits[i / 64] >> (i % 64)) & 1) {
+            at += snprintf(at, 5, "%s%d", at[-1] == '{' ? "" : ",", i);
+        }
+    }
+    (void)snprintf(at, 2, "}");
+}
+
+static void tell(const PGresult *result, int count, marty_saga_found found, void *user)
+{
+    for (int row = 0; row < count; row++) {
+        marty_saga_facts facts;
+        pg_get_facts(result, row, &facts);
+        if (!found(user, &facts)) {
+            break;
+        }
+    }
+}
+
+marty_err pg_due(marty_saga_store *store, const marty_saga_shards *shards, int64_t now_us,
+                 uint32_t limit, marty_saga_found found, void *user, int64_t *ret_next_us,
+                 int64_t until_ns, marty_error *why)
+{
+    char set[MARTY_SAGA_SHARDS * 4 + 3];
+    pg_parameters space = {.count = 0};
+    write_shards(set, shards);
+    pg_text(&space, set);
+    pg_number(&space, (int64_t)limit + 1);
+    PGresult *result = pg_ask(store, &store->reader,
+                              "SELECT " PG_FACTS " FROM marty_saga WHERE due_us < "
+                              "9223372036854775807 AND shard = ANY ($1::int[]) ORDER BY due_us, id "
+                              "LIMIT $2",
+                              &space, until_ns, why);
+    if (!result) {
+        return code_of(why);
+    }
+    int rows = PQntuples(result), due = 0;
+    while (due < rows && due < (int)limit && pg_get_number(result, due, 11) <= now_us) {
+        due++;
+    }
+    *ret_next_us = due < rows ? pg_get_number(result, due, 11) : INT64_MAX;
+    tell(result, due, found, user);
+    PQclear(result);
+    return MARTY_OK;
+}
+
+marty_err pg_unsent(marty_saga_store *store, const marty_saga_shards *shards, int64_t before_us,
+                    uint32_t limit, marty_saga_found found, void *user, int64_t until_ns,
+                    marty_error *why)
+{
+    char set[MARTY_SAGA_SHARDS * 4 + 3];
+    pg_parameters space = {.count = 0};
+    write_shards(set, shards);
+    pg_text(&space, set);
+    pg_number(&space, before_us);
+    pg_number(&space, limit);
+    PGresult *result = pg_ask(store, &store->reader,
+                              "SELECT " PG_FACTS " FROM marty_saga WHERE unsent AND shard = ANY "
+                              "($1::int[]) AND changed_us < $2 ORDER BY changed_us, id LIMIT $3",
+                              &space, until_ns, why);
+    if (!result) {
+        return code_of(why);
+    }
+    tell(result, PQntuples(result), found, user);
+    PQclear(result);
+    return MARTY_OK;
+}
+
+marty_err pg_list(marty_saga_store *store, const marty_saga_filter *filter, marty_saga_found found,
+                  void *user, int64_t until_ns, marty_error *why)
+{
+    pg_parameters space = {.count = 0};
+    bool open = filter->open || filter->stuck;
+    pg_text(&space, filter->after ? filter->after : "");
+    pg_text(&space, filter->name);
+    pg_text(&space, filter->key);
+    pg_number(&space, filter->status);
+    pg_text(&space, filter->stuck ? "t" : "f");
+    pg_number(&space, filter->changed_before_us);
+    pg_number(&space, filter->limit ? filter->limit : 100);
+    PGresult *result = pg_ask(
+        store, &store->reader,
+        open ? "SELECT " PG_FACTS " FROM marty_saga WHERE status < 3 AND id > $1 AND ($2::text IS "
+               "NULL OR name = $2) AND ($3::text IS NULL OR key = $3) AND ($4::int = 0 OR status = "
+               "$4) AND (NOT $5::bool OR stuck <> '') AND ($6::bigint = 0 OR changed_us < $6) "
+               "ORDER BY id LIMIT $7"
+             : "SELECT " PG_FACTS " FROM marty_saga WHERE id > $1 AND ($2::text IS NULL OR name = "
+               "$2) AND ($3::text IS NULL OR key = $3) AND ($4::int = 0 OR status = $4) AND (NOT "
+               "$5::bool OR stuck <> '') AND ($6::bigint = 0 OR changed_us < $6) ORDER BY id LIMIT "
+               "$7",
+        &space, until_ns, why);
+    if (!result) {
+        return code_of(why);
+    }
+    tell(result, PQntuples(result), found, user);
+    PQclear(result);
+    return MARTY_OK;
+}
+
+marty_err pg_history(marty_saga_store *store, const char *id, uint64_t from, marty_saga_batch found,
+                     void *user, int64_t until_ns, marty_error *why)
+{
+    pg_parameters space = {.count = 0};
+    pg_text(&space, id);
+    pg_number(&space, (int64_t)from);
+    PGresult *result = pg_ask(store, &store->reader,
+                              "SELECT h.version, h.at_us, h.batch FROM marty_saga m LEFT JOIN "
+                              "marty_saga_history h ON h.id = m.id AND h.version >= $2 WHERE m.id "
+                              "= $1 ORDER BY h.version",
+                              &space, until_ns, why);
+    if (!result) {
+        return code_of(why);
+    }
+    bool there = PQntuples(result) > 0, goes_on = true;
+    marty_err err = MARTY_OK;
+    for (int row = 0; row < PQntuples(result) && goes_on && !err; row++) {
+        if (PQgetisnull(result, row, 0)) {
+            continue;
+        }
+        marty_bytes batch = pg_get_bytes(result, row, 2);
+        err = batch.data ? MARTY_OK : marty_error_set(why, MARTY_E_NO_MEMORY, "reading a history");
+        goes_on = !err && found(user, (uint64_t)pg_get_number(result, row, 0),
+                                pg_get_number(result, row, 1), batch);
+        marty_free((void *)(uintptr_t)batch.data);
+    }
+    PQclear(result);
+    return err || there ? err : no_saga(id, why);
+}
+
+marty_err pg_definitions(marty_saga_store *store, const char *name, const char *hash,
+                         marty_saga_document found, void *user, int64_t until_ns, marty_error *why)
+{
+    pg_parameters space = {.count = 0};
+    pg_text(&space, name);
+    pg_text(&space, hash);
+    PGresult *result =
+        pg_ask(store, &store->reader,
+               "SELECT name, version, hash, document FROM marty_saga_definition WHERE ($1::text IS "
+               "NULL OR name = $1) AND ($2::text IS NULL OR hash = $2) ORDER BY name, version",
+               &space, until_ns, why);
+    if (!result) {
+        return code_of(why);
+    }
+    bool goes_on = true;
+    for (int row = 0; row < PQntuples(result) && goes_on; row++) {
+        marty_bytes document = pg_get_bytes(result, row, 3);
+        goes_on = document.data &&
+                  found(user, pg_get_text(result, row, 0), (uint32_t)pg_get_number(result, row, 1),
+                        pg_get_text(result, row, 2), document);
+        marty_free((void *)(uintptr_t)document.data);
+    }
+    PQclear(result);
+    return MARTY_OK;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The postgres store: opening, closing, leases, definitions, and its table of calls. */
+#include "postgres.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static marty_err code_of(const marty_error *why)
+{
+    return why ? why->code : MARTY_E_UNAVAILABLE;
+}
+
+static marty_err run_statement(marty_saga_store *store, PGconn *connection, const char *sql,
+                               int64_t until_ns, bool *ret_lost, marty_error *why)
+{
+    marty_err err = MARTY_OK;
+    PGresult *result = NULL;
+    *ret_lost = !PQsendQuery(connection, sql);
+    while (!*ret_lost && (result = pg_next(store, connection, until_ns, ret_lost)) != NULL) {
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR && !err) {
+            err = pg_error(connection, result, "making the tables of", why);
+        }
+        PQclear(result);
+    }
+    return *ret_lost && !err ? pg_error(connection, NULL, "making the tables of", why) : err;
+}
+
+static marty_err make_schema(marty_saga_store *store, int64_t until_ns, marty_error *why)
+{
+    PGconn *connection = pg_enter(store, &store->writer, until_ns, why);
+    if (!connection) {
+        return code_of(why);
+    }
+    marty_err err = MARTY_OK;
+    bool lost = false;
+    for (const char *const *sql = pg_schema; *sql && !err; sql++) {
+        err = run_statement(store, connection, *sql, until_ns, &lost, why);
+    }
+    lost |= err != MARTY_OK; /* with the transaction that it is in */
+    pg_leave(&store->writer, lost);
+    return err;
+}
+
+static marty_err describe(marty_saga_store *store, int64_t until_ns, marty_error *why)
+{
+    PGresult *result =
+        pg_ask(store, &store->reader,
+               "SELECT current_setting('fsync'), current_setting('synchronous_commit'), "
+               "current_setting('synchronous_standby_names'), "
+               "current_setting('server_version')",
+               NULL, until_ns, why);
+    if (!result) {
+        return code_of(why);
+    }
+    const char *fsync = pg_get_text(result, 0, 0), *commit = pg_get_text(result, 0, 1);
+    const char *standbys = pg_get_text(result, 0, 2);
+    bool synced = strcmp(fsync, "on") == 0 && strcmp(commit, "off") != 0;
+    (void)snprintf(store->line, sizeof store->line,
+                   "postgres %.40s: fsync=%.8s, synchronous_commit=%.16s, standbys %.60s; all "
+                   "transitions that wait are one commit%s",
+                   pg_get_text(result, 0, 3), fsync, commit, *standbys ? standbys : "none",
+                   !synced      ? "; UNSAFE: the last commits are lost when the server dies"
+                   : !*standbys ? "; the last commits are lost with the server's disk"
+                                : "");
+    PQclear(result);
+    return MARTY_OK;
+}
+
+/* Back to the text that libpq takes. */
+static char *url_text(const marty_url *url)
+{
+    size_t size = 64 + (url->path ? strlen(url->path) : 0) +
+                  (url->user ? strlen(url->user) * 3 : 0) +
+                  (url->password ? strlen(url->password) * 3 : 0);
+    for (size_t i = 0; i < url->host_count; i++) {
+        size += strlen(url->hosts[i].host) + 16;
+    }
+    for (size_t i = 0; i < url->parameter_count; i++) {
+        size += strlen(url->parameters[i].name) + url->parameters[i].value.size * 3 + 4;
+    }
+    return marty_alloc(size);
+}
+
+static char *put_escaped(char *at, const char *text, size_t size)
+{
+    static const char safe[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        at += byte && strchr(safe, byte) ? snprintf(at, 2, "%c", byte)
+                                         : snprintf(at, 4, "%%%02X", byte);
+    }
+    return at;
+}
+
+static char *put(char *at, const char *text)
+{
+    size_t size = strlen(text);
+    memcpy(at, text, size + 1);
+    return at + size;
+}
+
+static char *make_url(const marty_url *url)
+{
+    char *text = url_text(url), *at = text;
+    if (!text) {
+        return NULL;
+    }
+    at = put(at, "postgresql://");
+    if (url->user) {
+        at = put_escaped(at, url->user, strlen(url->user));
+        if (url->password) {
+            at = put_escaped(put(at, ":"), url->password, strlen(url->password));
+        }
+        at = put(at, "@");
+    }
+    for (size_t i = 0; i < url->host_count; i++) {
+        bool six = strchr(url->hosts[i].host, ':') != NULL;
+        at = put(put(put(put(at, i ? "," : ""), six ? "[" : ""), url->hosts[i].host),
+                 six ? "]" : "");
+        if (url->hosts[i].port) {
+            char port[8];
+            (void)snprintf(port, sizeof port, ":%u", url->hosts[i].port);
+            at = put(at, port);
+        }
+    }
+    const char *path = url->path ? url->path : "";
+    at = put(at, "/");
+    at = put_escaped(at, *path == '/' ? path + 1 : path, strlen(*path == '/' ? path + 1 : path));
+    at = put(at, "?target_session_attrs=read-write&application_name=marty");
+    for (size_t i = 0; i < url->parameter_count; i++) {
+        at = put(put(put(at, "&"), url->parameters[i].name), "=");
+        at = put_escaped(at, url->parameters[i].value.data, url->parameters[i].value.size);
+    }
+    return text;
+}
+
+void pg_close(marty_saga_store *store)
+{
+    PQfinish(store->writer.connection);
+    PQfinish(store->reader.connection);
+    (void)pthread_mutex_destroy(&store->writer.mutex);
+    (void)pthread_mutex_destroy(&store->reader.mutex);
+    marty_free(store->url);
+    marty_free(store);
+}
+
+static void make_token(marty_saga_store *store)
+{
+    unsigned char bytes[16];
+    store->env.random(store->env.user, bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        (void)snprintf(store->token + 2 * i, 3, "%02x", bytes[i]);
+    }
+}
+
+marty_err pg_open(marty_saga_store **ret_store, const marty_url *url, const marty_env *env,
+                  int64_t until_ns, marty_error *why)
+{
+    marty_saga_store *store = marty_alloc_zero(1, sizeof *store);
+    if (!store) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "opening %s", url->redacted);
+    }
+    (void)pthread_mutex_init(&store->writer.mutex, NULL);
+    (void)pthread_mutex_init(&store->reader.mutex, NULL);
+    store->writer.writes = true;
+    store->env = *env;
+    store->url = make_url(url);
+    make_token(store);
+    marty_err err = store->url ? make_schema(store, until_ns, why)
+                               : marty_error_set(why, MARTY_E_NO_MEMORY, "opening a store");
+    err = err ? err : pg_settle(store, until_ns, why);
+    err = err ? err : describe(store, until_ns, why);
+    if (err) {
+        pg_close(store);
+        return err;
+    }
+    *ret_store = store;
+    return MARTY_OK;
+}
+
+const char *pg_describe(const marty_saga_store *store)
+{
+    return store->line;
+}
+
+/* ---- leases */
+static char *write_held(const marty_saga_shard held[], size_t count, bool epochs)
+{
+    char *text = marty_alloc(count * 24 + 3), *at = text;
+    if (!text) {
+        return NULL;
+    }
+    *at++ = '{';
+    for (size_t i = 0; i < count; i++) {
+        at += snprintf(at, 24, "%s%" PRIu64, i ? "," : "",
+                       epochs ? held[i].epoch : (uint64_t)held[i].shard);
+    }
+    (void)snprintf(at, 2, "}");
+    return text;
+}
+
+static PGresult *ask_with_held(marty_saga_store *store, const char *sql, const char *owner,
+                               const marty_saga_lease *lease, const marty_saga_shard held[],
+                               size_t count, int64_t until_ns, marty_error *why)
+{
+    char *shards = write_held(held, count, false), *epochs = write_held(held, count, true);
+    pg_parameters space = {.count = 0};
+    PGresult *result = NULL;
+    if (shards && epochs) {
+        pg_text(&space, owner);
+        if (lease) {
+            pg_number(&space, lease->term_ms);
+            pg_number(&space, lease->want);
+        }
+        pg_text(&space, shards);
+        pg_text(&space, epochs);
+        result = pg_ask(store, &store->writer, sql, &space, until_ns, why);
+    } else {
+        (void)marty_error_set(why, MARTY_E_NO_MEMORY, "leasing shards");
+    }
+    marty_free(shards);
+    marty_free(epochs);
+    return result;
+}
+
+/* Those that are kept in the order they were held in, then those that were taken. */
+static void take_leases(marty_saga_lease *lease, const PGresult *result)
+{
+    marty_saga_shard before[MARTY_SAGA_SHARDS];
+    uint32_t count = lease->count, kept = 0;
+    bool seen[MARTY_SAGA_SHARDS] = {false};
+    memcpy(before, lease->held, sizeof before);
+    for (uint32_t i = 0; i < count; i++) {
+        for (int row = 0; row < PQntuples(result); row++) {
+            if (pg_get_number(result, row, 0) == before[i].shard &&
+                (uint64_t)pg_get_number(result, row, 1) == before[i].epoch) {
+                lease->held[kept++] = before[i];
+                seen[before[i].shard] = true;
+            }
+        }
+    }
+    for (int row = 0; row < PQntuples(result); row++) {
+        int64_t shard = pg_get_number(result, row, 0);
+        lease->members = (uint32_t)pg_get_number(result, row, 2);
+        if (shard >= 0 && shard < MARTY_SAGA_SHARDS && !seen[shard]) {
+            lease->held[kept++] =
+                (marty_saga_shard){(uint32_t)shard, (uint64_t)pg_get_number(result, row, 1)};
+        }
+    }
+    lease->count = kept;
+}
+
+marty_err pg_lease(marty_saga_store *store, marty_saga_lease *lease, int64_t until_ns,
+                   marty_error *why)
+{
+    PGresult *result =
+        ask_with_held(store, "SELECT * FROM marty_saga_lease($1, $2, $3, $4::int[], $5::bigint[])",
+                      lease->owner, lease, lease->held, lease->count, until_ns, why);
+    if (!result) {
+        return code_of(why);
+    }
+    take_leases(lease, result);
+    PQclear(result);
+    return MARTY_OK;
+}
+
+marty_err pg_release(marty_saga_store *store, const char *owner, const marty_saga_shard shards[],
+                     size_t count, int64_t until_ns, marty_error *why)
+{
+    PGresult *result = ask_with_held(
+        store,
+        "WITH given AS (SELECT m.shard FROM marty_saga_shard m JOIN unnest($2::int[], "
+        "$3::bigint[]) AS h(shard, epoch) ON m.shard = h.shard AND m.epoch = h.epoch WHERE m.owner "
+        "= $1 ORDER BY m.shard FOR UPDATE) UPDATE marty_saga_shard m SET owner = '', until_us = 0 "
+        "FROM given WHERE m.shard = given.shard",
+        owner, NULL, shards, count, until_ns, why);
+    bool fine = result != NULL;
+    PQclear(result);
+    return fine ? MARTY_OK : code_of(why);
+}
+
+marty_err pg_define(marty_saga_store *store, const char *name, uint32_t version, const char *hash,
+                    marty_bytes document, int64_t until_ns, marty_error *why)
+{
+    pg_parameters space = {.count = 0};
+    pg_text(&space, name);
+    pg_number(&space, version);
+    pg_text(&space, hash);
+    pg_bytes(&space, document);
+    PGresult *result =
+        pg_ask(store, &store->writer,
+               "WITH made AS (INSERT INTO marty_saga_definition VALUES ($1, $2, $3, "
+               "$4) ON CONFLICT DO NOTHING RETURNING hash) SELECT hash FROM made "
+               "UNION ALL SELECT hash FROM marty_saga_definition WHERE name = $1 AND "
+               "version = $2",
+               &space, until_ns, why);
+    if (!result) {
+        return code_of(why);
+    }
+    bool same = PQntuples(result) && strcmp(pg_get_text(result, 0, 0), hash) == 0;
+    PQclear(result);
+    return same ? MARTY_OK
+                : marty_error_set(why, MARTY_E_EXISTS,
+                                  "the definition %s version %u is there and is different: give it "
+                                  "a new version",
+                                  name, (unsigned)version);
+}
+
+static const marty_saga_store_table table = {
+    .abi = MARTY_SAGA_STORE_ABI,
+    .scheme = "postgres",
+    .open = pg_open,
+    .close = pg_close,
+    .describe = pg_describe,
+    .commit = pg_commit,
+    .settle = pg_settle,
+    .load = pg_load,
+    .find = pg_find,
+    .due = pg_due,
+    .unsent = pg_unsent,
+    .sent = pg_sent,
+    .lease = pg_lease,
+    .release = pg_release,
+    .define = pg_define,
+    .definitions = pg_definitions,
+    .list = pg_list,
+    .history = pg_history,
+    .purge = pg_purge,
+};
+
+MARTY_API const marty_saga_store_table *marty_saga_store_module(uint32_t abi);
+
+const marty_saga_store_table *marty_saga_store_module(uint32_t abi)
+{
+    return abi == MARTY_SAGA_STORE_ABI ? &table : NULL;
+}
