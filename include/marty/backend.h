@@ -89,6 +89,8 @@ typedef struct marty_incoming {
     uint32_t attempt;
     /** Which shard. */
     uint32_t shard;
+    /** How long the broker has had it, by the broker's clock alone; 0 = it cannot say. */
+    int64_t age_us;
     /** When its lease ends, monotonic; INT64_MAX = none. */
     int64_t lease_until_ns;
     /** The body as it came; needed when message is NULL. */
@@ -141,10 +143,12 @@ struct marty_sink {
     /** Deliveries; never more unsettled ones than were granted. */
     void (*delivered)(const marty_sink *sink, const marty_incoming batch[], size_t count);
     /** Answers to settlings of one verb, each exactly once: OK = done, LOST = too late, other =
-     *  failed. lease_until_ns: of EXTEND, the new end. */
+     *  failed for good: core does not ask again, its lease or connection ends it. lease_until_ns:
+     * of EXTEND, the new end. */
     void (*settled)(const marty_sink *sink, uint64_t subscription, marty_verb verb,
                     const uint64_t tags[], size_t count, marty_err result, int64_t lease_until_ns);
-    /** OK = the broker has it now; CLOSED = unsubscribed, and nothing comes any more; other = gone,
+    /** OK = the broker has it now: nothing that is published from here on is missed, whoever gets
+     *  which shard and when; CLOSED = unsubscribed, and nothing comes any more; other = gone,
      *  core tries again. */
     void (*subscribed)(const marty_sink *sink, uint64_t subscription, marty_err reason,
                        const char *text);
@@ -205,7 +209,8 @@ typedef struct marty_backend {
     void (*grant)(marty_port *port, uint64_t subscription, uint32_t credit);
     /** Settle; each is answered by settled. One that is not subscribed is answered LOST. */
     void (*settle)(marty_port *port, const marty_settling batch[], size_t count);
-    /** Deliver nothing more; the answer is subscribed with CLOSED. */
+    /** Deliver nothing more and give back what is unsettled; the answer is subscribed with CLOSED.
+     */
     void (*unsubscribe)(marty_port *port, uint64_t subscription);
     /** Flush until the deadline, disconnect; the answer is state CLOSED. */
     void (*close)(marty_port *port, int64_t deadline_ns);

@@ -68,6 +68,11 @@ typedef enum marty_known {
 typedef struct marty_capabilities {
     /** MARTY_CAN_... by marty_kind; [0] = on all of them. */
     uint64_t can[8];
+    /** Of these bits: what only channels without order by key have, as a FIFO queue has no delay.
+     */
+    uint64_t only_unordered;
+    /** Of these bits: what only channels with order by key have. */
+    uint64_t only_ordered;
     /** How well `stored` is stored: read from the broker's real configuration, else its weakest. */
     marty_level level;
     /** How many brokers have a copy when a publish is answered. */
@@ -76,6 +81,11 @@ typedef struct marty_capabilities {
     marty_known synced;
     /** The level could not be read: the weakest value was taken. */
     bool assumed;
+    /** Deliveries are not counted by the broker (a log does not): one that kills its consumer comes
+     *  again as the same attempt. */
+    bool uncounted;
+    /** A give back counts as an attempt all the same. */
+    bool give_back_counts;
     /** The level was stated in the URL, and is proved by nobody. */
     bool stated;
     /** Headers of one message. */
@@ -88,8 +98,14 @@ typedef struct marty_capabilities {
     uint64_t payload_bytes_max;
     /** Bytes of all headers of one message. */
     uint64_t header_bytes_max;
-    /** The longest delay. */
+    /** The longest delay of a publish. */
     uint64_t delay_ms_max;
+    /** The longest delay of a retry. */
+    uint64_t retry_ms_max;
+    /** Delays are rounded up to a multiple of it; 0 = they are not. */
+    uint64_t delay_step_ms;
+    /** How long after a settling was answered a crash may still undo it; 0 = not at all. */
+    uint64_t settle_lag_ms;
     /** How long a delivery is leased; 0 = no lease. */
     uint64_t lease_ms;
     /** The window in which a duplicate is seen. */

@@ -38,9 +38,18 @@ uint64_t marty__capability_by_name(const char *name)
     return 0;
 }
 
-bool marty__capability_has(const marty_capabilities *granted, marty_kind kind, uint64_t mask)
+uint64_t marty__capability_of(const marty_capabilities *granted, marty_kind kind, marty_order order)
 {
-    return ((granted->can[0] | granted->can[kind]) & mask) == mask;
+    uint64_t not_there = order == MARTY_ORDER_KEY    ? granted->only_unordered
+                         : order == MARTY_ORDER_NONE ? granted->only_ordered
+                                                     : 0;
+    return (granted->can[0] | granted->can[kind]) & ~not_there;
+}
+
+bool marty__capability_has(const marty_capabilities *granted, marty_kind kind, marty_order order,
+                           uint64_t mask)
+{
+    return (marty__capability_of(granted, kind, order) & mask) == mask;
 }
 
 const char *marty__kind_name(marty_kind kind)

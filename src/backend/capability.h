@@ -10,8 +10,12 @@ const char *marty__capability_name(unsigned bit);
 uint64_t marty__capability_by_name(const char *name);
 /** How many there are: bits 0 .. count - 1. */
 unsigned marty__capability_count(void);
-/** Whether all bits of a mask are granted on channels of a kind. */
-bool marty__capability_has(const marty_capabilities *granted, marty_kind kind, uint64_t mask);
+/** What is granted on channels of a kind and order; MARTY_ORDER_DEFAULT = on some of them. */
+uint64_t marty__capability_of(const marty_capabilities *granted, marty_kind kind,
+                              marty_order order);
+/** Whether all bits of a mask are. */
+bool marty__capability_has(const marty_capabilities *granted, marty_kind kind, marty_order order,
+                           uint64_t mask);
 /** The word of a kind of channel, "topic"; "unknown" when it is none. Static. */
 const char *marty__kind_name(marty_kind kind);
 /** The kind of a word, 0 when there is none of that name. */

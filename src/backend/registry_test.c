@@ -203,8 +203,25 @@ static void each_capability_has_its_word(void)
     CHECK_INT(marty__kind_by_name("broadcast"), MARTY_KIND_BROADCAST);
     CHECK_INT(marty__kind_by_name("unknown"), 0);
     CHECK_TEXT(marty__level_name(MARTY_LEVEL_SYNCED), "synced");
-    CHECK(marty__capability_has(&claims, MARTY_KIND_TOPIC, MARTY_CAN_GROUPS));
-    CHECK(!marty__capability_has(&claims, MARTY_KIND_TOPIC, MARTY_CAN_GROUPS | MARTY_CAN_DELAY));
+    CHECK(marty__capability_has(&claims, MARTY_KIND_TOPIC, MARTY_ORDER_KEY, MARTY_CAN_GROUPS));
+    CHECK(!marty__capability_has(&claims, MARTY_KIND_TOPIC, MARTY_ORDER_NONE,
+                                 MARTY_CAN_GROUPS | MARTY_CAN_DELAY));
+}
+
+/* As of SQS: a delay without order by key only, duplicates are seen with it only. */
+static void order_takes_some_and_gives_some(void)
+{
+    const marty_capabilities fifo = {
+        .can = {[MARTY_KIND_QUEUE] = MARTY_CAN_CONFIRM | MARTY_CAN_DELAY | MARTY_CAN_DEDUPLICATE},
+        .only_unordered = MARTY_CAN_DELAY,
+        .only_ordered = MARTY_CAN_DEDUPLICATE};
+    CHECK_INT(marty__capability_of(&fifo, MARTY_KIND_QUEUE, MARTY_ORDER_KEY),
+              MARTY_CAN_CONFIRM | MARTY_CAN_DEDUPLICATE);
+    CHECK_INT(marty__capability_of(&fifo, MARTY_KIND_QUEUE, MARTY_ORDER_NONE),
+              MARTY_CAN_CONFIRM | MARTY_CAN_DELAY);
+    CHECK_INT(marty__capability_of(&fifo, MARTY_KIND_QUEUE, MARTY_ORDER_DEFAULT),
+              MARTY_CAN_CONFIRM | MARTY_CAN_DELAY | MARTY_CAN_DEDUPLICATE);
+    CHECK_INT(marty__capability_of(&fifo, MARTY_KIND_TOPIC, MARTY_ORDER_NONE), 0);
 }
 
 static bool never(size_t size)
@@ -234,6 +251,7 @@ int main(void)
     an_unknown_scheme_lists_the_known();
     a_doubtful_module_is_refused();
     each_capability_has_its_word();
+    order_takes_some_and_gives_some();
     without_memory_it_says_so();
     return check_result();
 }

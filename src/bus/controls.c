@@ -61,7 +61,7 @@ marty_err marty_subscription_seek(marty_subscription *subscription, const marty_
     }
     for (size_t i = 0; i < subscription->consumer_count; i++) {
         marty__consumer *consumer = subscription->consumers[i];
-        if (!marty__port_can(consumer->port, consumer->kind, MARTY_CAN_REPLAY)) {
+        if (!marty__port_can(consumer->port, consumer->kind, consumer->order, MARTY_CAN_REPLAY)) {
             return marty_error_set(why, MARTY_E_UNSUPPORTED,
                                    "%s grants no replay on %s; route it to memory, sqlite or nats",
                                    consumer->port->name, consumer->channel);

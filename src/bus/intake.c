@@ -66,9 +66,10 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
 
 /* How long it lives from now on. A query says how long its asker waits, whatever the clocks say:
  * nobody keeps it on the way. What a broker delivers that looks at times to live was alive then:
- * where our clock disagrees, the sender's and ours are apart. */
+ * where our clock disagrees, the sender's and ours are apart. One that says how long it has had the
+ * message tells it without any other clock. */
 static int64_t left_us(const marty__consumer *consumer, const marty_message *message,
-                       int64_t wall_us)
+                       int64_t age_us, int64_t wall_us)
 {
     uint32_t asked_ms = consumer->kind == MARTY_KIND_REQUEST && message->header_count
                             ? number_in(message, MARTY__ASKED_MS)
@@ -76,19 +77,24 @@ static int64_t left_us(const marty__consumer *consumer, const marty_message *mes
     if (asked_ms) {
         return (int64_t)asked_ms * MARTY__US_PER_MS;
     }
-    bool alive = consumer->kind == MARTY_KIND_REQUEST || consumer->kind == MARTY_KIND_BROADCAST ||
-                 marty__port_can(consumer->port, consumer->kind, MARTY_CAN_TIME_TO_LIVE);
+    bool alive =
+        consumer->kind == MARTY_KIND_REQUEST || consumer->kind == MARTY_KIND_BROADCAST ||
+        marty__port_can(consumer->port, consumer->kind, consumer->order, MARTY_CAN_TIME_TO_LIVE);
     int64_t lives_us = message->expires_us - message->time_us, left = message->expires_us - wall_us;
+    if (age_us > 0 && lives_us > 0) {
+        int64_t by_age_us = lives_us - age_us;
+        return left <= 0 || by_age_us < left ? by_age_us : left;
+    }
     return left <= 0 && alive && lives_us > 0 ? lives_us : left;
 }
 
-static void note_expiry(marty__delivery *delivery, int64_t now_ns)
+static void note_expiry(marty__delivery *delivery, int64_t age_us, int64_t now_ns)
 {
     const marty_message *message = delivery->handle.message;
     delivery->expires_ns = MARTY__NEVER;
     if (message && message->expires_us) {
         int64_t wall_us = marty__bus_wall(delivery->consumer->bus);
-        int64_t left = left_us(delivery->consumer, message, wall_us);
+        int64_t left = left_us(delivery->consumer, message, age_us, wall_us);
         delivery->expires_ns = left <= 0                               ? now_ns
                                : left > (MARTY__NEVER - now_ns) / 1000 ? MARTY__NEVER
                                                                        : now_ns + left * 1000;
@@ -228,7 +234,7 @@ static marty__delivery *make(intake *in, const marty_incoming *incoming,
     }
     if (delivery) {
         fill(delivery, in->consumer, subscription, &mine);
-        note_expiry(delivery, in->now_ns);
+        note_expiry(delivery, incoming->age_us, in->now_ns);
         note(in, delivery);
         if (incoming->reply_to && in->consumer->kind == MARTY_KIND_REQUEST) {
             delivery->reply_to = marty__strdup(incoming->reply_to);

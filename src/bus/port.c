@@ -4,6 +4,7 @@
  * batch forms by itself while an op runs. */
 #include "internal.h"
 
+#include "backend/capability.h"
 #include "backend/registry.h"
 #include "base/alloc.h"
 #include "base/error.h"
@@ -172,10 +173,10 @@ void marty__port_command(marty__port *port, marty__command *command)
     marty__unlock(&port->lock);
 }
 
-bool marty__port_can(const marty__port *port, marty_kind kind, uint64_t bit)
+bool marty__port_can(const marty__port *port, marty_kind kind, marty_order order, uint64_t bit)
 {
     const marty_capabilities *known = port->ever_up ? &port->granted : port->backend->claims;
-    return ((known->can[0] | known->can[kind]) & bit) == bit;
+    return marty__capability_has(known, kind, order, bit);
 }
 
 /* ---- connecting */

@@ -87,8 +87,8 @@ marty_err marty__port_check(marty__port *port, marty_error *why);
 /** Connect again after the backoff. */
 void marty__port_retry(marty__port *port);
 void marty__port_close(marty__port *port, int64_t deadline_ns);
-/** Whether a kind of channel has a capability there, as granted now (as claimed while it never was
- * up). */
-bool marty__port_can(const marty__port *port, marty_kind kind, uint64_t bit);
+/** Whether a kind and order of channel has a capability there, as granted now (as claimed while it
+ * never was up). */
+bool marty__port_can(const marty__port *port, marty_kind kind, marty_order order, uint64_t bit);
 void marty__sink_init(marty__port *port);
 #endif

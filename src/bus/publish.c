@@ -5,6 +5,8 @@
  * while messages are unanswered, one while its alarm is set. */
 #include "internal.h"
 
+#include "backend/capability.h"
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/error.h"
@@ -416,8 +418,8 @@ static marty__call *answer(marty__post *post, marty_err err, marty_level level,
 
 static bool may_repeat(const marty__port *port, const marty__post *post)
 {
-    uint64_t can = port->granted.can[0] | port->granted.can[post->kind];
-    return (can & MARTY_CAN_DEDUPLICATE) && !post->call->no_retry && !port->closing &&
+    return marty__capability_has(&port->granted, post->kind, post->order, MARTY_CAN_DEDUPLICATE) &&
+           !post->call->no_retry && !port->closing &&
            port->bus->env.monotonic_ns(port->bus->env.user) < post->call->deadline_ns;
 }
 

@@ -26,7 +26,20 @@ static void can_list(marty__buffer *to, const marty_capabilities *granted, marty
     bool first = true;
     marty__buffer_format(to, "\"%s\":[", marty__kind_name(kind));
     for (unsigned bit = 0; bit < marty__capability_count(); bit++) {
-        if (marty__capability_has(granted, kind, UINT64_C(1) << bit)) {
+        if (marty__capability_has(granted, kind, MARTY_ORDER_DEFAULT, UINT64_C(1) << bit)) {
+            marty__buffer_format(to, "%s\"%s\"", first ? "" : ",", marty__capability_name(bit));
+            first = false;
+        }
+    }
+    marty__buffer_byte(to, ']');
+}
+
+static void bit_list(marty__buffer *to, const char *name, uint64_t bits)
+{
+    bool first = true;
+    marty__buffer_format(to, ",\"%s\":[", name);
+    for (unsigned bit = 0; bit < marty__capability_count(); bit++) {
+        if (bits >> bit & 1) {
             marty__buffer_format(to, "%s\"%s\"", first ? "" : ",", marty__capability_name(bit));
             first = false;
         }
@@ -42,16 +55,26 @@ static void granted_json(marty__buffer *to, const marty_capabilities *granted)
         marty__buffer_text(to, kind == MARTY_KIND_TOPIC ? "" : ",");
         can_list(to, granted, (marty_kind)kind);
     }
+    marty__buffer_byte(to, '}');
+    bit_list(to, "only_unordered", granted->only_unordered);
+    bit_list(to, "only_ordered", granted->only_ordered);
     marty__buffer_format(
-        to, "},\"level\":\"%s\",\"copies\":%u,\"synced\":\"%s\",\"assumed\":%s,\"stated\":%s",
+        to, ",\"level\":\"%s\",\"copies\":%u,\"synced\":\"%s\",\"assumed\":%s,\"stated\":%s",
         marty__level_name(granted->level), granted->copies, known[granted->synced],
         granted->assumed ? "true" : "false", granted->stated ? "true" : "false");
     marty__buffer_format(to,
                          ",\"limits\":{\"payload_bytes\":%llu,\"headers\":%u,\"header_bytes\":%llu,"
-                         "\"name_bytes\":%u,\"delay_ms\":%llu",
+                         "\"name_bytes\":%u,\"delay_ms\":%llu,\"retry_ms\":%llu",
                          (unsigned long long)granted->payload_bytes_max, granted->header_count_max,
                          (unsigned long long)granted->header_bytes_max, granted->name_bytes_max,
-                         (unsigned long long)granted->delay_ms_max);
+                         (unsigned long long)granted->delay_ms_max,
+                         (unsigned long long)granted->retry_ms_max);
+    marty__buffer_format(
+        to,
+        ",\"settle_lag_ms\":%llu,\"delay_step_ms\":%llu,\"counted\":%s,"
+        "\"give_back_counts\":%s",
+        (unsigned long long)granted->settle_lag_ms, (unsigned long long)granted->delay_step_ms,
+        granted->uncounted ? "false" : "true", granted->give_back_counts ? "true" : "false");
     marty__buffer_format(to, ",\"lease_ms\":%llu,\"deduplicate_ms\":%llu,\"inflight\":%u}}",
                          (unsigned long long)granted->lease_ms,
                          (unsigned long long)granted->deduplicate_ms, granted->inflight_max);

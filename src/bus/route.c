@@ -165,7 +165,7 @@ marty_err marty__route_publish(const marty__config *config, marty_pattern patter
 marty_err marty__route_needs(const marty__config *config, const marty__place *place,
                              const marty_capabilities *granted, marty_error *why)
 {
-    uint64_t missing = place->need & ~(granted->can[0] | granted->can[place->kind]);
+    uint64_t missing = place->need & ~marty__capability_of(granted, place->kind, place->order);
     const marty__config_route *route = config->routes;
     unsigned bit = 0;
     if (!missing) {

@@ -108,7 +108,8 @@ static marty_err check_granted(const publish *self, target *to, marty_error *why
     marty__unlock(&port->lock);
     to->payload_max = granted.payload_bytes_max ? granted.payload_bytes_max : UINT64_MAX;
     to->headers_max = granted.header_count_max ? granted.header_count_max : UINT32_MAX;
-    if (self->deliver_at_us && !marty__capability_has(&granted, to->place.kind, MARTY_CAN_DELAY)) {
+    if (self->deliver_at_us &&
+        !marty__capability_has(&granted, to->place.kind, to->place.order, MARTY_CAN_DELAY)) {
         return marty_error_set(
             why, MARTY_E_UNSUPPORTED,
             "%s grants no delayed delivery on %s; route it to memory, sqlite or nats 2.12",
@@ -341,7 +342,8 @@ marty_err marty_unschedule(marty_bus *bus, marty_pattern pattern, const char *to
         return err;
     }
     marty__port *port = &bus->ports[place.backend];
-    if (!port->backend->cancel || !marty__port_can(port, place.kind, MARTY_CAN_CANCEL)) {
+    if (!port->backend->cancel ||
+        !marty__port_can(port, place.kind, place.order, MARTY_CAN_CANCEL)) {
         return marty_error_set(why, MARTY_E_UNSUPPORTED,
                                "%s cannot take back a scheduled message on %s", port->name,
                                place.channel);

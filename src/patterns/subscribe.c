@@ -65,21 +65,21 @@ static marty_err check_place(marty_bus *bus, const marty__place *place,
                              const marty_subscribe_options *options, marty_error *why)
 {
     marty__port *port = &bus->ports[place->backend];
-    if (place->wild && !marty__port_can(port, place->kind, MARTY_CAN_WILDCARD)) {
+    if (place->wild && !marty__port_can(port, place->kind, place->order, MARTY_CAN_WILDCARD)) {
         return marty_error_set(why, MARTY_E_UNSUPPORTED,
                                "%s cannot subscribe to \"%s\", which spans channels; name them in "
                                "its route: channels: [..]",
                                port->name, place->channel);
     }
     if (place->order == MARTY_ORDER_KEY &&
-        !marty__port_can(port, place->kind, MARTY_CAN_ORDER_BY_KEY)) {
+        !marty__port_can(port, place->kind, place->order, MARTY_CAN_ORDER_BY_KEY)) {
         return marty_error_set(why, MARTY_E_UNSUPPORTED, "%s grants no order by key on %s",
                                port->name, place->channel);
     }
     bool asks_past = options->start.from == MARTY_FROM_EARLIEST ||
                      options->start.from == MARTY_FROM_TIME ||
                      options->start.from == MARTY_FROM_POSITION || options->reset;
-    if (asks_past && !marty__port_can(port, place->kind, MARTY_CAN_REPLAY)) {
+    if (asks_past && !marty__port_can(port, place->kind, place->order, MARTY_CAN_REPLAY)) {
         return marty_error_set(why, MARTY_E_UNSUPPORTED,
                                "%s grants no replay on %s: it cannot start anywhere but now",
                                port->name, place->channel);

@@ -174,7 +174,7 @@ void marty__dead_letter(marty__delivery *delivery, marty_err code, const char *r
         later(delivery, err);
         return;
     }
-    if (marty__port_can(consumer->port, consumer->kind, MARTY_CAN_DEAD_LETTER)) {
+    if (marty__port_can(consumer->port, consumer->kind, consumer->order, MARTY_CAN_DEAD_LETTER)) {
         delivery->dead = dead;
         marty__delivery_finish(delivery, MARTY_SETTLE_REJECT, 0);
         return;

@@ -380,7 +380,7 @@ static marty_err walk_port(walk *self, const char *channel, const marty_start *s
                            marty_error *why)
 {
     if (!self->port->backend->topology ||
-        !marty__port_can(self->port, MARTY_KIND_DEAD, MARTY_CAN_BROWSE)) {
+        !marty__port_can(self->port, MARTY_KIND_DEAD, MARTY_ORDER_NONE, MARTY_CAN_BROWSE)) {
         return marty_error_set(why, MARTY_E_UNSUPPORTED, "%s cannot show its dead letters",
                                self->port->name);
     }

@@ -127,21 +127,32 @@ static bool may_hold(const marty__delivery *delivery, uint32_t delay_ms)
     return delay_ms <= consumer->bus->config->hold_max_ms && room;
 }
 
+/* Whether a copy may be published that comes so much later. */
+static bool may_delay(const marty__consumer *consumer, uint32_t delay_ms)
+{
+    uint64_t limit = consumer->port->granted.delay_ms_max;
+    return (!limit || delay_ms <= limit) &&
+           marty__port_can(consumer->port, consumer->kind, consumer->order, MARTY_CAN_DELAY);
+}
+
 static void try_again(marty__delivery *delivery, uint32_t delay_ms, bool counted)
 {
     marty__consumer *consumer = delivery->consumer;
     marty__port *port = consumer->port;
-    uint64_t limit = port->granted.delay_ms_max;
+    uint64_t limit = port->granted.retry_ms_max, step = port->granted.delay_step_ms;
+    bool coarse = step && delay_ms < 4 * step; /* it would come much later than asked */
     marty_verb verb = counted ? MARTY_SETTLE_RETRY : MARTY_SETTLE_GIVE_BACK;
-    bool native = marty__port_can(port, consumer->kind, MARTY_CAN_DELAYED_RETRY) &&
-                  (!limit || delay_ms <= limit);
+    bool native = marty__port_can(port, consumer->kind, consumer->order, MARTY_CAN_DELAYED_RETRY) &&
+                  (!limit || delay_ms <= limit) && !(coarse && may_hold(delivery, delay_ms));
+    bool keeps_count = !counted && port->granted.give_back_counts;
     if (delivery->subscription && consumer->order == MARTY_ORDER_KEY) {
         marty__delivery_hold(delivery, delay_ms, counted);
+    } else if (delivery->subscription && keeps_count && may_hold(delivery, delay_ms)) {
+        marty__delivery_hold(delivery, delay_ms, false);
     } else if (!delay_ms || native || !delivery->subscription) {
         marty__delivery_finish(delivery, verb, native ? delay_ms : 0);
     } else if (may_hold(delivery, delay_ms) || !counted || !consumer->group ||
-               !marty__port_can(port, consumer->kind, MARTY_CAN_DELAY) ||
-               publish_copy(delivery, delay_ms)) {
+               !may_delay(consumer, delay_ms) || publish_copy(delivery, delay_ms)) {
         marty__delivery_hold(delivery, delay_ms, counted);
     }
 }

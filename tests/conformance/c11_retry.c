@@ -98,7 +98,8 @@ void c11_delay(void)
         int64_t after = recorder_at(heard_, 1).at_ms - recorder_at(heard_, 0).at_ms;
         EXPECT(after >= DELAY_MS - 2, "%s: retry in %d ms came after %lld ms",
                suite_pattern_name(kept[i]), DELAY_MS, (long long)after);
-        EXPECT(after <= DELAY_MS + test_patience(1500), "%s: retry in %d ms took %lld ms",
+        int64_t step_ms = (int64_t)suite_capabilities()->delay_step_ms;
+        EXPECT(after <= DELAY_MS + step_ms + test_patience(1500), "%s: retry in %d ms took %lld ms",
                suite_pattern_name(kept[i]), DELAY_MS, (long long)after);
         suite_note("%s %lld ms late", suite_pattern_name(kept[i]), (long long)(after - DELAY_MS));
         suite_close(bus);
@@ -324,6 +325,9 @@ void c15_crash(void)
     for (int i = 0; i < 2; i++) {
         test_process process = suite_spawn("die_at_first", NULL);
         EXPECT(test_process_join(&process, 20000), "process %d got nothing to die of", i);
+    }
+    if (suite_capabilities()->uncounted) {
+        suite_skip("the broker counts no deliveries, and a crash tells nobody");
     }
     EXPECT(suite_marks("attempts") == 2, "%zu processes saw it", suite_marks("attempts"));
     recorder *heard_ = recorder_new(NULL, NULL);

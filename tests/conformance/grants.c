@@ -60,18 +60,18 @@ static uint64_t number(const json_t *limits, const char *name)
     return (uint64_t)json_integer_value(json_object_get(limits, name));
 }
 
-static void read_can(const json_t *can, int kind)
+static unsigned words_of(const json_t *words)
 {
     size_t index;
     json_t *word;
-    json_array_foreach(json_object_get(can, suite_kind_name(kind)), index, word)
+    unsigned bits = 0;
+    json_array_foreach(words, index, word)
     {
         for (unsigned bit = 1; suite_bit_name(bit)[0]; bit <<= 1) {
-            if (strcmp(suite_bit_name(bit), json_string_value(word)) == 0) {
-                granted.can[kind] |= bit;
-            }
+            bits |= strcmp(suite_bit_name(bit), json_string_value(word)) == 0 ? bit : 0;
         }
     }
+    return bits;
 }
 
 static void load(void)
@@ -89,7 +89,8 @@ static void load(void)
     json_t *report = json_object_get(backend, "granted"),
            *limits = json_object_get(report, "limits");
     for (int kind = MARTY_KIND_TOPIC; kind <= MARTY_KIND_DEAD; kind++) {
-        read_can(json_object_get(report, "can"), kind);
+        const json_t *can = json_object_get(report, "can");
+        granted.can[kind] = words_of(json_object_get(can, suite_kind_name(kind)));
     }
     const char *level = json_string_value(json_object_get(report, "level"));
     for (int i = 0; level && i < 5; i++) {
@@ -100,6 +101,13 @@ static void load(void)
     granted.header_bytes_max = number(limits, "header_bytes");
     granted.name_bytes_max = (uint32_t)number(limits, "name_bytes");
     granted.delay_ms_max = number(limits, "delay_ms");
+    granted.retry_ms_max = number(limits, "retry_ms");
+    granted.delay_step_ms = number(limits, "delay_step_ms");
+    granted.settle_lag_ms = number(limits, "settle_lag_ms");
+    granted.uncounted = json_is_false(json_object_get(limits, "counted"));
+    granted.give_back_counts = json_is_true(json_object_get(limits, "give_back_counts"));
+    granted.only_unordered = words_of(json_object_get(report, "only_unordered"));
+    granted.only_ordered = words_of(json_object_get(report, "only_ordered"));
     granted.lease_ms = number(limits, "lease_ms");
     granted.deduplicate_ms = number(limits, "deduplicate_ms");
     json_t *server = json_object_get(backend, "server");
@@ -111,7 +119,9 @@ static void load(void)
 bool suite_granted(marty_kind kind, unsigned bits)
 {
     pthread_once(&once, load);
-    return (granted.can[kind] & bits) == bits;
+    /* channels of the suite have the order that their kind has by default, save where it asks */
+    uint64_t not_there = kind == MARTY_KIND_STREAM ? granted.only_unordered : granted.only_ordered;
+    return (granted.can[kind] & ~(not_there & ~(uint64_t)MARTY_CAN_ORDER_BY_KEY) & bits) == bits;
 }
 
 const marty_capabilities *suite_capabilities(void)
