@@ -22,6 +22,16 @@ static void subscribe(marty_bus *bus, bench_side *side, const char *group, uint3
                &why, "subscribe");
 }
 
+/* First as many as the broker keeps as history, so that what is measured is the steady state. */
+enum { WARM = 40000 };
+
+static void warm_up(marty_bus *bus, bench_side *side, const bench_job *job, atomic_long *seen)
+{
+    ours_publish(bus, side, job, WARM, 256);
+    ours_wait(side, seen, WARM);
+    atomic_store(seen, 0);
+}
+
 /* One publisher, one handler; job->argument: messages a call. */
 static void one_to_one(const bench_job *job, bench_side *side)
 {
@@ -30,6 +40,7 @@ static void one_to_one(const bench_job *job, bench_side *side)
     marty_bus *bus = ours_open(job, side, "bench");
     subscribe(bus, side, "one", 1, memory_room(1), &seen);
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
+    warm_up(bus, side, job, &seen);
     bench_begin(side);
     ours_publish(bus, side, job, job->count, (size_t)job->argument);
     ours_wait(side, &seen, job->count);
@@ -60,6 +71,7 @@ static void two_to_two(const bench_job *job, bench_side *side)
     subscribe(bus, side, "two", 2, memory_room(1), &seen);
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
     publisher self = {bus, side, job, job->count / 2};
+    warm_up(bus, side, job, &seen);
     bench_begin(side);
     for (int i = 0; i < 2; i++) {
         (void)pthread_create(&threads[i], NULL, publish_half, &self);
@@ -132,15 +144,17 @@ static void latency(const bench_job *job, bench_side *side)
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
     int64_t *ns = calloc((size_t)job->count, sizeof *ns);
     char *data = calloc(1, job->size);
-    bench_begin(side);
-    for (long i = 0; i < job->count; i++) {
+    for (long i = 0; i < WARM + job->count; i++) {
+        if (i == WARM) {
+            bench_begin(side);
+        }
         int64_t began = bench_now_ns();
         ours_check(
             side,
             marty_publish_event(bus, "bench.ping", (marty_bytes){data, job->size}, NULL, &why),
             &why, "publish");
         wait_for_ping(bus, &self, (int)i + 1, driven);
-        ns[i] = atomic_load(&self.arrived_ns) - began;
+        ns[i < WARM ? 0 : i - WARM] = atomic_load(&self.arrived_ns) - began;
     }
     bench_end(side);
     bench_latencies(side, ns, (size_t)job->count);
