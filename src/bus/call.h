@@ -53,9 +53,9 @@ struct marty__call {
     bool no_retry;        /* do not publish a doubtful one again */
     marty__mutex lock;    /* with waited only */
     marty__cond answered;
-    char *strings;  /* channel names and reply_to of the posts */
-    char text[256]; /* why the first bad one was not stored */
-    size_t count;
+    char *strings;      /* channel names and reply_to of the posts */
+    char text[256];     /* why the first bad one was not stored */
+    size_t count, room; /* room: bytes of it all */
     marty__post posts[];
 };
 

@@ -10,15 +10,16 @@
 
 typedef struct marty__match_node marty__match_node;
 struct marty__match_node {
+    marty__match_node *child, *next, *before; /* literal children, and its siblings */
+    uint64_t edge_hash;
+    size_t wild_literal; /* patterns with a wildcard below literal children */
+    size_t wild;         /* those at or below it */
+    /* What a lookup reads lies together, as among a million nodes none is in the cache. */
     marty__match_node *parent, *star, *tail; /* tail: the child ">" */
-    size_t wild;                             /* patterns with a wildcard at or below it */
-    size_t wild_literal;                     /* those of them below literal children */
     void **values, *one;                     /* values points at one, until there are two */
     uint32_t value_count, value_room;
     uint16_t size, segment_at; /* of path: all, and where its last segment begins */
     bool path_wild;
-    marty__match_node *child, *next, *before; /* literal children, and its siblings */
-    uint64_t edge_hash;
     char path[];
 };
 typedef struct marty__match_slot {

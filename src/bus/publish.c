@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/unset.h"
+#include "message/block.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +22,8 @@ enum { GRACE_MS = 1000, AT_ONCE = 256 };
 marty__call *marty__call_new(marty_bus *bus, size_t count, size_t strings_size)
 {
     size_t posts_size = count * sizeof(marty__post);
-    marty__call *call = marty_alloc(sizeof *call + posts_size + strings_size);
+    size_t size = sizeof(marty__call) + posts_size + strings_size;
+    marty__call *call = marty__room_new(size);
     if (!call) {
         return NULL;
     }
@@ -30,6 +32,7 @@ marty__call *marty__call_new(marty_bus *bus, size_t count, size_t strings_size)
         call->posts[i].message = NULL; /* the rest is its maker's to fill */
     }
     call->bus = marty__bus_ref(bus);
+    call->room = size;
     call->count = count;
     call->strings = (char *)call->posts + posts_size;
     atomic_init(&call->refs, 1);
@@ -55,7 +58,7 @@ void marty__call_unref(marty__call *call)
         marty__mutex_free(&call->lock);
     }
     marty_bus *bus = call->bus;
-    marty_free(call);
+    marty__room_free(call, call->room);
     marty__bus_unref(bus);
 }
 

@@ -155,10 +155,14 @@ static void rack_give(size_t size_class, spare *block)
     own->loaded.count++;
 }
 
-marty__block *marty__block_new(size_t size)
+static size_t class_of(size_t size)
 {
-    size_t size_class = (size + STEP - 1) / STEP;
-    size_class = size_class <= CLASSES ? size_class : 0;
+    return size <= (size_t)CLASSES * STEP ? (size + STEP - 1) / STEP : 0;
+}
+
+void *marty__room_new(size_t size)
+{
+    size_t size_class = class_of(size);
     void *memory = NULL;
     if (size_class) {
         size = size_class * STEP;
@@ -170,25 +174,36 @@ marty__block *marty__block_new(size_t size)
         rack_give(size_class, memory);
         return NULL;
     }
-    marty__block *block = memory ? memory : marty_alloc(size);
+    return memory ? memory : marty_alloc(size);
+}
+
+void marty__room_free(void *room, size_t size)
+{
+    size_t size_class = class_of(size);
+    if (size_class && atomic_load_explicit(&keep_blocks, memory_order_relaxed) && open_thread()) {
+        rack_give(size_class, room);
+    } else {
+        marty_free(room);
+    }
+}
+
+marty__block *marty__block_new(size_t size)
+{
+    size_t size_class = class_of(size);
+    marty__block *block = marty__room_new(size);
     if (block) {
         atomic_init(&block->refs, 1);
         block->size_class = (uint16_t)size_class;
         block->depth = 0;
         block->parent = NULL;
-        block->cost = size;
+        block->cost = size_class ? size_class * STEP : size;
     }
     return block;
 }
 
 void marty__block_free(marty__block *block)
 {
-    size_t size_class = block->size_class;
-    if (size_class && atomic_load_explicit(&keep_blocks, memory_order_relaxed) && open_thread()) {
-        rack_give(size_class, (spare *)(void *)block);
-    } else {
-        marty_free(block);
-    }
+    marty__room_free(block, block->size_class ? (size_t)block->size_class * STEP : SIZE_MAX);
 }
 
 void marty__block_keep(bool keep)

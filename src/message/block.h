@@ -19,6 +19,10 @@ typedef struct marty__block {
     marty_header headers[];
 } marty__block;
 
+/** Memory from among the freed blocks, if there is some of that size, for whatever lives as shortly
+ * as a message; give it back with the same size. NULL without memory. */
+void *marty__room_new(size_t size);
+void marty__room_free(void *room, size_t size);
 /** A block of at least size bytes with one reference, all else unset but parent NULL; or NULL. */
 marty__block *marty__block_new(size_t size);
 /** Give it back (its parent is not unreferenced). */
