@@ -17,24 +17,7 @@ static const marty_header event_headers[] = {
 
 static marty_message event(void)
 {
-    return (marty_message){.type = "order.created",
-                           .data = marty_text("{\"id\": 7}"),
-                           .id = "A234-1234-1234",
-                           .source = "/mycontext",
-                           .subject = "gr\xc3\xb6\xc3\x9f"
-                                      "e 1",
-                           .key = "customer 7",
-                           .schema = "https://example.com/order.json",
-                           .correlation_id = "c-1",
-                           .causation_id = "c-0",
-                           .trace_parent =
-                               "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-                           .trace_state = "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7",
-                           .time_us = INT64_C(1767323045678901),
-                           .expires_us = INT64_C(1767323105000000),
-                           .priority = -3,
-                           .headers = event_headers,
-                           .header_count = sizeof event_headers / sizeof event_headers[0]};
+    return event_with(event_headers, sizeof event_headers / sizeof event_headers[0]);
 }
 
 static void attributes_become_headers(void)

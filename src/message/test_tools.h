@@ -9,6 +9,29 @@
 
 #define TOOL CHECK__UNUSED static
 
+/** A template with every attribute, and these headers. */
+TOOL marty_message event_with(const marty_header *headers, size_t count)
+{
+    return (marty_message){.type = "order.created",
+                           .data = marty_text("{\"id\": 7}"),
+                           .id = "A234-1234-1234",
+                           .source = "/mycontext",
+                           .subject = "gr\xc3\xb6\xc3\x9f"
+                                      "e 1",
+                           .key = "customer 7",
+                           .schema = "https://example.com/order.json",
+                           .correlation_id = "c-1",
+                           .causation_id = "c-0",
+                           .trace_parent =
+                               "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                           .trace_state = "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7",
+                           .time_us = INT64_C(1767323045678901),
+                           .expires_us = INT64_C(1767323105000000),
+                           .priority = -3,
+                           .headers = headers,
+                           .header_count = count};
+}
+
 /** A message made of a template, or the end of the test. */
 TOOL marty_message *make(const marty_message *template_, const marty_message *cause)
 {
