@@ -4,7 +4,7 @@
  * fresh port must find every message that was confirmed and not settled, and none that was. No call
  * may crash, hang, leak (under the address sanitizer) or leave a token unanswered.
  *     sqlite_torture memory|sqlite-memory|disk-error|disk-full|locked SECONDS (0 = all points) */
-#include "backends/sqlite/test_talk.h"
+#include "backends/sqlite/test_file.h"
 #include "backends/sqlite/test_vfs.h"
 #include "base/alloc.h"
 

@@ -3,7 +3,7 @@
  * others, damage, locks, a full disk, errors of the disk. Each has its code and a text that says
  * what to do; what was confirmed is there afterwards. */
 #include "schema.h"
-#include "test_talk.h"
+#include "test_file.h"
 #include "test_vfs.h"
 
 #include <fcntl.h>

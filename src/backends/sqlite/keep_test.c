@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the sqlite: port keeps and for how long: bytes exact, limits, age, duplicates, schedules,
  * time to live, priority, dead letters, and what topology says about all of it. */
-#include "test_talk.h"
+#include "test_file.h"
 
 static marty_outgoing to(marty_kind kind, const char *name)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Settling, order by key over several ports, leases and lost ones on the sqlite: port. */
-#include "test_talk.h"
+#include "test_file.h"
 
 static const marty_outgoing keyed = {
     .channel = {.kind = MARTY_KIND_TOPIC, .order = MARTY_ORDER_KEY, .name = "events.k"}};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Several processes on one file: this program starts itself in other roles and kills them with
  * SIGKILL at any point. Every id that was confirmed is counted afterwards. */
-#include "test_talk.h"
+#include "test_file.h"
 
 #include <fcntl.h>
 #include <signal.h>

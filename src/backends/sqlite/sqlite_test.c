@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The sqlite: port, kind by kind: who gets what, credit, and what a URL may say. Two ports on one
  * file are two buses; that they are in one process makes no difference to them. */
-#include "test_talk.h"
+#include "test_file.h"
 
 static void groups_each_get_all_and_share(void)
 {

@@ -1,28 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A core made of notes, to try a port on its own: it writes down what the adapter tells, from any
- * thread, and waits for it with a limit. Files are in a folder of the test's own, removed at its
- * end. Used by the tests of sqlite only. */
-#ifndef MARTY_BACKENDS_SQLITE_TEST_PROBE_H
-#define MARTY_BACKENDS_SQLITE_TEST_PROBE_H
+ * thread, and waits for it with a limit; a port that answers within the call never waits. For tests
+ * of backends. Whoever includes it has defined test_backend and test_env, and the deadline
+ * TEST_DEADLINE_NS. */
+#ifndef MARTY_BACKEND_TEST_PROBE_H
+#define MARTY_BACKEND_TEST_PROBE_H
 #include "backend/registry.h"
 #include "base/clock.h"
 #include "base/thread.h"
+#include "check.h"
 #include "message/message.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#define TOOL CHECK__UNUSED static
 
-#include "check.h"
-
-enum { NOTES_MAX = 8192, WITHIN_MS = 20000 }; /* twice what connecting may take on a slow disk */
+enum { NOTES_MAX = 8192, TIMERS_MAX = 8 };
+enum { WITHIN_MS = 20000 }; /* twice what connecting may take on a slow disk */
 
 typedef struct noted_delivery {
     uint64_t subscription, tag;
     marty_message *message;
     char reply_to[300], position[48];
-    uint32_t attempt;
+    uint32_t attempt, shard;
     int64_t lease_until_ns, at_ns;
     size_t raw_size;
 } noted_delivery;
@@ -38,6 +36,12 @@ typedef struct noted_subscribed {
     char text[300];
 } noted_subscribed;
 
+typedef struct noted_timer {
+    void (*call)(void *user);
+    void *user;
+    int64_t at_ns;
+} noted_timer;
+
 typedef struct probe { /* one port; counts grow under the lock */
     marty_sink sink;
     marty_port *port;
@@ -52,59 +56,13 @@ typedef struct probe { /* one port; counts grow under the lock */
     char why_not[NOTES_MAX][300];
     noted_settled settled[NOTES_MAX];
     noted_subscribed subscribed[NOTES_MAX];
-    size_t deliveries, publishes, settlings, subscribes, states;
+    noted_timer timers[TIMERS_MAX];
+    size_t deliveries, publishes, settlings, subscribes, states, timer_count;
     uint64_t next_token;
+    struct probe *next;
 } probe;
 
-static const marty_backend *const test_backend = &marty__sqlite_backend;
-static char test_folder[64];
-static _Atomic int64_t test_wall_ahead_us;
-
-static int64_t test_wall(void *user)
-{
-    (void)user;
-    return marty__wall_us() + test_wall_ahead_us;
-}
-static int64_t test_monotonic(void *user)
-{
-    (void)user;
-    return marty__monotonic_ns();
-}
-static void test_random(void *user, void *buffer, size_t size)
-{
-    marty__env_real()->random(user, buffer, size);
-}
-static const marty_env test_env = {
-    .monotonic_ns = test_monotonic, .wall_us = test_wall, .random = test_random};
-
-/* ---- files */
-CHECK__UNUSED static const char *test_file(const char *name)
-{
-    static char paths[8][128];
-    static unsigned turn;
-    if (!test_folder[0]) {
-        (void)snprintf(test_folder, sizeof test_folder, "/tmp/marty-sqlite-XXXXXX");
-        REQUIRE(mkdtemp(test_folder) != NULL);
-    }
-    char *path = paths[turn++ % 8];
-    (void)snprintf(path, sizeof paths[0], "%s/%s", test_folder, name);
-    return path;
-}
-
-CHECK__UNUSED static void test_folder_remove(void)
-{
-    DIR *folder = test_folder[0] ? opendir(test_folder) : NULL;
-    struct dirent *entry;
-    while (folder && (entry = readdir(folder)) != NULL) {
-        char path[400];
-        (void)snprintf(path, sizeof path, "%s/%s", test_folder, entry->d_name);
-        (void)unlink(path);
-    }
-    if (folder) {
-        (void)closedir(folder);
-        (void)rmdir(test_folder);
-    }
-}
+static probe *probes; /* that are open */
 
 /* ---- notes */
 static probe *probe_of(const marty_sink *sink)
@@ -153,6 +111,7 @@ static void note_delivered(const marty_sink *sink, const marty_incoming batch[],
                               .tag = batch[i].tag,
                               .message = batch[i].message,
                               .attempt = batch[i].attempt,
+                              .shard = batch[i].shard,
                               .lease_until_ns = batch[i].lease_until_ns,
                               .at_ns = marty__monotonic_ns(),
                               .raw_size = batch[i].raw.size};
@@ -192,7 +151,16 @@ static void note_subscribed(const marty_sink *sink, uint64_t subscription, marty
 }
 static void note_timer(const marty_sink *sink, int64_t at_ns, void (*call)(void *user), void *user)
 {
-    (void)sink, (void)at_ns, (void)call, (void)user;
+    probe *p = probe_of(sink);
+    size_t i = 0;
+    marty__lock(&p->lock);
+    while (i < p->timer_count && (p->timers[i].call != call || p->timers[i].user != user)) {
+        i++;
+    }
+    REQUIRE(i < TIMERS_MAX);
+    p->timer_count = i == p->timer_count ? i + 1 : p->timer_count;
+    p->timers[i] = (noted_timer){call, user, at_ns};
+    marty__unlock(&p->lock);
 }
 static void note_log(const marty_sink *sink, int level, const char *text)
 {
@@ -223,7 +191,7 @@ static const marty_sink noting_sink = {.abi = MARTY_BACKEND_ABI,
 
 /* ---- waiting */
 /** Until *count is at least want; false in time. */
-CHECK__UNUSED static bool probe_wait(probe *p, const size_t *count, size_t want, int64_t within_ms)
+TOOL bool probe_wait(probe *p, const size_t *count, size_t want, int64_t within_ms)
 {
     int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), within_ms);
     marty__lock(&p->lock);
@@ -235,7 +203,7 @@ CHECK__UNUSED static bool probe_wait(probe *p, const size_t *count, size_t want,
     return there;
 }
 
-CHECK__UNUSED static size_t deliveries_of(probe *p)
+TOOL size_t deliveries_of(probe *p)
 {
     marty__lock(&p->lock);
     size_t count = p->deliveries;
@@ -243,13 +211,13 @@ CHECK__UNUSED static size_t deliveries_of(probe *p)
     return count;
 }
 
-CHECK__UNUSED static void await(probe *p, size_t deliveries)
+TOOL void await(probe *p, size_t deliveries)
 {
     CHECK(probe_wait(p, &p->deliveries, deliveries, WITHIN_MS));
     CHECK_INT(p->deliveries, deliveries);
 }
 
-CHECK__UNUSED static bool await_state(probe *p, marty_state state)
+TOOL bool await_state(probe *p, marty_state state)
 {
     int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), WITHIN_MS);
     marty__lock(&p->lock);
@@ -262,7 +230,7 @@ CHECK__UNUSED static bool await_state(probe *p, marty_state state)
 }
 
 /* ---- opening */
-CHECK__UNUSED static probe *probe_new(const char *url)
+TOOL probe *probe_new(const char *url)
 {
     probe *p = calloc(1, sizeof *p);
     marty_error why = {0};
@@ -272,11 +240,13 @@ CHECK__UNUSED static probe *probe_new(const char *url)
         fprintf(stderr, "    %s: %s\n", url, why.text);
         exit(1);
     }
+    p->next = probes;
+    probes = p;
     return p;
 }
 
 /** Connect and wait for the answer. */
-CHECK__UNUSED static marty_state probe_connect(probe *p)
+TOOL marty_state probe_connect(probe *p)
 {
     marty_error why = {0};
     size_t before = p->states;
@@ -285,11 +255,8 @@ CHECK__UNUSED static marty_state probe_connect(probe *p)
     return p->state;
 }
 
-/** "name.db" or "name.db?keys" in the test's folder. */
-CHECK__UNUSED static probe *probe_open(const char *name)
+TOOL probe *probe_open_url(const char *url)
 {
-    char url[300];
-    (void)snprintf(url, sizeof url, "sqlite:%s", test_file(name));
     probe *p = probe_new(url);
     if (probe_connect(p) != MARTY_STATE_UP) {
         fprintf(stderr, "    %s: %s\n", url, p->state_text);
@@ -298,7 +265,8 @@ CHECK__UNUSED static probe *probe_open(const char *name)
     return p;
 }
 
-CHECK__UNUSED static void probe_forget(probe *p)
+/** Forget what was noted. */
+TOOL void probe_forget(probe *p)
 {
     marty__lock(&p->lock);
     for (size_t i = 0; i < p->deliveries; i++) {
@@ -308,18 +276,23 @@ CHECK__UNUSED static void probe_forget(probe *p)
     marty__unlock(&p->lock);
 }
 
-CHECK__UNUSED static void probe_free(probe *p)
+TOOL void probe_free(probe *p)
 {
+    probe **at = &probes;
     test_backend->free(p->port);
+    while (*at != p) {
+        at = &(*at)->next;
+    }
+    *at = p->next;
     probe_forget(p);
     marty__mutex_free(&p->lock);
     marty__cond_free(&p->changed);
     free(p);
 }
 
-CHECK__UNUSED static void probe_close(probe *p)
+TOOL void probe_close(probe *p)
 {
-    test_backend->close(p->port, marty__deadline_ns(marty__monotonic_ns(), WITHIN_MS));
+    test_backend->close(p->port, TEST_DEADLINE_NS);
     CHECK(await_state(p, MARTY_STATE_CLOSED));
     probe_free(p);
 }

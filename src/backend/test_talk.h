@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Talking through a probe: publish, subscribe, settle, ask, each with its answer waited for. Used
- * by the tests of sqlite only. */
-#ifndef MARTY_BACKENDS_SQLITE_TEST_TALK_H
-#define MARTY_BACKENDS_SQLITE_TEST_TALK_H
-#include "test_probe.h"
+ * Talking through a probe: publish, subscribe, settle, ask, each with its answer waited for. For
+ * tests of backends. */
+#ifndef MARTY_BACKEND_TEST_TALK_H
+#define MARTY_BACKEND_TEST_TALK_H
+#include "backend/test_probe.h"
 
 /* ---- publishing */
-CHECK__UNUSED static marty_message *message_of(const marty_message *template_)
+TOOL marty_message *message_of(const marty_message *template_)
 {
     marty_message filled = *template_, *message = NULL;
     marty_error why = {0};
@@ -19,8 +19,8 @@ CHECK__UNUSED static marty_message *message_of(const marty_message *template_)
     return message;
 }
 
-CHECK__UNUSED static marty_published publish(probe *p, marty_outgoing out,
-                                             const marty_message *template_)
+/** Publish one, all of it given; the result, whose text is in why_not of the same index. */
+TOOL marty_published publish(probe *p, marty_outgoing out, const marty_message *template_)
 {
     marty_message *message = message_of(template_);
     marty_error why = {0};
@@ -37,8 +37,8 @@ CHECK__UNUSED static marty_published publish(probe *p, marty_outgoing out,
     return p->published[before];
 }
 
-CHECK__UNUSED static marty_err say(probe *p, marty_kind kind, const char *name, const char *id,
-                                   const char *key)
+/** The common case: kind, channel, id and key. */
+TOOL marty_err say(probe *p, marty_kind kind, const char *name, const char *id, const char *key)
 {
     marty_outgoing out = {.channel = {.kind = kind, .name = name}};
     marty_message message = {.id = id, .key = key};
@@ -46,7 +46,7 @@ CHECK__UNUSED static marty_err say(probe *p, marty_kind kind, const char *name, 
 }
 
 /* ---- subscribing and settling */
-CHECK__UNUSED static marty_err subscribe_with(probe *p, uint64_t number, marty_want want)
+TOOL marty_err subscribe_with(probe *p, uint64_t number, marty_want want)
 {
     marty_error why = {0};
     size_t before = p->subscribes;
@@ -60,14 +60,14 @@ CHECK__UNUSED static marty_err subscribe_with(probe *p, uint64_t number, marty_w
     return p->subscribed[before].reason;
 }
 
-CHECK__UNUSED static void listen_to(probe *p, uint64_t number, marty_kind kind, const char *name,
-                                    const char *group, uint32_t credit)
+TOOL void listen_to(probe *p, uint64_t number, marty_kind kind, const char *name, const char *group,
+                    uint32_t credit)
 {
     marty_want want = {.channel = {.kind = kind, .name = name, .group = group}, .credit = credit};
     CHECK_INT(subscribe_with(p, number, want), MARTY_OK);
 }
 
-CHECK__UNUSED static void unlisten(probe *p, uint64_t number)
+TOOL void unlisten(probe *p, uint64_t number)
 {
     size_t before = p->subscribes;
     test_backend->unsubscribe(p->port, number);
@@ -75,7 +75,7 @@ CHECK__UNUSED static void unlisten(probe *p, uint64_t number)
     CHECK_INT(p->subscribed[before].reason, MARTY_E_CLOSED);
 }
 
-CHECK__UNUSED static marty_err settle_with(probe *p, marty_settling how)
+TOOL marty_err settle_with(probe *p, marty_settling how)
 {
     size_t before = p->settlings;
     test_backend->settle(p->port, &how, 1);
@@ -84,15 +84,14 @@ CHECK__UNUSED static marty_err settle_with(probe *p, marty_settling how)
     return p->settled[before].result;
 }
 
-CHECK__UNUSED static marty_err settle(probe *p, const noted_delivery *d, marty_verb verb,
-                                      uint32_t delay_ms)
+TOOL marty_err settle(probe *p, const noted_delivery *d, marty_verb verb, uint32_t delay_ms)
 {
     return settle_with(
         p, (marty_settling){
                .subscription = d->subscription, .tag = d->tag, .verb = verb, .delay_ms = delay_ms});
 }
 
-CHECK__UNUSED static void ack_all(probe *p)
+TOOL void ack_all(probe *p)
 {
     for (size_t i = 0; i < p->deliveries; i++) {
         CHECK_INT(settle(p, &p->delivered[i], MARTY_SETTLE_ACK, 0), MARTY_OK);
@@ -100,7 +99,7 @@ CHECK__UNUSED static void ack_all(probe *p)
 }
 
 /** What was delivered, as ids with a blank between: "a b c". */
-CHECK__UNUSED static const char *heard(probe *p)
+TOOL const char *heard(probe *p)
 {
     static char text[8][65536];
     static unsigned turn;
@@ -117,14 +116,13 @@ CHECK__UNUSED static const char *heard(probe *p)
 }
 
 /* ---- topology */
-CHECK__UNUSED static const char *ask(probe *p, const char *verb, marty_want what,
-                                     marty_err *ret_err)
+/** The JSON of an answer, or its text with the code in ret_err. */
+TOOL const char *ask(probe *p, const char *verb, marty_want what, marty_err *ret_err)
 {
     static char text[65536];
     marty_message *answer = NULL;
     marty_error why = {0};
-    int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), WITHIN_MS);
-    marty_err err = test_backend->topology(p->port, verb, &what, until_ns, &answer, &why);
+    marty_err err = test_backend->topology(p->port, verb, &what, TEST_DEADLINE_NS, &answer, &why);
     text[0] = '\0';
     if (!err) {
         (void)snprintf(text, sizeof text, "%.*s", MARTY_BYTES_ARGS(answer->data));
@@ -141,7 +139,7 @@ CHECK__UNUSED static const char *ask(probe *p, const char *verb, marty_want what
 }
 
 /** All that the port was told before is done, and delivered. */
-CHECK__UNUSED static void barrier(probe *p)
+TOOL void barrier(probe *p)
 {
     for (int i = 0; i < 3; i++) {
         (void)ask(p, "inspect", (marty_want){0}, NULL);
