@@ -10,9 +10,14 @@ typedef struct rewriting {
     const char *from, *end; /* what is not copied yet */
 } rewriting;
 
+static bool is_one_of(char byte, const char *set)
+{
+    return byte && strchr(set, byte);
+}
+
 static const char *skip_space(const rewriting *self, const char *at)
 {
-    while (at && at < self->end && strchr(" \t\r\n", *at)) {
+    while (at && at < self->end && is_one_of(*at, " \t\r\n")) {
         at++;
     }
     return at == self->end ? NULL : at;
@@ -34,10 +39,10 @@ static const char *skip_value(const rewriting *self, const char *at)
     while (at && at < self->end) {
         if (*at == '"') {
             at = skip_string(self, at);
-        } else if (strchr("{[", *at)) {
+        } else if (is_one_of(*at, "{[")) {
             depth++;
             at++;
-        } else if (strchr("}]", *at) && depth) {
+        } else if (is_one_of(*at, "}]") && depth) {
             depth--;
             at++;
         } else if (depth) {
@@ -45,7 +50,7 @@ static const char *skip_value(const rewriting *self, const char *at)
             continue;
         } else { /* a number or a word */
             const char *from = at;
-            while (at < self->end && !strchr(",}] \t\r\n", *at)) {
+            while (at < self->end && !is_one_of(*at, ",}] \t\r\n")) {
                 at++;
             }
             return at > from ? at : NULL;
