@@ -54,6 +54,10 @@ class Docs(Test):
         caught = re.search(r"^SigCgt:\s*(\w+)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M).group(1)
         return int(caught, 16) >> (number - 1) & 1
 
+    def handled(self):
+        rows = self.marty("subscription", "ls", "-b", "sqlite:orders.db", code=0).rows
+        return [(row["lag"], row["unsettled"]) for row in rows if row["group"] == "billing"] == [(0, 0)]
+
     def test_the_first_program_runs(self):
         library = pathlib.Path(os.environ["MARTY_LIBRARY"])
         self.build(PAGES[0], str(library), f"-Wl,-rpath,{library.parent}", "-o", "first")
@@ -62,6 +66,7 @@ class Docs(Test):
         row = self.marty("sub", "order.*", "--from", "earliest", "--count", "1", "--timeout", "20s", "-b", "sqlite:orders.db",
                          code=0).row
         self.assertEqual(row["data"], {"id": 7})
+        wait_for(self.handled, "its handler")
         wait_for(lambda: self.catches(running.process.pid, signal.SIGTERM), "marty_bus_run")
         running.signal(signal.SIGTERM)
         self.assertEqual(running.end(), 0)

@@ -158,6 +158,14 @@ class Patterns:
         self.assertEqual((got["type"], got["id"], got["data"], got["correlation_id"]), ("order.created", "m1", {"id": 7}, "c1"))
         self.assertEqual(sub.end(), 0)
 
+    def test_both_envelopes_are_read_at_once(self):
+        sub = self.start("sub", "order.*", "--envelope", "both", "--count", "2")
+        self.bus("pub", "order.created", '{"from": "legacy"}', "--envelope", "legacy")
+        self.assertEqual(sub.json()["data"], {"from": "legacy"})
+        self.bus("pub", "order.created", '{"from": "ours"}', "--envelope", "both")
+        self.assertEqual(sub.json()["data"], {"from": "ours"})
+        self.assertEqual(sub.end(), 0)
+
     def test_an_older_service_is_answered(self):
         self.start("reply", "user", ">", "--echo", "--envelope", "legacy")
         client = self.raw()
