@@ -180,7 +180,9 @@ static marty_err fill_inside(marty_saga_write *write, void *transaction)
 
 static bool is_birth(const marty__saga_event *event)
 {
-    return event->kind == MARTY__SAGA_EVENT_START || event->kind == MARTY__SAGA_EVENT_PARENT_UNDO;
+    return event->kind == MARTY__SAGA_EVENT_START ||
+           event->kind == MARTY__SAGA_EVENT_PARENT_CANCEL ||
+           event->kind == MARTY__SAGA_EVENT_PARENT_UNDO;
 }
 
 /* The saga of an input, or a new one. */

@@ -186,18 +186,19 @@ static void send_to_saga(marty__saga_item *item)
                                       .event = {.cause = command->message,
                                                 .saga = command->child,
                                                 .key = command->key,
+                                                .attempt = command->attempt,
                                                 .data = command->data}};
     if (command->kind == MARTY__SAGA_CHILD_START) {
         item->input.event.kind = MARTY__SAGA_EVENT_START;
         item->input.event.parent = item->saga;
     } else if (command->kind == MARTY__SAGA_CHILD_CANCEL) {
         item->input.event.kind = MARTY__SAGA_EVENT_PARENT_CANCEL;
+        item->input.event.parent = item->saga;
     } else if (command->kind == MARTY__SAGA_CHILD_UNDO) {
         item->input.event.kind = MARTY__SAGA_EVENT_PARENT_UNDO;
         item->input.event.parent = item->saga;
     } else { /* an answer: child is the parent's id */
         item->input.event.kind = MARTY__SAGA_EVENT_REPLY;
-        item->input.event.attempt = command->attempt;
         item->input.event.reply = command->reply;
         item->input.event.tombstone = command->tombstone;
         item->input.event.reason = command->reason;
