@@ -50,7 +50,8 @@ static bool apply_started(marty__saga_state *state, const marty__saga_entry *ent
     marty_bytes id = entry->b[0], definition = entry->b[1], parent = entry->b[4];
     if (state->version != 1 || state->phase || entry->n[0] > all_saga_flags || !id.size ||
         id.size > MARTY__SAGA_ID_TEXT_MAX || definition.size != sizeof state->definition ||
-        (parent.size && parent.size != MARTY__SAGA_KEY_BYTES) || memchr(id.data, 0, id.size)) {
+        (parent.size && parent.size != MARTY__SAGA_KEY_BYTES) ||
+        entry->b[5].size > MARTY__SAGA_ID_TEXT_MAX || memchr(id.data, 0, id.size)) {
         return false;
     }
     memcpy(state->id, id.data, id.size);
@@ -63,6 +64,7 @@ static bool apply_started(marty__saga_state *state, const marty__saga_entry *ent
     state->started_us = state->changed_us;
     state->input = entry->b[2];
     state->key = entry->b[3];
+    state->parent_saga = entry->b[5];
     return true;
 }
 
@@ -327,8 +329,6 @@ bool marty__saga_apply(marty__saga_state *state, const marty__saga_entry *entry)
         return apply_taken(state, entry->n[0]);
     case MARTY__ENTRY_UNDO_ASKED:
         return apply_key(state->parent_undo, entry->b[0]);
-    case MARTY__ENTRY_PARENT:
-        return apply_key(state->parent, entry->b[0]);
     case MARTY__ENTRY_OPENED:
         return apply_opened(state, entry);
     case MARTY__ENTRY_STATUS:

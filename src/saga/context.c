@@ -260,7 +260,7 @@ static void add_forward(inside *in, uint32_t slot, marty__buffer *to)
                          known ? "done" : "unknown");
     if (known) {
         marty__buffer_text(to, ",\"result\":");
-        add_json(to, at->result);
+        add_json(to, MARTY__MUTANT(29, at->result, ((marty_bytes){NULL, 0})));
     }
     marty__buffer_byte(to, '}');
 }

@@ -6,7 +6,7 @@ const marty__saga_entry_shape marty__saga_entry_shapes[MARTY__ENTRY_LAST + 1] = 
     [MARTY__ENTRY_BATCH] = {"batch", {"version", "at", "cause"}, {"tid", "twho", "tnote"}},
     [MARTY__ENTRY_STARTED] = {"started",
                               {"flags"},
-                              {"tid", "hdefinition", "jinput", "tkey", "hparent"}},
+                              {"tid", "hdefinition", "jinput", "tkey", "hparent", "tparent_saga"}},
     [MARTY__ENTRY_PHASE] = {"phase", {"phase"}, {"treason"}},
     [MARTY__ENTRY_FLAGS] = {"flags", {"set", "clear"}, {NULL}},
     [MARTY__ENTRY_DEADLINE] = {"deadline", {"due"}, {NULL}},
@@ -28,7 +28,6 @@ const marty__saga_entry_shape marty__saga_entry_shapes[MARTY__ENTRY_LAST + 1] = 
     [MARTY__ENTRY_PROBED] = {"probed", {"slot"}, {NULL}},
     [MARTY__ENTRY_COUNT] = {"count", {"slot", "count"}, {NULL}},
     [MARTY__ENTRY_NOTE] = {"note", {NULL}, {"ttext"}},
-    [MARTY__ENTRY_PARENT] = {"parent", {NULL}, {"hkey"}},
 };
 
 void marty__saga_entry_write(const marty__saga_entry *entry, marty__buffer *to)

@@ -6,10 +6,10 @@
 #include "state.h"
 #include "wire.h"
 
-enum { MARTY__ENTRY_NUMBERS = 4, MARTY__ENTRY_BYTES = 5, MARTY__SAGA_HISTORY_VERSION = 1 };
+enum { MARTY__ENTRY_NUMBERS = 4, MARTY__ENTRY_BYTES = 6, MARTY__SAGA_HISTORY_VERSION = 1 };
 typedef enum marty__saga_entry_kind {
     MARTY__ENTRY_BATCH = 1,  /* opens each batch: version at cause; id who note */
-    MARTY__ENTRY_STARTED,    /* flags; id definition input key parent */
+    MARTY__ENTRY_STARTED,    /* flags; id definition input key, parent's key and saga */
     MARTY__ENTRY_PHASE,      /* phase; reason */
     MARTY__ENTRY_FLAGS,      /* set clear */
     MARTY__ENTRY_DEADLINE,   /* due, 0 = off */
@@ -31,8 +31,7 @@ typedef enum marty__saga_entry_kind {
     MARTY__ENTRY_PROBED,     /* slot */
     MARTY__ENTRY_COUNT,      /* slot count */
     MARTY__ENTRY_NOTE,       /* text: changes nothing */
-    MARTY__ENTRY_PARENT,     /* key: of F at the parent, learnt late */
-    MARTY__ENTRY_LAST = MARTY__ENTRY_PARENT
+    MARTY__ENTRY_LAST = MARTY__ENTRY_NOTE
 } marty__saga_entry_kind;
 
 /* What caused a batch. */

@@ -9,14 +9,19 @@
 
 static const marty_bytes none = {NULL, 0};
 
+/* Whoever asks is told, else who started it. */
 static void answer(inside *in, const uint8_t key[MARTY__SAGA_KEY_BYTES], marty__saga_reply reply)
 {
     marty__saga_command *command = marty__saga_command_add(in);
     if (!command) {
         return;
     }
+    marty_bytes parent = in->event->parent ? marty_text(in->event->parent) : in->state.parent_saga;
     *command = (marty__saga_command){
         .kind = MARTY__SAGA_ANSWER, .reply = reply, .attempt = in->event->attempt, .step = ""};
+    if (parent.size && parent.size < sizeof command->child) {
+        memcpy(command->child, parent.data, parent.size);
+    }
     marty__saga_key_text(command->key, key);
     marty__saga_message_id(command->message, key, "a",
                            reply == MARTY__SAGA_ACCEPTED || reply == MARTY__SAGA_PROGRESS
@@ -127,7 +132,8 @@ static void emit_started(inside *in, uint32_t flags, const uint8_t *parent)
                                                 {in->definition->hash, sizeof in->definition->hash},
                                                 start ? event->data : none,
                                                 marty_text(start ? event->start_key : NULL),
-                                                parent_key}});
+                                                parent_key,
+                                                marty_text(event->parent)}});
 }
 
 static bool may_be_made(inside *in)
@@ -136,6 +142,7 @@ static bool may_be_made(inside *in)
     marty__json_value value;
     size_t id = event->saga ? strlen(event->saga) : 0;
     if (!id || id > MARTY__SAGA_ID_TEXT_MAX ||
+        (event->parent && strlen(event->parent) > MARTY__SAGA_ID_TEXT_MAX) ||
         (event->start_key && strlen(event->start_key) > MARTY__SAGA_ID_BYTES_MAX)) {
         (void)marty__saga_fail(
             in, MARTY_E_ARGUMENT,

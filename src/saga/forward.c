@@ -55,7 +55,9 @@ static bool take_kept(inside *in, uint32_t slot, const char *name)
             (kept.until_us && kept.until_us <= in->now_us)) {
             continue;
         }
-        marty__saga_emit(in, &(marty__saga_entry){.kind = MARTY__ENTRY_TAKEN, .n = {i}});
+        if (MARTY__MUTANT(23, true, false)) {
+            marty__saga_emit(in, &(marty__saga_entry){.kind = MARTY__ENTRY_TAKEN, .n = {i}});
+        }
         marty__saga_done(in, slot, kept.data);
         return true;
     }

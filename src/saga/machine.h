@@ -54,7 +54,7 @@ typedef struct marty__saga_event {
     /* START */
     const char *saga;      /* its id */
     const char *start_key; /* may be NULL */
-    const char *parent;    /* START from a parent, PARENT_UNDO: its saga id */
+    const char *parent;    /* START from a parent, PARENT_*: its saga id, for the answer */
     int64_t deadline_us;   /* 0 = the definition's */
     /* REPLY, NOT_SENT, START from a parent, PARENT_*: text of an op key; else NULL */
     const char *key;
@@ -98,12 +98,13 @@ typedef struct marty__saga_command {
     char key[MARTY__SAGA_TEXT];         /* op key; of a probe: F's */
     char message[MARTY__SAGA_TEXT];     /* message id: the same for a resend, new per attempt */
     char forward_key[MARTY__SAGA_TEXT]; /* of an undo: the key of its forward */
-    char child[MARTY__SAGA_TEXT];       /* CHILD_*: the child's saga id */
+    char child[MARTY__SAGA_TEXT];       /* CHILD_*, ANSWER: the saga that is told */
     uint32_t attempt;
     uint32_t version;        /* CHILD_START: of the definition, 0 = newest */
     int64_t expires_us;      /* 0 = never */
     bool at_most_once;       /* remove it from the outbox before publishing */
     bool in_transaction;     /* LOCAL_*: in the store's */
+    bool known;              /* an undo: the forward's result is known, and in data */
     marty__saga_reply reply; /* ANSWER */
     bool tombstone;
     const char *reason;
@@ -182,4 +183,7 @@ marty_err marty__saga_state_json(const marty__saga_definition *definition,
 marty_err marty__saga_history_json(const marty__saga_definition *definition, marty_bytes batch,
                                    marty__buffer *to, marty_error *why);
 void marty__saga_command_json(const marty__saga_command *command, marty__buffer *to);
+/** Words of the wire and of views: "rejected", "child-start". Static. */
+const char *marty__saga_reply_word(marty__saga_reply reply);
+const char *marty__saga_command_word(marty__saga_command_kind kind);
 #endif

@@ -122,6 +122,10 @@ void marty__saga_attempt_over(inside *in, uint32_t slot, bool doubtful, bool may
 {
     const marty__saga_node *node = marty__saga_node_at(in, slot);
     bool once = node->at_most_once && !MARTY__MUTANT(5, false, true);
+    if (MARTY__MUTANT(27, false, !doubtful) && !has_budget(in, slot, false)) {
+        marty__saga_refused(in, slot, "tried in vain"); /* RETRY without budget as a refusal */
+        return;
+    }
     if (!may_retry || once || !has_budget(in, slot, false)) {
         marty__saga_in_doubt(in, slot, doubtful ? "no answer" : "no answer that counts");
         return;
@@ -174,7 +178,9 @@ void marty__saga_undo_over(inside *in, uint32_t slot, uint64_t delay_ms)
 {
     if (!has_budget(in, slot, true)) {
         marty__saga_emit_status(in, slot, MARTY__SAGA_UNDO_STUCK, none);
-        marty__saga_emit_stuck(in, slot, MARTY__SAGA_STUCK_UNDO, NULL);
+        if (MARTY__MUTANT(28, true, false)) {
+            marty__saga_emit_stuck(in, slot, MARTY__SAGA_STUCK_UNDO, NULL);
+        }
         return;
     }
     uint64_t wait_ms = marty__saga_backoff_ms(in, slot, true);

@@ -86,14 +86,12 @@ static void on_definite(inside *in, uint32_t slot)
         } else {
             marty__saga_refused(in, slot, event->reason ? event->reason : "refused");
         }
+    } else if (done && at->flags & MARTY__SAGA_KNOWN) {
+        marty__saga_ignore(in, MARTY__SAGA_IGNORED_DUPLICATE);
     } else if (at->undo.attempt) {
         record(in, slot, MARTY__SAGA_LATE_F, "an answer came after the undo was sent"); /* 25 */
     } else if (at->status == MARTY__SAGA_DONE) {
-        if (event->reply == MARTY__SAGA_REFUSED || event->reply == MARTY__SAGA_NOT_DONE) {
-            record(in, slot, MARTY__SAGA_BROKEN, "refused, after it had been done");
-        } else {
-            marty__saga_ignore(in, MARTY__SAGA_IGNORED_DUPLICATE);
-        }
+        record(in, slot, MARTY__SAGA_BROKEN, "refused, after it had been done");
     } else if (done && at->flags & MARTY__SAGA_LEFT_OVER) {
         record(in, slot, MARTY__SAGA_LATE_F, "done, after a person had settled it");
     } else if (done && at->status != MARTY__SAGA_IDLE &&

@@ -111,6 +111,7 @@ void marty__saga_send_undo(inside *in, uint32_t slot)
                               .service = node->undo.service,
                               .type = node->undo.type,
                               .in_transaction = node->undo.in_transaction,
+                              .known = !unknown,
                               .data = marty__saga_data(in, slot, true)};
     name_command(in, command, slot, true, "", at->undo.attempt);
 }
@@ -120,6 +121,7 @@ void marty__saga_send_probe(inside *in, uint32_t slot)
     const marty__saga_node *node = marty__saga_node_at(in, slot);
     const marty__saga_slot *at = marty__saga_slot_at(in, slot);
     if (marty__saga_past_horizon(in, at->forward.first_us)) {
+        marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_MAIN, 0);
         marty__saga_emit_stuck(in, slot, MARTY__SAGA_STUCK_HORIZON,
                                "called so long ago that the participant may have forgotten it");
         return;

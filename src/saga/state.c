@@ -151,6 +151,7 @@ void marty__saga_state_write(const marty__saga_state *state, marty__buffer *to)
     marty__wire_put_bytes(to, state->input);
     marty__wire_put_bytes(to, state->key);
     marty__wire_put_bytes(to, state->reason);
+    marty__wire_put_bytes(to, state->parent_saga);
     marty__wire_put(to, parts);
     if (parts & 1) {
         write_timer(&state->deadline, to);
@@ -305,6 +306,7 @@ static void read_state(marty__saga_state *state, marty__wire *from)
     state->input = marty__wire_bytes(from, MARTY__SAGA_STATE_BYTES_MAX);
     state->key = marty__wire_bytes(from, MARTY__SAGA_ID_BYTES_MAX);
     state->reason = marty__wire_bytes(from, MARTY__SAGA_STATE_BYTES_MAX);
+    state->parent_saga = marty__wire_bytes(from, MARTY__SAGA_ID_TEXT_MAX);
     unsigned parts = (unsigned)marty__wire_upto(from, 7);
     if (parts & 1) {
         read_timer(&state->deadline, from, UINT64_MAX);

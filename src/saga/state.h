@@ -147,6 +147,7 @@ typedef struct marty__saga_state {
     marty__saga_timer deadline;
     uint8_t parent[MARTY__SAGA_KEY_BYTES];      /* op key of F at the parent */
     uint8_t parent_undo[MARTY__SAGA_KEY_BYTES]; /* op key of C at the parent */
+    marty_bytes parent_saga;                    /* its id; empty without a parent */
     uint64_t tokens, completions; /* counters: of timers, of the order of completion */
     marty__saga_slot *slots;
     uint32_t slot_count, slot_room;

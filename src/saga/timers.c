@@ -159,7 +159,8 @@ void marty__saga_on_timer(inside *in)
     for (uint32_t i = 0; i < in->state.slot_count && !found.timer; i++) {
         for (unsigned which = 0; which < MARTY__SAGA_TIMERS; which++) {
             const marty__saga_timer *timer = &marty__saga_slot_at(in, i)->timers[which];
-            if (!paused && timer->due_us && timer->token == token) {
+            if (!paused && timer->due_us &&
+                MARTY__MUTANT(24, timer->token == token, timer->token >= token)) {
                 found = (due){timer, i, which};
             }
         }

@@ -101,6 +101,6 @@ bool marty__saga_any_stuck(const inside *in)
 
 bool marty__saga_past_horizon(const inside *in, int64_t first_us)
 {
-    return in->rules && in->rules->horizon_ms && first_us &&
+    return MARTY__MUTANT(22, in->rules != NULL, false) && in->rules->horizon_ms && first_us &&
            in->now_us - first_us > (int64_t)in->rules->horizon_ms * 1000;
 }

@@ -94,7 +94,7 @@ static void skip(inside *in, uint32_t slot)
         marty__saga_emit_status(in, slot, MARTY__SAGA_SKIPPED, none);
     } else if (at->status == MARTY__SAGA_IN_DOUBT) {
         marty__saga_emit_status(in, slot, MARTY__SAGA_SKIPPED, none);
-        marty__saga_emit_mark(in, slot, MARTY__SAGA_LEFT_OVER, 0);
+        marty__saga_emit_mark(in, slot, MARTY__MUTANT(25, MARTY__SAGA_LEFT_OVER, 0u), 0);
     } else {
         refuse(in, "only a step that is in doubt or was refused can be skipped");
     }
@@ -178,7 +178,7 @@ static void abandon(inside *in)
     }
     for (uint32_t i = 0; i < in->state.slot_count; i++) {
         marty__saga_status status = marty__saga_slot_at(in, i)->status;
-        bool may = marty__saga_in_flight(marty__saga_slot_at(in, i)) ||
+        bool may = MARTY__MUTANT(26, marty__saga_in_flight(marty__saga_slot_at(in, i)), false) ||
                    status == MARTY__SAGA_DONE || status == MARTY__SAGA_UNDOING ||
                    status == MARTY__SAGA_UNDO_BACKOFF || status == MARTY__SAGA_UNDO_STUCK;
         if (may && marty__saga_has_effect(marty__saga_node_at(in, i))) {
