@@ -59,7 +59,10 @@ static void exchange(const char *url)
     }
     harness_settle_all(h, 0, MARTY_SETTLE_ACK);
     for (uint64_t token = 1; token <= 200; token++) {
-        CHECK_INT(harness_wait_answer(h, token, 5000), MARTY_OK);
+        if (!CHECK_INT(harness_wait_answer(h, token, 5000), MARTY_OK)) {
+            fprintf(stderr, "%s; %s\n", h->text, h->last_error);
+            break;
+        }
     }
     CHECK_INT(harness_unsubscribe(h, 1), MARTY_E_CLOSED);
     free(data);

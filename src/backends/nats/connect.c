@@ -4,9 +4,11 @@
  * library is set never to reconnect. */
 #include "parts.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_PORT 4222
 
@@ -24,6 +26,15 @@ static void on_error(natsConnection *nc, natsSubscription *subscription, natsSta
 
 /* ---- options of the library */
 
+/* What the library said last, without its place in its own source. */
+static const char *last_said(natsStatus status)
+{
+    const char *text = nats_GetLastError(NULL);
+    text = text && *text ? text : natsStatus_GetText(status);
+    const char *behind = *text == '(' ? strstr(text, "): ") : NULL; /* "(conn.c:733): ..." */
+    return behind ? behind + 3 : text;
+}
+
 static natsStatus set_tls(const nats__options *from, natsOptions *options, const char *host)
 {
     natsStatus s = natsOptions_SetSecure(options, true);
@@ -34,6 +45,20 @@ static natsStatus set_tls(const nats__options *from, natsOptions *options, const
         s = natsOptions_LoadCertificatesChain(options, from->tls_cert, from->tls_key);
     }
     return s ? s : natsOptions_SetExpectedHostname(options, from->tls_host ? from->tls_host : host);
+}
+
+/* The library says not why it cannot read a file. */
+static marty_err check_files(const nats__options *from, marty_error *why)
+{
+    const char *files[][2] = {
+        {"tls_ca", from->tls_ca}, {"tls_cert", from->tls_cert}, {"tls_key", from->tls_key}};
+    for (size_t i = 0; i < 3; i++) {
+        if (files[i][1] && access(files[i][1], R_OK) != 0) {
+            return marty_error_set(why, MARTY_E_TLS, "nats: %s=%s: %s", files[i][0], files[i][1],
+                                   strerror(errno));
+        }
+    }
+    return MARTY_OK;
 }
 
 static marty_err set_credentials(const nats__options *from, natsOptions *options, marty_error *why)
@@ -78,11 +103,10 @@ static marty_err set_options(nats__wire *wire, natsOptions *options, const char 
         return marty_error_set(why, MARTY_E_NO_MEMORY, "nats: %s", natsStatus_GetText(s));
     }
     marty_err err = set_credentials(from, options, why);
+    err = err || !from->tls ? err : check_files(from, why);
     if (!err && from->tls && (s = set_tls(from, options, host)) != NATS_OK) {
-        const char *text = nats_GetLastError(NULL);
         err = marty_error_set(why, MARTY_E_TLS,
-                              "nats://%s:%u: tls_ca, tls_cert or tls_key cannot be used: %s", host,
-                              (unsigned)number, text ? text : natsStatus_GetText(s));
+                              "nats: tls_ca, tls_cert or tls_key cannot be used: %s", last_said(s));
     }
     return err;
 }
@@ -94,13 +118,41 @@ static bool has(const char *text, const char *word)
     return text && strcasestr(text, word) != NULL;
 }
 
+/* "SSL handshake error: 20:reason:expected=b:cert=/CN=a:issuer=/CN=c" as "reason: wanted b, it is
+ * of /CN=a". */
+static void certificate_reason(const char *text, char *out, size_t size)
+{
+    const char *at = strstr(text, "error: "), *name = strstr(text, "cert=");
+    const char *wanted = strstr(text, "expected=");
+    at = at ? at + 7 : text;
+    at += strspn(at, "0123456789:");
+    int used = snprintf(out, size, "%.*s", (int)strcspn(at, ":"), at);
+    if (wanted && used > 0 && (size_t)used < size) {
+        wanted += 9;
+        used += snprintf(out + used, size - (size_t)used, ": wanted %.*s",
+                         (int)strcspn(wanted, ":"), wanted);
+    }
+    if (name && used > 0 && (size_t)used < size) {
+        name += 5;
+        (void)snprintf(out + used, size - (size_t)used, ", it is of %.*s", (int)strcspn(name, ":"),
+                       name);
+    }
+}
+
+static marty_err refused_by_server(const nats__options *options, const char *where,
+                                   const char *text, marty_error *why)
+{
+    bool noise = has(text, "(null)") || has(text, "'PONG'"); /* it hung up in the middle */
+    return marty_error_set(
+        why, MARTY_E_TLS, "%s: TLS failed: %s%s%s", where, noise ? "" : text, noise ? "" : "; ",
+        options->tls_cert ? "the server does not trust the client certificate in tls_cert"
+                          : "the server wants a client certificate: set tls_cert and tls_key");
+}
+
 static marty_err explain(const nats__options *options, const nats__greeting *greeting,
                          const char *where, natsStatus status, marty_error *why)
 {
-    const char *text = nats_GetLastError(NULL);
-    text = text && *text ? text : natsStatus_GetText(status);
-    const char *behind = *text == '(' ? strstr(text, "): ") : NULL; /* "(conn.c:733): ..." */
-    text = behind ? behind + 3 : text;
+    const char *text = last_said(status);
     bool refused_us = has(text, "alert") || (greeting->tls_verify && options->tls);
     if (status == NATS_CONNECTION_AUTH_FAILED || has(text, "authorization") ||
         has(text, "authentication")) {
@@ -110,18 +162,18 @@ static marty_err explain(const nats__options *options, const nats__greeting *gre
                                where, text);
     }
     if (has(text, "certificate verify failed") || has(text, ":depth=") || has(text, "expected=")) {
+        char reason[200];
+        certificate_reason(text, reason, sizeof reason);
         return marty_error_set(why, MARTY_E_TLS,
                                "%s: the server's certificate is refused: %s; tls_ca= names whom to "
                                "trust, tls_host= the name to expect",
-                               where, text);
+                               where, reason);
+    }
+    if (options->tls && greeting->tls_verify && (status == NATS_SSL_ERROR || refused_us)) {
+        return refused_by_server(options, where, text, why);
     }
     if (options->tls && (status == NATS_SSL_ERROR || refused_us)) {
-        return marty_error_set(
-            why, MARTY_E_TLS, "%s: TLS failed: %s%s", where, text,
-            !greeting->tls_verify ? ""
-            : options->tls_cert   ? "; the server does not trust the client certificate in tls_cert"
-                                  : "; the server wants a client certificate: set tls_cert and "
-                                    "tls_key");
+        return marty_error_set(why, MARTY_E_TLS, "%s: TLS failed: %s", where, text);
     }
     return marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", where, text);
 }
