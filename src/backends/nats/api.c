@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AGAIN_NS = 250000000 };
+enum { LOOK_AGAIN_NS = 250000000, MAKE_AGAIN_NS = 1000000000 };
 
 int64_t nats__api_deadline(marty_port *port)
 {
@@ -83,23 +83,28 @@ marty_err nats__call_wait(marty_port *port, int wire_index, const char *subject,
                            ret_reply, why);
 }
 
-/* Only looks: asked twice it does no harm. */
-static bool is_question(const char *subject)
+/* After how long it may be asked again without harm: what only looks soon, what makes something
+ * under a name later; INT64_MAX = never. */
+static int64_t again_after(const char *subject)
 {
-    return subject && (strstr(subject, ".API.INFO") || strstr(subject, ".INFO.") ||
-                       strstr(subject, ".LIST") || strstr(subject, ".MSG.GET."));
+    bool looks = subject && (strstr(subject, ".API.INFO") || strstr(subject, ".INFO.") ||
+                             strstr(subject, ".LIST") || strstr(subject, ".MSG.GET."));
+    bool makes =
+        subject && (strstr(subject, ".STREAM.CREATE.") || strstr(subject, ".DURABLE.CREATE."));
+    return looks ? LOOK_AGAIN_NS : makes ? MAKE_AGAIN_NS : INT64_MAX;
 }
 
-/* A cluster drops the questions about what has no leader at the moment, as a stream that was just
- * made: those are asked again, and whichever answer comes is the answer. */
+/* A cluster drops what it is asked about something without a leader, as a stream that was just
+ * made, or while it has none itself: it is asked again, and whichever answer comes is the answer.
+ */
 static void wait_for_answer_locked(nats__wire *wire, const nats__call *call, const char *subject,
                                    const char *reply, marty_bytes body, int64_t deadline_ns)
 {
     marty_port *port = wire->port;
-    bool again = is_question(subject);
+    int64_t after_ns = again_after(subject);
     while (!call->done && nats__now_ns(port) < deadline_ns) {
-        int64_t again_ns = nats__now_ns(port) + AGAIN_NS;
-        int64_t until_ns = again && again_ns < deadline_ns ? again_ns : deadline_ns;
+        int64_t left_ns = deadline_ns - nats__now_ns(port);
+        int64_t until_ns = left_ns > after_ns ? deadline_ns - left_ns + after_ns : deadline_ns;
         while (!call->done && nats__wait_locked(port, &port->changed, until_ns)) {
         }
         if (!call->done && until_ns < deadline_ns &&

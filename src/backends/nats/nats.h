@@ -184,6 +184,7 @@ struct nats__source {
     int64_t not_before_ns;
     int64_t hot_ns;       /* until then it counts as busy */
     int64_t arrived_ns;   /* when the last message came */
+    int64_t missing_ns;   /* since when no server has its consumer; 0 = one has */
     nats__message **kept; /* copies: without credit, or behind one that goes back; in order */
     size_t kept_head, kept_count, kept_capacity;
     int64_t kept_since_ns;

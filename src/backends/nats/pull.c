@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HOT_NS = 1000000000, PAUSE_NS = 100000000, GRACE_NS = 2000000000, MISSING_NS = 250000000 };
+static const int64_t hot_ns = 1000000000, pause_ns = 100000000, grace_ns = 2000000000,
+                     missing_ns = 250000000, gone_ns = 3000000000;
 
 /* Ends well before a lease does, and not on the same beat: a server of 2.9 may lose the message
  * that it delivers to a pull in the very moment in which the pull ends. */
@@ -40,7 +41,7 @@ static void ask(nats__source *source, uint32_t batch, int64_t now_ns)
     if (nats__frame_locked(wire, subject, reply, (marty_bytes){NULL, 0}, marty_text(body))) {
         source->outstanding += batch;
         source->expires_ns = now_ns + wait_ns;
-        int64_t due_ns = source->expires_ns + GRACE_NS;
+        int64_t due_ns = source->expires_ns + grace_ns;
         port->due_ns = due_ns < port->due_ns ? due_ns : port->due_ns;
         nats__wake(port, source->outstanding == batch);
     }
@@ -103,6 +104,23 @@ static void missing(marty_port *port, nats__source *source, const char *text)
     nats__source_failed(port, source, MARTY_E_UNAVAILABLE, told);
 }
 
+/* No server answers for the consumer. In a cluster that is so while its leader is chosen, also
+ * right after it was made: it is asked again until it has been away for too long. */
+static void not_there(marty_port *port, nats__source *source)
+{
+    pthread_mutex_lock(&port->lock);
+    int64_t now_ns = nats__now_ns(port);
+    source->missing_ns = source->missing_ns ? source->missing_ns : now_ns;
+    bool gone = now_ns - source->missing_ns >= gone_ns;
+    source->outstanding = 0;
+    source->not_before_ns = now_ns + pause_ns;
+    port->due_ns = source->not_before_ns < port->due_ns ? source->not_before_ns : port->due_ns;
+    pthread_mutex_unlock(&port->lock);
+    if (gone) {
+        missing(port, source, "nobody has it");
+    }
+}
+
 /* A pull with a limit of bytes ends with a word also when it has brought all it could: the next one
  * may follow at once. */
 static void take_status(marty_port *port, nats__source *source, const nats__message *message)
@@ -114,11 +132,12 @@ static void take_status(marty_port *port, nats__source *source, const nats__mess
     pthread_mutex_lock(&port->lock);
     uint32_t left = pending < source->outstanding ? (uint32_t)pending : source->outstanding;
     source->outstanding -= left;
+    source->missing_ns = 0;
     int64_t now_ns = nats__now_ns(port);
     bool served = strstr(text, "Batch Completed") ||
                   (strstr(text, "Exceeds MaxBytes") && now_ns < source->hot_ns);
     if (status == 404 || (status == 409 && !deleted && !served)) {
-        source->not_before_ns = now_ns + PAUSE_NS;
+        source->not_before_ns = now_ns + pause_ns;
         port->due_ns = source->not_before_ns < port->due_ns ? source->not_before_ns : port->due_ns;
     }
     pthread_mutex_unlock(&port->lock);
@@ -134,7 +153,7 @@ static bool is_status(marty_port *port, nats__source *source, const nats__messag
         return false;
     }
     if (message->status == 503) {
-        missing(port, source, "nobody has it");
+        not_there(port, source);
     } else if (message->status != 100) {
         take_status(port, source, message);
     }
@@ -158,8 +177,9 @@ void nats__source_arrived(marty_port *port, nats__inbox *inbox, const nats__mess
         first += status;
     }
     pthread_mutex_lock(&port->lock);
-    source->hot_ns = any ? now_ns + HOT_NS : source->hot_ns;
+    source->hot_ns = any ? now_ns + hot_ns : source->hot_ns;
     source->arrived_ns = any ? now_ns : source->arrived_ns;
+    source->missing_ns = any ? 0 : source->missing_ns;
     nats__pull_locked(source->owner, now_ns);
     nats__give_back_idle_locked(source);
     pthread_mutex_unlock(&port->lock);
@@ -196,7 +216,7 @@ static int64_t check_pull(nats__source *source, int64_t now_ns)
 {
     int64_t due_ns = INT64_MAX;
     if (source->outstanding > 0) {
-        due_ns = source->expires_ns + GRACE_NS;
+        due_ns = source->expires_ns + grace_ns;
         if (now_ns >= due_ns) {
             source->outstanding = 0;
             due_ns = INT64_MAX;
@@ -208,7 +228,7 @@ static int64_t check_pull(nats__source *source, int64_t now_ns)
         due_ns = source->not_before_ns < due_ns ? source->not_before_ns : due_ns;
     }
     if (source->kept_count > 0) {
-        int64_t soon_ns = now_ns + MISSING_NS;
+        int64_t soon_ns = now_ns + missing_ns;
         due_ns = soon_ns < due_ns ? soon_ns : due_ns;
     }
     return due_ns;
