@@ -13,7 +13,7 @@ typedef struct job {
     const suite_case *one;
     test_process process;
     int64_t began_ms;
-    char folder[600], log[700], result[700], stores[700];
+    char folder[600], log[700], result[700], stores[700], tag[64];
 } job;
 
 typedef struct run {
@@ -92,6 +92,7 @@ static void start(run *self, job *slot, const suite_case *one)
         }
     }
     tag[length] = 0;
+    memcpy(slot->tag, tag, length + 1);
     if (!test_folder_make(slot->folder, sizeof slot->folder, tag)) {
         fprintf(stderr, "no folder for %s can be made\n", name);
         exit(2);
@@ -195,6 +196,7 @@ static bool finish(run *self, job *slot)
         test_folder_remove(slot->folder);
     }
     test_folder_remove(slot->stores);
+    target_forget(self->to, slot->tag);
     slot->one = NULL;
     self->running--;
     self->alone = false;

@@ -28,6 +28,8 @@ void target_stop(target *self);
 /** The URL for a case. */
 void target_url(const target *self, const char *tag, const char *folder, char *ret_url,
                 size_t size);
+/** What the case of that tag has made is not needed any more. */
+void target_forget(const target *self, const char *tag);
 /** Names of the rows, "" past the last. */
 const char *target_row(size_t index);
 
