@@ -174,8 +174,8 @@ typedef struct marty_saga_store_table {
     /** One line for the log: which store, how durable (what a crash of the process, of the machine,
      * of one server may take), how it batches, and what is unsafe. Lives as long as the store. */
     const char *(*describe)(const marty_saga_store *store);
-    /** Write transitions, as many as given together: each whole or not at all, each with its own
-     *  result, those of one saga in the order given. What fails of one does not hinder the others.
+    /** Write transitions, of different sagas, as many as given together: each whole or not at all,
+     *  each with its own result. What fails of one does not hinder the others.
      *  MARTY_OK: every result is filled in (also when all of them are errors). */
     marty_err (*commit)(marty_saga_store *store, marty_saga_write *const writes[], size_t count,
                         int64_t until_ns, marty_error *why);

@@ -55,7 +55,7 @@ static void commit_some(pair *both)
     unsigned which[BATCH], count = 1 + below(BATCH);
     for (unsigned i = 0; i < count; i++) {
         char id[40];
-        which[i] = below(SAGAS);
+        which[i] = (below(SAGAS / BATCH) * BATCH + i) % SAGAS; /* each once in a batch */
         name_saga(both, which[i], id);
         tested[i] = random_write(both, id, which[i]);
         copies[i] = *tested[i];

@@ -134,9 +134,10 @@ static void work_inputs(marty__saga_core *core)
     marty_err err = commit_all(core, count, &why);
     for (size_t i = 0; i < count; i++) {
         if (err && core->plans[i].writes) {
+            core->plans[i].write.result = err;
             core->plans[i].why = why;
         }
-        marty__saga_plan_end(&core->plans[i], core->plans[i].writes ? err : MARTY_OK, &again);
+        marty__saga_plan_end(&core->plans[i], &again);
     }
     for (size_t i = count; i > 0; i--) {
         marty__saga_plan_free(&core->plans[i - 1]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One input, from the saga's state to what is to be written, and from what became of that to an
- * answer. Inputs for one saga in one turn go on from each other; if the first is refused by the
- * store, so are the others, and all are put back in their order. */
+ * answer. A saga has one write in a turn: what else waits for it goes into the next, since whether
+ * the first was written is known only then. */
 #include "inside.h"
 
 #include "base/alloc.h"
@@ -80,17 +80,12 @@ static bool is_answered(const marty__saga_item *item, const marty__saga_event *e
 
 static void write_outbox(saga_plan *plan)
 {
-    const saga_plan *after = plan->after;
+    const marty__link *items = &plan->entry->items;
     marty__buffer_clear(&plan->outbox);
-    if (after && after->writes) { /* it goes on from what this turn has not written yet */
-        marty__buffer_add(&plan->outbox, after->write.outbox.data, after->write.outbox.size);
-    } else {
-        const marty__link *items = &plan->entry->items;
-        for (marty__link *at = items->next; at != items; at = at->next) {
-            const marty__saga_item *item = MARTY__OWNER(at, marty__saga_item, link);
-            if (!item->command.at_most_once && !is_answered(item, &plan->input->event)) {
-                marty__buffer_add(&plan->outbox, item->bytes, item->size);
-            }
+    for (marty__link *at = items->next; at != items; at = at->next) {
+        const marty__saga_item *item = MARTY__OWNER(at, marty__saga_item, link);
+        if (!item->command.at_most_once && !is_answered(item, &plan->input->event)) {
+            marty__buffer_add(&plan->outbox, item->bytes, item->size);
         }
     }
     for (size_t i = 0; i < plan->turn.command_count; i++) {
@@ -138,18 +133,7 @@ static marty_err fill_write(saga_plan *plan)
 
 static marty_bytes state_before(const saga_plan *plan)
 {
-    if (plan->after && plan->after->writes) {
-        return plan->after->write.state;
-    }
     return plan->entry->record ? plan->entry->record->state : (marty_bytes){"", 0};
-}
-
-static uint64_t version_before(const saga_plan *plan)
-{
-    if (plan->after && plan->after->writes) {
-        return plan->after->write.facts.version;
-    }
-    return plan->entry->record ? plan->entry->record->facts.version : 0;
 }
 
 static marty_err decide(saga_plan *plan, const marty__saga_event *event)
@@ -204,12 +188,6 @@ static marty_err find_saga(saga_plan *plan)
     return err;
 }
 
-/* Whether what the plan says rests on the store as it was read in this turn. */
-static bool is_fresh(const saga_plan *plan)
-{
-    return plan->entry->turn == plan->core->turn || (plan->after && plan->after->writes);
-}
-
 static void prepare(saga_plan *plan, marty__saga_core *core, marty__saga_input *input)
 {
     memset(plan, 0, sizeof *plan);
@@ -226,9 +204,8 @@ static marty_err decide_surely(saga_plan *plan)
         if (err) {
             return err;
         }
-        plan->after = plan->entry->last;
         err = decide(plan, &plan->input->event);
-        if ((!err && plan->turn.changed) || is_fresh(plan)) {
+        if ((!err && plan->turn.changed) || plan->entry->turn == plan->core->turn) {
             return err;
         }
         marty__saga_turn_free(&plan->turn);
@@ -253,20 +230,18 @@ static marty_err plan_inside(saga_plan *plan)
         return err;
     }
     saga_entry *entry = plan->entry;
-    plan->after = entry->last;
     plan->write.fill = fill_inside;
     plan->write.user = plan;
     plan->write.facts = entry->record->facts;
-    plan->write.facts.version = version_before(plan) + 1;
+    plan->write.facts.version++;
     begin_write(plan);
     return MARTY_OK;
 }
 
-/* What a local step inside will write is not known yet: nothing can go on from it in this turn. */
 static bool must_wait(const marty__saga_core *core, const marty__saga_input *input)
 {
     const saga_entry *entry = marty__map_get(&core->entries, input->saga, strlen(input->saga));
-    return entry && entry->last && entry->last->write.fill;
+    return entry && entry->last;
 }
 
 bool marty__saga_plan_make(marty__saga_core *core, saga_plan *plan, marty__saga_input *input,
@@ -429,13 +404,9 @@ static void on_refused(saga_plan *plan, marty_err err, marty__link *again)
     plan->entry->gone = true;
 }
 
-void marty__saga_plan_end(saga_plan *plan, marty_err committed, marty__link *again)
+void marty__saga_plan_end(saga_plan *plan, marty__link *again)
 {
-    const saga_plan *after = plan->after;
-    marty_err err = committed ? committed : plan->writes ? plan->write.result : MARTY_OK;
-    if (!committed && !plan->writes && after && after->writes && after->write.result) {
-        err = MARTY_E_STATE; /* it rested on what was refused */
-    }
+    marty_err err = plan->writes ? plan->write.result : MARTY_OK;
     if (err) {
         on_refused(plan, err, again);
     } else if (plan->writes) {

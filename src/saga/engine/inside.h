@@ -27,7 +27,7 @@ typedef struct saga_entry {
     bool to_mark;  /* in the list of those to be marked as sent */
     bool gone;     /* not what the store has any more: dropped at the end of the turn */
     uint64_t turn; /* in which it was read: then what changes nothing need not be compared */
-    struct saga_plan *last; /* the last write that this turn has for it */
+    struct saga_plan *last; /* the write that this turn has for it */
     char id[40];
 } saga_entry;
 
@@ -39,8 +39,7 @@ typedef struct saga_plan {
     marty__saga_turn turn;
     marty_saga_write write;
     marty__buffer outbox;
-    struct saga_plan *after; /* an earlier plan for the same saga in this turn */
-    bool writes;             /* else it changes nothing, if `after` was written */
+    bool writes; /* else it changes nothing */
     marty_error why;
     char stuck[200], hash[65];
 } saga_plan;
@@ -143,7 +142,7 @@ void marty__saga_hash_text(char ret[65], const uint8_t hash[MARTY__SAGA_HASH_BYT
 bool marty__saga_plan_make(marty__saga_core *core, saga_plan *plan, marty__saga_input *input,
                            marty__link *again);
 /** After the commit: answer, send, or put into `again`. */
-void marty__saga_plan_end(saga_plan *plan, marty_err committed, marty__link *again);
+void marty__saga_plan_end(saga_plan *plan, marty__link *again);
 /** After all of the turn have ended: forget what is not true any more, free. */
 void marty__saga_plan_free(saga_plan *plan);
 

@@ -37,9 +37,9 @@ void marty__saga_command_write(const marty__saga_command *command, marty__buffer
     marty__buffer_byte(to, OUTBOX_VERSION);
     marty__buffer_byte(to, (char)command->kind);
     marty__buffer_byte(to, (char)command->reply);
-    marty__buffer_byte(to,
-                       (char)((command->at_most_once ? 1 : 0) | (command->in_transaction ? 2 : 0) |
-                              (command->tombstone ? 4 : 0) | (command->reason ? 8 : 0)));
+    marty__buffer_byte(to, (char)((command->at_most_once ? 1 : 0) |
+                                  (command->in_transaction ? 2 : 0) | (command->tombstone ? 4 : 0) |
+                                  (command->reason ? 8 : 0) | (command->known ? 16 : 0)));
     write_number(to, command->attempt);
     write_number(to, command->version);
     write_number(to, (uint64_t)command->expires_us);
@@ -113,6 +113,7 @@ static void read_command(reader *from, marty__saga_command *ret)
     ret->at_most_once = flags & 1;
     ret->in_transaction = flags & 2;
     ret->tombstone = flags & 4;
+    ret->known = flags & 16;
     ret->attempt = (uint32_t)read_number(from);
     ret->version = (uint32_t)read_number(from);
     ret->expires_us = (int64_t)read_number(from);

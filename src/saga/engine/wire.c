@@ -49,7 +49,7 @@ static void wire_send(void *user, const char *saga, const marty__saga_command *c
 {
     marty_saga_engine *engine = user;
     char attempt[12];
-    marty_header headers[8];
+    marty_header headers[9];
     size_t count = 0;
     (void)snprintf(attempt, sizeof attempt, "%u", (unsigned)command->attempt);
     add(headers, &count, "sagaid", saga);
@@ -60,6 +60,7 @@ static void wire_send(void *user, const char *saga, const marty__saga_command *c
         add(headers, &count, "sagaattempt", attempt);
         add(headers, &count, "sagadirection", direction_of(command));
         add(headers, &count, "sagaforward", command->forward_key);
+        add(headers, &count, "sagaknown", command->known ? "true" : NULL);
         add(headers, &count, "sagareplyto", engine->service);
     }
     marty_message with = {
