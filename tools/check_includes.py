@@ -22,7 +22,7 @@ ARROWS = {
     "cli": [],
 }
 BUILT_IN = {"memory", "sqlite"}  # other backends are modules: exported symbols and what is inline only
-MODULES_MAY = {"base/list.h"}
+MODULES_MAY = {"base/grouped.h", "base/list.h"}
 PUBLIC_STD = {"stdbool.h", "stddef.h", "stdint.h", "string.h"}
 LIBRARIES = {  # header: folders that may use the library
     "sqlite3.h": ["backends/sqlite", "saga/stores/sqlite", "saga/participant/sqlite"],

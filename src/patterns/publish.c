@@ -5,6 +5,7 @@
 
 #include "backend/capability.h"
 #include "base/error.h"
+#include "base/grouped.h"
 #include "message/message.h"
 #include "reliability/reliability.h"
 
@@ -124,14 +125,16 @@ static marty_err check_size(const target *to, const marty_message *message, mart
     if (message->data.size > to->payload_max) {
         return marty_error_set(
             why, MARTY_E_TOO_LARGE,
-            "message %s on channel %s: %zu bytes, the limit of %s is %llu; send a reference",
-            message->id ? message->id : message->type, to->place.channel, message->data.size,
-            to->port->name, (unsigned long long)to->payload_max);
+            "message %s on channel %s: %s bytes, the limit of %s is %s; send a reference",
+            message->id ? message->id : message->type, to->place.channel,
+            marty__grouped(message->data.size).text, to->port->name,
+            marty__grouped(to->payload_max).text);
     }
     if (message->header_count > to->headers_max) {
-        return marty_error_set(
-            why, MARTY_E_TOO_LARGE, "message on channel %s: %zu headers, the limit of %s is %u",
-            to->place.channel, message->header_count, to->port->name, to->headers_max);
+        return marty_error_set(why, MARTY_E_TOO_LARGE,
+                               "message on channel %s: %s headers, the limit of %s is %s",
+                               to->place.channel, marty__grouped(message->header_count).text,
+                               to->port->name, marty__grouped(to->headers_max).text);
     }
     return MARTY_OK;
 }

@@ -237,8 +237,9 @@ const fault_row fault_rows[] = {
      .item = "message too large",
      .backend = "sqlite",
      .code = MARTY_E_TOO_LARGE,
-     .text = "message order.created on channel events.order: 41943040 bytes, the limit of main is "
-             "16777216; send a reference",
+     .text =
+         "message order.created on channel events.order: 41,943,040 bytes, the limit of main is "
+         "16,777,216; send a reference",
      .then = "the next one goes",
      .program = "marty pub order.created -b {url} <large",
      .exit_code = 1,
@@ -248,7 +249,7 @@ const fault_row fault_rows[] = {
      .backend = "nats",
      .code = MARTY_E_TOO_LARGE,
      .text = "~ events.order: message ~ on channel events.order: ~ bytes with its headers, the "
-             "limit of this nats-server is 1048576 (max_payload); send a reference, or raise it",
+             "limit of this nats-server is 1,048,576 (max_payload); send a reference, or raise it",
      .then = "the next one goes",
      .program = "marty pub order.created -b {url} <large",
      .exit_code = 1,
@@ -257,7 +258,7 @@ const fault_row fault_rows[] = {
      .item = "too many headers",
      .backend = "sqlite",
      .code = MARTY_E_TOO_LARGE,
-     .text = "message on channel events.order: 1100 headers, the limit of main is 1024",
+     .text = "message on channel events.order: 1,100 headers, the limit of main is 1,024",
      .then = "the next one goes",
      .program = PUB " $(seq -f '-H h%g:1' 1100)",
      .exit_code = 1,

@@ -3,6 +3,8 @@
  * the slot that its ack will name. Lock held throughout; the loop, ops and the worker. */
 #include "parts.h"
 
+#include "base/grouped.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -120,10 +122,11 @@ marty_err nats__check_size(const marty_port *port, const char *channel,
     size_t size = body->data.size + (port->scratch.size ? port->scratch.size + 12 : 0);
     if (port->payload_max > 0 && size > (size_t)port->payload_max) {
         return marty_error_set(why, MARTY_E_TOO_LARGE,
-                               "message %s on channel %s: %zu bytes with its headers, the limit of "
-                               "this nats-server is %lld (max_payload); send a reference, or raise "
+                               "message %s on channel %s: %s bytes with its headers, the limit of "
+                               "this nats-server is %s (max_payload); send a reference, or raise "
                                "it",
-                               message->id, channel, size, (long long)port->payload_max);
+                               message->id, channel, marty__grouped(size).text,
+                               marty__grouped((uint64_t)port->payload_max).text);
     }
     return MARTY_OK;
 }
