@@ -82,6 +82,7 @@ struct marty_bus {
     atomic_size_t kept;       /* deliveries that the user keeps, unsettled */
     atomic_size_t open_calls; /* calls accepted and not completed */
     size_t subscription_count;
+    uint64_t next_serial; /* of subscriptions */
     marty__alarm life_alarm, drain_alarm, unstarted_alarm;
     int64_t drain_deadline_ns;
     atomic_bool cut_off;     /* the drain deadline passed */

@@ -46,6 +46,7 @@ void marty__consumer_unref_many(marty__consumer *consumer, uint32_t count)
     free_spares(consumer);
     marty__match_free(consumer->match);
     marty_free(consumer->members);
+    marty_free(consumer->unmade);
     marty_free(consumer->patterns);
     marty_free(consumer->start_position);
     marty_free(consumer->channel);
@@ -141,8 +142,11 @@ static void run_subscribe(marty__port *port, marty__command *command)
     marty_error why = {0};
     marty_err err = MARTY_OK;
     marty__lock(&consumer->lock);
-    bool go = marty__port_usable(port) && !consumer->gone && consumer->member_count &&
-              list_patterns(consumer);
+    bool go = marty__port_usable(port) && !consumer->gone && consumer->member_count;
+    if (go && !list_patterns(consumer)) {
+        err = MARTY_E_NO_MEMORY;
+        go = false;
+    }
     marty_want want = want_of(consumer);
     want.patterns = consumer->patterns;
     want.pattern_count = consumer->member_count;
@@ -188,6 +192,8 @@ void marty__consumer_prepare(marty__consumer *consumer,
     consumer->watch_alarm.ring = marty__watch_rang;
     consumer->lease_alarm.ring = marty__lease_rang;
     consumer->leave_alarm.ring = marty__consumer_leave_rang;
+    consumer->unmade_alarm.ring = marty__unmade_rang;
+    consumer->unmade_command.run = marty__unmade_run;
     consumer->revoke_alarm.ring = marty__revoke_rang;
     consumer->revoke_ns = MARTY__NEVER;
     consumer->watch_task.run = marty__watch_look;
@@ -224,6 +230,7 @@ void marty__consumer_forget(marty__consumer *consumer)
         disarm(consumer, &consumer->watch_alarm);
         disarm(consumer, &consumer->again_alarm);
         disarm(consumer, &consumer->leave_alarm);
+        disarm(consumer, &consumer->unmade_alarm);
         marty__consumer_unref(consumer);
     }
 }

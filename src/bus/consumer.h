@@ -6,6 +6,11 @@
 #include "bus/port.h"
 #include "bus/route.h"
 
+typedef struct marty__unmade { /* a delivery that there was no memory for */
+    uint64_t tag, epoch;
+    uint32_t attempt;
+} marty__unmade;
+
 struct marty__consumer { /* one native subscription: (port, channel, group) */
     atomic_uint refs;
     marty_bus *bus;
@@ -35,9 +40,11 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     marty__link unsettled;  /* by end of lease */
     marty__link spare;      /* deliveries to use again */
     size_t unsettled_count, spare_count;
-    size_t settling;  /* settled by us, and not yet told to the adapter */
+    size_t settling;       /* settled by us, and not yet told to the adapter */
+    marty__unmade *unmade; /* they wait to be given back; they count as settling */
+    uint32_t unmade_count, unmade_room;
     uint32_t surplus; /* granted for members that have left: what is owed pays it off first */
-    marty__alarm lease_alarm, watch_alarm, again_alarm, leave_alarm, revoke_alarm;
+    marty__alarm lease_alarm, watch_alarm, again_alarm, leave_alarm, revoke_alarm, unmade_alarm;
     int64_t revoke_ns; /* when revoke_alarm rings; MARTY__NEVER = it is not set */
     uint32_t watch_rounds, resubscribes;
     bool restarting;
@@ -45,7 +52,7 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     marty__link grant_link; /* of port->grants */
     uint32_t grant;         /* under port->lock */
     bool take_back;         /* credit that is not used, under port->lock */
-    marty__command subscribe_command, unsubscribe_command, restart_command;
+    marty__command subscribe_command, unsubscribe_command, restart_command, unmade_command;
     marty__task watch_task; /* asks the broker for the lag; owns a reference while queued */
     bool suspected;
     const char **patterns; /* as told to the adapter, live until the next subscribe */
@@ -123,6 +130,14 @@ void marty__lease_rang(marty__alarm *alarm);
 /** The first delivery with a lease has come: see that it is renewed. */
 void marty__lease_start(marty__consumer *consumer);
 void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const char *text);
+/** Room for as many as are granted; consumer->lock held, or nobody else knows it. false: no memory.
+ */
+bool marty__unmade_reserve(marty__consumer *consumer, uint32_t credit);
+/** There is no memory for that one. consumer->lock held. True: it is the first, so let it wait. */
+bool marty__unmade_add(marty__consumer *consumer, const marty_incoming *incoming);
+void marty__unmade_wait(marty__consumer *consumer);
+void marty__unmade_rang(marty__alarm *alarm);
+void marty__unmade_run(marty__port *port, marty__command *command);
 /** Our reply channel on a port: see that it is being opened. Requests wait for it by themselves. */
 marty_err marty__port_reply(marty__port *port, char ret_name[MARTY__CHANNEL_ROOM],
                             marty_error *why);

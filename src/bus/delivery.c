@@ -296,6 +296,9 @@ marty_delivery *marty_delivery_keep(marty_delivery *handle)
     if (atomic_load(&delivery->verdict) == MARTY__OPEN_VERDICT &&
         !atomic_exchange(&delivery->active, true)) {
         (void)atomic_fetch_add(&delivery->consumer->bus->kept, 1);
+        if (atomic_load(&delivery->verdict) != MARTY__OPEN_VERDICT) {
+            inactive(delivery); /* settled by another thread in between */
+        }
     }
     return handle;
 }

@@ -157,7 +157,8 @@ typedef struct intake {
     marty__link list;
     marty__link due; /* lanes to run: their workers are woken once, for all of the batch */
     int64_t now_ns;
-    bool lease; /* the first delivery with a lease is among them */
+    bool lease;  /* the first delivery with a lease is among them */
+    bool unmade; /* there was no memory for one */
 } intake;
 
 static void hand_over(intake *in)
@@ -300,9 +301,9 @@ static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
         }
         type = batch[taken].message->type;
         marty__delivery *delivery = make(in, &batch[taken], subscription);
-        if (!delivery) { /* its lease or connection will end and it comes again */
+        if (!delivery) {
             marty_message_unref(batch[taken].message);
-            (void)atomic_fetch_add(&consumer->bus->dropped, 1);
+            in->unmade = marty__unmade_add(consumer, &batch[taken]) || in->unmade;
             continue;
         }
         marty__list_push(&in->list, &delivery->link);
@@ -321,13 +322,15 @@ static void take_odd(intake *in, const marty_incoming *incoming)
     bool wanted = subscriber(in, incoming, NULL) != NULL;
     marty__delivery *delivery = wanted ? NULL : make(in, incoming, NULL);
     own(consumer, NULL, delivery ? 1 : 0);
+    if (!wanted && !delivery) {
+        in->unmade = marty__unmade_add(consumer, incoming) || in->unmade;
+    }
     marty__unlock(&consumer->lock);
     if (wanted) { /* of another subscription than the run before; or one that has just joined */
         hand_over(in);
         (void)take_run(in, incoming, 1);
     } else if (!delivery) {
         marty_message_unref(incoming->message);
-        (void)atomic_fetch_add(&consumer->bus->dropped, 1);
     } else if (incoming->message) {
         unmatched(consumer, delivery);
     } else {
@@ -376,6 +379,10 @@ void marty__intake(marty__port *port, const marty_incoming *batch, size_t count)
         if (in.lease) {
             in.lease = false;
             marty__lease_start(in.consumer);
+        }
+        if (in.unmade) {
+            in.unmade = false;
+            marty__unmade_wait(in.consumer);
         }
     }
     hand_over(&in);

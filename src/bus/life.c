@@ -6,7 +6,6 @@
  * what is in flight is answered, ports close. (3) CLOSED. */
 #include "internal.h"
 
-#include "base/alloc.h"
 #include "base/error.h"
 
 #include <unistd.h>
@@ -20,21 +19,30 @@ uint32_t marty__cores(void)
 }
 
 /* ---- start */
-static void each_subscription(marty_bus *bus, void (*call)(marty_subscription *subscription))
+/* The one behind `one`, which may have left the list meanwhile; counted. NULL = none. */
+static marty_subscription *next_subscription(marty_bus *bus, const marty_subscription *one)
 {
+    marty_subscription *next = NULL;
     marty__lock(&bus->lock);
-    size_t count = bus->subscription_count, i = 0;
-    marty_subscription **list = marty_alloc((count + 1) * sizeof(marty_subscription *));
-    for (marty__link *link = bus->subscriptions.next; list && link != &bus->subscriptions;
-         link = link->next) {
-        list[i++] = marty__subscription_ref(MARTY__OWNER(link, marty_subscription, link));
+    marty__link *link =
+        one && one->link.next ? one->link.next : bus->subscriptions.next; /* all over: by number */
+    for (; link != &bus->subscriptions && !next; link = link->next) {
+        marty_subscription *found = MARTY__OWNER(link, marty_subscription, link);
+        next = !one || found->serial > one->serial ? marty__subscription_ref(found) : NULL;
     }
     marty__unlock(&bus->lock);
-    for (size_t k = 0; k < i; k++) {
-        call(list[k]);
-        marty__subscription_unref(list[k]);
+    return next;
+}
+
+static void each_subscription(marty_bus *bus, void (*call)(marty_subscription *subscription))
+{
+    marty_subscription *one = next_subscription(bus, NULL);
+    while (one) {
+        call(one);
+        marty_subscription *next = next_subscription(bus, one);
+        marty__subscription_unref(one);
+        one = next;
     }
-    marty_free(list);
 }
 
 static void start_one(marty_subscription *subscription)
@@ -315,7 +323,8 @@ static void pump(marty_bus *bus)
  * off to be given back and the broker's own goodbye. */
 static int64_t patience_ns(const marty_bus *bus, int64_t deadline_ns)
 {
-    return atomic_load(&bus->running) ? deadline_ns : marty__deadline_ns(deadline_ns, CUT_MS);
+    return atomic_load(&bus->running) ? deadline_ns
+                                      : marty__deadline_ns(deadline_ns, CUT_MS + CUT_MS / 2);
 }
 
 /* Simulated time may stand still while an adapter's thread needs real time: so many rounds of it

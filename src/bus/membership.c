@@ -123,11 +123,15 @@ static marty_err add_member(marty__consumer *consumer, marty_subscription *subsc
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
     consumer->members = members;
+    if (!marty__unmade_reserve(consumer, consumer->credit + subscription->credit)) {
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
     marty_err err = marty__match_add(consumer->match, pattern_of(subscription), subscription);
     if (err) {
         return marty__error_code(why, err);
     }
     members[consumer->member_count++] = subscription;
+    consumer->credit += subscription->credit;
     return MARTY_OK;
 }
 
@@ -138,7 +142,6 @@ static marty_err join(marty__consumer *consumer, marty_subscription *subscriptio
     marty__lock(&consumer->lock);
     marty_err err = consumer->left ? MARTY_E_CLOSED : add_member(consumer, subscription, why);
     if (!err) {
-        consumer->credit += subscription->credit;
         consumer->owed += consumer->asked ? subscription->credit : 0;
     }
     marty__unlock(&consumer->lock);
@@ -148,12 +151,19 @@ static marty_err join(marty__consumer *consumer, marty_subscription *subscriptio
     return err;
 }
 
+/* A new one that its maker could not join, unless another has meanwhile. */
 static void take_back(marty__port *port, marty__consumer *consumer)
 {
-    marty__lock(&port->lock);
-    (void)marty__map_take_u64(&port->consumers, consumer->number);
-    marty__unlock(&port->lock);
-    marty__consumer_unref(consumer);
+    marty__lock(&consumer->lock);
+    bool nobodys = consumer->member_count == 0;
+    consumer->left = consumer->gone = nobodys;
+    marty__unlock(&consumer->lock);
+    if (nobodys) {
+        marty__lock(&port->lock);
+        (void)marty__map_take_u64(&port->consumers, consumer->number);
+        marty__unlock(&port->lock);
+        marty__consumer_unref(consumer);
+    }
 }
 
 /* The one that others have, or a new one; counted. NULL without memory. */

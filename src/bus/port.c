@@ -322,11 +322,65 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
     return err ? marty_error_set(why, err, "%s", inner.text) : MARTY_OK;
 }
 
+/* ---- asking about topology: beside the ops, and only while there is an adapter */
+static marty_err begin_asking(marty__port *port, const char *verb, marty_error *why)
+{
+    if (!port->backend->topology) {
+        return marty_error_set(why, MARTY_E_UNSUPPORTED, "%s cannot %s channels", port->name, verb);
+    }
+    marty__lock(&port->lock);
+    bool up = usable(port) && !port->closed;
+    port->asking += up ? 1 : 0;
+    marty_err err = up ? MARTY_OK
+                       : marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", port->name,
+                                         port->closed ? "closed" : port->text);
+    marty__unlock(&port->lock);
+    return err;
+}
+
+marty_err marty__port_topology(marty__port *port, const char *verb, const marty_want *what,
+                               int64_t deadline_ns, marty_message **ret_answer, marty_error *why)
+{
+    marty_error inner = {0};
+    marty_err err = begin_asking(port, verb, why);
+    if (err) {
+        return err;
+    }
+    marty__pool_block(port->bus);
+    err = port->backend->topology(port->adapter, verb, what, deadline_ns, ret_answer, &inner);
+    marty__pool_unblock(port->bus);
+    marty__lock(&port->lock);
+    port->asking--;
+    marty__wake_all(&port->changed);
+    marty__unlock(&port->lock);
+    return err ? marty_error_set(why, err, "%s: %s", port->name,
+                                 inner.text[0] ? inner.text : marty_err_describe(err)->text)
+               : MARTY_OK;
+}
+
+/* Nobody is inside it any more, whatever threads of the program still do; then it goes. What is
+ * queued for it, and what comes later, is answered here. */
+static void free_adapter(marty__port *port)
+{
+    marty__lock(&port->lock);
+    port->closed = true;
+    while (port->busy || port->asking) {
+        (void)marty__wait(&port->changed, &port->lock, MARTY__NEVER);
+    }
+    port->busy = true;
+    marty__unlock(&port->lock);
+    port->backend->free(port->adapter);
+    marty__lock(&port->lock);
+    port->adapter = NULL;
+    port->busy = false;
+    marty__unlock(&port->lock);
+    marty__port_kick(port);
+}
+
 void marty__port_shut(marty__port *port)
 {
     if (port->adapter) {
-        port->backend->free(port->adapter);
-        port->adapter = NULL;
+        free_adapter(port);
     }
     for (size_t at = 0;;) {
         marty__consumer *consumer = marty__map_next(&port->consumers, &at);

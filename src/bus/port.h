@@ -35,8 +35,9 @@ struct marty__port {
     const marty_backend *backend;
     marty_port *adapter;
     marty__mutex lock;
-    marty__cond changed;                                         /* state, room */
-    bool busy;                                                   /* somebody runs the ops */
+    marty__cond changed; /* state, room */
+    uint32_t asking;     /* threads inside topology, which keep the adapter alive */
+    bool busy;           /* somebody runs the ops */
     marty__link posts, asks, settles, extends, grants, commands; /* asks: requests that wait for our
                                                                    reply channel */
     bool full;        /* the adapter took not all: wait for its next answer */
@@ -84,6 +85,10 @@ void marty__port_connect(marty__port *port);
 bool marty__port_usable(marty__port *port);
 /** UNAVAILABLE with the reason that it is not; MARTY_OK when it is. Takes the lock. */
 marty_err marty__port_check(marty__port *port, marty_error *why);
+/** The op of that name, with the port's name in front of its error. E: UNSUPPORTED, UNAVAILABLE
+ * (down or closed), its own. */
+marty_err marty__port_topology(marty__port *port, const char *verb, const marty_want *what,
+                               int64_t deadline_ns, marty_message **ret_answer, marty_error *why);
 /** Connect again after the backoff. */
 void marty__port_retry(marty__port *port);
 void marty__port_close(marty__port *port, int64_t deadline_ns);

@@ -227,6 +227,15 @@ static marty_err reserve_all(marty__call *call, bool wait, marty_error *why)
     return MARTY_OK;
 }
 
+static void unreserve_all(marty__call *call)
+{
+    for (size_t i = 0; i < call->bus->port_count; i++) {
+        uint64_t bytes;
+        size_t count = posts_of(call, &call->bus->ports[i], &bytes);
+        unreserve(&call->bus->ports[i], count, bytes);
+    }
+}
+
 static void enqueue(marty__call *call, marty__port *port)
 {
     marty__lock(&port->lock);
@@ -267,6 +276,25 @@ static void deadline_rang(marty__alarm *alarm)
     marty__call_unref(call);
 }
 
+/* Queued, and among the calls of the bus: who finds it finds it queued. false: the bus was closed
+ * while it waited for room, and nobody would answer. */
+static bool make_known(marty__call *call)
+{
+    marty_bus *bus = call->bus;
+    marty__lock(&bus->lock);
+    bool open = atomic_load(&bus->phase) != MARTY__CLOSED;
+    if (open) {
+        call_ref(call);
+        marty__list_push(&bus->calls, &call->link);
+        (void)atomic_fetch_add(&bus->open_calls, 1);
+    }
+    for (size_t i = 0; open && i < bus->port_count; i++) {
+        enqueue(call, &bus->ports[i]);
+    }
+    marty__unlock(&bus->lock);
+    return open;
+}
+
 marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why)
 {
     marty_bus *bus = call->bus;
@@ -284,14 +312,10 @@ marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why)
     if (err) {
         return err;
     }
-    call_ref(call);
-    marty__lock(&bus->lock);
-    marty__list_push(&bus->calls, &call->link);
-    (void)atomic_fetch_add(&bus->open_calls, 1);
-    for (size_t i = 0; i < bus->port_count; i++) { /* who finds the call finds it queued */
-        enqueue(call, &bus->ports[i]);
+    if (!make_known(call)) {
+        unreserve_all(call);
+        return marty_error_set(why, MARTY_E_CLOSED, "the bus was closed meanwhile");
     }
-    marty__unlock(&bus->lock);
     for (size_t i = 0; i < bus->port_count; i++) {
         marty__port_kick(&bus->ports[i]);
     }

@@ -231,20 +231,10 @@ static marty_err channels_json(marty__buffer *to, marty_bus *bus, marty_error *w
         marty__port *port = &bus->ports[i];
         marty_want everything = {0};
         marty_message *answer = NULL;
-        marty_error inner = {0};
-        if (!port->backend->topology) {
-            return marty_error_set(why, MARTY_E_UNAVAILABLE,
-                                   "%s: the backend cannot list its channels", port->name);
-        }
-        marty_err err = marty__port_check(port, why);
+        int64_t deadline = marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS);
+        marty_err err = marty__port_topology(port, "list", &everything, deadline, &answer, why);
         if (err) {
             return err;
-        }
-        err = port->backend->topology(port->adapter, "list", &everything,
-                                      marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS), &answer,
-                                      &inner);
-        if (err) {
-            return marty_error_set(why, err, "%s: %s", port->name, inner.text);
         }
         marty__buffer_text(to, i ? ",{" : "{");
         text_field(to, "name", port->name);

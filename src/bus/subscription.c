@@ -149,6 +149,7 @@ static void link_to_bus(marty_subscription *subscription)
     marty_bus *bus = subscription->bus;
     marty__lock(&bus->lock);
     marty__list_push(&bus->subscriptions, &subscription->link);
+    subscription->serial = ++bus->next_serial;
     bus->subscription_count++;
     (void)marty__subscription_ref(subscription); /* the list's */
     subscription->started = atomic_load(&bus->started);

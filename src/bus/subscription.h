@@ -35,6 +35,7 @@ struct marty_subscription {
     atomic_uint refs;
     marty_bus *bus;
     marty__link link; /* of bus->subscriptions */
+    uint64_t serial;  /* rises along that list */
     marty_pattern pattern;
     char *name, *group, *service;
     bool instance_group;

@@ -91,12 +91,8 @@ static bool has_lag(marty__consumer *consumer)
                                    .native = consumer->native,
                                    .shards = consumer->shards}};
     marty_message *answer = NULL;
-    marty_error why = {0};
-    marty__pool_block(consumer->bus);
-    marty_err err = consumer->port->backend->topology(
-        consumer->port->adapter, "inspect", &want,
-        marty__deadline_ns(marty__bus_now(consumer->bus), ASK_MS), &answer, &why);
-    marty__pool_unblock(consumer->bus);
+    int64_t deadline = marty__deadline_ns(marty__bus_now(consumer->bus), ASK_MS);
+    marty_err err = marty__port_topology(consumer->port, "inspect", &want, deadline, &answer, NULL);
     bool lag = !err && lag_in(answer->data.data, answer->data.size, consumer->group);
     marty_message_unref(answer);
     return lag;
@@ -105,8 +101,7 @@ static bool has_lag(marty__consumer *consumer)
 void marty__watch_look(marty__task *task)
 {
     marty__consumer *consumer = MARTY__OWNER(task, marty__consumer, watch_task);
-    bool lag = atomic_load(&consumer->bus->phase) == MARTY__OPEN &&
-               marty__port_usable(consumer->port) && has_lag(consumer);
+    bool lag = atomic_load(&consumer->bus->phase) == MARTY__OPEN && has_lag(consumer);
     marty__lock(&consumer->lock);
     bool stalled = lag && silent(consumer) && consumer->suspected;
     consumer->suspected = lag && !stalled;

@@ -26,6 +26,17 @@ static marty_err answer(void *user, marty_delivery *query)
 
 static atomic_int asked;
 
+static marty_bus *wrap_open_bus(const marty_bus_options *options)
+{
+    marty_error why = {0};
+    marty_bus *bus = NULL;
+    if (marty_bus_open(&bus, "wrap:", options, &why)) {
+        (void)fprintf(stderr, "%s\n", why.text);
+        exit(1);
+    }
+    return bus;
+}
+
 static marty_bus *open_asker(const marty_bus_options *options)
 {
     marty_error why = {0};

@@ -26,7 +26,9 @@ static struct {
     atomic_uint_fast64_t held_reply;      /* its number, once it is kept */
     atomic_bool lose;                     /* leases that are renewed are lost */
     atomic_int lost;
-    marty_err refuse_reply; /* the answer instead */
+    marty_err refuse_reply;     /* the answer instead */
+    atomic_bool hold_closed;    /* the adapter does not say that it is closed */
+    atomic_bool hold_published; /* nor what became of publishes */
 } wrap;
 
 static const marty_sink *wrap_outer(const marty_sink *sink)
@@ -37,11 +39,17 @@ static const marty_sink *wrap_outer(const marty_sink *sink)
 static void wrap_state(const marty_sink *sink, marty_state state, const marty_capabilities *granted,
                        marty_err reason, const char *text)
 {
+    if (state == MARTY_STATE_CLOSED && atomic_load(&wrap.hold_closed)) {
+        return;
+    }
     wrap_outer(sink)->state(wrap_outer(sink), state, granted, reason, text);
 }
 
 static void wrap_published(const marty_sink *sink, const marty_published results[], size_t count)
 {
+    if (atomic_load(&wrap.hold_published)) {
+        return;
+    }
     wrap_outer(sink)->published(wrap_outer(sink), results, count);
 }
 
@@ -104,7 +112,7 @@ static marty_err wrap_open(marty_port **ret_port, const char *url, const marty_s
                               .log = wrap_log};
     wrap.port = port;
     *ret_port = port;
-    return wrap.memory->open(&port->inner, "memory:?lease=300ms", &port->sink, why);
+    return wrap.memory->open(&port->inner, "memory:ends?lease=300ms", &port->sink, why);
 }
 
 static marty_err wrap_connect(marty_port *port, marty_error *why)
@@ -179,17 +187,6 @@ static void wrap_register(void)
     REQUIRE(!marty_backend_find(&wrap.memory, "memory", &why));
     wrap_backend.claims = wrap.memory->claims;
     REQUIRE(!marty_backend_register(&wrap_backend, &why));
-}
-
-static marty_bus *wrap_open_bus(const marty_bus_options *options)
-{
-    marty_error why = {0};
-    marty_bus *bus = NULL;
-    if (marty_bus_open(&bus, "wrap:", options, &why)) {
-        (void)fprintf(stderr, "%s\n", why.text);
-        exit(1);
-    }
-    return bus;
 }
 
 static void wrap_close_bus(marty_bus *bus)

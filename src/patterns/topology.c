@@ -37,26 +37,13 @@ static marty_err ask(request *self, marty__port *port, const marty_channel *chan
                      marty_error *why)
 {
     marty_message *answer = NULL;
-    marty_error inner = {0};
     marty_want want = {.reset = self->force};
     if (channel) {
         want.channel = *channel;
     }
-    if (!port->backend->topology) {
-        return marty_error_set(why, MARTY_E_UNSUPPORTED, "%s cannot %s channels", port->name,
-                               self->verb);
-    }
-    marty_err err = marty__port_check(port, why);
+    marty_err err = marty__port_topology(port, self->verb, &want, self->deadline_ns, &answer, why);
     if (err) {
         return err;
-    }
-    marty__pool_block(self->bus);
-    err = port->backend->topology(port->adapter, self->verb, &want, self->deadline_ns, &answer,
-                                  &inner);
-    marty__pool_unblock(self->bus);
-    if (err) {
-        return marty_error_set(why, err, "%s: %s", port->name,
-                               inner.text[0] ? inner.text : marty_err_describe(err)->text);
     }
     add_answer(self, port, want.channel.name, answer);
     marty_message_unref(answer);

@@ -33,18 +33,11 @@ static marty_err browse_op(walk *self, const char *verb, const char *position, m
     marty_want want = {.channel = {.kind = MARTY_KIND_DEAD, .name = self->dead_channel},
                        .start = from,
                        .credit = PAGE};
-    marty_error inner = {0};
     if (position) {
         want.start = (marty_start){.from = MARTY_FROM_POSITION, .position = position};
     }
-    marty__pool_block(self->bus);
-    marty_err err = self->port->backend->topology(self->port->adapter, verb, &want,
-                                                  marty__bus_deadline(self->bus, 0, LETTER_MS),
-                                                  ret_answer, &inner);
-    marty__pool_unblock(self->bus);
-    return err ? marty_error_set(why, err, "%s: %s", self->port->name,
-                                 inner.text[0] ? inner.text : marty_err_describe(err)->text)
-               : MARTY_OK;
+    return marty__port_topology(self->port, verb, &want,
+                                marty__bus_deadline(self->bus, 0, LETTER_MS), ret_answer, why);
 }
 
 /* ---- from JSON to a letter */
@@ -208,8 +201,8 @@ static marty_err replay(walk *self, const marty_message *instead, const marty_de
                         bool forced, marty_error *why)
 {
     char kind_word[16];
-    marty_kind kind = marty__kind_by_name(
-        take_text(letter->message, "martydeadkind", kind_word, sizeof kind_word));
+    const char *word = take_text(letter->message, "martydeadkind", kind_word, sizeof kind_word);
+    marty_kind kind = word ? marty__kind_by_name(word) : (marty_kind)0;
     if (!letter->message || !letter->channel || !letter->group || !kind) {
         return marty_error_set(
             why, MARTY_E_MALFORMED,
@@ -311,8 +304,10 @@ static marty_err visit_row(walk *self, json_t *row, marty_error *why)
     void *body = NULL;
     const char *position = json_string_value(json_object_get(row, "position"));
     marty_err err = wire_of(row, headers, sizeof headers / sizeof headers[0], &wire, &body);
-    if (!err && marty_message_decode(&message, &wire, "ce-", NULL)) {
+    marty_err read = err ? MARTY_OK : marty_message_decode(&message, &wire, "ce-", NULL);
+    if (read) {
         message = NULL; /* unreadable: raw has it */
+        err = read == MARTY_E_NO_MEMORY ? read : MARTY_OK;
     }
     err = err ? err : original(&message);
     err = err ? marty_error_set(why, err, "%s: a dead letter came garbled", self->port->name)
