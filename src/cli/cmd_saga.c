@@ -5,7 +5,7 @@
 #include <marty/adapter.h>
 #include <stdlib.h>
 
-static marty_err read_file(const char *path, cli_text *ret, marty_error *why)
+marty_err cli_saga_file(const char *path, cli_text *ret, marty_error *why)
 {
     char block[4096];
     size_t size;
@@ -27,7 +27,7 @@ static int define(cli_run *cli, const cli_saga *saga)
         const char *path = cli_argument(cli, i);
         cli_text text = {0};
         marty_error why = {0};
-        marty_err err = read_file(path, &text, &why);
+        marty_err err = cli_saga_file(path, &text, &why);
         err = err ? err : marty_saga_register(saga->engine, NULL, text.data ? text.data : "", &why);
         cli_text_free(&text);
         if (err) {

@@ -18,6 +18,8 @@ extern const cli_flag cli_flags_store[];
 int cli_saga_open(cli_run *cli, cli_saga *ret, bool client, bool sends);
 /** Close both; code is kept unless it was CLI_OK. */
 int cli_saga_close(cli_run *cli, cli_saga *saga, int code);
+/** A whole file, added to a text. */
+marty_err cli_saga_file(const char *path, cli_text *ret, marty_error *why);
 /** "running", "stuck", "completed", ... */
 const char *cli_saga_word(const marty_saga_facts *facts);
 /** One saga as a row: id, name, key, status, age, stuck. */

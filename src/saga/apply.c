@@ -305,6 +305,21 @@ static bool apply_phase(marty__saga_state *state, const marty__saga_entry *entry
     return true;
 }
 
+/* Another definition: the slots are of other nodes. */
+static bool apply_migrated(marty__saga_state *state, const marty__saga_entry *entry)
+{
+    const uint8_t *nodes = entry->b[1].data;
+    marty__wire from = {.at = nodes, .end = nodes + entry->b[1].size};
+    if (entry->b[0].size != sizeof state->definition) {
+        return false;
+    }
+    for (uint32_t i = 0; i < state->slot_count; i++) {
+        state->slots[i].node = (uint16_t)marty__wire_upto(&from, UINT16_MAX - 1);
+    }
+    memcpy(state->definition, entry->b[0].data, sizeof state->definition);
+    return !from.broken && from.at == from.end;
+}
+
 bool marty__saga_apply(marty__saga_state *state, const marty__saga_entry *entry)
 {
     if (entry->kind != MARTY__ENTRY_BATCH && entry->kind != MARTY__ENTRY_STARTED && !state->phase) {
@@ -337,6 +352,8 @@ bool marty__saga_apply(marty__saga_state *state, const marty__saga_entry *entry)
         return apply_sent(state, slot_of(state, entry), entry);
     case MARTY__ENTRY_GENERATION:
         return apply_generation(slot_of(state, entry), entry);
+    case MARTY__ENTRY_MIGRATED:
+        return apply_migrated(state, entry);
     case MARTY__ENTRY_NOTE:
         return true;
     default:

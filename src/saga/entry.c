@@ -28,6 +28,7 @@ const marty__saga_entry_shape marty__saga_entry_shapes[MARTY__ENTRY_LAST + 1] = 
     [MARTY__ENTRY_PROBED] = {"probed", {"slot"}, {NULL}},
     [MARTY__ENTRY_COUNT] = {"count", {"slot", "count"}, {NULL}},
     [MARTY__ENTRY_NOTE] = {"note", {NULL}, {"ttext"}},
+    [MARTY__ENTRY_MIGRATED] = {"migrated", {NULL}, {"hdefinition", "hnodes"}},
 };
 
 void marty__saga_entry_write(const marty__saga_entry *entry, marty__buffer *to)

@@ -31,7 +31,8 @@ typedef enum marty__saga_entry_kind {
     MARTY__ENTRY_PROBED,     /* slot */
     MARTY__ENTRY_COUNT,      /* slot count */
     MARTY__ENTRY_NOTE,       /* text: changes nothing */
-    MARTY__ENTRY_LAST = MARTY__ENTRY_NOTE
+    MARTY__ENTRY_MIGRATED,   /* definition, nodes of the slots in it */
+    MARTY__ENTRY_LAST = MARTY__ENTRY_MIGRATED
 } marty__saga_entry_kind;
 
 /* What caused a batch. */

@@ -7,6 +7,8 @@
 #include "entry.h"
 #include "machine.h"
 
+#include <marty/message.h>
+
 /* The simulation builds the machine once more with known mistakes, one of which it picks at run
  * time, to show that it finds each. Here there is none. */
 #ifdef SAGA_MUTANTS
@@ -130,6 +132,7 @@ void marty__saga_on_signal(inside *in);
 void marty__saga_on_verb(inside *in);
 void marty__saga_on_start(inside *in);
 void marty__saga_on_parent(inside *in);
+void marty__saga_on_migrate(inside *in, const marty__saga_definition *to);
 /** All timers that are due, in due order. */
 void marty__saga_fire_due(inside *in);
 /** The verb COMPENSATE and a parent's undo of a COMPLETED saga; false: not allowed, why is said. */
@@ -150,6 +153,11 @@ marty_bytes marty__saga_data(inside *in, uint32_t slot, bool undo);
 bool marty__saga_tests(inside *in, uint32_t slot, const marty__saga_node *node);
 /** How many items the map's array has; false when it is no array. */
 bool marty__saga_items(inside *in, uint32_t slot, uint64_t *ret_count);
+
+/* ---- tools.c */
+/** A text as a report; frees the text. */
+marty_err marty__saga_report(marty_message **ret, marty__buffer *text, const char *type,
+                             marty_error *why);
 
 /* ---- pointer.c */
 /** The value at a JSON pointer in a valid JSON text; false when there is none. */

@@ -152,6 +152,14 @@ marty_err marty__saga_decide(const marty__saga_definition *definition,
                              const marty__saga_rules *rules, marty_bytes before,
                              const marty__saga_event *event, int64_t now_us, marty__saga_turn *turn,
                              marty_error *why);
+/** Go on under another definition: what has begun must be there under the same name, kind and place
+ * (keys are made of paths), and nothing new before it. event: a VERB with id, who and note; its
+ * verb is not looked at. A dry run is this call without storing. E: STATE (the text names the
+ * step), ARGUMENT, and as decide. */
+marty_err marty__saga_migrate(const marty__saga_definition *from, const marty__saga_definition *to,
+                              const marty__saga_rules *rules, marty_bytes before,
+                              const marty__saga_event *event, int64_t now_us,
+                              marty__saga_turn *turn, marty_error *why);
 /** Free what a turn holds; it is usable again. Zero-initialised is fine. */
 void marty__saga_turn_free(marty__saga_turn *turn);
 

@@ -161,8 +161,54 @@ static void signals_count_once(void)
     world_free(&w);
 }
 
+static void a_saga_may_go_on_under_another_definition(void)
+{
+    world w = world_new(order);
+    marty__saga_definition *to = NULL;
+    start(&w, "");
+    answer(&w, "validate", MARTY__SAGA_OK, "");
+    const marty__saga_event event = {.kind = MARTY__SAGA_EVENT_VERB, .id = "m1", .who = "ann"};
+    static const struct {
+        const char *steps, *wrong;
+    } cases[] = {
+        {"- {name: check, service: o, command: c, kind: read_only}\n", "step validate is not in"},
+        {"- {name: validate, timer: 1s}\n", "step validate is of another kind"},
+        {"- {name: new, timer: 1s}\n- {name: validate, service: order, command: validate, kind: "
+         "read_only}\n- {name: reserve, service: i, command: r, compensate: u}\n",
+         "step validate has begun, and a step that is new beside it would never run"},
+        {"- {name: validate, service: order, command: validate, kind: read_only}\n- {name: "
+         "reserve, "
+         "service: i, command: r, compensate: u}\n- {name: pack, service: p, command: pack, "
+         "compensate: unpack}\n",
+         NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[600];
+        marty__saga_definition_free(to);
+        int size =
+            snprintf(text, sizeof text, "saga: order\nversion: 2\nsteps:\n%s", cases[i].steps);
+        REQUIRE(!marty__saga_definition_read(&to, "m.yaml", text, (size_t)size, &w.why));
+        marty_err err =
+            marty__saga_migrate(w.definition, to, NULL, (marty_bytes){w.state.data, w.state.size},
+                                &event, w.now_us, &w.turn, &w.why);
+        CHECK_INT(err, cases[i].wrong ? MARTY_E_STATE : MARTY_OK);
+        if (cases[i].wrong) {
+            CHECK_HAS(w.why.text, cases[i].wrong);
+        }
+    }
+    REQUIRE(w.turn.changed);
+    fold(&w);
+    marty__buffer_clear(&w.state);
+    marty__buffer_add(&w.state, w.turn.state.data, w.turn.state.size);
+    marty__saga_definition_free(w.definition);
+    w.definition = to;
+    answer(&w, "reserve", MARTY__SAGA_OK, "");
+    CHECK_TEXT(commands(&w), "forward pack.1");
+    world_free(&w);
+}
+
 int main(void)
 {
+    a_saga_may_go_on_under_another_definition();
     a_good_order_completes();
     a_refusal_undoes_what_was_done();
     a_timeout_is_a_doubt_and_not_a_refusal();

@@ -139,23 +139,19 @@ static void fill(marty__saga_turn *turn, inside *in)
     turn->due_us = marty__saga_state_due(&in->state);
 }
 
-marty_err marty__saga_decide(const marty__saga_definition *definition,
-                             const marty__saga_rules *rules, marty_bytes before,
-                             const marty__saga_event *event, int64_t now_us, marty__saga_turn *turn,
-                             marty_error *why)
+static marty_err take_turn(inside *in, marty_bytes before, const marty__saga_definition *to,
+                           marty__saga_turn *turn)
 {
-    inside *in = turn->inside ? turn->inside : marty_alloc_zero(1, sizeof *in);
-    *turn = (marty__saga_turn){.inside = in};
-    if (!in) {
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "a saga's turn: out of memory");
-    }
-    set_up(in, definition, rules, event, now_us, why);
     marty_err err = load(in, before);
     if (err) {
         return err;
     }
     const char *word = marty__saga_state_word(&in->state);
-    dispatch(in);
+    if (to) {
+        marty__saga_on_migrate(in, to);
+    } else {
+        dispatch(in);
+    }
     if (in->began) {
         marty__saga_advance(in);
         publish_life(in, word);
@@ -164,11 +160,50 @@ marty_err marty__saga_decide(const marty__saga_definition *definition,
     if (!in->err && in->arena.failed) {
         (void)marty__saga_fail(in, MARTY_E_NO_MEMORY, "out of memory");
     }
-    if (in->err) {
-        return in->err;
+    if (!in->err) {
+        fill(turn, in);
     }
-    fill(turn, in);
-    return MARTY_OK;
+    return in->err;
+}
+
+static inside *begin(marty__saga_turn *turn, marty_error *why)
+{
+    inside *in = turn->inside ? turn->inside : marty_alloc_zero(1, sizeof *in);
+    *turn = (marty__saga_turn){.inside = in};
+    if (!in) {
+        (void)marty_error_set(why, MARTY_E_NO_MEMORY, "a saga's turn: out of memory");
+    }
+    return in;
+}
+
+marty_err marty__saga_decide(const marty__saga_definition *definition,
+                             const marty__saga_rules *rules, marty_bytes before,
+                             const marty__saga_event *event, int64_t now_us, marty__saga_turn *turn,
+                             marty_error *why)
+{
+    inside *in = begin(turn, why);
+    if (!in) {
+        return MARTY_E_NO_MEMORY;
+    }
+    set_up(in, definition, rules, event, now_us, why);
+    return take_turn(in, before, NULL, turn);
+}
+
+marty_err marty__saga_migrate(const marty__saga_definition *from, const marty__saga_definition *to,
+                              const marty__saga_rules *rules, marty_bytes before,
+                              const marty__saga_event *event, int64_t now_us,
+                              marty__saga_turn *turn, marty_error *why)
+{
+    inside *in = begin(turn, why);
+    if (!in) {
+        return MARTY_E_NO_MEMORY;
+    }
+    set_up(in, from, rules, event, now_us, why);
+    if (event->kind != MARTY__SAGA_EVENT_VERB || !event->id || !event->who) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "a migration needs an id and who asks for it");
+    }
+    return take_turn(in, before, to, turn);
 }
 
 void marty__saga_turn_free(marty__saga_turn *turn)

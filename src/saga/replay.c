@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * marty_saga_replay: events as JSON lines in, what the machine makes of each as JSON lines out. No
+ * store, no broker, no clock: an event says when it happens. The format is
+ * docs/reference/saga-replay.md, so that another implementation can be compared line by line. */
+#include "inside.h"
+
+#include "base/time.h"
+#include "message/json_scan.h"
+
+#include <marty/saga_tools.h>
+#include <stdlib.h>
+
+typedef struct replay {
+    marty__saga_definition *definition;
+    marty__saga_turn turn;
+    marty__buffer state, out;
+    marty__arena arena; /* of one line */
+    int64_t now_us;
+    size_t line;
+    marty_err err;
+    marty_error *why;
+} replay;
+
+typedef struct word {
+    const char *text;
+    int value;
+} word;
+static const word kinds[] = {{"start", MARTY__SAGA_EVENT_START},
+                             {"reply", MARTY__SAGA_EVENT_REPLY},
+                             {"tick", MARTY__SAGA_EVENT_TICK},
+                             {"timer", MARTY__SAGA_EVENT_TIMER},
+                             {"signal", MARTY__SAGA_EVENT_SIGNAL},
+                             {"verb", MARTY__SAGA_EVENT_VERB},
+                             {"parent-cancel", MARTY__SAGA_EVENT_PARENT_CANCEL},
+                             {"parent-undo", MARTY__SAGA_EVENT_PARENT_UNDO},
+                             {"not-sent", MARTY__SAGA_EVENT_NOT_SENT},
+                             {NULL, 0}};
+static const word verbs[] = {{"cancel", MARTY__SAGA_VERB_CANCEL},
+                             {"pause", MARTY__SAGA_VERB_PAUSE},
+                             {"resume", MARTY__SAGA_VERB_RESUME},
+                             {"retry", MARTY__SAGA_VERB_RETRY},
+                             {"supply", MARTY__SAGA_VERB_SUPPLY},
+                             {"skip", MARTY__SAGA_VERB_SKIP},
+                             {"waive", MARTY__SAGA_VERB_WAIVE},
+                             {"replace", MARTY__SAGA_VERB_REPLACE_INPUT},
+                             {"compensate", MARTY__SAGA_VERB_COMPENSATE},
+                             {"abandon", MARTY__SAGA_VERB_ABANDON},
+                             {NULL, 0}};
+static const word replies[] = {{"ok", MARTY__SAGA_OK},
+                               {"rejected", MARTY__SAGA_REFUSED},
+                               {"retry", MARTY__SAGA_RETRY},
+                               {"accepted", MARTY__SAGA_ACCEPTED},
+                               {"progress", MARTY__SAGA_PROGRESS},
+                               {"done", MARTY__SAGA_WAS_DONE},
+                               {"not_done", MARTY__SAGA_NOT_DONE},
+                               {"unknown", MARTY__SAGA_UNKNOWN},
+                               {"residue", MARTY__SAGA_LEFT},
+                               {NULL, 0}};
+
+/* ---- fields of an event */
+static void wrong(replay *r, const char *field, const char *text)
+{
+    if (!r->err) {
+        r->err =
+            marty_error_set(r->why, MARTY_E_MALFORMED, "events:%zu: %s: %s", r->line, field, text);
+    }
+}
+
+static bool get(marty_bytes line, const char *field, marty_bytes *ret)
+{
+    char pointer[40] = "/";
+    strncpy(pointer + 1, field, sizeof pointer - 2);
+    return marty__json_at(line, pointer, ret);
+}
+
+static const char *get_text(replay *r, marty_bytes line, const char *field)
+{
+    marty_bytes value;
+    if (!get(line, field, &value)) {
+        return NULL;
+    }
+    const char *raw = value.data;
+    if (*raw != '"') {
+        wrong(r, field, "expected a text");
+        return NULL;
+    }
+    char *text = marty__arena_text(&r->arena, raw + 1, value.size - 2);
+    if (text) {
+        text[marty__json_unescape(text, text, value.size - 2)] = '\0';
+    } else {
+        r->err = marty_error_set(r->why, MARTY_E_NO_MEMORY, "a replay: out of memory");
+    }
+    return text;
+}
+
+static uint64_t get_number(replay *r, marty_bytes line, const char *field)
+{
+    marty_bytes value;
+    if (!get(line, field, &value)) {
+        return 0;
+    }
+    const char *text = marty__arena_text(&r->arena, value.data, value.size);
+    char *end = NULL;
+    unsigned long long number = text ? strtoull(text, &end, 10) : 0;
+    if (!end || *end || *text == '-' || number > INT64_MAX) {
+        wrong(r, field, "expected a whole number");
+        return 0;
+    }
+    return number;
+}
+
+static bool get_flag(marty_bytes line, const char *field)
+{
+    marty_bytes value;
+    return get(line, field, &value) && value.size == 4 && memcmp(value.data, "true", 4) == 0;
+}
+
+static int get_word(replay *r, marty_bytes line, const char *field, const word *words)
+{
+    const char *text = get_text(r, line, field);
+    for (; text && words->text; words++) {
+        if (strcmp(words->text, text) == 0) {
+            return words->value;
+        }
+    }
+    wrong(r, field, text ? "not one that is known" : "is missing");
+    return 0;
+}
+
+static int64_t get_time(replay *r, marty_bytes line, const char *field)
+{
+    int64_t time_us = 0;
+    const char *text = get_text(r, line, field);
+    if (text && !marty__time_parse(text, strlen(text), &time_us)) {
+        wrong(r, field, "expected a time, such as 2026-01-02T03:04:05Z");
+    }
+    return time_us;
+}
+
+/* A reply names its op by key and attempt, or by the step: then it is for the current ones. */
+static void find_op(replay *r, marty_bytes line, marty__saga_event *event)
+{
+    const char *step = get_text(r, line, "step");
+    bool undo = get_flag(line, "undo");
+    uint8_t key[MARTY__SAGA_KEY_BYTES];
+    char text[MARTY__SAGA_TEXT];
+    const marty__saga_state *state = r->turn.decoded;
+    for (uint32_t i = step && state ? state->slot_count : 0; i-- > 0 && !event->key;) {
+        if (strcmp(marty__saga_path_in(&r->arena, r->definition, state, i), step) == 0) {
+            const marty__saga_op *op = undo ? &state->slots[i].undo : &state->slots[i].forward;
+            marty__saga_op_key(key, state->id, step, undo, op->generation);
+            marty__saga_key_text(text, key);
+            event->key = marty__arena_text(&r->arena, text, strlen(text));
+            event->attempt = event->attempt ? event->attempt : op->attempt;
+        }
+    }
+    if (!event->key && !r->err) {
+        wrong(r, step ? "step" : "key", step ? "has not begun" : "is missing, as is step");
+    }
+}
+
+static void read_event(replay *r, marty_bytes line, marty__saga_event *event)
+{
+    event->kind = (marty__saga_event_kind)get_word(r, line, "event", kinds);
+    int64_t at_us = get_time(r, line, "at");
+    r->now_us = at_us ? at_us : r->now_us;
+    r->now_us += (int64_t)get_number(r, line, "after_ms") * 1000;
+    event->cause = get_text(r, line, "cause");
+    event->saga = get_text(r, line, "saga");
+    event->start_key =
+        event->kind == MARTY__SAGA_EVENT_START ? get_text(r, line, "start_key") : NULL;
+    event->parent = get_text(r, line, "parent");
+    event->key = get_text(r, line, "key");
+    event->attempt = (uint32_t)get_number(r, line, "attempt");
+    event->tombstone = get_flag(line, "tombstone");
+    event->delay_ms = get_number(r, line, "delay_ms");
+    event->reason = get_text(r, line, "reason");
+    event->token = get_number(r, line, "token");
+    event->id = get_text(r, line, "id");
+    event->who = get_text(r, line, "who");
+    event->note = get_text(r, line, "note");
+    event->forced = get_flag(line, "forced");
+    event->no_effect = get_flag(line, "no_effect");
+    event->ttl_ms = get_number(r, line, "ttl_ms");
+    event->deadline_us = get_time(r, line, "deadline");
+    (void)get(line, event->kind == MARTY__SAGA_EVENT_START ? "input" : "data", &event->data);
+    event->name = get_text(r, line, event->kind == MARTY__SAGA_EVENT_SIGNAL ? "name" : "step");
+    if (event->kind == MARTY__SAGA_EVENT_VERB) {
+        event->verb = (marty__saga_verb)get_word(r, line, "verb", verbs);
+    } else if (event->kind == MARTY__SAGA_EVENT_REPLY ||
+               event->kind == MARTY__SAGA_EVENT_NOT_SENT) {
+        event->reply = event->kind == MARTY__SAGA_EVENT_REPLY
+                           ? (marty__saga_reply)get_word(r, line, "reply", replies)
+                           : 0;
+        if (!event->key) {
+            find_op(r, line, event);
+        }
+    }
+}
+
+/* ---- what came of it */
+static const char *ignored_word(marty__saga_ignored ignored)
+{
+    static const char *const words[] = {"",     "duplicate", "stale",   "ended",
+                                        "late", "early",     "unknown", "malformed"};
+    return words[ignored];
+}
+
+static void add_text(marty__buffer *to, const char *key, const char *text)
+{
+    if (text && *text) {
+        marty__buffer_format(to, ",\"%s\":", key);
+        marty__buffer_json(to, text, strlen(text));
+    }
+}
+
+static void add_outcome(replay *r)
+{
+    const marty__saga_turn *turn = &r->turn;
+    marty__buffer *to = &r->out;
+    char due[MARTY__TIME_TEXT] = "";
+    marty__buffer_format(to, "\"changed\":%s", turn->changed ? "true" : "false");
+    add_text(to, "ignored", turn->changed ? "" : ignored_word(turn->ignored));
+    add_text(to, "alert", turn->alert);
+    add_text(to, "refused", turn->refused);
+    if (turn->due_us) {
+        (void)marty__time_format(due, turn->due_us);
+        add_text(to, "due", due);
+    }
+    marty__buffer_text(to, ",\"commands\":[");
+    for (size_t i = 0; i < turn->command_count; i++) {
+        marty__buffer_text(to, i ? "," : "");
+        marty__saga_command_json(&turn->commands[i], to);
+    }
+    marty__buffer_byte(to, ']');
+    if (!turn->changed) {
+        return;
+    }
+    marty__buffer_text(to, ",\"history\":");
+    r->err = marty__saga_history_json(r->definition, turn->history, to, r->why);
+    marty__buffer_text(to, ",\"state\":");
+    r->err = r->err ? r->err : marty__saga_state_json(r->definition, turn->decoded, to, r->why);
+}
+
+static void play(replay *r, marty_bytes line)
+{
+    marty__json_value value;
+    marty__saga_event event = {0};
+    marty_error refused = {0};
+    if (!marty__json_valid(line.data, line.size, false, 0, &value) ||
+        value.kind != MARTY__JSON_OBJECT) {
+        wrong(r, "line", "expected a JSON object");
+        return;
+    }
+    read_event(r, line, &event);
+    if (r->err) {
+        return;
+    }
+    marty_bytes before = {r->state.data, r->state.size};
+    marty_err err =
+        marty__saga_decide(r->definition, NULL, before, &event, r->now_us, &r->turn, &refused);
+    marty__buffer_format(&r->out, "{\"line\":%zu,", r->line);
+    if (err == MARTY_E_NO_MEMORY) {
+        r->err = marty_error_set(r->why, err, "a replay: out of memory");
+    } else if (err) {
+        marty__buffer_text(&r->out, "\"error\":");
+        marty__buffer_json(&r->out, refused.text, strlen(refused.text));
+        /* so that the next line can name steps: an event that changes nothing */
+        event = (marty__saga_event){.kind = MARTY__SAGA_EVENT_TIMER};
+        r->err = before.size ? marty__saga_decide(r->definition, NULL, before, &event, r->now_us,
+                                                  &r->turn, r->why)
+                             : MARTY_OK;
+    } else {
+        add_outcome(r);
+        if (r->turn.changed) {
+            marty__buffer_clear(&r->state);
+            marty__buffer_add(&r->state, r->turn.state.data, r->turn.state.size);
+        }
+    }
+    marty__buffer_text(&r->out, "}\n");
+}
+
+static void play_all(replay *r, marty_bytes events)
+{
+    const char *at = events.data, *end = at + events.size;
+    while (events.size && at < end && !r->err) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        stop = stop ? stop : end;
+        r->line++;
+        if (stop > at && *at != '#' && strspn(at, " \t\r") < (size_t)(stop - at)) {
+            play(r, (marty_bytes){at, (size_t)(stop - at)});
+        }
+        at = stop + (stop < end);
+        marty__arena_free(&r->arena);
+    }
+}
+
+marty_err marty_saga_replay(const char *file, marty_bytes definition, marty_bytes events,
+                            marty_message **ret_report, marty_error *why)
+{
+    replay r = {.now_us = INT64_C(1767225600) * 1000000, .why = why}; /* 2026-01-01 */
+    r.err = marty__saga_definition_read(&r.definition, file, definition.data, definition.size, why);
+    if (!r.err) {
+        play_all(&r, events);
+    }
+    marty__saga_turn_free(&r.turn);
+    marty__buffer_free(&r.state);
+    marty__arena_free(&r.arena);
+    marty__saga_definition_free(r.definition);
+    if (r.err) {
+        marty__buffer_free(&r.out);
+        return r.err;
+    }
+    return marty__saga_report(ret_report, &r.out, "marty.saga.replay", why);
+}
