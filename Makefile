@@ -12,7 +12,7 @@ export MARTY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/marty
 export NATS_SERVER ?= $(MARTY_CACHE)/servers/nats-server-2.15.2
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
 
-.PHONY: all setup demo demo-sagas test conformance bench fuzz lint format coverage install clean help
+.PHONY: all setup demo demo-sagas test conformance simulate bench fuzz lint format coverage install clean help
 
 all: ## build the library, the program and the modules into build/
 	@tools/setup.sh build
@@ -40,6 +40,11 @@ conformance: ## the suite on one backend: BACKEND=memory, sqlite, nats-old, nats
 	@tools/setup.sh build test servers
 	@tools/build.sh dev
 	@tools/ctest.sh dev --output-on-failure -L '^conformance-$(BACKEND)'
+
+simulate: ## sagas from seeds: SEEDS=20000, without it until stopped; FROM=1
+	@tools/setup.sh build test
+	@MARTY_TARGETS=simulation tools/build.sh dev
+	@build/tests/simulation/simulation $(if $(SEEDS),--seeds $(SEEDS)) --from $(or $(FROM),1)
 
 bench: ## ours against the raw client, in one run
 	@tools/setup.sh build servers

@@ -3,12 +3,21 @@
  * mistakes. Ends with one line: seeds, events, faults, violations. */
 #include "sim.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 int marty__saga_mutant; /* which known mistake the machine has; 0 = none */
 enum { MUTANTS = 29 };
+
+static volatile sig_atomic_t stopped;
+
+static void on_stop(int number)
+{
+    (void)number;
+    stopped = 1;
+}
 
 static double seconds(void)
 {
@@ -38,7 +47,8 @@ static uint64_t run_seeds(sim *s, uint64_t from, uint64_t count, double until)
 {
     uint64_t wrong = 0, done = 0;
     double began = seconds();
-    for (uint64_t seed = from; done < count && seconds() < until && wrong < 10; seed++, done++) {
+    for (uint64_t seed = from; done < count && !stopped && seconds() < until && wrong < 10;
+         seed++, done++) {
         if (!sim_run(s, seed)) {
             say_violation(s);
             wrong++;
@@ -108,6 +118,8 @@ int main(int argc, char **argv)
     uint64_t from = 1, count = UINT64_MAX, one = 0;
     double until = 1e18;
     int result = -1;
+    (void)signal(SIGINT, on_stop);
+    (void)signal(SIGTERM, on_stop);
     for (int i = 1; i < argc && result < 0; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--exhaustive") == 0) {
