@@ -383,8 +383,7 @@ static void run_lane(marty__task *task)
     marty__unlock(&subscription->lock);
     (void)atomic_fetch_add(&bus->running, 1);
     turn(lane);
-    if (marty__subscription_stops(
-            subscription)) { /* what a failed one of their key has sent back to wait */
+    if (marty__subscription_stops(subscription)) { /* a failed one may have sent others to wait */
         marty__lanes_clear(subscription, &(marty__clear){0});
     }
     marty__lock(&subscription->lock);
