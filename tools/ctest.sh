@@ -16,7 +16,11 @@ export NATS_SERVER=${NATS_SERVER:-$MARTY_NATS_NEW} # of the examples
 export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0:${ASAN_OPTIONS:-}
 export LSAN_OPTIONS=suppressions=$PWD/tools/lsan.txt:print_suppressions=0:${LSAN_OPTIONS:-}
 export UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}
-export TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1:suppressions=$PWD/tools/tsan.txt:${TSAN_OPTIONS:-}
+export TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1:atexit_sleep_ms=20:suppressions=$PWD/tools/tsan.txt:${TSAN_OPTIONS:-}
+case $preset in # instrumented programs are several times slower: deadlines of tests are that much longer
+asan-ubsan | tsan) export MARTY_TEST_PATIENCE=${MARTY_TEST_PATIENCE:-4} ;;
+esac
+jobs=$((${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)} + 2)) # rows of the suite mostly wait
 run=()
 if [ "$preset" = tsan ]; then
     if setarch "$(uname -m)" -R true 2>/dev/null; then
@@ -27,4 +31,4 @@ if [ "$preset" = tsan ]; then
         exit 1
     fi
 fi
-exec "${run[@]}" ctest --test-dir "$folder" --no-tests=error -j "${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}" "$@"
+exec "${run[@]}" ctest --test-dir "$folder" --no-tests=error -j "$jobs" "$@"

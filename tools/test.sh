@@ -8,7 +8,12 @@ results=build/results
 rm -rf "$results"
 mkdir -p "$results"
 failures=()
+times=()
 started=$SECONDS
+
+took() { # name since
+    times+=("$(printf '%5d s  %s' $((SECONDS - $2)) "$1")")
+}
 
 # Builds and lint count as one test each.
 step() { # name command...
@@ -18,10 +23,12 @@ step() { # name command...
     if "$@"; then
         echo "== $name: passed ($((SECONDS - began)) s)"
         echo passed >"$results/$name.step"
+        took "$name" "$began"
     else
         echo "== $name: FAILED ($((SECONDS - began)) s)"
         echo failed >"$results/$name.step"
         failures+=("$name")
+        took "$name" "$began"
         return 1
     fi
 }
@@ -36,6 +43,7 @@ tests() { # name preset arguments...
         [ -s "$results/$name.xml" ] || echo failed >"$results/$name.step"
     fi
     echo "== tests, $name: $((SECONDS - began)) s"
+    took "tests, $name" "$began"
 }
 
 # What gates and what is only reported: see docs/design/0009-what-gates.md. The reported ones run all the same, their
@@ -51,25 +59,25 @@ reported() { # name command...
         echo "== reported, $name: OPEN ($((SECONDS - began)) s)"
         open+=("$name")
     fi
+    took "reported, $name" "$began"
 }
-outside='^(saboteur|conformance-mask|conformance-nats-(old|cluster))$'
+outside='^conformance-nats-(old|cluster)$'
+sanitized='^(unit|conformance-memory|conformance-sqlite|conformance-nats-new)$'
 
 step build-gcc tools/build.sh dev && tests gcc dev -LE "$outside"
 step build-clang tools/build.sh clang
-step lint-format tools/lint.sh format
-reported lint timeout 500 tools/lint.sh tidy cppcheck
-for label in conformance-mask saboteur conformance-nats-old conformance-nats-cluster; do
-    reported "$label" timeout 300 tools/ctest.sh dev --output-on-failure -L "^$label\$"
+for check in format tidy cppcheck; do
+    step "lint-$check" tools/lint.sh "$check"
 done
 for sanitizer in asan-ubsan tsan; do
-    if tools/build.sh "$sanitizer"; then
-        reported "$sanitizer" timeout 500 tools/ctest.sh "$sanitizer" --output-on-failure -L '^(unit|conformance-memory|conformance-sqlite)$'
-    else
-        open+=("build-$sanitizer")
-    fi
+    step "build-$sanitizer" tools/build.sh "$sanitizer" && tests "$sanitizer" "$sanitizer" -L "$sanitized"
+done
+for row in old cluster; do
+    reported "conformance-nats-$row" timeout 300 tools/ctest.sh dev --output-on-failure -L "^conformance-nats-$row\$"
 done
 
 echo
+printf '%s\n' "${times[@]}"
 for name in ${open[@]+"${open[@]}"}; do
     echo "OPEN: $name"
 done

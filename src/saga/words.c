@@ -4,11 +4,11 @@
 
 const char *marty__saga_status_word(marty__saga_status status)
 {
-    static const char *const words[] = {NULL,         "idle",         "calling",  "backoff",
+    static const char *const words[] = {"?",          "idle",         "calling",  "backoff",
                                         "done",       "rejected",     "in-doubt", "skipped",
                                         "undoing",    "undo-backoff", "undone",   "resolved",
                                         "undo-stuck", "waived",       "open"};
-    return status > 0 && (size_t)status < sizeof words / sizeof *words ? words[status] : "?";
+    return (size_t)status < sizeof words / sizeof *words ? words[status] : "?";
 }
 
 const char *marty__saga_stuck_word(marty__saga_stuck stuck)
@@ -21,9 +21,9 @@ const char *marty__saga_stuck_word(marty__saga_stuck stuck)
 
 const char *marty__saga_phase_word(marty__saga_phase phase)
 {
-    static const char *const words[] = {NULL,        "running",     "compensating",
+    static const char *const words[] = {"?",         "running",     "compensating",
                                         "completed", "compensated", "abandoned"};
-    return phase > 0 && (size_t)phase < sizeof words / sizeof *words ? words[phase] : "?";
+    return (size_t)phase < sizeof words / sizeof *words ? words[phase] : "?";
 }
 
 /* Whether anything can still move without a person. */

@@ -142,8 +142,7 @@ void c04_sizes(void)
     enum { MOST = 4 << 20 };
     size_t limit = (size_t)suite_capabilities()->payload_bytes_max;
     size_t most = limit && limit < MOST ? limit : MOST;
-    char *bytes = malloc(most + 2);
-    EXPECT(bytes, "no memory for the test");
+    char *bytes = suite_alloc(most + 2);
     for (size_t i = 0; i < most + 2; i++) {
         bytes[i] = (char)(i * 31 + (i >> 8));
     }
@@ -164,8 +163,7 @@ void c04_limit(void)
     if (!limit || limit > 64u << 20) {
         suite_skip("no limit below 64 MiB is known for this backend");
     }
-    char *bytes = calloc(1, limit + 1);
-    EXPECT(bytes, "no memory for the test");
+    char *bytes = suite_alloc(limit + 1);
     memset(bytes, 'x', limit + 1);
     trip_open();
     for (size_t i = 0; i < 5; i++) {

@@ -129,8 +129,7 @@ void c19_too_large(void)
         suite_skip("no limit below 64 MiB is known for this backend");
     }
     fill(&self);
-    char *bytes = calloc(1, limit + 1);
-    EXPECT(bytes, "no memory for the test");
+    char *bytes = suite_alloc(limit + 1);
     self.messages[5].data = (marty_bytes){bytes, limit + 1};
     marty_error why = {0};
     marty_bus *bus = suite_open("billing", NULL);

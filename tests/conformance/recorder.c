@@ -23,9 +23,9 @@ struct recorder {
 
 recorder *recorder_new(recorder_answer answer, void *user)
 {
-    recorder *self = calloc(1, sizeof *self);
+    recorder *self = suite_alloc(sizeof *self);
     pthread_condattr_t monotonic;
-    if (!self || pthread_condattr_init(&monotonic) != 0) {
+    if (pthread_condattr_init(&monotonic) != 0) {
         abort();
     }
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -62,6 +62,8 @@ const char *suite_err(marty_err err);
 /** Its URL with keys ("lease=2s&dedup=3s" or NULL) and a prefix of this case. Lives as long as the
  * process. */
 const char *suite_url(const char *keys);
+/** Zeroed memory that lives as long as the process, where a leak checker finds it. */
+void *suite_alloc(size_t size);
 /** The same, through a wrapper of wrap.h: suite_wrapped("garble:x", keys). */
 const char *suite_wrapped(const char *wrapper, const char *keys);
 /** Makes suite_url name another broker (a server that the case has started itself). */
