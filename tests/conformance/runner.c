@@ -141,7 +141,7 @@ static void print_log(const char *path)
     }
     rewind(file);
     for (long i = 0; fgets(line, sizeof line, file); i++) {
-        if (i >= lines - 25) {
+        if (i >= lines - 60) {
             printf("#   %s", line);
         }
     }

@@ -255,6 +255,8 @@ marty_subscription *suite_subscribe(marty_bus *bus, marty_pattern pattern, const
     marty_err err = marty_subscribe(bus, pattern, name, recorder_ ? recorder_handle : NULL,
                                     recorder_, options, &subscription, &why);
     EXPECT_OK(err, &why, "subscribing to the %s %s", suite_pattern_name(pattern), name);
+    marty_subscription **kept = suite_alloc(sizeof(marty_subscription *));
+    *kept = subscription; /* most cases let it end with the bus */
     return subscription;
 }
 
