@@ -159,7 +159,7 @@ static void settle_one(marty_port *port, nats__subscription *subscription,
     nats__entry *entry =
         subscription && index < subscription->entry_count ? &subscription->entries[index] : NULL;
     entry = entry && entry->tag == settling->tag && !entry->again_ns ? entry : NULL;
-    if (entry && entry->source && entry->source->ordered &&
+    if (entry && !subscription->core && entry->source->ordered &&
         lease_until_ns - (int64_t)port->options.lease_ms * 1000000 >=
             entry->source->valid_until_ns) {
         nats__entry_free_locked(subscription, entry); /* another instance may have its shard */
