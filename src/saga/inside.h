@@ -6,17 +6,9 @@
 #define MARTY_SAGA_INSIDE_H
 #include "entry.h"
 #include "machine.h"
+#include "mutant.h"
 
 #include <marty/message.h>
-
-/* The simulation builds the machine once more with known mistakes, one of which it picks at run
- * time, to show that it finds each. Here there is none. */
-#ifdef SAGA_MUTANTS
-extern int marty__saga_mutant;
-#define MARTY__MUTANT(number, right, wrong) (marty__saga_mutant == (number) ? (wrong) : (right))
-#else
-#define MARTY__MUTANT(number, right, wrong) (right)
-#endif
 
 enum { MARTY__SAGA_PROBES_MAX = 20 }; /* of one doubt, then a person */
 

@@ -205,7 +205,8 @@ marty__saga_definition *sim_definition(sim *s, int number)
                        .step_count = body.step_count,
                        .deadline_ms = sim_chance(s, 30) ? 3000 + 1000 * sim_below(s, 8) : 0,
                        .undo_completed = m.all_undo,
-                       .strict_undo = sim_chance(s, 20)};
+                       .strict_undo = sim_chance(s, 20),
+                       .events = sim_chance(s, 40)};
     if (marty__saga_definition_build(&made, &saga, &why)) {
         sim_wrong(s, NULL, "a definition was refused: %s", why.text);
         return NULL;

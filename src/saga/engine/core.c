@@ -149,7 +149,7 @@ static void work_inputs(marty__saga_core *core)
 static bool settle_doubt(marty__saga_core *core)
 {
     marty_error why = {0};
-    if (core->doubt) {
+    if (MARTY__MUTANT(105, core->doubt, false)) {
         marty_err err =
             core->options.table->settle(core->options.store, marty__saga_call_until(core), &why);
         core->doubt = err != MARTY_OK;

@@ -82,14 +82,15 @@ static void write_outbox(saga_plan *plan)
 {
     const marty__link *items = &plan->entry->items;
     marty__buffer_clear(&plan->outbox);
-    for (marty__link *at = items->next; at != items; at = at->next) {
+    for (marty__link *at = MARTY__MUTANT(106, items->next, items->before); at != items;
+         at = at->next) {
         const marty__saga_item *item = MARTY__OWNER(at, marty__saga_item, link);
         if (!item->command.at_most_once && !is_answered(item, &plan->input->event)) {
             marty__buffer_add(&plan->outbox, item->bytes, item->size);
         }
     }
     for (size_t i = 0; i < plan->turn.command_count; i++) {
-        if (!plan->turn.commands[i].at_most_once) {
+        if (MARTY__MUTANT(110, !plan->turn.commands[i].at_most_once, true)) {
             marty__saga_command_write(&plan->turn.commands[i], &plan->outbox);
         }
     }
@@ -205,7 +206,8 @@ static marty_err decide_surely(saga_plan *plan)
             return err;
         }
         err = decide(plan, &plan->input->event);
-        if ((!err && plan->turn.changed) || plan->entry->turn == plan->core->turn) {
+        if ((!err && plan->turn.changed) ||
+            MARTY__MUTANT(102, plan->entry->turn == plan->core->turn, true)) {
             return err;
         }
         marty__saga_turn_free(&plan->turn);
@@ -238,38 +240,6 @@ static marty_err plan_inside(saga_plan *plan)
     return MARTY_OK;
 }
 
-static bool must_wait(const marty__saga_core *core, const marty__saga_input *input)
-{
-    const saga_entry *entry = marty__map_get(&core->entries, input->saga, strlen(input->saga));
-    return entry && entry->last;
-}
-
-bool marty__saga_plan_make(marty__saga_core *core, saga_plan *plan, marty__saga_input *input,
-                           marty__link *again)
-{
-    if (must_wait(core, input)) {
-        marty__list_push(again, &input->link);
-        return false;
-    }
-    prepare(plan, core, input);
-    core->counts.inputs++;
-    marty_err err = input->inside ? plan_inside(plan) : decide_surely(plan);
-    if (!err) {
-        if (!input->inside && plan->turn.changed) {
-            begin_write(plan);
-        }
-        return true;
-    }
-    answer(plan, err, NULL, (marty_bytes){NULL, 0});
-    if (plan->entry && !plan->entry->record && !plan->entry->last) {
-        marty__saga_entry_drop(core, plan->entry); /* one that was never born */
-    }
-    plan->entry = NULL;
-    marty__saga_plan_free(plan);
-    return false;
-}
-
-/* ---- after the commit */
 static void send_new(saga_plan *plan)
 {
     marty__saga_core *core = plan->core;
@@ -297,6 +267,41 @@ static void send_new(saga_plan *plan)
     marty__buffer_free(&bytes);
 }
 
+static bool must_wait(const marty__saga_core *core, const marty__saga_input *input)
+{
+    const saga_entry *entry = marty__map_get(&core->entries, input->saga, strlen(input->saga));
+    return entry && entry->last;
+}
+
+bool marty__saga_plan_make(marty__saga_core *core, saga_plan *plan, marty__saga_input *input,
+                           marty__link *again)
+{
+    if (must_wait(core, input)) {
+        marty__list_push(again, &input->link);
+        return false;
+    }
+    prepare(plan, core, input);
+    core->counts.inputs++;
+    marty_err err = input->inside ? plan_inside(plan) : decide_surely(plan);
+    if (!err) {
+        if (!input->inside && plan->turn.changed) {
+            begin_write(plan);
+        }
+        if (MARTY__MUTANT(101, false, true)) {
+            send_new(plan); /* before it is durable */
+        }
+        return true;
+    }
+    answer(plan, err, NULL, (marty_bytes){NULL, 0});
+    if (plan->entry && !plan->entry->record && !plan->entry->last) {
+        marty__saga_entry_drop(core, plan->entry); /* one that was never born */
+    }
+    plan->entry = NULL;
+    marty__saga_plan_free(plan);
+    return false;
+}
+
+/* ---- after the commit */
 /* Those whose answer this was need no sending again. */
 static void drop_answered(saga_plan *plan)
 {
@@ -396,6 +401,7 @@ static void on_refused(saga_plan *plan, marty_err err, marty__link *again)
         answer_as_read(plan);
         return;
     default:
+        err = MARTY__MUTANT(104, err, MARTY_OK); /* what was not stored is acknowledged */
         if (!plan->why.text[0]) {
             (void)marty_error_set(&plan->why, err, "%s", marty_err_describe(err)->text);
         }
@@ -407,6 +413,7 @@ static void on_refused(saga_plan *plan, marty_err err, marty__link *again)
 void marty__saga_plan_end(saga_plan *plan, marty__link *again)
 {
     marty_err err = plan->writes ? plan->write.result : MARTY_OK;
+    err = err == MARTY_E_MAYBE_STORED ? MARTY__MUTANT(103, err, MARTY_OK) : err;
     if (err) {
         on_refused(plan, err, again);
     } else if (plan->writes) {

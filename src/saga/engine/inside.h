@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "base/thread.h"
 #include "core.h"
+#include "saga/mutant.h"
 
 enum {
     SAGA_BATCH_MAX = 256,  /* inputs of a turn */

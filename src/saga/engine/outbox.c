@@ -281,8 +281,9 @@ void marty__saga_item_sent(marty__saga_item *item, marty_err outcome)
 /* Once nothing of the saga is unsent, the store may know it too. */
 static void note_quiet(marty__saga_core *core, saga_entry *entry)
 {
-    if (entry->record && entry->record->facts.unsent && marty__list_empty(&entry->items) &&
-        !entry->to_mark && core->mark_count < SAGA_BATCH_MAX) {
+    if (entry->record && entry->record->facts.unsent &&
+        MARTY__MUTANT(112, marty__list_empty(&entry->items), true) && !entry->to_mark &&
+        core->mark_count < SAGA_BATCH_MAX) {
         saga_mark *mark = &core->marks[core->mark_count++];
         entry->to_mark = true;
         memcpy(mark->id, entry->id, sizeof mark->id);
@@ -336,7 +337,7 @@ static void take_outcome(marty__saga_core *core, marty__saga_item *item, int64_t
     saga_entry *entry = item->entry;
     bool remote = item->command.kind <= MARTY__SAGA_PROBE;
     item->busy = false;
-    if (!item->result || !entry || item->command.at_most_once) {
+    if (MARTY__MUTANT(109, !item->result, true) || !entry || item->command.at_most_once) {
         marty__saga_item_free(item);
         if (entry) {
             note_quiet(core, entry);

@@ -209,10 +209,10 @@ void marty__saga_scan_work(marty__saga_core *core, int64_t now_ns)
     if (!core->options.leads || !core->lease.count || now_ns >= core->lease_until_ns) {
         return; /* nothing is ours for sure */
     }
-    if (now_ns >= core->scan_ns && core->waiting < SAGA_BATCH_MAX) {
+    if (now_ns >= MARTY__MUTANT(108, core->scan_ns, INT64_MAX) && core->waiting < SAGA_BATCH_MAX) {
         scan_due(core, now_ns);
     }
-    if (now_ns >= core->unsent_ns) {
+    if (now_ns >= MARTY__MUTANT(107, core->unsent_ns, INT64_MAX)) {
         scan_unsent(core, now_ns);
         marty__saga_items_work(core, now_ns);
     }

@@ -76,6 +76,13 @@ static void owe(engine *own, marty__saga_item *item, marty_err err)
     }
 }
 
+static void keep_promise(world *w, const char *message)
+{
+    for (uint32_t i = 0; i < w->promise_count; i++) {
+        w->promises[i].kept |= strcmp(w->promises[i].message, message) == 0;
+    }
+}
+
 static void wire_send(void *user, const char *saga, const marty__saga_command *command,
                       marty__saga_item *item)
 {
@@ -89,6 +96,9 @@ static void wire_send(void *user, const char *saga, const marty__saga_command *c
     if (arrives && !own->dead && command->kind != MARTY__SAGA_PUBLISH) {
         sim_message message = {.saga = sim_text(s, saga), .command = copy_command(s, command)};
         sim_send(s, &message);
+    }
+    if (arrives && !own->dead && command->kind == MARTY__SAGA_PUBLISH) {
+        keep_promise(own->in, command->message);
     }
     s->fault_count += fails;
     owe(own, item, fails ? (arrives ? MARTY_E_MAYBE_STORED : MARTY_E_UNAVAILABLE) : MARTY_OK);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What happens next to two or three engines on one store: messages, turns, deaths, pauses, lost
  * commits, time. Then all faults heal, and every saga must end with the effects that it says.
- *     simulation_engine [--seeds N] [--from SEED] [--seed SEED: told in full] [--for SECONDS] */
+ *     simulation_engine [--seeds N] [--from SEED] [--seed SEED: told in full] [--for SECONDS]
+ *     simulation_engine --mutants: find each known mistake of the engine */
 #include "world.h"
 
 #include <stdio.h>
@@ -9,7 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-enum { HEALING_ROUNDS = 3000 };
+enum { HEALING_ROUNDS = 3000, MUTANT_FIRST = 101, MUTANT_LAST = 112, MUTANT_SEEDS = 5000 };
+
+int marty__saga_mutant; /* which known mistake the engine has; 0 = none */
 
 static double seconds(void)
 {
@@ -270,6 +273,25 @@ static void check_keys(world *w)
     }
 }
 
+/* Nothing that a committed transition wanted said is left unsaid. */
+static void check_promises(world *w)
+{
+    for (uint32_t i = 0; i < w->promise_count; i++) {
+        if (!w->promises[i].kept) {
+            sim_wrong(&w->s, NULL, "27: the event %s was never published", w->promises[i].message);
+        }
+    }
+}
+
+/* An outbox may lie for a while after the last of its sagas has ended. */
+static void send_the_rest(world *w)
+{
+    for (int i = 0; i < 40; i++) {
+        w->s.now_us += 500000;
+        world_drain(w);
+    }
+}
+
 static void choose_faults(world *w)
 {
     sim *s = &w->s;
@@ -330,7 +352,7 @@ static bool run(world *w, uint64_t seed)
 {
     sim *s = &w->s;
     sim_begin(s, seed);
-    w->late_count = w->durable_count = w->inside_count = w->starts = 0;
+    w->late_count = w->durable_count = w->inside_count = w->starts = w->promise_count = 0;
     w->memory = &marty__saga_memory;
     choose_faults(w);
     for (int i = 0; i < SIM_DEFINITIONS; i++) {
@@ -359,6 +381,8 @@ static bool run(world *w, uint64_t seed)
         heal(w);
     }
     if (!s->failed) {
+        send_the_rest(w);
+        check_promises(w);
         check_keys(w);
         sim_check_effects(s, true);
     }
@@ -366,9 +390,43 @@ static bool run(world *w, uint64_t seed)
     return !s->failed;
 }
 
+/* A mistake is found by a seed that has no violation without it. */
+static bool find_mutant(world *w, int number)
+{
+    for (uint64_t seed = 1; seed <= MUTANT_SEEDS; seed++) {
+        marty__saga_mutant = number;
+        bool fine = run(w, seed);
+        marty__saga_mutant = 0;
+        if (!fine) {
+            char found[sizeof w->s.violation];
+            memcpy(found, w->s.violation, sizeof found);
+            bool innocent = run(w, seed);
+            printf("mutant %d: %s by seed %llu: %s\n", number,
+                   innocent ? "found" : "NOT FOUND, for there is a violation without it",
+                   (unsigned long long)seed, found);
+            return innocent;
+        }
+    }
+    printf("mutant %d: NOT FOUND\n", number);
+    return false;
+}
+
+static int find_mutants(world *w)
+{
+    int missed = 0;
+    for (int number = MUTANT_FIRST; number <= MUTANT_LAST; number++) {
+        missed += !find_mutant(w, number);
+    }
+    printf("mutants: %d missed\n", missed);
+    return missed ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
     static world w;
+    if (argc == 2 && strcmp(argv[1], "--mutants") == 0) {
+        return find_mutants(&w);
+    }
     uint64_t from = 1, count = UINT64_MAX, wrong = 0, done = 0;
     double until = 1e18, began = seconds();
     for (int i = 1; i + 1 < argc; i += 2) {

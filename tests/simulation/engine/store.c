@@ -5,6 +5,7 @@
 #include "world.h"
 
 #include "base/alloc.h"
+#include "saga/engine/inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,8 +66,36 @@ static marty_err down(marty_error *why)
     } while (0)
 
 /* ---- what was committed */
+static void note_promise(world *w, const char *message)
+{
+    for (uint32_t i = 0; i < w->promise_count; i++) {
+        if (strcmp(w->promises[i].message, message) == 0) {
+            return;
+        }
+    }
+    if (w->promise_count < PROMISES_MAX) {
+        w->promises[w->promise_count++] = (promise){sim_text(&w->s, message), false};
+    }
+}
+
+static void note_promises(world *w, const sim_saga *saga, marty_bytes outbox)
+{
+    marty_err err = MARTY_OK;
+    for (size_t at = 0; at < outbox.size && !err;) {
+        marty__saga_item *item = marty__saga_item_read(NULL, saga->id, outbox, &at, &err);
+        if (item && item->command.kind == MARTY__SAGA_PUBLISH) {
+            note_promise(w, item->command.message);
+        }
+        marty_free(item);
+    }
+    if (err) {
+        sim_wrong(&w->s, saga, "2: its outbox cannot be read");
+    }
+}
+
 static void note_durable(world *w, const sim_saga *saga, marty_bytes outbox)
 {
+    note_promises(w, saga, outbox);
     if (outbox.size && w->durable_count < DURABLE_MAX) {
         w->durable[w->durable_count++] = (durable){saga->id, sim_bytes(&w->s, outbox)};
     }

@@ -11,7 +11,14 @@
 
 #include "saga/engine/core.h"
 
-enum { ENGINES = 3, OUTCOMES_MAX = 512, LATE_MAX = 32, DURABLE_MAX = 8192, INSIDE_MAX = 64 };
+enum {
+    ENGINES = 3,
+    OUTCOMES_MAX = 512,
+    LATE_MAX = 32,
+    DURABLE_MAX = 8192,
+    PROMISES_MAX = 2048,
+    INSIDE_MAX = 64
+};
 
 typedef struct world world;
 
@@ -57,6 +64,12 @@ typedef struct durable {
     marty_bytes outbox;
 } durable;
 
+/* An event of a saga's life that a committed transition has promised. */
+typedef struct promise {
+    const char *message;
+    bool kept;
+} promise;
+
 struct world {
     sim s; /* definitions, ledger, messages, mirror of the sagas */
     const marty_saga_store_table *memory;
@@ -66,6 +79,8 @@ struct world {
     uint32_t late_count, starts, store_faults;
     durable durable[DURABLE_MAX]; /* every outbox that was committed */
     uint32_t durable_count;
+    promise promises[PROMISES_MAX];
+    uint32_t promise_count;
     inside insides[INSIDE_MAX];
     uint32_t inside_count;
     uint64_t calls, commits, deaths, doubts, late_writes;
