@@ -25,10 +25,12 @@ static void subscribe(marty_bus *bus, bench_side *side, const char *group, uint3
 /* First as many as the broker keeps as history, so that what is measured is the steady state. */
 enum { WARM = 40000 };
 
-static void warm_up(marty_bus *bus, bench_side *side, const bench_job *job, atomic_long *seen)
+static void warm_up(marty_bus *bus, bench_side *side, const bench_job *job, int receivers,
+                    atomic_long *seen)
 {
-    ours_publish(bus, side, job, WARM, 256);
-    ours_wait(side, seen, WARM);
+    long count = receivers > 100 ? 2 * (long)memory_room(receivers) : WARM;
+    ours_publish(bus, side, job, count, receivers > 100 ? 16 : 256);
+    ours_wait(side, seen, count * receivers);
     atomic_store(seen, 0);
 }
 
@@ -40,7 +42,7 @@ static void one_to_one(const bench_job *job, bench_side *side)
     marty_bus *bus = ours_open(job, side, "bench");
     subscribe(bus, side, "one", 1, memory_room(1), &seen);
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
-    warm_up(bus, side, job, &seen);
+    warm_up(bus, side, job, 1, &seen);
     bench_begin(side);
     ours_publish(bus, side, job, job->count, (size_t)job->argument);
     ours_wait(side, &seen, job->count);
@@ -71,7 +73,7 @@ static void two_to_two(const bench_job *job, bench_side *side)
     subscribe(bus, side, "two", 2, memory_room(1), &seen);
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
     publisher self = {bus, side, job, job->count / 2};
-    warm_up(bus, side, job, &seen);
+    warm_up(bus, side, job, 1, &seen);
     bench_begin(side);
     for (int i = 0; i < 2; i++) {
         (void)pthread_create(&threads[i], NULL, publish_half, &self);
@@ -97,6 +99,7 @@ static void fan_out(const bench_job *job, bench_side *side)
     }
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
     long messages = job->count / job->argument;
+    warm_up(bus, side, job, job->argument, &seen);
     bench_begin(side);
     ours_publish(bus, side, job, messages, job->argument > 100 ? 16 : 256);
     ours_wait(side, &seen, messages * job->argument);

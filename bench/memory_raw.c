@@ -173,6 +173,7 @@ static void *drain_set(void *argument)
 {
     group_set *self = argument;
     while (self->left > 0) {
+        long before = self->left;
         for (int i = self->from; i < self->to && self->left > 0; i++) {
             queue *one = &self->queues[i];
             (void)pthread_mutex_lock(&one->lock);
@@ -183,6 +184,10 @@ static void *drain_set(void *argument)
             (void)pthread_cond_broadcast(&one->drained);
             (void)pthread_mutex_unlock(&one->lock);
             self->left -= consume(list);
+        }
+        if (self->left == before) {
+            struct timespec moment = {.tv_nsec = 50000};
+            (void)nanosleep(&moment, NULL);
         }
     }
     return NULL;

@@ -46,7 +46,7 @@ void bench_report(const bench_job *job, const bench_side *ours, const bench_side
                  each(job, (double)ours->system_calls), each(job, (double)raw->system_calls),
                  each(job, (double)ours->allocations), each(job, (double)raw->allocations),
                  each(job, ours->broker_seconds) * 1e9, each(job, raw->broker_seconds) * 1e9);
-    if (job->latency && raw->p50_us > 0 && ours->p50_us > 0) {
+    if (job->latency && job->size && raw->p50_us > 0) { /* of a message */
         (void)printf("%-34s %6zu %12.1f %12.1f %6s us\n", "  added over raw, p50 and p99",
                      job->size, ours->p50_us - raw->p50_us, ours->p99_us - raw->p99_us, "");
     }
