@@ -22,30 +22,53 @@ static void subscribe(marty_bus *bus, bench_side *side, const char *group, uint3
                &why, "subscribe");
 }
 
+/* What is published and what has come; publishers are as far ahead as a raw queue lets them. */
+typedef struct flow {
+    atomic_long sent, seen;
+    int receivers;
+} flow;
+
+static void publish(marty_bus *bus, bench_side *side, const bench_job *job, long count,
+                    size_t batch, flow *between)
+{
+    long room = (long)memory_room(between->receivers), receivers = between->receivers;
+    while (count > 0) {
+        long some = count < room / 2 ? count : room / 2;
+        ours_publish(bus, side, job, some, batch);
+        count -= some;
+        long sent = atomic_fetch_add(&between->sent, some) + some;
+        while (sent * receivers - atomic_load(&between->seen) > room * receivers) {
+            struct timespec moment = {.tv_nsec = 20000};
+            (void)nanosleep(&moment, NULL);
+        }
+    }
+}
+
 /* First as many as the broker keeps as history, so that what is measured is the steady state. */
 enum { WARM = 40000 };
 
-static void warm_up(marty_bus *bus, bench_side *side, const bench_job *job, int receivers,
-                    atomic_long *seen)
+static void warm_up(marty_bus *bus, bench_side *side, const bench_job *job, flow *between)
 {
+    int receivers = between->receivers;
     long count = receivers > 100 ? 2 * (long)memory_room(receivers) : WARM;
-    ours_publish(bus, side, job, count, receivers > 100 ? 16 : 256);
-    ours_wait(side, seen, count * receivers);
-    atomic_store(seen, 0);
+    publish(bus, side, job, count, receivers > 100 ? 16 : 256, between);
+    ours_wait(side, &between->seen, count * receivers);
+    atomic_store(&between->seen, 0);
+    atomic_store(&between->sent, 0);
 }
 
 /* One publisher, one handler; job->argument: messages a call. */
 static void one_to_one(const bench_job *job, bench_side *side)
 {
-    atomic_long seen = 0;
+    flow between = {.receivers = 1};
     marty_error why = {0};
     marty_bus *bus = ours_open(job, side, "bench");
-    subscribe(bus, side, "one", 1, memory_room(1), &seen);
+    subscribe(bus, side, "one", 1, memory_room(1), &between.seen);
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
-    warm_up(bus, side, job, 1, &seen);
+    warm_up(bus, side, job, &between);
     bench_begin(side);
-    ours_publish(bus, side, job, job->count, (size_t)job->argument);
-    ours_wait(side, &seen, job->count);
+    publish(bus, side, job, job->count, (size_t)job->argument, &between);
+    ours_wait(side, &between.seen, job->count);
     bench_end(side);
     marty_bus_free(bus);
 }
@@ -55,25 +78,26 @@ typedef struct publisher {
     bench_side *side;
     const bench_job *job;
     long count;
+    flow *between;
 } publisher;
 
 static void *publish_half(void *argument)
 {
     publisher *self = argument;
-    ours_publish(self->bus, self->side, self->job, self->count, 256);
+    publish(self->bus, self->side, self->job, self->count, 256, self->between);
     return NULL;
 }
 
 static void two_to_two(const bench_job *job, bench_side *side)
 {
-    atomic_long seen = 0;
+    flow between = {.receivers = 1};
     marty_error why = {0};
     pthread_t threads[2];
     marty_bus *bus = ours_open(job, side, "bench");
-    subscribe(bus, side, "two", 2, memory_room(1), &seen);
+    subscribe(bus, side, "two", 2, memory_room(1), &between.seen);
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
-    publisher self = {bus, side, job, job->count / 2};
-    warm_up(bus, side, job, 1, &seen);
+    publisher self = {bus, side, job, job->count / 2, &between};
+    warm_up(bus, side, job, &between);
     bench_begin(side);
     for (int i = 0; i < 2; i++) {
         (void)pthread_create(&threads[i], NULL, publish_half, &self);
@@ -81,7 +105,7 @@ static void two_to_two(const bench_job *job, bench_side *side)
     for (int i = 0; i < 2; i++) {
         (void)pthread_join(threads[i], NULL);
     }
-    ours_wait(side, &seen, job->count / 2 * 2);
+    ours_wait(side, &between.seen, job->count / 2 * 2);
     bench_end(side);
     marty_bus_free(bus);
 }
@@ -89,20 +113,20 @@ static void two_to_two(const bench_job *job, bench_side *side)
 /* count is of deliveries: each message goes to job->argument groups. */
 static void fan_out(const bench_job *job, bench_side *side)
 {
-    atomic_long seen = 0;
+    flow between = {.receivers = job->argument};
     marty_error why = {0};
     marty_bus *bus = ours_open(job, side, "bench");
     for (int i = 0; i < job->argument; i++) {
         char group[32];
         (void)snprintf(group, sizeof group, "group-%d", i);
-        subscribe(bus, side, group, 1, memory_room(job->argument), &seen);
+        subscribe(bus, side, group, 1, memory_room(job->argument), &between.seen);
     }
     ours_check(side, marty_bus_start(bus, &why), &why, "start");
     long messages = job->count / job->argument;
-    warm_up(bus, side, job, job->argument, &seen);
+    warm_up(bus, side, job, &between);
     bench_begin(side);
-    ours_publish(bus, side, job, messages, job->argument > 100 ? 16 : 256);
-    ours_wait(side, &seen, messages * job->argument);
+    publish(bus, side, job, messages, job->argument > 100 ? 16 : 256, &between);
+    ours_wait(side, &between.seen, messages * job->argument);
     bench_end(side);
     marty_bus_free(bus);
 }
