@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/unset.h"
 
 #include <string.h>
 
@@ -342,10 +343,10 @@ static size_t next_batch(marty__lane *lane, marty__delivery **batch, size_t max)
 static void turn(marty__lane *lane)
 {
     marty_subscription *subscription = lane->subscription;
-    marty__delivery *few[64];
+    MARTY__UNSET marty__delivery *few[TURN];
     size_t max = subscription->batch_max, done = 0;
-    marty__delivery **many = max > 64 ? marty_alloc(max * sizeof *many) : NULL;
-    max = many || max <= 64 ? max : 64;
+    marty__delivery **many = max > TURN ? marty_alloc(max * sizeof *many) : NULL;
+    max = many || max <= TURN ? max : TURN;
     marty__delivery **batch = many ? many : few;
     marty__link settles;
     int64_t began = marty__bus_now(subscription->bus);
