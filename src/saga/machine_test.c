@@ -161,6 +161,65 @@ static void signals_count_once(void)
     world_free(&w);
 }
 
+static void probes_are_not_without_end(void)
+{
+    world w = world_new(order);
+    start(&w, "");
+    answer(&w, "validate", MARTY__SAGA_OK, "");
+    answer(&w, "reserve", MARTY__SAGA_OK, "");
+    for (int probe = 0; probe < 21; probe++) {
+        CHECK(!marty__saga_state_stuck(w.turn.decoded));
+        pass_to_due(&w);
+    }
+    CHECK_TEXT(word(&w), "stuck-forward");
+    CHECK_INT(w.turn.due_us, 0);
+    verb(&w, MARTY__SAGA_VERB_SUPPLY, "charge", "{\"by\":\"hand\"}");
+    CHECK_TEXT(commands(&w), "forward ship.1");
+    world_free(&w);
+}
+
+static void limits_hold(void)
+{
+    static const struct {
+        const char *input, *want;
+    } cases[] = {{"{}", "there is no array where the items should be"},
+                 {"{\"l\":[1,2,3]}", "more items than the cap allows"},
+                 {"{\"l\":[1]}", "fewer items than must succeed"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        world w =
+            world_new("saga: m\nsteps:\n- name: e\n  each: {items: /input/l, cap: 2, join: 2, "
+                      "steps: [{name: a, service: s, command: a, compensate: b}]}\n");
+        start(&w, cases[i].input);
+        CHECK_TEXT(word(&w), "compensated");
+        CHECK_BYTES(w.turn.decoded->reason.data, w.turn.decoded->reason.size, cases[i].want,
+                    strlen(cases[i].want));
+        world_free(&w);
+    }
+    world w = world_new("saga: m\nsteps:\n- name: e\n  each: {items: /input/l, cap: 2, "
+                        "steps: [{name: a, service: s, command: a, compensate: b}]}\n");
+    start(&w, "{\"l\":[]}");
+    CHECK_TEXT(word(&w), "completed");
+    world_free(&w);
+}
+
+static void a_result_over_the_limit_is_dropped_and_the_step_is_done(void)
+{
+    world w = world_new(order);
+    size_t size = MARTY__SAGA_RESULT_BYTES_MAX + 10;
+    char *big = malloc(size + 1);
+    REQUIRE(big);
+    memset(big, 'x', size);
+    big[0] = big[size - 1] = '"';
+    big[size] = '\0';
+    start(&w, "");
+    answer(&w, "validate", MARTY__SAGA_OK, big);
+    CHECK_TEXT(commands(&w), "forward reserve.1");
+    CHECK_HAS(last_data(&w), "\"validate\":null");
+    CHECK(w.turn.alert != NULL);
+    free(big);
+    world_free(&w);
+}
+
 static void a_saga_may_go_on_under_another_definition(void)
 {
     world w = world_new(order);
@@ -208,6 +267,9 @@ static void a_saga_may_go_on_under_another_definition(void)
 
 int main(void)
 {
+    probes_are_not_without_end();
+    limits_hold();
+    a_result_over_the_limit_is_dropped_and_the_step_is_done();
     a_saga_may_go_on_under_another_definition();
     a_good_order_completes();
     a_refusal_undoes_what_was_done();

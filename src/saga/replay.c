@@ -10,6 +10,8 @@
 #include <marty/saga_tools.h>
 #include <stdlib.h>
 
+#define LONGEST_MS (UINT64_C(100) * 366 * 24 * 3600 * 1000)
+
 typedef struct replay {
     marty__saga_definition *definition;
     marty__saga_turn turn;
@@ -164,7 +166,12 @@ static void read_event(replay *r, marty_bytes line, marty__saga_event *event)
     event->kind = (marty__saga_event_kind)get_word(r, line, "event", kinds);
     int64_t at_us = get_time(r, line, "at");
     r->now_us = at_us ? at_us : r->now_us;
-    r->now_us += (int64_t)get_number(r, line, "after_ms") * 1000;
+    uint64_t after_ms = get_number(r, line, "after_ms");
+    if (after_ms > LONGEST_MS || r->now_us < 0 || r->now_us > MARTY__TIME_LAST_US) {
+        wrong(r, at_us ? "at" : "after_ms", "outside of the years 1970 to 9999, or over 100 years");
+        return;
+    }
+    r->now_us += (int64_t)after_ms * 1000;
     event->cause = get_text(r, line, "cause");
     event->saga = get_text(r, line, "saga");
     event->start_key =

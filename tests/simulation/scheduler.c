@@ -234,8 +234,13 @@ static void send_start(sim *s, uint32_t number)
                            .event = {.kind = MARTY__SAGA_EVENT_START, .cause = "start"}};
     message.event.saga = message.saga;
     message.event.start_key = message.saga;
-    message.event.data = marty_text(sim_format(s, "{\"lines\":[%s],\"vip\":%u}",
-                                               sim_chance(s, 70) ? "1,2" : "7", sim_below(s, 2)));
+    message.event.data = marty_text(sim_format(s, "{\"lines\":%s,\"vip\":%u}",
+                                               sim_chance(s, 70)   ? "[1,2]"
+                                               : sim_chance(s, 60) ? "[7]"
+                                               : sim_chance(s, 30) ? "[]"
+                                               : sim_chance(s, 50) ? "[1,2,3,4,5]"
+                                                                   : "null",
+                                               sim_below(s, 2)));
     sim_send(s, &message);
 }
 
