@@ -167,15 +167,24 @@ static void *publish_for_long(void *bus)
     return NULL;
 }
 
-static size_t open_calls(marty_bus *bus)
+static bool reports(marty_bus *bus, marty_report what, const char *words)
 {
     marty_error why = {0};
     marty_message *report = NULL;
-    REQUIRE(!marty_bus_report(bus, MARTY_REPORT_METRICS, &report, &why));
-    const char *at = strstr(report->data.data, "\"open_calls\":");
-    size_t calls = at ? (size_t)strtoul(at + strlen("\"open_calls\":"), NULL, 10) : 0;
+    REQUIRE(!marty_bus_report(bus, what, &report, &why));
+    char *text = calloc(1, report->data.size + 1);
+    REQUIRE(text);
+    memcpy(text, report->data.data, report->data.size);
+    bool has = strstr(text, words) != NULL;
+    free(text);
     marty_message_unref(report);
-    return calls;
+    return has;
+}
+
+static void stop_and_wait(marty_bus *bus)
+{
+    marty_bus_stop(bus);
+    CHECK_SOON(reports(bus, MARTY_REPORT_HEALTH, "\"draining\""), 5000);
 }
 
 static void who_waits_to_publish_is_told_of_the_close(void)
@@ -190,7 +199,8 @@ static void who_waits_to_publish_is_told_of_the_close(void)
     for (int i = 0; i < PUBLISHERS; i++) {
         REQUIRE(pthread_create(&threads[i], NULL, publish_for_long, bus) == 0);
     }
-    CHECK_SOON(open_calls(bus) == 1, 5000); /* one is at the broker, the others wait for room */
+    CHECK_SOON(reports(bus, MARTY_REPORT_METRICS, "\"open_calls\":1,"),
+               5000); /* one is at the broker, the others wait for room */
     int64_t began = check_now_ms();
     (void)marty_bus_close(bus, 200, &why);
     CHECK_SOON(atomic_load(&outcomes) == PUBLISHERS, 10000);
@@ -300,7 +310,7 @@ static void a_drain_ends_in_spite_of_a_pause(void)
         publish(keeper, NULL, NULL);
     }
     CHECK_SOON(atomic_load(&seen) == 1, 5000);
-    marty_bus_stop(bus);
+    stop_and_wait(bus);
     CHECK_INT(marty_subscription_pause(subscription, true, &why), MARTY_OK);
     CHECK_INT(marty_subscription_pause(subscription, false, &why), MARTY_OK);
     atomic_store(&gate, true);
@@ -326,7 +336,7 @@ static void a_drain_ends_in_spite_of_a_lost_connection(void)
     CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     publish(keeper, "late", NULL);
     CHECK_SOON(atomic_load(&seen) == 1, 5000);
-    marty_bus_stop(bus);
+    stop_and_wait(bus);
     wrap.port->outer->state(wrap.port->outer, MARTY_STATE_DOWN, NULL, MARTY_E_UNAVAILABLE, "gone");
     atomic_store(&gate, true);
     CHECK_INT(marty_bus_close(bus, 10000, &why), MARTY_OK);
