@@ -84,8 +84,8 @@
       K(STREAM), CAN(ORDER_BY_KEY), 0, 30)                                                         \
     X("C10", "unordered_goes_on", c10_unordered_goes_on, "without order it blocks nothing", 0,     \
       K(TOPIC), 0, 0, 30)                                                                          \
-    X("C10", "moved_shards", c10_moved_shards, "what is lost with a shard goes to its next owner", \
-      0, K(STREAM), CAN(ORDER_BY_KEY), 0, 60)                                                      \
+    X("C10", "moved_shards", c10_moved_shards,                                                     \
+      "what is lost with a shard comes to its next owner", 0, K(STREAM), CAN(ORDER_BY_KEY), 0, 60) \
     X("C11", "retry", c11_retry, "a retry comes again", 0, KEPT, 0, 0, 60)                         \
     X("C11", "reject", c11_reject, "a reject does not", 0, KEPT, 0, 0, 60)                         \
     X("C11", "delay", c11_delay, "a retry is never early and not late", 0, KEPT, 0,                \
