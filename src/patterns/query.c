@@ -104,7 +104,7 @@ static bool take_out(query *self, marty_message *reply, const marty_error *error
     if (first) {
         self->ended = true;
         self->reply = reply;
-        if (!reply) {
+        if (error) {
             self->error = *error;
         }
         (void)marty__map_take(&queries->waiting, self->id, strlen(self->id));

@@ -5,6 +5,7 @@
 #include "inside.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -219,6 +220,7 @@ static marty_err decide_surely(saga_plan *plan)
 
 static void begin_write(saga_plan *plan)
 {
+    marty__assert(plan->entry);
     plan->writes = true;
     plan->entry->last = plan;
     plan->write.epoch = marty__saga_epoch(plan->core, plan->write.facts.shard);
