@@ -96,19 +96,30 @@ static marty_want want_of(const marty__consumer *consumer)
     return want;
 }
 
-/* With consumer->lock held: the members' patterns into memory that lives until the next subscribe.
- */
+static const char *pattern_of(const marty_subscription *member)
+{
+    return member->pattern == MARTY_STREAM ? ">" : member->name;
+}
+
+/* With consumer->lock held: copies of the members' patterns, behind the pointers to them, that live
+ * until the next subscribe; a member may be gone by the time that the adapter reads its own. */
 static bool list_patterns(marty__consumer *consumer)
 {
-    const char **patterns =
-        marty_realloc(consumer->patterns, (consumer->member_count + 1) * sizeof *patterns);
+    size_t size = (consumer->member_count + 1) * sizeof(char *);
+    size_t at = size;
+    for (size_t i = 0; i < consumer->member_count; i++) {
+        size += strlen(pattern_of(consumer->members[i])) + 1;
+    }
+    const char **patterns = marty_realloc(consumer->patterns, size);
     if (!patterns) {
         return false;
     }
     consumer->patterns = patterns;
     for (size_t i = 0; i < consumer->member_count; i++) {
-        patterns[i] =
-            consumer->members[i]->pattern == MARTY_STREAM ? ">" : consumer->members[i]->name;
+        const char *pattern = pattern_of(consumer->members[i]);
+        size_t length = strlen(pattern) + 1;
+        patterns[i] = memcpy((char *)patterns + at, pattern, length);
+        at += length;
     }
     return true;
 }
