@@ -99,8 +99,8 @@ MARTY_API marty_err marty_operation_refuse(marty_operation *operation, const cha
  *
  * @param ret_engine The engine; yours to give to marty_saga_close before the bus is closed.
  * @param bus Must outlive it; not a driven one.
- * @param store_url Where sagas are kept: "sqlite:sagas.db", "memory:", "postgres://...",
- * "nats://...".
+ * @param store_url Where sagas are kept: "sqlite:sagas.db", "memory:",
+ *     "postgres://host/db".
  * @param options NULL = the defaults.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK, or there is no engine.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where sagas are kept: what a store of sagas must do, for the stores of the library (memory,
- * sqlite), of its modules (postgres, nats) and of yours. A store knows nothing of what a saga
+ * sqlite), of its modules (postgres) and of yours. A store knows nothing of what a saga
  * means: state, history and outbox are bytes to it. It promises three things. A transition is
  * written whole or not at all. It is written only over the version that it was decided on and,
  * where it names an epoch, only while that epoch holds its shard. What was answered MARTY_OK

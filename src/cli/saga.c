@@ -6,7 +6,7 @@
 
 const cli_flag cli_flags_store[] = {
     {"store", 'S', CLI_STRING, "URL",
-     "Where the sagas are kept: sqlite:sagas.db, postgres://..., nats://...; default: "
+     "Where the sagas are kept: sqlite:sagas.db, postgres://host/db; default: "
      "$MARTY_STORE."},
     {0}};
 
