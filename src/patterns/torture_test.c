@@ -10,7 +10,7 @@
 
 #include "tests/check.h"
 
-enum { MESSAGES = 12, QUERIES = 3, TURNS = 150 };
+enum { MESSAGES = 12, QUERIES = 3, TURNS = 50 };
 
 /* ---- the storm */
 static unsigned countdown;
@@ -296,7 +296,7 @@ static marty_dead_verb note_dead(void *user, const marty_dead_letter *letter,
 static void expect_nothing_stuck(marty_bus *bus)
 {
     for (int i = 0; i < 3; i++) {
-        process(bus, 60);
+        process(bus, 25);
         settle_kept();
     }
     for (size_t which = 0; which < PLACES * MESSAGES; which++) {
@@ -317,14 +317,14 @@ static void rage(void)
     }
     bool listens = listen_to(bus);
     publish_some(bus, 0, 8);
-    process(bus, 30);
+    process(bus, 12);
     ask_all(bus);
-    process(bus, 60);
+    process(bus, 25);
     marty_err err = marty_dead_letters(bus, "events.order", NULL, replay_some, &seen, &why);
     CHECK(err == MARTY_OK || err == MARTY_E_NOT_FOUND || failed_once);
-    process(bus, 30);
+    process(bus, 12);
     settle_kept();
-    process(bus, 30);
+    process(bus, 12);
     if (listens && !for_ever) {
         expect_nothing_stuck(bus);
     }
