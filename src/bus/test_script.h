@@ -216,14 +216,14 @@ CHECK__UNUSED static uint32_t granted(void)
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool hold;        /* handlers wait until it is over */
-    bool keep;        /* handlers keep what they get */
-    marty_err answer; /* what they return */
+    bool hold;         /* handlers wait until it is over */
+    atomic_bool keep;  /* handlers keep what they get */
+    atomic_int answer; /* what they return */
     atomic_int running;
     atomic_int runs; /* handlers that began, ever */
-    marty_err last;  /* what checking the last one said when it was over */
+    atomic_int last; /* what checking the last one said when it was over */
     marty_delivery *kept[64];
-    size_t kept_count;
+    atomic_size_t kept_count;
 } service = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 CHECK__UNUSED static marty_err handle(void *user, marty_delivery *delivery)
@@ -239,7 +239,7 @@ CHECK__UNUSED static marty_err handle(void *user, marty_delivery *delivery)
         pthread_cond_wait(&service.changed, &service.lock);
     }
     service.last = marty_delivery_check(delivery);
-    marty_err answer = service.answer;
+    marty_err answer = (marty_err)atomic_load(&service.answer);
     pthread_mutex_unlock(&service.lock);
     atomic_fetch_sub(&service.running, 1);
     return answer;
