@@ -59,12 +59,11 @@ void marty__saga_core_put(marty__saga_core *core, marty__saga_input *input)
     if (!refused) {
         marty__list_push(&core->inputs, &input->link);
         core->waiting++;
+        core->options.wire.wake(core->options.wire.user);
     }
     marty__unlock(&core->mutex);
     if (refused) {
         input->done(input, &closed);
-    } else {
-        core->options.wire.wake(core->options.wire.user);
     }
 }
 

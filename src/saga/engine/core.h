@@ -50,7 +50,7 @@ typedef struct marty__saga_wire {
      * call. An error is a RETRY: what it did is undone. */
     marty_err (*inside)(void *user, const char *saga, const marty__saga_command *command,
                         void *transaction, marty__saga_event *ret_reply);
-    /* There is something to do: make a turn soon. Any thread. */
+    /* There is something to do: make a turn soon. Any thread; it must not call core. */
     void (*wake)(void *user);
     /* A transition is durable. For waits and hooks. */
     void (*changed)(void *user, const marty_saga_facts *facts, const char *alert);

@@ -195,12 +195,12 @@ static bool wait_until_idle(marty_saga_engine *engine, int32_t timeout_ms)
 {
     int64_t until_ns =
         marty__deadline_ns(marty__monotonic_ns(), timeout_ms > 0 ? timeout_ms : CLOSE_MS);
-    marty__lock(&engine->mutex);
-    while (!marty__saga_core_idle(engine->core)) {
-        int64_t now_ns = marty__monotonic_ns();
-        (void)marty__wait(&engine->changed, &engine->mutex, marty__deadline_ns(now_ns, 20));
+    while (!marty__saga_core_idle(engine->core)) { /* unlocked: core's lock comes first */
+        int64_t look_ns = marty__deadline_ns(marty__monotonic_ns(), 20);
+        marty__lock(&engine->mutex);
+        (void)marty__wait(&engine->changed, &engine->mutex, look_ns);
+        marty__unlock(&engine->mutex);
     }
-    marty__unlock(&engine->mutex);
     return marty__monotonic_ns() <= until_ns;
 }
 

@@ -274,8 +274,8 @@ void marty__saga_item_sent(marty__saga_item *item, marty_err outcome)
     item->result = outcome;
     core->busy--;
     marty__list_push(&core->outcomes, &item->outcome);
+    core->options.wire.wake(core->options.wire.user); /* locked: else core may be gone by now */
     marty__unlock(&core->mutex);
-    core->options.wire.wake(core->options.wire.user);
 }
 
 /* Once nothing of the saga is unsent, the store may know it too. */
