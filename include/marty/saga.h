@@ -11,11 +11,11 @@ extern "C" {
 #endif
 
 /** Runs sagas; several on one store share the work.
- *  @since 0.2 @source docs/design/0015-saga-engine.md */
+ *  @since 0.2 @source docs/design/0016-saga-engine.md */
 typedef struct marty_saga_engine marty_saga_engine;
 
 /** How to open an engine. Zero means the default.
- *  @since 0.2 @source docs/design/0015-saga-engine.md */
+ *  @since 0.2 @source docs/design/0016-saga-engine.md */
 typedef struct marty_saga_options {
     /** Where participants answer to: a command queue that the engines of one store share; NULL =
      * the service of the bus. */
@@ -110,7 +110,7 @@ MARTY_API marty_err marty_operation_refuse(marty_operation *operation, const cha
  * @threads Any.
  * @blocks Until the store is open, at most 10,000 ms.
  * @since 0.2
- * @source docs/design/0015-saga-engine.md
+ * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_open(marty_saga_engine **ret_engine, marty_bus *bus,
                                      const char *store_url, const marty_saga_options *options,
@@ -147,13 +147,13 @@ MARTY_MUST marty_err marty_saga_register(marty_saga_engine *engine, const marty_
  * @errors MARTY_E_ARGUMENT, MARTY_E_EXISTS, MARTY_E_NO_MEMORY.
  * @threads Any; before sagas that need it are started, else they wait.
  * @since 0.2
- * @source docs/design/0015-saga-engine.md
+ * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_function(marty_saga_engine *engine, const char *name,
                                          marty_effect effect, void *user, marty_error *why);
 
 /** How to start a saga. Zero means the default.
- *  @since 0.2 @source docs/design/0015-saga-engine.md */
+ *  @since 0.2 @source docs/design/0016-saga-engine.md */
 typedef struct marty_saga_start_options {
     uint32_t version;     /**< Of the definition; 0 = the newest. */
     uint64_t deadline_ms; /**< From now; 0 = the definition's. */
@@ -178,7 +178,7 @@ typedef struct marty_saga_start_options {
  * @threads Any, not in an effect.
  * @blocks Until it is in the store, at most timeout_ms.
  * @since 0.2
- * @source docs/design/0015-saga-engine.md
+ * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_start(marty_saga_engine *engine, const char *saga, const char *key,
                                       marty_bytes input, const marty_saga_start_options *options,
@@ -197,7 +197,7 @@ MARTY_MUST marty_err marty_saga_start(marty_saga_engine *engine, const char *sag
  * @threads Any, not in an effect.
  * @blocks At most timeout_ms.
  * @since 0.2
- * @source docs/design/0015-saga-engine.md
+ * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_wait(marty_saga_engine *engine, const char *id, int32_t timeout_ms,
                                      marty_saga_status *ret_status, marty_error *why);
@@ -265,7 +265,7 @@ MARTY_MUST marty_err marty_saga_act(marty_saga_engine *engine, const char *id, m
  * @threads Any.
  * @blocks On the store, at most 10,000 ms.
  * @since 0.2
- * @source docs/design/0015-saga-engine.md
+ * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_show(marty_saga_engine *engine, const char *id, bool history,
                                      marty_message **ret_report, marty_error *why);
@@ -316,7 +316,7 @@ MARTY_MUST marty_err marty_saga_purge(marty_saga_engine *engine, int64_t before_
  * @errors MARTY_E_NO_MEMORY.
  * @threads Any.
  * @since 0.2
- * @source docs/design/0015-saga-engine.md
+ * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_report(marty_saga_engine *engine, marty_message **ret_report,
                                        marty_error *why);
@@ -332,7 +332,7 @@ MARTY_MUST marty_err marty_saga_report(marty_saga_engine *engine, marty_message 
  * @threads Any, not in a callback.
  * @blocks At most timeout_ms and a call of the store.
  * @since 0.2
- * @source docs/design/0015-saga-engine.md
+ * @source docs/design/0016-saga-engine.md
  */
 MARTY_API marty_err marty_saga_close(marty_saga_engine *engine, int32_t timeout_ms,
                                      marty_error *why);
