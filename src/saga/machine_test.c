@@ -206,7 +206,7 @@ static void a_result_over_the_limit_is_dropped_and_the_step_is_done(void)
 {
     world w = world_new(order);
     size_t size = MARTY__SAGA_RESULT_BYTES_MAX + 10;
-    char *big = malloc(size + 1);
+    char *big = calloc(1, size + 1);
     REQUIRE(big);
     memset(big, 'x', size);
     big[0] = big[size - 1] = '"';

@@ -72,7 +72,8 @@ static bool would_skip(const mapping *m, const inside *in, uint32_t slot)
 {
     const marty__saga_slot *own = marty__saga_slot_at(in, slot);
     const marty__saga_node *to = &m->to->nodes[m->nodes[own->node]];
-    if (slot == 0 || m->to->nodes[to->parent].kind != MARTY__SAGA_SEQUENCE) {
+    if (slot == 0 || m->to->nodes[to->parent].kind != MARTY__SAGA_SEQUENCE ||
+        in->state.phase != MARTY__SAGA_RUNNING) { /* backwards nothing new runs anyway */
         return false;
     }
     const marty__saga_slot *around = marty__saga_slot_at(in, own->parent);

@@ -18,7 +18,7 @@ static uint64_t chance = 1;
 static uint32_t below(uint32_t limit)
 {
     chance = chance * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (uint32_t)(chance >> 33) % limit;
+    return (uint32_t)(chance >> 33) % (limit ? limit : 1);
 }
 
 /* A saga with something in every corner of its state. */
@@ -71,7 +71,7 @@ static void damaged_states_are_refused_or_whole(void)
     world w = rich();
     unsigned read = 0, tried = 0;
     size_t size = w.state.size;
-    char *bytes = malloc(size + 1);
+    char *bytes = calloc(1, size + 1);
     REQUIRE(bytes);
     for (size_t cut = 0; cut < size; cut++) {
         try_state(&w, (marty_bytes){w.state.data, cut}, &read);

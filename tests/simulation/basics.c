@@ -89,7 +89,7 @@ void sim_begin(sim *s, uint64_t seed)
     marty__saga_turn turn = s->turn, again = s->again;
     bool verbose = s->verbose;
     marty__arena_free(&s->arena);
-    for (int i = 0; i < SIM_DEFINITIONS; i++) {
+    for (int i = 0; i <= SIM_NEXT; i++) {
         marty__saga_definition_free(s->definitions[i]);
         s->definitions[i] = NULL;
     }

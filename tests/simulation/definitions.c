@@ -190,7 +190,7 @@ static marty_step_body make_body(maker *m, uint32_t count, uint32_t depth, bool 
     return (marty_step_body){.steps = steps, .step_count = made};
 }
 
-marty__saga_definition *sim_definition(sim *s, int number)
+marty__saga_definition *sim_definition(sim *s, int number, bool next)
 {
     maker m = {.s = s, .number = number, .budget = 4 + sim_below(s, 8)};
     marty_error why;
@@ -199,8 +199,14 @@ marty__saga_definition *sim_definition(sim *s, int number)
     m.all_undo = sim_chance(s, 40);
     marty_step_body body =
         make_body(&m, 1 + sim_below(s, 4), 0, number == 0 ? sim_chance(s, 60) : sim_chance(s, 30));
+    if (next) {
+        marty_step *longer = zeroed(&m, body.step_count + 1, sizeof *longer);
+        memcpy(longer, body.steps, body.step_count * sizeof *longer);
+        longer[body.step_count] = (marty_step){.name = "last", .timer_ms = 300};
+        body = (marty_step_body){.steps = longer, .step_count = body.step_count + 1};
+    }
     marty_saga saga = {.name = sim_format(s, "d%d", number),
-                       .version = 1,
+                       .version = next ? 2 : 1,
                        .steps = body.steps,
                        .step_count = body.step_count,
                        .deadline_ms = sim_chance(s, 30) ? 3000 + 1000 * sim_below(s, 8) : 0,

@@ -191,6 +191,27 @@ void sim_event(sim *s, const char *id, int definition, const marty__saga_event *
     s->turn.changed = decided;
 }
 
+void sim_migrate(sim *s, sim_saga *saga)
+{
+    marty_error why = {0};
+    marty__saga_event event = {
+        .kind = MARTY__SAGA_EVENT_VERB, .id = sim_format(s, "m%u", ++s->ids), .who = "ann"};
+    if (saga->definition != 0 || !saga->version) {
+        return;
+    }
+    s->events++;
+    marty_err err = marty__saga_migrate(s->definitions[0], s->definitions[SIM_NEXT], &s->rules,
+                                        saga->state, &event, s->now_us, &s->turn, &why);
+    if (err) {
+        sim_wrong(s, saga, "a migration failed: %s", why.text);
+    } else if (s->turn.changed) {
+        saga->definition = SIM_NEXT;
+        tell(s, saga, &event, err);
+        store(s, saga, &event);
+        hand_on(s, saga, true);
+    }
+}
+
 void sim_send(sim *s, const sim_message *message)
 {
     if (s->message_count < SIM_MESSAGES_MAX) {

@@ -260,8 +260,10 @@ static void step(sim *s)
         send_signal(s, saga);
     } else if (what < 94) {
         inject_timer(s, saga);
-    } else if (what < 96) {
+    } else if (what < 95) {
         tick(s, saga);
+    } else if (what < 96) {
+        sim_migrate(s, saga);
     } else if (what < 98 && s->message_count) {
         refuse_to_send(s);
     } else {
@@ -374,7 +376,12 @@ bool sim_run(sim *s, uint64_t seed)
     sim_begin(s, seed);
     choose_faults(s);
     for (int i = 0; i < SIM_DEFINITIONS && !s->failed; i++) {
-        s->definitions[i] = sim_definition(s, i);
+        uint64_t before = s->random;
+        s->definitions[i] = sim_definition(s, i, false);
+        if (i == 0 && !s->failed) {
+            s->random = before; /* the same once more, and a step more */
+            s->definitions[SIM_NEXT] = sim_definition(s, i, true);
+        }
         sim_tell(s, "definition %d: %s", i, s->definitions[i] ? s->definitions[i]->json : "none");
     }
     s->rules.horizon_ms = sim_chance(s, 25) ? 4000 + sim_below(s, 8000) : 0;

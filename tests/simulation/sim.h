@@ -14,7 +14,13 @@
 #include "saga/entry.h"
 #include "saga/machine.h"
 
-enum { SIM_SAGAS_MAX = 256, SIM_MESSAGES_MAX = 4000, SIM_RECORDS_MAX = 4000, SIM_DEFINITIONS = 3 };
+enum {
+    SIM_SAGAS_MAX = 256,
+    SIM_MESSAGES_MAX = 4000,
+    SIM_RECORDS_MAX = 4000,
+    SIM_DEFINITIONS = 3,
+    SIM_NEXT = 3
+};
 
 typedef struct sim sim;
 typedef struct sim_saga sim_saga;
@@ -75,7 +81,8 @@ struct sim {
     uint64_t seed, random;
     marty__arena arena; /* everything of this seed */
     int64_t now_us;
-    marty__saga_definition *definitions[SIM_DEFINITIONS];
+    /* The last is the first with one step more at its end: what sagas may migrate to. */
+    marty__saga_definition *definitions[SIM_DEFINITIONS + 1];
     sim_saga sagas[SIM_SAGAS_MAX];
     uint32_t saga_count;
     sim_message messages[SIM_MESSAGES_MAX];
@@ -107,7 +114,7 @@ void sim_begin(sim *s, uint64_t seed);
 void sim_end(sim *s);
 
 /* definitions.c */
-marty__saga_definition *sim_definition(sim *s, int number);
+marty__saga_definition *sim_definition(sim *s, int number, bool next);
 
 /* ledger.c */
 /** A command arrives; the answer (if any) goes out as a message. */
@@ -125,6 +132,8 @@ sim_saga *sim_find(sim *s, const char *id);
 /** Something happens to a saga; `definition` for one that is not there. The turn is in s->turn. */
 void sim_event(sim *s, const char *id, int definition, const marty__saga_event *event);
 void sim_send(sim *s, const sim_message *message);
+/** A person has a saga go on under the next version of its definition. */
+void sim_migrate(sim *s, sim_saga *saga);
 
 /* oracle.c */
 void sim_check_turn(sim *s, sim_saga *saga, const marty__saga_event *event);

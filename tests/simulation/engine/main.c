@@ -356,7 +356,7 @@ static bool run(world *w, uint64_t seed)
     w->memory = &marty__saga_memory;
     choose_faults(w);
     for (int i = 0; i < SIM_DEFINITIONS; i++) {
-        s->definitions[i] = sim_definition(s, i);
+        s->definitions[i] = sim_definition(s, i, false);
         sim_tell(s, "definition %d: %s", i, s->definitions[i] ? s->definitions[i]->json : "none");
         if (!s->definitions[i]) {
             return !s->failed;
