@@ -76,6 +76,21 @@ void nats__call_nobody_locked(marty_port *port)
     find_missing(port);
 }
 
+void nats__call_denied_locked(marty_port *port, const char *subject, const char *text)
+{
+    uint64_t hash = subject ? nats__hash(subject) : 0;
+    for (marty__link *at = port->calls.next, *next; at != &port->calls; at = next) {
+        nats__call *call = MARTY__OWNER(at, nats__call, link);
+        next = at->next;
+        if (subject ? call->subject_hash == hash : call->sign) {
+            marty__list_remove(at);
+            (void)snprintf(call->denied, sizeof call->denied, "%s", text);
+            call->done = true;
+        }
+    }
+    pthread_cond_broadcast(&port->changed);
+}
+
 marty_err nats__call_wait(marty_port *port, int wire_index, const char *subject, marty_bytes body,
                           int64_t deadline_ns, nats__message **ret_reply, marty_error *why)
 {
@@ -126,6 +141,7 @@ marty_err nats__call_with(marty_port *port, int wire_index, const char *subject,
     call.id = ++port->next_call;
     call.sign = subject == NULL;
     subject_of_call(wire, call.id, reply);
+    call.subject_hash = nats__hash(subject ? subject : reply);
     if (nats__frame_locked(wire, subject ? subject : reply, subject ? reply : NULL, lines, body)) {
         marty__list_push(&port->calls, &call.link);
         nats__send_locked(wire);
@@ -138,6 +154,11 @@ marty_err nats__call_with(marty_port *port, int wire_index, const char *subject,
     if (!call.done) {
         err = marty_error_set(why, MARTY_E_TIMEOUT, "nats://%s: no answer to %s in time",
                               port->server, subject ? subject : "a sign of life");
+    } else if (call.denied[0]) {
+        err = marty_error_set(why, MARTY_E_DENIED,
+                              "nats://%s: %s; the permissions of this user do "
+                              "not allow it",
+                              port->server, call.denied);
     } else if (call.nobody) {
         err = marty_error_set(why, MARTY_E_NO_RESPONDER,
                               "nats://%s: nobody answers; JetStream is off or starting: start a "
@@ -155,6 +176,9 @@ typedef struct api_row {
     marty_err err;
     const char *hint;
 } api_row;
+
+#define NO_ROOM "; JetStream has no room left: raise max_file or the account's limit, or keep less"
+#define NO_MORE "; the account may have no more: raise its limit"
 
 /* What the server's numbers mean for the caller; others count as unavailable (5xx) or wrong. */
 static const api_row rows[] = {
@@ -174,8 +198,11 @@ static const api_row rows[] = {
     {10005, MARTY_E_UNAVAILABLE, "; are enough servers of the cluster up for replicas=?"},
     {10008, MARTY_E_UNAVAILABLE, ""},
     {10028, MARTY_E_STORAGE, ""},
-    {10047, MARTY_E_STORAGE, ""},
-    {10023, MARTY_E_STORAGE, ""},
+    {10002, MARTY_E_STORAGE, NO_ROOM},
+    {10047, MARTY_E_STORAGE, NO_ROOM},
+    {10023, MARTY_E_STORAGE, NO_ROOM},
+    {10026, MARTY_E_STORAGE, NO_MORE},
+    {10027, MARTY_E_STORAGE, NO_MORE},
     {10077, MARTY_E_STORAGE, "; the stream is full: raise retention=, or let groups catch up"},
     {10122, MARTY_E_CONFIG, ""},
     {10054, MARTY_E_TOO_LARGE, ""},

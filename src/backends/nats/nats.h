@@ -243,7 +243,9 @@ typedef struct nats__call {
     marty__link link;
     uint32_t id;
     bool done, sign, nobody; /* sign: of life only; nobody: JetStream is off */
-    nats__message *reply;    /* a copy; NULL and done: the connection is gone */
+    uint64_t subject_hash;
+    char denied[256];     /* what the server did not permit */
+    nats__message *reply; /* a copy; NULL and done: the connection is gone */
 } nats__call;
 
 typedef struct nats__job nats__job;

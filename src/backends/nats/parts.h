@@ -179,6 +179,8 @@ void nats__confirm_locked(nats__wire *wire, bool forced);
 /** The loop: publishes past their deadline; returns when to look again. */
 int64_t nats__pending_expire(marty_port *port, int64_t now_ns);
 void nats__pending_free_locked(marty_port *port, uint32_t index);
+/** What was denied: calls to that subject, or for a subscription (NULL) those that wait for it. */
+void nats__call_denied_locked(marty_port *port, const char *subject, const char *text);
 void nats__permission_denied(marty_port *port, const char *text);
 
 /* ---- stream.c, consumer.c, filter.c: topology of one channel and group (blocking) */
