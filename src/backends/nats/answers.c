@@ -408,10 +408,10 @@ void nats__permission_denied(marty_port *port, const char *text)
     }
     memcpy(subject, start + 1, (size_t)(end - start) - 1);
     subject[end - start - 1] = '\0';
-    (void)snprintf(told, sizeof told, "no permission to %s %s",
+    (void)snprintf(told, sizeof told, "nats: no permission to %s %s",
                    publish ? "publish to" : "subscribe to", subject);
     pthread_mutex_lock(&port->lock);
-    nats__call_denied_locked(port, publish ? subject : NULL, told);
+    nats__call_denied_locked(port, publish ? subject : NULL, told + strlen("nats: "));
     if (publish) {
         deny_publishes(port, subject, told);
     }
