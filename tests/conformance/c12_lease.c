@@ -200,7 +200,9 @@ static void restart_after_acks(marty_pattern pattern, const char *name)
     suite_start(bus);
     EXPECT(test_wait_for(has_come, &(come_wait){second, open}, 15000),
            "%s: the one unsettled message %s was skipped", suite_pattern_name(pattern), open);
-    recorder_expect_quiet(second, 300);
+    while (recorder_wait_total(second, recorder_total(second) + 1, 300)) {
+        EXPECT(recorder_total(second) <= COUNT, "more came than there are");
+    }
     size_t again = recorder_total(second) - 1;
     if (pattern == MARTY_STREAM) { /* a log may keep its position only: what is above repeats */
         EXPECT(again < COUNT - OPEN, "stream: %zu settled ones came again", again);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SOON_NS = 20000000, RELEASE_LOOK_NS = 20000000 };
+enum { SOON_NS = 20000000, RELEASE_LOOK_NS = 20000000, CONTENDED = 50, FAILING = 4 };
 
 /* ---- one shard */
 
@@ -181,6 +181,17 @@ static void lose_taken(marty_port *port, nats__share *share)
     }
 }
 
+/* Said once, and again after it was well meanwhile. */
+static void note_trouble(marty_port *port, nats__share *share, marty_err err,
+                         const marty_error *why)
+{
+    share->failures = err ? share->failures + 1 : 0;
+    if (share->failures == (err == MARTY_E_LOST ? CONTENDED : FAILING)) {
+        marty_port_log(port->sink, 1, "nats: who reads which shard of %s cannot be settled: %s",
+                       share->channel->name, why->text);
+    }
+}
+
 static int64_t tick(marty_port *port, nats__share *share)
 {
     marty_error why = {0};
@@ -194,6 +205,7 @@ static int64_t tick(marty_port *port, nats__share *share)
         err = changed ? nats__cell_write(port, share, &why) : MARTY_OK;
         share->until_ns = changed && !err ? began_ns + lease_ns : share->until_ns;
     }
+    note_trouble(port, share, err, &why);
     int64_t now_ns = nats__now_ns(port);
     if (err == MARTY_E_LOST) { /* somebody was faster: look again, a little apart */
         uint32_t random = 0;

@@ -177,6 +177,7 @@ struct nats__source {
     uint32_t id, shard, request;
     bool ordered, running, ephemeral;
     bool optional;          /* may be missing at the server */
+    bool proven;            /* its consumer has answered a pull */
     bool releasing;         /* its shard goes to another instance: nothing new */
     int64_t valid_until_ns; /* ordered: the end of our lease of its shard */
     uint32_t outstanding;   /* asked for and not come */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const int64_t hot_ns = 1000000000, pause_ns = 100000000, grace_ns = 2000000000,
-                     missing_ns = 250000000, gone_ns = 3000000000;
+                     missing_ns = 250000000, gone_ns = 3000000000, first_ns = 500000000;
 
 /* Ends well before a lease does, and not on the same beat: a server of 2.9 may lose the message
  * that it delivers to a pull in the very moment in which the pull ends. */
@@ -25,13 +25,26 @@ static uint64_t pull_bytes(const marty_port *port)
     return one > NATS__IN_BYTES_MAX / 2 ? one : NATS__IN_BYTES_MAX / 2;
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When a pull that nothing was heard of counts as lost. A cluster drops pulls from a consumer whose
+ * leader is being chosen without a word: the first one is a short one for a single message, until
+ * the consumer has answered. */
+static int64_t lost_at(const nats__source *source)
+{
+    return source->expires_ns + (source->proven ? grace_ns : first_ns);
+}
+
 static void ask(nats__source *source, uint32_t batch, int64_t now_ns)
 {
     marty_port *port = source->owner->port;
     nats__wire *wire = &port->wires[0];
     char subject[2 * NATS__NAME_MAX + 64], reply[128], body[128];
     const char *domain = port->options.domain;
-    int64_t wait_ns = pull_ns(port);
+    int64_t wait_ns = source->proven ? pull_ns(port) : least(pull_ns(port), first_ns);
     (void)snprintf(subject, sizeof subject, "$JS.%s%sAPI.CONSUMER.MSG.NEXT.%s.%s",
                    domain ? domain : "", domain ? "." : "", source->channel->stream,
                    source->consumer);
@@ -41,7 +54,7 @@ static void ask(nats__source *source, uint32_t batch, int64_t now_ns)
     if (nats__frame_locked(wire, subject, reply, (marty_bytes){NULL, 0}, marty_text(body))) {
         source->outstanding += batch;
         source->expires_ns = now_ns + wait_ns;
-        int64_t due_ns = source->expires_ns + grace_ns;
+        int64_t due_ns = lost_at(source);
         port->due_ns = due_ns < port->due_ns ? due_ns : port->due_ns;
         nats__wake(port, source->outstanding == batch);
     }
@@ -83,7 +96,8 @@ void nats__pull_locked(nats__subscription *subscription, int64_t now_ns)
     credit_share budget = share_credit(subscription, now_ns);
     for (marty__link *s = subscription->sources.next; s != &subscription->sources; s = s->next) {
         nats__source *source = MARTY__OWNER(s, nats__source, link);
-        uint32_t target = now_ns < source->hot_ns && budget.share > 1 ? budget.share : 1;
+        bool many = source->proven && now_ns < source->hot_ns && budget.share > 1;
+        uint32_t target = many ? budget.share : 1;
         uint32_t limit = NATS__MAX_ACK_PENDING / 2;
         target = target < limit ? target : limit;
         if (can_ask(source, now_ns) && target > source->outstanding &&
@@ -133,6 +147,7 @@ static void take_status(marty_port *port, nats__source *source, const nats__mess
     uint32_t left = pending < source->outstanding ? (uint32_t)pending : source->outstanding;
     source->outstanding -= left;
     source->missing_ns = 0;
+    source->proven = true;
     int64_t now_ns = nats__now_ns(port);
     bool served = strstr(text, "Batch Completed") ||
                   (strstr(text, "Exceeds MaxBytes") && now_ns < source->hot_ns);
@@ -180,6 +195,7 @@ void nats__source_arrived(marty_port *port, nats__inbox *inbox, const nats__mess
     source->hot_ns = any ? now_ns + hot_ns : source->hot_ns;
     source->arrived_ns = any ? now_ns : source->arrived_ns;
     source->missing_ns = any ? 0 : source->missing_ns;
+    source->proven = source->proven || any;
     nats__pull_locked(source->owner, now_ns);
     nats__give_back_idle_locked(source);
     pthread_mutex_unlock(&port->lock);
@@ -216,9 +232,10 @@ static int64_t check_pull(nats__source *source, int64_t now_ns)
 {
     int64_t due_ns = INT64_MAX;
     if (source->outstanding > 0) {
-        due_ns = source->expires_ns + grace_ns;
+        due_ns = lost_at(source);
         if (now_ns >= due_ns) {
             source->outstanding = 0;
+            source->proven = false;
             due_ns = INT64_MAX;
         }
     }

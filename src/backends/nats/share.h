@@ -48,8 +48,9 @@ struct nats__share {
     nats__cell cell;
     nats__hold *holds;
     uint64_t beat;
-    int64_t beat_ns;  /* when the next sign of life is due */
-    int64_t until_ns; /* our shards are ours until then */
+    uint32_t failures; /* ticks in a row that settled nothing */
+    int64_t beat_ns;   /* when the next sign of life is due */
+    int64_t until_ns;  /* our shards are ours until then */
 };
 
 /** How long a sign of life holds. */
