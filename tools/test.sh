@@ -61,7 +61,7 @@ reported() { # name command...
     fi
     took "reported, $name" "$began"
 }
-outside='^conformance-nats-(old|cluster)$'
+outside='^conformance-nats-cluster$'
 sanitized='^(unit|conformance-memory|conformance-sqlite|conformance-nats-new)$'
 
 step build-gcc tools/build.sh dev && tests gcc dev -LE "$outside"
@@ -72,7 +72,7 @@ done
 for sanitizer in asan-ubsan tsan; do
     step "build-$sanitizer" tools/build.sh "$sanitizer" && tests "$sanitizer" "$sanitizer" -L "$sanitized"
 done
-for row in old cluster; do
+for row in cluster; do
     reported "conformance-nats-$row" timeout 300 tools/ctest.sh dev --output-on-failure -L "^conformance-nats-$row\$"
 done
 

@@ -101,8 +101,9 @@ static bool try_type(marty_bus *bus, const char *type, int number)
     snprintf(group, sizeof group, "group%d", number);
     marty_error why = {0};
     recorder *got = recorder_new(NULL, NULL);
-    marty_err err = marty_subscribe_to_events(
-        bus, type, recorder_handle, got, &(marty_subscribe_options){.group = group}, NULL, &why);
+    marty_subscribe_options options = {.group = group, .timeout_ms = SUITE_SUBSCRIBE_MS};
+    marty_err err =
+        marty_subscribe_to_events(bus, type, recorder_handle, got, &options, NULL, &why);
     EXPECT(!err || is_name_refusal(err), "subscribing to \"%s\" ended with %s: %s", type,
            suite_err(err), why.text);
     marty_message message = {.type = type, .id = suite_id("named", number)};

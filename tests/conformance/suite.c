@@ -252,8 +252,10 @@ marty_subscription *suite_subscribe(marty_bus *bus, marty_pattern pattern, const
     if (pattern == MARTY_STREAM) {
         suite_want(MARTY_KIND_STREAM, MARTY_CAN_ORDER_BY_KEY); /* core takes no other stream */
     }
+    marty_subscribe_options patient = options ? *options : (marty_subscribe_options){0};
+    patient.timeout_ms = patient.timeout_ms ? patient.timeout_ms : SUITE_SUBSCRIBE_MS;
     marty_err err = marty_subscribe(bus, pattern, name, recorder_ ? recorder_handle : NULL,
-                                    recorder_, options, &subscription, &why);
+                                    recorder_, &patient, &subscription, &why);
     EXPECT_OK(err, &why, "subscribing to the %s %s", suite_pattern_name(pattern), name);
     marty_subscription **kept = suite_alloc(sizeof(marty_subscription *));
     *kept = subscription; /* most cases let it end with the bus */

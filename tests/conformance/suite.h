@@ -171,6 +171,9 @@ void recorder_expect(recorder *self, const char *name, int from, int count, size
 void recorder_expect_quiet(recorder *self, int64_t quiet_ms);
 
 /* ---- subscribing */
+/** How long subscribing may take where the case does not say: a cluster on a busy machine has to
+ * choose a leader for each of many consumers. */
+enum { SUITE_SUBSCRIBE_MS = 20000 };
 /** Subscribes the recorder: must be taken. group NULL = the service's. */
 marty_subscription *suite_subscribe(marty_bus *bus, marty_pattern pattern, const char *name,
                                     recorder *recorder_, const marty_subscribe_options *options);

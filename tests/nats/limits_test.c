@@ -110,7 +110,7 @@ static void test_a_message_that_is_too_large(const test_server *server)
     REQUIRE(harness_connect(h) == MARTY_OK);
     CHECK_INT(harness_publish(h, MARTY_KIND_BROADCAST, "broadcast.x", "x.y", data, NULL),
               MARTY_E_TOO_LARGE);
-    CHECK_HAS(h->last_error, "10000");
+    CHECK_HAS(h->last_error, "(max_payload)");
     CHECK_INT(harness_publish(h, MARTY_KIND_BROADCAST, "broadcast.x", "x.y", "1", NULL), MARTY_OK);
     harness_close(h);
     free(data);

@@ -3,11 +3,13 @@
  * ops, and wait for the server. */
 #include "parts.h"
 
+#include "thread.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_ITEMS_MAX = 100000 };
+enum { PAGE_ITEMS_MAX = 100000, LOOK_AGAIN_NS = 100000000 };
 
 const char *nats__kind_word(marty_kind kind)
 {
@@ -167,6 +169,32 @@ static marty_err count_live(marty_port *port, const nats__channel *channel, cons
     return MARTY_OK;
 }
 
+/* The consumers of a channel, unless the group has live members. One that pulls is between two
+ * pulls now and then: only who is not there three times is gone. */
+static marty_err list_unused(marty_port *port, const nats__channel *channel, const char *group,
+                             bool force, json_t **ret_consumers, marty_error *why)
+{
+    char call[NATS__NAME_MAX + 32];
+    marty_err err = MARTY_OK;
+    (void)snprintf(call, sizeof call, "CONSUMER.LIST.%s", channel->stream);
+    for (int look = 0; look < (force ? 1 : 3) && !err; look++) {
+        if (look > 0) {
+            int64_t until_ns = nats__now_ns(port) + LOOK_AGAIN_NS;
+            pthread_mutex_lock(&port->lock);
+            while (nats__wait_locked(port, &port->changed, until_ns)) {
+            }
+            pthread_mutex_unlock(&port->lock);
+        }
+        json_decref(*ret_consumers);
+        *ret_consumers = NULL;
+        err = nats__pages(port, call, "consumers", ret_consumers, why);
+        if (!err && !force) {
+            err = count_live(port, channel, group, *ret_consumers, why);
+        }
+    }
+    return err;
+}
+
 static marty_err remove_consumers(marty_port *port, const nats__channel *channel, const char *group,
                                   json_t *consumers, json_t *removed, marty_error *why)
 {
@@ -221,15 +249,10 @@ static void forget(marty_port *port, nats__channel *channel)
 static marty_err remove_channel(marty_port *port, const marty_want *what, nats__channel *channel,
                                 json_t *removed, marty_error *why)
 {
-    char call[NATS__NAME_MAX + 32];
     json_t *consumers = NULL;
     const char *group = what->channel.group;
     nats__channel *retry = NULL;
-    (void)snprintf(call, sizeof call, "CONSUMER.LIST.%s", channel->stream);
-    marty_err err = nats__pages(port, call, "consumers", &consumers, why);
-    if (!err && !what->reset) {
-        err = count_live(port, channel, group, consumers, why);
-    }
+    marty_err err = list_unused(port, channel, group, what->reset, &consumers, why);
     if (!err && !group) {
         err = remove_stream(port, channel->stream, removed, why);
         err = err ? err : remove_retries(port, channel, removed, why);
