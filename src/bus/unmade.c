@@ -13,12 +13,15 @@ bool marty__unmade_reserve(marty__consumer *consumer, uint32_t credit)
     if (consumer->unmade_room >= credit || !marty__consumer_keeps(consumer)) {
         return true;
     }
-    marty__unmade *list = marty_realloc(consumer->unmade, credit * sizeof *list);
+    /* Doubled, else ten thousand members that join one by one copy it ten thousand times. */
+    uint64_t twice = 2 * (uint64_t)consumer->unmade_room;
+    uint32_t room = twice > credit && twice <= UINT32_MAX ? (uint32_t)twice : credit;
+    marty__unmade *list = marty_realloc(consumer->unmade, room * sizeof *list);
     if (!list) {
         return false;
     }
     consumer->unmade = list;
-    consumer->unmade_room = credit;
+    consumer->unmade_room = room;
     return true;
 }
 
