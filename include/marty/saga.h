@@ -227,9 +227,10 @@ typedef struct marty_saga_order {
     const char *signal;   /**< Of SIGNAL: its name. */
     marty_bytes data;     /**< JSON; of SUPPLY, REPLACE_INPUT and SIGNAL. */
     bool force;           /**< Also where it is refused for good reasons, which the text names. */
-    bool no_effect;       /**< Of SUPPLY: the participant was made to never do it. */
+    bool no_effect;       /**< Of SUPPLY: the participant was made to never do it, under `key`. */
     uint64_t keep_ms;     /**< Of SIGNAL: how long it waits for its step; 0 = to the end. */
-    uint64_t reserved[4]; /**< Leave it 0. */
+    const char *key;      /**< Of SUPPLY: the op key that it is about; required with no_effect. */
+    uint64_t reserved[3]; /**< Leave it 0. */
 } marty_saga_order;
 
 /**

@@ -16,6 +16,7 @@ static const cli_flag act_flags[] = {
 static const cli_flag supply_flags[] = {
     {"no-effect", 0, CLI_SWITCH, NULL,
      "It was made sure at the participant that it never happens, instead of a result."},
+    {"key", 0, CLI_STRING, "KEY", "The op key that it is about (marty saga show has it)."},
     {0}};
 static const cli_flag signal_flags[] = {
     {"id", 0, CLI_STRING, "ID", "Of the signal: the same again is nothing new."},
@@ -101,6 +102,10 @@ static int supply(cli_run *cli)
 {
     marty_saga_order order = order_of(cli);
     order.no_effect = cli_set(cli, "no-effect");
+    order.key = cli_string(cli, "key", NULL);
+    if (order.no_effect && !order.key) {
+        return cli_usage(cli, "--no-effect needs --key: the op key that was sealed");
+    }
     if (order.no_effect == (order.data.size > 0)) {
         return cli_usage(cli, "give RESULT (JSON), or --no-effect: one of them");
     }
@@ -114,7 +119,8 @@ const cli_verb cli_verb_saga_supply = {
     .text = "For a step whose outcome nobody knows but you: RESULT is JSON.",
     .examples =
         "marty saga supply 019ac... '{\"receipt\":17}' --step charge -m 'seen at the bank'\n"
-        "marty saga supply 019ac... --no-effect --step charge -m 'sealed at the bank'",
+        "marty saga supply 019ac... --no-effect --key 5d54872e... --step charge -m 'sealed at the "
+        "bank'",
     .tables = {supply_flags, act_flags, cli_flags_store, cli_flags_bus, cli_flags_common},
     .run = supply,
     .argument_min = 1,

@@ -39,7 +39,7 @@ typedef enum marty__saga_verb {
     MARTY__SAGA_VERB_PAUSE,
     MARTY__SAGA_VERB_RESUME,
     MARTY__SAGA_VERB_RETRY,
-    MARTY__SAGA_VERB_SUPPLY, /* data = the result; no_effect: the key was sealed by hand */
+    MARTY__SAGA_VERB_SUPPLY, /* data = the result; no_effect: `key` was sealed by hand */
     MARTY__SAGA_VERB_SKIP,
     MARTY__SAGA_VERB_WAIVE,
     MARTY__SAGA_VERB_REPLACE_INPUT, /* data; of the undo when that is what is stuck */
@@ -56,7 +56,7 @@ typedef struct marty__saga_event {
     const char *start_key; /* may be NULL */
     const char *parent;    /* START from a parent, PARENT_*: its saga id, for the answer */
     int64_t deadline_us;   /* 0 = the definition's */
-    /* REPLY, NOT_SENT, START from a parent, PARENT_*: text of an op key; else NULL */
+    /* REPLY, NOT_SENT, START from a parent, PARENT_*, SUPPLY: text of an op key; else NULL */
     const char *key;
     uint32_t attempt;
     marty__saga_reply reply;

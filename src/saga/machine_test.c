@@ -173,7 +173,17 @@ static void probes_are_not_without_end(void)
     }
     CHECK_TEXT(word(&w), "stuck-forward");
     CHECK_INT(w.turn.due_us, 0);
-    verb(&w, MARTY__SAGA_VERB_SUPPLY, "charge", "{\"by\":\"hand\"}");
+    marty__saga_event event = {.kind = MARTY__SAGA_EVENT_VERB,
+                               .verb = MARTY__SAGA_VERB_SUPPLY,
+                               .id = "n1",
+                               .who = "ann",
+                               .no_effect = true};
+    give(&w, &event); /* of which key? */
+    CHECK_INT(w.err, MARTY_E_ARGUMENT);
+    event.key = "0123456789abcdef0123456789abcdef";
+    give(&w, &event);
+    CHECK_INT(w.err, MARTY_E_STATE);
+    verb(&w, MARTY__SAGA_VERB_SUPPLY, NULL, "{\"by\":\"hand\"}"); /* the only one stuck */
     CHECK_TEXT(commands(&w), "forward ship.1");
     world_free(&w);
 }

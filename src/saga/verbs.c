@@ -66,6 +66,27 @@ static bool good_data(inside *in)
     return in->err == MARTY_OK;
 }
 
+/* What a person says of an op is about the key that they looked at: by now it may be another. */
+static bool names_this_key(inside *in, uint32_t slot)
+{
+    uint8_t own[MARTY__SAGA_KEY_BYTES], named[MARTY__SAGA_KEY_BYTES];
+    if (!in->event->key) {
+        if (in->event->no_effect) {
+            (void)marty__saga_fail(in, MARTY_E_ARGUMENT,
+                                   "that there was no effect needs the op key that was sealed at "
+                                   "the participant");
+        }
+        return !in->event->no_effect;
+    }
+    marty__saga_op_key(own, in->state.id, marty__saga_path(in, slot), false,
+                       marty__saga_slot_at(in, slot)->forward.generation);
+    if (!marty__saga_key_parse(named, in->event->key) || memcmp(own, named, sizeof own) != 0) {
+        refuse(in, "the step is called under another op key by now");
+        return false;
+    }
+    return true;
+}
+
 static void supply(inside *in, uint32_t slot)
 {
     const marty__saga_slot *at = marty__saga_slot_at(in, slot);
@@ -75,6 +96,8 @@ static void supply(inside *in, uint32_t slot)
     } else if (!marty__saga_is_leaf(marty__saga_node_at(in, slot)) ||
                (refused && in->state.phase != MARTY__SAGA_RUNNING)) {
         refuse(in, "there is no result to supply for it now");
+    } else if (!names_this_key(in, slot)) {
+        return;
     } else if (!in->event->no_effect) {
         marty__saga_done(in, slot, in->event->data);
     } else if (refused) {
@@ -223,6 +246,20 @@ static void of_step(inside *in, uint32_t slot)
     }
 }
 
+/* The one that is stuck, when the verb names none. */
+static uint32_t only_stuck(inside *in)
+{
+    uint32_t found = UINT32_MAX;
+    for (uint32_t i = 0; i < in->state.slot_count; i++) {
+        if (marty__saga_slot_at(in, i)->stuck && found != UINT32_MAX) {
+            (void)marty__saga_fail(in, MARTY_E_ARGUMENT, "several steps are stuck; name one");
+            return UINT32_MAX;
+        }
+        found = marty__saga_slot_at(in, i)->stuck ? i : found;
+    }
+    return found;
+}
+
 static void act(inside *in)
 {
     const char *step = in->event->name;
@@ -253,7 +290,10 @@ static void act(inside *in)
     case MARTY__SAGA_VERB_SKIP:
     case MARTY__SAGA_VERB_WAIVE:
     case MARTY__SAGA_VERB_REPLACE_INPUT:
-        of_step(in, slot);
+        slot = step && *step ? slot : only_stuck(in);
+        if (!in->err) {
+            of_step(in, slot);
+        }
         break;
     }
 }

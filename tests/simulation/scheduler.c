@@ -168,6 +168,7 @@ static void make_true(sim *s, sim_saga *saga, marty__saga_event *event, uint32_t
         &s->definitions[saga->definition]->nodes[saga->shadow.slots[slot].node];
     if (node->kind != MARTY__SAGA_CHILD && sim_seal(s, text, saga->id, event->name)) {
         event->no_effect = true;
+        event->key = sim_text(s, text);
     } else if (saga->supplied_count < 16) {
         saga->supplied[saga->supplied_count++] = event->name;
     } else {

@@ -332,6 +332,7 @@ marty_err marty_saga_act(marty_saga_engine *engine, const char *id, marty_saga_v
                   .verb = verb_of(verb),
                   .forced = order->force,
                   .no_effect = order->no_effect,
+                  .key = order->key,
                   .ttl_ms = order->keep_ms,
                   .data = order->data}};
     err = put_and_wait(engine, &input, 0, text);
