@@ -11,11 +11,11 @@ extern "C" {
 #endif
 
 /** Runs sagas; several on one store share the work.
- *  @since 0.2 @source docs/design/0016-saga-engine.md */
+ *  @since 0.1 @source docs/design/0016-saga-engine.md */
 typedef struct marty_saga_engine marty_saga_engine;
 
 /** How to open an engine. Zero means the default.
- *  @since 0.2 @source docs/design/0016-saga-engine.md */
+ *  @since 0.1 @source docs/design/0016-saga-engine.md */
 typedef struct marty_saga_options {
     /** Where participants answer to: a command queue that the engines of one store share; NULL =
      * the service of the bus. */
@@ -35,7 +35,7 @@ typedef struct marty_saga_options {
 } marty_saga_options;
 
 /** What a saga asks of a participant or a local function, once.
- *  @since 0.2 @source docs/guide/participants.md */
+ *  @since 0.1 @source docs/guide/participants.md */
 typedef struct marty_operation {
     const char *saga;        /**< Its id. */
     const char *step;        /**< Path of the step, "ship" or "lines[3]/reserve". */
@@ -60,9 +60,9 @@ typedef struct marty_operation {
  * @return MARTY_OK = done (with a result if marty_operation_reply gave one), or refused for good if
  *     marty_operation_refuse was called; an error = nothing was done, ask again later.
  * @errors Any: it is taken back and tried again by the step's policy.
- * @threads A worker of the bus; for a local function inside the store's transaction a thread of the
- *     engine, which all its sagas wait for: be quick.
- * @since 0.2
+ * @threads A worker of the bus. A local function runs on a thread of the engine, one at a time;
+ * inside the store's transaction all its sagas wait for it: be quick.
+ * @since 0.1
  * @source docs/guide/participants.md
  */
 typedef marty_err (*marty_effect)(void *user, marty_operation *operation, void *transaction);
@@ -75,7 +75,7 @@ typedef marty_err (*marty_effect)(void *user, marty_operation *operation, void *
  * @return MARTY_OK.
  * @errors MARTY_E_NO_MEMORY, MARTY_E_TOO_LARGE.
  * @threads That of the effect.
- * @since 0.2
+ * @since 0.1
  * @source docs/guide/participants.md
  */
 MARTY_API marty_err marty_operation_reply(marty_operation *operation, marty_bytes json);
@@ -89,7 +89,7 @@ MARTY_API marty_err marty_operation_reply(marty_operation *operation, marty_byte
  * @return MARTY_OK: return it from the effect.
  * @errors None.
  * @threads That of the effect.
- * @since 0.2
+ * @since 0.1
  * @source docs/guide/participants.md
  */
 MARTY_API marty_err marty_operation_refuse(marty_operation *operation, const char *reason);
@@ -109,7 +109,7 @@ MARTY_API marty_err marty_operation_refuse(marty_operation *operation, const cha
  * MARTY_E_NO_MEMORY.
  * @threads Any.
  * @blocks Until the store is open, at most 10,000 ms.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_open(marty_saga_engine **ret_engine, marty_bus *bus,
@@ -129,7 +129,7 @@ MARTY_MUST marty_err marty_saga_open(marty_saga_engine **ret_engine, marty_bus *
  * name and version is another one), and those of the store.
  * @threads Any.
  * @blocks On the store, at most 10,000 ms.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0012-saga-machine.md
  */
 MARTY_MUST marty_err marty_saga_register(marty_saga_engine *engine, const marty_saga *saga,
@@ -146,14 +146,14 @@ MARTY_MUST marty_err marty_saga_register(marty_saga_engine *engine, const marty_
  * @return MARTY_OK.
  * @errors MARTY_E_ARGUMENT, MARTY_E_EXISTS, MARTY_E_NO_MEMORY.
  * @threads Any; before sagas that need it are started, else they wait.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_function(marty_saga_engine *engine, const char *name,
                                          marty_effect effect, void *user, marty_error *why);
 
 /** How to start a saga. Zero means the default.
- *  @since 0.2 @source docs/design/0016-saga-engine.md */
+ *  @since 0.1 @source docs/design/0016-saga-engine.md */
 typedef struct marty_saga_start_options {
     uint32_t version;     /**< Of the definition; 0 = the newest. */
     uint64_t deadline_ms; /**< From now; 0 = the definition's. */
@@ -177,7 +177,7 @@ typedef struct marty_saga_start_options {
  * same key), MARTY_E_CLOSED, and those of the store.
  * @threads Any, not in an effect.
  * @blocks Until it is in the store, at most timeout_ms.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_start(marty_saga_engine *engine, const char *saga, const char *key,
@@ -196,14 +196,14 @@ MARTY_MUST marty_err marty_saga_start(marty_saga_engine *engine, const char *sag
  * @errors MARTY_E_TIMEOUT (it goes on), MARTY_E_NOT_FOUND, and those of the store.
  * @threads Any, not in an effect.
  * @blocks At most timeout_ms.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_wait(marty_saga_engine *engine, const char *id, int32_t timeout_ms,
                                      marty_saga_status *ret_status, marty_error *why);
 
 /** What a person, or a service, can do to a saga.
- *  @since 0.2 @source docs/design/0012-saga-machine.md */
+ *  @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef enum marty_saga_verb {
     MARTY_SAGA_CANCEL = 1, /**< Undo what was done; too late after the pivot. */
     MARTY_SAGA_PAUSE,      /**< Send nothing new until it is resumed. */
@@ -218,7 +218,7 @@ typedef enum marty_saga_verb {
     MARTY_SAGA_SIGNAL         /**< Something that it waits for, or will. */
 } marty_saga_verb;
 
-/** What goes with a verb. @since 0.2 @source docs/design/0012-saga-machine.md */
+/** What goes with a verb. @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef struct marty_saga_order {
     const char *id;       /**< The same id again is nothing new; NULL = a new one. */
     const char *who;      /**< For the history; required of all but a signal. */
@@ -247,7 +247,7 @@ typedef struct marty_saga_order {
  *     those of the store.
  * @threads Any, not in an effect.
  * @blocks Until it is in the store, at most 10,000 ms.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0012-saga-machine.md
  */
 MARTY_MUST marty_err marty_saga_act(marty_saga_engine *engine, const char *id, marty_saga_verb verb,
@@ -265,7 +265,7 @@ MARTY_MUST marty_err marty_saga_act(marty_saga_engine *engine, const char *id, m
  * @errors MARTY_E_NOT_FOUND, and those of the store.
  * @threads Any.
  * @blocks On the store, at most 10,000 ms.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_show(marty_saga_engine *engine, const char *id, bool history,
@@ -283,7 +283,7 @@ MARTY_MUST marty_err marty_saga_show(marty_saga_engine *engine, const char *id, 
  * @errors Those of the store.
  * @threads Any.
  * @blocks On the store, at most 10,000 ms.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0013-saga-stores.md
  */
 MARTY_MUST marty_err marty_saga_list(marty_saga_engine *engine, const marty_saga_filter *filter,
@@ -301,7 +301,7 @@ MARTY_MUST marty_err marty_saga_list(marty_saga_engine *engine, const marty_saga
  * @errors Those of the store.
  * @threads Any.
  * @blocks On the store, at most 10,000 ms for each thousand.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0013-saga-stores.md
  */
 MARTY_MUST marty_err marty_saga_purge(marty_saga_engine *engine, int64_t before_us,
@@ -316,7 +316,7 @@ MARTY_MUST marty_err marty_saga_purge(marty_saga_engine *engine, int64_t before_
  * @return MARTY_OK.
  * @errors MARTY_E_NO_MEMORY.
  * @threads Any.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_report(marty_saga_engine *engine, marty_message **ret_report,
@@ -329,17 +329,18 @@ MARTY_MUST marty_err marty_saga_report(marty_saga_engine *engine, marty_message 
  * @param timeout_ms For what is being sent; 0 = 10,000.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK.
- * @errors MARTY_E_TIMEOUT (something was still being sent: another engine sends it again).
+ * @errors MARTY_E_TIMEOUT (that took longer than timeout_ms).
  * @threads Any, not in a callback.
- * @blocks At most timeout_ms and a call of the store.
- * @since 0.2
+ * @blocks Until what the bus is sending was answered, which it bounds, and effects that run have
+ *     returned; and a call of the store.
+ * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */
 MARTY_API marty_err marty_saga_close(marty_saga_engine *engine, int32_t timeout_ms,
                                      marty_error *why);
 
 /** How a participant takes part. Zero means the default.
- *  @since 0.2 @source docs/guide/participants.md */
+ *  @since 0.1 @source docs/guide/participants.md */
 typedef struct marty_participant_options {
     const char *service;  /**< Whose commands; NULL = the service of the bus. */
     marty_effect probe;   /**< Says whether it was done, where the store does not know; NULL = what
@@ -355,7 +356,7 @@ typedef struct marty_participant_options {
  *
  * @param bus The bus.
  * @param command Type of the command.
- * @param store_url Its database: "sqlite:inventory.db", "postgres://...".
+ * @param store_url Its database, "sqlite:inventory.db".
  * @param effect Does it, once for each operation.
  * @param user Given to it.
  * @param options NULL = the defaults.
@@ -365,7 +366,7 @@ typedef struct marty_participant_options {
  * @errors As marty_subscribe; MARTY_E_STORAGE, MARTY_E_CONFIG (the URL).
  * @threads Any.
  * @blocks As marty_subscribe.
- * @since 0.2
+ * @since 0.1
  * @source docs/guide/participants.md
  */
 MARTY_MUST marty_err marty_participate(marty_bus *bus, const char *command, const char *store_url,

@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-/** What a step is to the whole. @since 0.2 @source docs/design/0012-saga-machine.md */
+/** What a step is to the whole. @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef enum marty_step_kind {
     MARTY_STEP_COMPENSATABLE, /**< Has an effect, and something that undoes it. */
     MARTY_STEP_READ_ONLY,     /**< Has no effect: nothing to undo. */
@@ -18,7 +18,7 @@ typedef enum marty_step_kind {
     MARTY_STEP_RETRIABLE      /**< After the pivot: cannot be refused, is tried until it is done. */
 } marty_step_kind;
 
-/** What to do when no answer came. @since 0.2 @source docs/design/0012-saga-machine.md */
+/** What to do when no answer came. @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef enum marty_in_doubt {
     MARTY_IN_DOUBT_RETRY,      /**< Call again under the same key; without budget: hold. */
     MARTY_IN_DOUBT_PROBE,      /**< Ask the participant whether it was done. */
@@ -26,7 +26,7 @@ typedef enum marty_in_doubt {
     MARTY_IN_DOUBT_HOLD        /**< Stuck: a person looks. */
 } marty_in_doubt;
 
-/** How a test compares. @since 0.2 @source docs/design/0012-saga-machine.md */
+/** How a test compares. @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef enum marty_saga_compare {
     MARTY_SAGA_EXISTS = 1, /**< There is such a value, and it is not null. */
     MARTY_SAGA_MISSING,    /**< There is none, or it is null. */
@@ -39,20 +39,20 @@ typedef enum marty_saga_compare {
 } marty_saga_compare;
 
 /** One condition over what is known: {"input": ..., "results": {step: ...}, "item": ...}.
- *  @since 0.2 @source docs/design/0012-saga-machine.md */
+ *  @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef struct marty_saga_test {
     const char *at;             /**< JSON pointer, "/results/check/status". */
     marty_saga_compare compare; /**< How. */
     const char *value;          /**< With what: a JSON scalar, or any other text as it is. */
 } marty_saga_test;
 
-/** One member of a command's data. @since 0.2 @source docs/design/0012-saga-machine.md */
+/** One member of a command's data. @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef struct marty_saga_pick {
     const char *name; /**< Its name; NULL, and it is the only one: it is the whole data. */
     const char *at;   /**< JSON pointer to its value; what is not there becomes null. */
 } marty_saga_pick;
 
-/** Limits of one direction of a step. @since 0.2 @source docs/design/0012-saga-machine.md */
+/** Limits of one direction of a step. @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef struct marty_saga_clocks {
     uint64_t start_ms;     /**< Until a participant has accepted it; 0 = no such limit. */
     uint64_t attempt_ms;   /**< One attempt; 0 = 30,000. */
@@ -62,11 +62,11 @@ typedef struct marty_saga_clocks {
 
 /** A step, or a group of them. Exactly one of command, local, saga, timer_ms, signal, and one of
  *  the groups (parallel, choice, repeat, each) is set.
- *  @since 0.2 @source docs/design/0012-saga-machine.md */
+ *  @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef struct marty_step marty_step;
 
 /** A sequence of steps: a branch, a case, a body.
- *  @since 0.2 @source docs/design/0012-saga-machine.md */
+ *  @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef struct marty_step_body {
     const marty_step *steps;      /**< The steps, one after another. */
     size_t step_count;            /**< How many. */
@@ -74,7 +74,7 @@ typedef struct marty_step_body {
     size_t test_count;            /**< How many; a case with none always holds. */
 } marty_step_body;
 
-/** The fields of a step. @since 0.2 @source docs/design/0012-saga-machine.md */
+/** The fields of a step. @since 0.1 @source docs/design/0012-saga-machine.md */
 struct marty_step {
     const char *name;    /**< Unique in the saga; 1 to 64 of [A-Za-z0-9_-]. */
     const char *service; /**< Whose command it is. */
@@ -112,7 +112,7 @@ struct marty_step {
     uint64_t reserved[6]; /**< Leave it 0. */
 };
 
-/** A saga. @since 0.2 @source docs/design/0012-saga-machine.md */
+/** A saga. @since 0.1 @source docs/design/0012-saga-machine.md */
 typedef struct marty_saga {
     const char *name;        /**< 1 to 64 of [A-Za-z0-9_.-]. */
     uint32_t version;        /**< From 1. */

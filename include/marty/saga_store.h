@@ -15,15 +15,15 @@ extern "C" {
 #endif
 
 /** Shards of every store: a saga's is a hash of its id. Whoever has the lease of a shard looks
- * after its timers and its outbox. @since 0.2 @source docs/design/0013-saga-stores.md */
+ * after its timers and its outbox. @since 0.1 @source docs/design/0013-saga-stores.md */
 #define MARTY_SAGA_SHARDS 256
 
-/** A set of shards, a bit for each. @since 0.2 @source docs/design/0013-saga-stores.md */
+/** A set of shards, a bit for each. @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_shards {
     uint64_t bits[MARTY_SAGA_SHARDS / 64]; /**< Shard n is bit n % 64 of word n / 64. */
 } marty_saga_shards;
 
-/** How a saga stands. @since 0.2 @source docs/design/0013-saga-stores.md */
+/** How a saga stands. @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef enum marty_saga_status {
     MARTY_SAGA_RUNNING = 1,  /**< Goes forward. */
     MARTY_SAGA_COMPENSATING, /**< Undoes what was done. */
@@ -32,7 +32,7 @@ typedef enum marty_saga_status {
     MARTY_SAGA_ABANDONED     /**< Ended by a person; what is left is listed in its state. */
 } marty_saga_status;
 
-/** What is indexed of a saga, beside its bytes. @since 0.2 @source docs/design/0013-saga-stores.md
+/** What is indexed of a saga, beside its bytes. @since 0.1 @source docs/design/0013-saga-stores.md
  */
 typedef struct marty_saga_facts {
     const char *id;   /**< At most 39 characters, [A-Za-z0-9_-]. */
@@ -52,7 +52,7 @@ typedef struct marty_saga_facts {
 } marty_saga_facts;
 
 /** A saga as it was read: one allocation, yours to give to marty_free.
- *  @since 0.2 @source docs/design/0013-saga-stores.md */
+ *  @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_record {
     marty_saga_facts facts; /**< What is indexed. */
     uint64_t epoch;         /**< Of its shard, read together with it; 0 = nobody ever had it. */
@@ -60,7 +60,7 @@ typedef struct marty_saga_record {
     marty_bytes outbox;     /**< As it was written. */
 } marty_saga_record;
 
-/** One transition to be written. @since 0.2 @source docs/design/0013-saga-stores.md */
+/** One transition to be written. @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_write {
     /** As they are to be; version is the new one: one above what was read, 1 to start. Name, key,
      *  shard and start are those of version 1 for ever. */
@@ -84,13 +84,13 @@ typedef struct marty_saga_write {
     char existing[40]; /**< Out, with MARTY_E_EXISTS: the id. */
 } marty_saga_write;
 
-/** A shard that one has or had. @since 0.2 @source docs/design/0013-saga-stores.md */
+/** A shard that one has or had. @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_shard {
     uint32_t shard; /**< Which. */
     uint64_t epoch; /**< Raised whenever it is taken; renewing leaves it. */
 } marty_saga_shard;
 
-/** The claim of one orchestrator. @since 0.2 @source docs/design/0013-saga-stores.md */
+/** The claim of one orchestrator. @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_lease {
     const char *owner; /**< Who, unique for each start of a process; at most 63 characters. */
     uint32_t term_ms;  /**< How long a lease holds from now, by the store's clock. */
@@ -101,7 +101,7 @@ typedef struct marty_saga_lease {
     uint32_t members; /**< Out: orchestrators alive, this one too. */
 } marty_saga_lease;
 
-/** Which sagas to list. Zero = all. @since 0.2 @source docs/design/0013-saga-stores.md */
+/** Which sagas to list. Zero = all. @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_filter {
     const char *name;          /**< Of the definition; NULL = any. */
     const char *key;           /**< The start key; NULL = any. */
@@ -121,7 +121,7 @@ typedef struct marty_saga_filter {
  * @param facts Of one saga. Borrowed until the return.
  * @return false ends the call.
  * @threads The one that called.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0013-saga-stores.md
  */
 typedef bool (*marty_saga_found)(void *user, const marty_saga_facts *facts);
@@ -135,7 +135,7 @@ typedef bool (*marty_saga_found)(void *user, const marty_saga_facts *facts);
  * @param batch As it was written. Borrowed until the return.
  * @return false ends the call.
  * @threads The one that called.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0013-saga-stores.md
  */
 typedef bool (*marty_saga_batch)(void *user, uint64_t version, int64_t at_us, marty_bytes batch);
@@ -150,18 +150,18 @@ typedef bool (*marty_saga_batch)(void *user, uint64_t version, int64_t at_us, ma
  * @param document Canonical. Borrowed until the return.
  * @return false ends the call.
  * @threads The one that called.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0013-saga-stores.md
  */
 typedef bool (*marty_saga_document)(void *user, const char *name, uint32_t version,
                                     const char *hash, marty_bytes document);
 
-/** A store's private object. @since 0.2 @source docs/design/0013-saga-stores.md */
+/** A store's private object. @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_store marty_saga_store;
 
 /** What a store does; every slot is filled. `until_ns` is a deadline by the monotonic clock.
  *  Errors that any may give: UNAVAILABLE, TIMEOUT, STORAGE, NO_MEMORY, DENIED: nothing was done.
- *  @since 0.2 @source docs/design/0013-saga-stores.md */
+ *  @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_store_table {
     uint32_t abi;       /**< MARTY_SAGA_STORE_ABI. */
     const char *scheme; /**< Of its URLs. */
@@ -231,7 +231,7 @@ typedef struct marty_saga_store_table {
     uint64_t reserved[6]; /**< Leave it 0. */
 } marty_saga_store_table;
 
-/** The number of this table's layout. @since 0.2 @source docs/design/0013-saga-stores.md */
+/** The number of this table's layout. @since 0.1 @source docs/design/0013-saga-stores.md */
 #define MARTY_SAGA_STORE_ABI 1u
 
 /**
@@ -243,7 +243,7 @@ typedef struct marty_saga_store_table {
  * @param outbox Borrowed.
  * @return The record, to be given to marty_free; NULL without memory.
  * @threads Any.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0013-saga-stores.md
  */
 MARTY_API marty_saga_record *marty_saga_record_new(const marty_saga_facts *facts, uint64_t epoch,
@@ -255,7 +255,7 @@ MARTY_API marty_saga_record *marty_saga_record_new(const marty_saga_facts *facts
  * @param abi The library's MARTY_SAGA_STORE_ABI.
  * @return Its table, static; NULL for an abi that it does not know.
  * @threads One at a time, under the registry's lock.
- * @since 0.2
+ * @since 0.1
  * @source docs/design/0013-saga-stores.md
  */
 typedef const marty_saga_store_table *(*marty_saga_store_entry)(uint32_t abi);

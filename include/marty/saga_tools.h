@@ -20,7 +20,7 @@ extern "C" {
  * @return MARTY_OK also with findings; else it cannot be read, and why says where.
  * @errors MARTY_E_CONFIG (file, line and field are in the text), MARTY_E_NO_MEMORY.
  * @threads Any.
- * @since 0.2
+ * @since 0.1
  * @source docs/reference/saga-definition.md
  */
 MARTY_MUST marty_err marty_saga_lint(const char *file, marty_bytes text, marty_message **ret_report,
@@ -37,7 +37,7 @@ MARTY_MUST marty_err marty_saga_lint(const char *file, marty_bytes text, marty_m
  * @return MARTY_OK, or there is no report.
  * @errors MARTY_E_CONFIG (as lint), MARTY_E_ARGUMENT (format), MARTY_E_NO_MEMORY.
  * @threads Any.
- * @since 0.2
+ * @since 0.1
  * @source docs/reference/saga-definition.md
  */
 MARTY_MUST marty_err marty_saga_graph(const char *file, marty_bytes text, const char *format,
@@ -56,7 +56,7 @@ MARTY_MUST marty_err marty_saga_graph(const char *file, marty_bytes text, const 
  * @errors MARTY_E_CONFIG (the definition, as lint), MARTY_E_MALFORMED (an event: the text says
  * which line), MARTY_E_NO_MEMORY.
  * @threads Any.
- * @since 0.2
+ * @since 0.1
  * @source docs/reference/saga-replay.md
  */
 MARTY_MUST marty_err marty_saga_replay(const char *file, marty_bytes definition, marty_bytes events,

@@ -15,6 +15,7 @@ enum {
     CALL_MS = 10000,
     WAIT_MS = 30000,
     LOOK_MS = 100,
+    WAITING_MAX = 4096,
     ENGINE_TEXT = sizeof((marty_error *)NULL)->text
 };
 
@@ -174,6 +175,11 @@ static call *new_call(marty_saga_engine *engine, const marty__saga_input *input)
 static marty_err put_and_wait(marty_saga_engine *engine, const marty__saga_input *input,
                               int32_t timeout_ms, char ret_text[ENGINE_TEXT])
 {
+    if (marty__saga_core_waiting(engine->core) >= WAITING_MAX) {
+        (void)snprintf(ret_text, ENGINE_TEXT,
+                       "%d calls wait for the store already; try again later", WAITING_MAX);
+        return MARTY_E_FULL;
+    }
     call *one = new_call(engine, input);
     if (!one) {
         (void)snprintf(ret_text, ENGINE_TEXT, "out of memory");

@@ -194,11 +194,35 @@ static void scan_sooner(marty__saga_core *core, int64_t now_ns)
     core->soonest_us = INT64_MAX;
 }
 
+static void answer_closed(marty__saga_core *core)
+{
+    static const marty__saga_done closed = {.err = MARTY_E_CLOSED,
+                                            .why = "the engine of sagas is closed"};
+    marty__saga_input *input = NULL;
+    while ((input = next_input(core)) != NULL) {
+        input->done(input, &closed);
+    }
+}
+
+/* In doubt about a commit nothing new is decided; what is being sent is answered all the same, and
+ * an end need not wait for the store. */
+static int64_t turn_in_doubt(marty__saga_core *core, int64_t now_ns)
+{
+    marty__lock(&core->mutex);
+    bool closed = core->closed;
+    marty__unlock(&core->mutex);
+    marty__saga_items_work(core, now_ns);
+    if (closed) {
+        answer_closed(core);
+    }
+    return now_ns + DOUBT_PAUSE_NS;
+}
+
 int64_t marty__saga_core_turn(marty__saga_core *core)
 {
     int64_t now_ns = marty__saga_now_ns(core);
     if (!settle_doubt(core)) {
-        return now_ns + DOUBT_PAUSE_NS;
+        return turn_in_doubt(core, now_ns);
     }
     core->soonest_us = INT64_MAX;
     marty__saga_items_work(core, now_ns);
@@ -209,6 +233,14 @@ int64_t marty__saga_core_turn(marty__saga_core *core)
     marty__saga_entries_trim(core);
     scan_sooner(core, now_ns);
     return next_turn(core, now_ns);
+}
+
+size_t marty__saga_core_waiting(marty__saga_core *core)
+{
+    marty__lock(&core->mutex);
+    size_t waiting = core->waiting;
+    marty__unlock(&core->mutex);
+    return waiting;
 }
 
 bool marty__saga_core_idle(const marty__saga_core *core)
@@ -231,16 +263,6 @@ uint32_t marty__saga_core_shards(const marty__saga_core *core)
 }
 
 /* ---- the end */
-static void answer_closed(marty__saga_core *core)
-{
-    static const marty__saga_done closed = {.err = MARTY_E_CLOSED,
-                                            .why = "the engine of sagas is closed"};
-    marty__saga_input *input = NULL;
-    while ((input = next_input(core)) != NULL) {
-        input->done(input, &closed);
-    }
-}
-
 static void leave(marty__saga_core *core)
 {
     if (!core->options.leads) {

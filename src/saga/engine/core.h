@@ -94,6 +94,8 @@ void marty__saga_core_put(marty__saga_core *core, marty__saga_input *input);
 void marty__saga_item_sent(marty__saga_item *item, marty_err outcome);
 /** Make a turn; returns when the next is due by the monotonic clock, at the latest. */
 int64_t marty__saga_core_turn(marty__saga_core *core);
+/** How many inputs wait for a turn. Any thread. */
+size_t marty__saga_core_waiting(marty__saga_core *core);
 /** Whether nothing waits and nothing is being sent. */
 bool marty__saga_core_idle(const marty__saga_core *core);
 const marty__saga_counts *marty__saga_core_counts(const marty__saga_core *core);

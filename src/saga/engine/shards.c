@@ -204,21 +204,13 @@ static void scan_unsent(marty__saga_core *core, int64_t now_ns)
     marty_free(found);
 }
 
-/* Ticks are no use while a turn has enough to do. */
-static bool has_room(marty__saga_core *core)
-{
-    marty__lock(&core->mutex);
-    bool room = core->waiting < SAGA_BATCH_MAX;
-    marty__unlock(&core->mutex);
-    return room;
-}
-
 void marty__saga_scan_work(marty__saga_core *core, int64_t now_ns)
 {
     if (!core->options.leads || !core->lease.count || now_ns >= core->lease_until_ns) {
         return; /* nothing is ours for sure */
     }
-    if (now_ns >= MARTY__MUTANT(108, core->scan_ns, INT64_MAX) && has_room(core)) {
+    if (now_ns >= MARTY__MUTANT(108, core->scan_ns, INT64_MAX) &&
+        marty__saga_core_waiting(core) < SAGA_BATCH_MAX) { /* ticks are no use to a full turn */
         scan_due(core, now_ns);
     }
     if (now_ns >= MARTY__MUTANT(107, core->unsent_ns, INT64_MAX)) {

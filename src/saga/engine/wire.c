@@ -88,7 +88,7 @@ typedef struct answer {
 static void copy_header(char *ret, size_t size, const marty_message *message, const char *name)
 {
     marty_bytes value = marty_message_header(message, name);
-    size_t length = value.size < size - 1 ? value.size : size - 1;
+    size_t length = value.size < size ? value.size : 0; /* one that is too long is as none */
     if (length) {
         memcpy(ret, value.data, length);
     }
@@ -345,7 +345,9 @@ static void wire_wake(void *user)
 static void wire_changed(void *user, const marty_saga_facts *facts, const char *alert)
 {
     marty_saga_engine *engine = user;
-    (void)alert;
+    if (alert) {
+        marty__bus_log(engine->bus, 1, "saga %s (%s): %s", facts->id, facts->name, alert);
+    }
     if (marty__saga_is_over(facts->status)) {
         marty__lock(&engine->mutex);
         engine->changes++;

@@ -231,6 +231,9 @@ static marty_err work(participant *self, asked *first, marty_error *why)
     }
     for (asked *one = first; one && !err; one = one->next) {
         err = work_one(one, transaction);
+        if (err) {
+            (void)marty_error_set(why, err, "%s", one->why.text);
+        }
     }
     if (err) {
         self->table->roll_back(self->notes);
@@ -323,7 +326,7 @@ static marty_err on_commands(void *user, marty_delivery *delivery)
 {
     participant *self = user;
     asked *first = NULL;
-    marty_error why;
+    marty_error why = {0};
     marty_err err = read_all(self, delivery, &first);
     err = err || !first ? err : work(self, first, &why);
     for (asked *one = err ? NULL : first; one; one = one->next) {
@@ -332,8 +335,11 @@ static marty_err on_commands(void *user, marty_delivery *delivery)
         }
         purge_sometimes(self);
     }
+    for (asked *one = err ? first : NULL; one; one = one->next) {
+        (void)marty_retry(one->delivery, 0, why.text);
+    }
     free_all(first);
-    return err;
+    return err; /* of those that are not settled yet */
 }
 
 static void participant_free(void *user)
