@@ -73,7 +73,7 @@ typedef marty_err (*marty_effect)(void *user, marty_operation *operation, void *
  * @param operation In its effect.
  * @param json The result. Borrowed and copied; at most 256 KiB.
  * @return MARTY_OK.
- * @errors MARTY_E_NO_MEMORY, MARTY_E_TOO_LARGE.
+ * @errors MARTY_E_NO_MEMORY, MARTY_E_TOO_LARGE, MARTY_E_MALFORMED (not JSON).
  * @threads That of the effect.
  * @since 0.1
  * @source docs/guide/participants.md

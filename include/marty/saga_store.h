@@ -76,6 +76,9 @@ typedef struct marty_saga_write {
      *  Called once for each time the transaction is tried. */
     marty_err (*fill)(struct marty_saga_write *write, void *transaction);
     void *user; /**< For fill. */
+    /** Set by fill: what it did in the transaction is taken back, and the write is made all the
+     *  same (the step has refused). */
+    bool undo;
     /** Out: MARTY_OK; MARTY_E_STATE = the version is another by now; MARTY_E_LOST = the epoch is;
      *  MARTY_E_EXISTS = a saga of that name and key is there, `existing` says which;
      *  MARTY_E_MAYBE_STORED = nobody knows: read it again (after `settle`) before deciding

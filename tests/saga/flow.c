@@ -69,7 +69,8 @@ static int count_of(const char *what, const char *column)
 {
     char path[200], sql[200];
     (void)snprintf(path, sizeof path, "%s/%s.db", folder, database_of(what));
-    (void)snprintf(sql, sizeof sql, "SELECT count(%s) FROM effect WHERE what = '%s'", column, what);
+    (void)snprintf(sql, sizeof sql, "SELECT count(%s) FROM effect WHERE what = '%s'", column,
+                   strcmp(what, "sagas") == 0 ? "local" : what);
     sqlite3 *db = NULL;
     int value =
         sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) == SQLITE_OK ? ask(db, sql) : -1;
@@ -130,6 +131,53 @@ static void run_orders(marty_saga_engine *engine, int orders)
     free(ids);
 }
 
+/* A local step works in the store's transaction: what it wrote stays if it is done, and goes if it
+ * refuses, or tries to end the transaction. */
+static const marty_step local_steps[] = {
+    {.name = "write", .local = "write", .compensate = "write"}};
+static const marty_saga local_saga = {
+    .name = "local", .version = 1, .steps = local_steps, .step_count = 1};
+
+static marty_err write_row(void *user, marty_operation *operation, void *transaction)
+{
+    (void)user;
+    if (operation->undo) {
+        return MARTY_OK;
+    }
+    CHECK_INT(count_effect(transaction, "local", operation->saga), MARTY_OK);
+    if (strstr(operation->data.data, "ends") && operation->attempt == 1) {
+        CHECK(sqlite3_exec(transaction, "COMMIT", NULL, NULL, NULL) != SQLITE_OK);
+        return MARTY_E_FAILED;
+    }
+    return strstr(operation->data.data, "refuse") ? marty_operation_refuse(operation, "not\nhere")
+                                                  : MARTY_OK;
+}
+
+static void run_local(marty_saga_engine *engine)
+{
+    static const struct {
+        const char *input;
+        marty_saga_status status;
+    } rows[] = {{"{\"what\":\"do\"}", MARTY_SAGA_COMPLETED},
+                {"{\"what\":\"refuse\"}", MARTY_SAGA_COMPENSATED},
+                {"{\"what\":\"ends\"}", MARTY_SAGA_COMPLETED}};
+    marty_error why = {0};
+    CHECK_INT(marty_saga_function(engine, "write", write_row, NULL, &why), MARTY_OK);
+    if (!CHECK_INT(marty_saga_register(engine, &local_saga, NULL, &why), MARTY_OK)) {
+        fprintf(stderr, "%s\n", why.text);
+    }
+    for (int i = 0; i < 3; i++) {
+        char id[40];
+        marty_saga_status status = 0;
+        CHECK_INT(
+            marty_saga_start(engine, "local", NULL, marty_text(rows[i].input), NULL, id, &why),
+            MARTY_OK);
+        CHECK_INT(marty_saga_wait(engine, id, 20000, &status, &why), MARTY_OK);
+        CHECK_INT(status, rows[i].status);
+    }
+    CHECK_INT(count_of("sagas", "*"), 2);
+}
+
 static void check_effects(int orders)
 {
     const struct {
@@ -180,6 +228,9 @@ int main(int count, char **values)
     }
     REQUIRE(marty_bus_start(bus, &why) == MARTY_OK);
     run_orders(engine, orders);
+    if (strncmp(store, "sqlite:", 7) == 0) {
+        run_local(engine);
+    }
     marty_message *report = NULL;
     if (CHECK_INT(marty_saga_report(engine, &report, &why), MARTY_OK)) {
         printf("%.*s\n", (int)report->data.size, (const char *)report->data.data);

@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { DOUBT_PAUSE_NS = 200000000 };
@@ -106,6 +107,12 @@ static size_t decide_all(marty__saga_core *core, marty__link *again)
     return count;
 }
 
+static int by_id(const void *left, const void *right)
+{
+    const marty_saga_write *const *a = left, *const *b = right;
+    return strcmp((*a)->facts.id, (*b)->facts.id);
+}
+
 static marty_err commit_all(marty__saga_core *core, size_t count, marty_error *why)
 {
     marty_saga_write *writes[SAGA_BATCH_MAX];
@@ -118,6 +125,8 @@ static marty_err commit_all(marty__saga_core *core, size_t count, marty_error *w
     if (!write_count) {
         return MARTY_OK;
     }
+    qsort(writes, write_count, sizeof *writes,
+          by_id); /* so that two engines take locks in one order */
     core->counts.commits++;
     return core->options.table->commit(core->options.store, writes, write_count,
                                        marty__saga_call_until(core), why);
@@ -138,8 +147,8 @@ static void work_inputs(marty__saga_core *core)
         }
         marty__saga_plan_end(&core->plans[i], &again);
     }
-    for (size_t i = count; i > 0; i--) {
-        marty__saga_plan_free(&core->plans[i - 1]);
+    for (size_t i = 0; i < count; i++) { /* who writes is the last of its saga, and drops it */
+        marty__saga_plan_free(&core->plans[i]);
     }
     put_first(core, &again);
 }

@@ -63,7 +63,7 @@ typedef struct marty__saga_counts {
     uint64_t inputs, transitions, commits, sent, resent, send_failures;
     uint64_t ended[MARTY_SAGA_ABANDONED + 1]; /* by status */
     uint64_t ignored[MARTY__SAGA_IGNORED_MALFORMED + 1];
-    uint64_t stuck, fence_losses, conflicts, doubts;
+    uint64_t stuck, fence_losses, conflicts, doubts, timer_failures;
     int64_t timer_lag_us; /* of the last timer that acted */
 } marty__saga_counts;
 

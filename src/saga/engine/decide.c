@@ -158,8 +158,9 @@ static marty_err fill_inside(marty_saga_write *write, void *transaction)
     marty_err err = core->options.wire.inside(core->options.wire.user, plan->entry->id,
                                               input->inside, transaction, &reply);
     if (err) {
-        return MARTY_E_FAILED;
+        return err == MARTY_E_UNAVAILABLE ? err : MARTY_E_FAILED;
     }
+    write->undo = reply.reply != MARTY__SAGA_OK; /* a refusal has no effect */
     err = decide(plan, &reply);
     return err ? err : plan->turn.changed ? MARTY_OK : MARTY_E_CANCELLED;
 }
@@ -342,7 +343,7 @@ static void on_written(saga_plan *plan)
         marty_saga_record_new(&write->facts, write->epoch, write->state, (marty_bytes){"", 0});
     count_end(core, &write->facts, was_stuck);
     drop_answered(plan);
-    marty_free(entry->record);
+    marty_saga_record *old = entry->record; /* the write's facts borrow from it to the end */
     entry->record = record;
     entry->to_mark = false;
     if (write->epoch && write->facts.due_us < core->soonest_us) {
@@ -352,6 +353,7 @@ static void on_written(saga_plan *plan)
     send_new(plan);
     core->options.wire.changed(core->options.wire.user, &write->facts, plan->turn.alert);
     answer(plan, MARTY_OK, &write->facts, write->state);
+    marty_free(old);
     entry->gone |= !record;
 }
 

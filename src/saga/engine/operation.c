@@ -3,8 +3,12 @@
 #include "engine.h"
 
 #include "base/alloc.h"
+#include "message/json_scan.h"
+#include "message/message.h"
 
 #include <string.h>
+
+enum { JSON_DEPTH_MAX = 32 };
 
 static engine_operation *inside_of(marty_operation *operation)
 {
@@ -14,8 +18,12 @@ static engine_operation *inside_of(marty_operation *operation)
 marty_err marty_operation_reply(marty_operation *operation, marty_bytes json)
 {
     engine_operation *inside = inside_of(operation);
+    marty__json_value value;
     if (json.size > MARTY__SAGA_RESULT_BYTES_MAX) {
         return MARTY_E_TOO_LARGE;
+    }
+    if (!marty__json_valid(json.data, json.size, false, JSON_DEPTH_MAX, &value)) {
+        return MARTY_E_MALFORMED; /* nobody could take the answer, ever */
     }
     char *copy = marty_alloc(json.size + 1);
     if (!copy) {
@@ -35,7 +43,8 @@ marty_err marty_operation_refuse(marty_operation *operation, const char *reason)
 {
     engine_operation *inside = inside_of(operation);
     inside->refused = true;
-    (void)strncpy(inside->reason, reason ? reason : "", sizeof inside->reason - 1);
+    (void)marty__text_clean(inside->reason, sizeof inside->reason, reason ? reason : "",
+                            reason ? strlen(reason) : 0);
     return MARTY_OK;
 }
 

@@ -342,7 +342,8 @@ static void take_outcome(marty__saga_core *core, marty__saga_item *item, int64_t
         if (entry) {
             note_quiet(core, entry);
         }
-    } else if (remote && marty_err_describe(item->result)->error_class == MARTY_CLASS_CALLER) {
+    } else if (remote && item->result != MARTY_E_CLOSED &&
+               marty_err_describe(item->result)->error_class == MARTY_CLASS_CALLER) {
         tell_not_sent(item);
     } else {
         try_later(core, item, now_ns);

@@ -172,6 +172,7 @@ marty_err marty_saga_report(marty_saga_engine *engine, marty_message **ret_repor
         {"fence_losses", counts.fence_losses},
         {"conflicts", counts.conflicts},
         {"commits_in_doubt", counts.doubts},
+        {"timer_failures", counts.timer_failures},
         {"timer_lag_us", (uint64_t)(counts.timer_lag_us > 0 ? counts.timer_lag_us : 0)},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

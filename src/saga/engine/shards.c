@@ -93,13 +93,19 @@ void marty__saga_lease_work(marty__saga_core *core, int64_t now_ns)
 /* ---- scans */
 typedef struct tick {
     marty__saga_input input;
+    marty__saga_core *core;
     char saga[40];
 } tick;
 
 static void on_tick_done(marty__saga_input *input, const marty__saga_done *done)
 {
-    (void)done;
-    marty_free(MARTY__OWNER(input, tick, input));
+    tick *one = MARTY__OWNER(input, tick, input);
+    if (done->err && done->err != MARTY_E_CLOSED) {
+        one->core->counts.timer_failures++;
+        marty__saga_log(one->core, 1, "sagas: the timer of %s is due and cannot act: %s", one->saga,
+                        done->why);
+    }
+    marty_free(one);
 }
 
 typedef struct scan {
@@ -118,6 +124,7 @@ static bool on_due(void *user, const marty_saga_facts *facts)
         return false;
     }
     (void)strncpy(one->saga, facts->id, sizeof one->saga - 1);
+    one->core = of->core;
     one->input = (marty__saga_input){
         .saga = one->saga,
         .done = on_tick_done,
@@ -154,22 +161,28 @@ enum { UNSENT_MAX = 4096 };
 
 typedef struct unsent {
     char id[UNSENT_MAX][40];
+    uint64_t version[UNSENT_MAX];
     uint32_t count;
 } unsent;
 
 static bool on_unsent(void *user, const marty_saga_facts *facts)
 {
     unsent *to = user;
+    to->version[to->count] = facts->version;
     (void)strncpy(to->id[to->count++], facts->id, sizeof to->id[0] - 1);
     return to->count < UNSENT_MAX;
 }
 
-/* Read one whose outbox may be unsent; its items go out now. One that is in memory is being sent.
- */
-static void send_again(marty__saga_core *core, const char *id, int64_t now_ns)
+/* Read one whose outbox may be unsent; its items go out now. One that is in memory as it is stored
+ * is being sent; an older copy says nothing of what another has written since. */
+static void send_again(marty__saga_core *core, const char *id, uint64_t version, int64_t now_ns)
 {
-    if (marty__map_get(&core->entries, id, strlen(id))) {
+    saga_entry *known = marty__map_get(&core->entries, id, strlen(id));
+    if (known && known->record && known->record->facts.version >= version) {
         return;
+    }
+    if (known) {
+        marty__saga_entry_drop(core, known);
     }
     saga_entry *entry = NULL;
     marty_error why = {0};
@@ -197,7 +210,7 @@ static void scan_unsent(marty__saga_core *core, int64_t now_ns)
         marty__saga_log(core, 1, "sagas: outboxes could not be read: %s", why.text);
     }
     for (uint32_t i = 0; i < found->count; i++) {
-        send_again(core, found->id[i], now_ns);
+        send_again(core, found->id[i], found->version[i], now_ns);
     }
     core->unsent_all &= found->count == UNSENT_MAX;
     core->unsent_ns = now_ns + SAGA_UNSENT_MS / 2 * INT64_C(1000000);

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DELAY_MAX_MS = 3600000 };
+
 /* ---- out */
 static void on_published(void *user, const marty_outcome *outcomes, size_t count)
 {
@@ -103,6 +105,13 @@ static uint64_t number_header(const marty_message *message, const char *name)
     return *text && !*end ? value : 0;
 }
 
+/* A mistake in the unit must not put a step off for years. */
+static uint64_t delay_of(const marty_message *message)
+{
+    uint64_t delay_ms = number_header(message, "sagadelayms");
+    return delay_ms < DELAY_MAX_MS ? delay_ms : DELAY_MAX_MS;
+}
+
 static marty__saga_reply reply_of(const marty_message *message)
 {
     static const struct {
@@ -181,7 +190,7 @@ static marty_err on_answer(void *user, marty_delivery *delivery)
                                       .data = message->data,
                                       .attempt = (uint32_t)number_header(message, "sagaattempt"),
                                       .tombstone = strcmp(tombstone, "true") == 0,
-                                      .delay_ms = number_header(message, "sagadelayms"),
+                                      .delay_ms = delay_of(message),
                                       .reason = *one->reason ? one->reason : NULL}};
     marty__saga_core_put(engine->core, &one->input);
     return MARTY_OK;
@@ -229,7 +238,7 @@ static marty_err wire_inside(void *user, const char *saga, const marty__saga_com
     marty_saga_engine *engine = user;
     const engine_function *function = function_of(engine, command->type);
     if (!function) {
-        return MARTY_E_NOT_FOUND;
+        return MARTY_E_UNAVAILABLE; /* not here, or not yet: that is no answer of the step */
     }
     engine_operation operation;
     marty_err err = marty__engine_effect(function->effect, function->user, saga, command,
@@ -282,11 +291,13 @@ static void on_step_done(marty__saga_input *input, const marty__saga_done *done)
 static void run_step(marty_saga_engine *engine, step *one)
 {
     const engine_function *function = function_of(engine, one->command->type);
-    marty_err err = MARTY_E_NOT_FOUND;
-    if (function) {
-        err = marty__engine_effect(function->effect, function->user, one->saga, one->command, NULL,
-                                   &one->operation);
+    if (!function) { /* not here, or not yet: that is no answer of the step */
+        marty__saga_item_sent(one->item, MARTY_E_UNAVAILABLE);
+        marty_free(one);
+        return;
     }
+    marty_err err = marty__engine_effect(function->effect, function->user, one->saga, one->command,
+                                         NULL, &one->operation);
     one->input = (marty__saga_input){.saga = one->saga,
                                      .done = on_step_done,
                                      .event = {.kind = MARTY__SAGA_EVENT_REPLY,

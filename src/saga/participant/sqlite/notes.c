@@ -145,10 +145,18 @@ static marty_err notes_open(marty__notes **ret_notes, const marty_url *url, int6
 
 static void notes_roll_back(marty__notes *notes)
 {
+    (void)sqlite3_commit_hook(notes->handle, NULL, NULL);
     if (!sqlite3_get_autocommit(notes->handle)) {
         (void)sqlite3_exec(notes->handle, "ROLLBACK", NULL, NULL, NULL);
     }
     marty__unlock(&notes->mutex);
+}
+
+/* An effect that ends our transaction would commit what is not whole. */
+static int refuse_commit(void *user)
+{
+    (void)user;
+    return 1;
 }
 
 static marty_err notes_begin(marty__notes *notes, int64_t until_ns, void **ret_transaction,
@@ -163,6 +171,7 @@ static marty_err notes_begin(marty__notes *notes, int64_t until_ns, void **ret_t
         notes_roll_back(notes);
         return err;
     }
+    (void)sqlite3_commit_hook(notes->handle, refuse_commit, NULL);
     *ret_transaction = notes->handle;
     return MARTY_OK;
 }
@@ -205,7 +214,9 @@ static marty_err notes_add(marty__notes *notes, const char *key, marty__note_kin
                            const char *text, size_t size, int64_t at_us, marty_error *why)
 {
     sqlite3_stmt *row = NULL;
-    int code = prepare(notes, NOTES_ADD, &row);
+    /* An effect that has ended the transaction has undone what was to be noted with it. */
+    int code = sqlite3_get_autocommit(notes->handle) ? SQLITE_MISUSE : SQLITE_OK;
+    code = code ? code : prepare(notes, NOTES_ADD, &row);
     code = code ? code : sqlite3_bind_text(row, 1, key, -1, NULL);
     code = code ? code : sqlite3_bind_int(row, 2, (int)kind);
     code = code ? code : sqlite3_bind_blob64(row, 3, size ? text : "", size, NULL);
@@ -223,6 +234,7 @@ static marty_err notes_undo(marty__notes *notes, marty_error *why)
 
 static marty_err notes_commit(marty__notes *notes, marty_error *why)
 {
+    (void)sqlite3_commit_hook(notes->handle, NULL, NULL);
     int code = sqlite3_get_autocommit(notes->handle) ? SQLITE_MISUSE : run(notes, NOTES_COMMIT);
     marty_err err = code ? explain(notes, code, "committing", why) : MARTY_OK;
     notes_roll_back(notes);

@@ -192,6 +192,9 @@ static void run_step(batch *of, marty_saga_write *write)
     (void)PQsetnonblocking(of->connection, 0); /* the step uses the connection as it likes */
     write->result = write->fill(write, of->connection);
     (void)PQsetnonblocking(of->connection, 1);
+    if (!write->result && write->undo) {
+        run_plain(of, "ROLLBACK TO marty_saga_one");
+    }
     if (!write->result) {
         call_write(of, write);
     }
@@ -254,8 +257,11 @@ marty_err pg_commit(marty_saga_store *store, marty_saga_write *const writes[], s
         of.lost = true; /* do not leave a transaction behind */
         of.committing = false;
     }
-    bool doubt = of.lost && of.committing && !of.err;
-    if (of.lost && !of.err) {
+    bool gone =
+        PQstatus(of.connection) != CONNECTION_OK; /* ended from there, perhaps after COMMIT */
+    of.lost |= gone;
+    bool doubt = of.committing && (gone || (of.lost && !of.err));
+    if (of.lost && !of.err && !doubt) {
         of.err = pg_error(of.connection, NULL, "writing", why);
     }
     for (size_t i = 0; i < count && doubt; i++) {
@@ -326,7 +332,8 @@ marty_err pg_purge(marty_saga_store *store, int64_t before_us, uint32_t limit, u
     pg_number(&space, limit);
     PGresult *result = pg_ask(
         store, &store->writer,
-        "WITH old AS (SELECT id FROM marty_saga WHERE status >= 3 AND changed_us < $1 LIMIT $2), "
+        "WITH old AS (SELECT id FROM marty_saga WHERE status >= 3 AND changed_us < $1 LIMIT $2 FOR "
+        "UPDATE SKIP LOCKED), "
         "gone AS (DELETE FROM marty_saga WHERE id IN (SELECT id FROM old) RETURNING id), "
         "past AS (DELETE FROM marty_saga_history WHERE id IN (SELECT id FROM old)) "
         "SELECT count(*) FROM gone",

@@ -70,7 +70,7 @@ static marty_err describe(marty_saga_store *store, int64_t until_ns, marty_error
 /* Back to the text that libpq takes. */
 static char *url_text(const marty_url *url)
 {
-    size_t size = 64 + (url->path ? strlen(url->path) : 0) +
+    size_t size = 256 + (url->path ? strlen(url->path) : 0) +
                   (url->user ? strlen(url->user) * 3 : 0) +
                   (url->password ? strlen(url->password) * 3 : 0);
     for (size_t i = 0; i < url->host_count; i++) {
@@ -128,7 +128,9 @@ static char *make_url(const marty_url *url)
     const char *path = url->path ? url->path : "";
     at = put(at, "/");
     at = put_escaped(at, *path == '/' ? path + 1 : path, strlen(*path == '/' ? path + 1 : path));
-    at = put(at, "?target_session_attrs=read-write&application_name=marty");
+    at = put(at, "?target_session_attrs=read-write&application_name=marty"
+                 "&options=-c%20idle_in_transaction_session_timeout%3D15000%20-c%20"
+                 "lock_timeout%3D15000%20-c%20statement_timeout%3D30000");
     for (size_t i = 0; i < url->parameter_count; i++) {
         at = put(put(put(at, "&"), url->parameters[i].name), "=");
         at = put_escaped(at, url->parameters[i].value.data, url->parameters[i].value.size);

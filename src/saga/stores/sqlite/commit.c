@@ -97,6 +97,13 @@ static int write_rows(saga_db *db, const marty_saga_write *write, int64_t number
                                                       write->facts.changed_us, &write->history));
 }
 
+/* A step that ends our transaction would commit what is not whole. */
+static int refuse_commit(void *user)
+{
+    (void)user;
+    return 1;
+}
+
 /* A local step works in the transaction; what it has done goes with the rest or not at all. */
 static int write_with_step(saga_db *db, marty_saga_write *write, int64_t number)
 {
@@ -104,12 +111,18 @@ static int write_with_step(saga_db *db, marty_saga_write *write, int64_t number)
     if (code) {
         return code;
     }
+    (void)sqlite3_commit_hook(db->handle, refuse_commit, NULL);
     write->result = write->fill(write, db->handle);
+    (void)sqlite3_commit_hook(db->handle, NULL, NULL);
     if (sqlite3_get_autocommit(db->handle)) {
-        return SQLITE_MISUSE; /* the step has ended our transaction */
+        write->result = MARTY_E_FAILED; /* the step has ended our transaction, and so undone it */
+        return SQLITE_ABORT;
+    }
+    if (!write->result && write->undo) {
+        code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_UNDO));
     }
     if (!write->result) {
-        code = write_rows(db, write, number);
+        code = code ? code : write_rows(db, write, number);
     } else {
         code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_UNDO));
     }
@@ -145,6 +158,16 @@ static void roll_back(saga_db *db)
     }
 }
 
+/* One step has undone the whole transaction: it has failed, the others may try again. */
+static void answer_undone(marty_saga_write *const writes[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (writes[i]->result != MARTY_E_FAILED) {
+            writes[i]->result = MARTY_E_UNAVAILABLE;
+        }
+    }
+}
+
 marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *const writes[],
                                     size_t count, int64_t until_ns, marty_error *why)
 {
@@ -155,7 +178,9 @@ marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *c
         code = write_one(db, writes[i]);
     }
     marty_err err = MARTY_OK;
-    if (code) {
+    if (code == SQLITE_ABORT) {
+        answer_undone(writes, count);
+    } else if (code) {
         err = marty__saga_db_error(db, code, "writing", why);
         roll_back(db);
     } else {
