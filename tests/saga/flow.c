@@ -83,10 +83,9 @@ static void participate(marty_bus *bus, const char *what)
     char url[200];
     marty_error why = {0};
     (void)snprintf(url, sizeof url, "sqlite:%s/%s.db", folder, database_of(what));
-    marty_subscription *subscription = NULL;
-    if (!CHECK_INT(marty_participate(bus, what, url, do_step, (void *)(uintptr_t)what, NULL,
-                                     &subscription, &why),
-                   MARTY_OK)) {
+    if (!CHECK_INT(
+            marty_participate(bus, what, url, do_step, (void *)(uintptr_t)what, NULL, NULL, &why),
+            MARTY_OK)) {
         fprintf(stderr, "%s\n", why.text);
     }
 }
