@@ -62,7 +62,7 @@ reported() { # name command...
     took "reported, $name" "$began"
 }
 outside='^conformance-nats-cluster$'
-sanitized='^(unit|conformance-memory|conformance-sqlite|conformance-nats-new)$'
+sanitized='^(unit|conformance-memory|conformance-sqlite)$'
 
 step build-gcc tools/build.sh dev && tests gcc dev -LE "$outside"
 step build-clang tools/build.sh clang
@@ -70,7 +70,10 @@ for check in format tidy cppcheck; do
     step "lint-$check" tools/lint.sh "$check"
 done
 for sanitizer in asan-ubsan tsan; do
-    step "build-$sanitizer" tools/build.sh "$sanitizer" && tests "$sanitizer" "$sanitizer" -L "$sanitized"
+    if step "build-$sanitizer" tools/build.sh "$sanitizer"; then
+        tests "$sanitizer" "$sanitizer" -L "$sanitized"
+        reported "$sanitizer, conformance-nats-new" timeout 400 tools/ctest.sh "$sanitizer" --output-on-failure -L '^conformance-nats-new$'
+    fi
 done
 for row in cluster; do
     reported "conformance-nats-$row" timeout 300 tools/ctest.sh dev --output-on-failure -L "^conformance-nats-$row\$"
