@@ -98,30 +98,13 @@ static void print_json(cli_run *cli, const json_t *value)
     free(text);
 }
 
-static void print_lines(cli_run *cli, const json_t *whole)
-{
-    const json_t *batch;
-    size_t i;
-    char *state = json_dumps(json_object_get(whole, "saga"), JSON_INDENT(2));
-    (void)printf("%s\n", state ? state : "");
-    free(state);
-    (void)printf("\nhistory\n");
-    json_array_foreach(json_object_get(whole, "history"), i, batch)
-    {
-        char *line = json_dumps(batch, JSON_COMPACT | JSON_ENCODE_ANY);
-        (void)printf("  %s\n", line ? line : "");
-        free(line);
-    }
-    cli_flush(cli);
-}
-
 static int show(cli_run *cli)
 {
     cli_saga saga;
     int code = cli_saga_open(cli, &saga, true, false);
     json_t *whole = code ? NULL : read_saga(cli, &saga, cli_argument(cli, 0), &code);
     if (whole && cli->out.format == CLI_TABLE) {
-        print_lines(cli, whole);
+        cli_saga_timeline(cli, whole);
     } else if (whole) {
         print_json(cli, whole);
     }

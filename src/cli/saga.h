@@ -22,6 +22,8 @@ int cli_saga_close(cli_run *cli, cli_saga *saga, int code);
 marty_err cli_saga_file(const char *path, cli_text *ret, marty_error *why);
 /** "running", "stuck", "completed", ... */
 const char *cli_saga_word(const marty_saga_facts *facts);
+/** One saga with its history, for people. */
+void cli_saga_timeline(cli_run *cli, const json_t *whole);
 /** One saga as a row: id, name, key, status, age, stuck. */
 json_t *cli_saga_row(const marty_saga_facts *facts);
 #endif

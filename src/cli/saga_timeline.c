@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One saga for people: how it stands, each step, and what happened when and why, a line for each
+ * change; then what to type next when it waits for a person. */
+#include "saga.h"
+
+#include <stdlib.h>
+
+enum { STEPS_MAX = 1000 };
+
+/* The text of a member, or "". */
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "";
+}
+
+static int number_of(const json_t *object, const char *part, const char *name)
+{
+    return (int)json_integer_value(json_object_get(json_object_get(object, part), name));
+}
+
+/* "15:59:39.293" of an RFC 3339 time. */
+static const char *clock_of(const char *time, char ret[16])
+{
+    const char *at = strchr(time, 'T');
+    (void)snprintf(ret, 16, "%.12s", at ? at + 1 : time);
+    return ret;
+}
+
+static void print_head(const json_t *saga)
+{
+    (void)printf("%s %s  %s\n", text_of(saga, "definition"), text_of(saga, "saga"),
+                 text_of(saga, "state"));
+    (void)printf("key %s   started %s   changed %s\n", text_of(saga, "key"),
+                 text_of(saga, "started"), text_of(saga, "changed"));
+    if (*text_of(saga, "reason")) {
+        (void)printf("because: %s\n", text_of(saga, "reason"));
+    }
+}
+
+static void print_steps(const json_t *saga)
+{
+    const json_t *step;
+    size_t i;
+    (void)printf("\n%-24s %-14s %8s %6s  %s\n", "STEP", "STATUS", "ATTEMPTS", "UNDO", "");
+    json_array_foreach(json_object_get(saga, "steps"), i, step)
+    {
+        char *result = json_dumps(json_object_get(step, "result"), JSON_COMPACT | JSON_ENCODE_ANY);
+        const char *reason = text_of(step, "reason");
+        (void)printf("%-24s %-14s %8d %6d  %s%s%.80s\n", text_of(step, "step"),
+                     text_of(step, "status"), number_of(step, "forward", "attempt"),
+                     number_of(step, "undo", "attempt"), text_of(step, "stuck"),
+                     *text_of(step, "stuck") ? ": " : "",
+                     *reason                                 ? reason
+                     : result && strcmp(result, "null") != 0 ? result
+                                                             : "");
+        free(result);
+    }
+}
+
+/* What an entry says to a person; most say nothing. names: of the steps, by their places. */
+static void print_entry(const json_t *entry, const char *const names[], size_t count)
+{
+    const char *kind = text_of(entry, "entry");
+    size_t slot = (size_t)json_integer_value(json_object_get(entry, "slot"));
+    const char *name = slot < count && names[slot] ? names[slot] : "";
+    if (strcmp(kind, "status") == 0 && *name) {
+        (void)printf("  %s %s%s%s", name, text_of(entry, "status"),
+                     *text_of(entry, "reason") ? ": " : "", text_of(entry, "reason"));
+    } else if (strcmp(kind, "sent") == 0 && *name) {
+        bool undo = json_integer_value(json_object_get(entry, "undo")) != 0;
+        (void)printf("  -> %s%s", undo ? "undo " : "", name);
+    } else if (strcmp(kind, "phase") == 0) {
+        (void)printf("  the saga is %s%s%s", text_of(entry, "phase"),
+                     *text_of(entry, "reason") ? ": " : "", text_of(entry, "reason"));
+    } else if (strcmp(kind, "stuck") == 0) {
+        (void)printf("  %s STUCK %s", name, text_of(entry, "reason"));
+    } else if (strcmp(kind, "note") == 0) {
+        (void)printf("  %s", text_of(entry, "text"));
+    }
+}
+
+static void print_batch(const json_t *batch, const char *names[], size_t *count)
+{
+    const json_t *entry, *head = json_array_get(batch, 0);
+    char clock[16];
+    size_t i;
+    (void)printf("%s  %-8s", clock_of(text_of(head, "at"), clock), text_of(head, "cause"));
+    if (*text_of(head, "who")) {
+        (void)printf(" %s: %s", text_of(head, "who"), text_of(head, "note"));
+    }
+    json_array_foreach(batch, i, entry)
+    {
+        if (strcmp(text_of(entry, "entry"), "opened") == 0 && *count < STEPS_MAX) {
+            names[(*count)++] = json_string_value(json_object_get(entry, "step"));
+        }
+        print_entry(entry, names, *count);
+    }
+    (void)printf("\n");
+}
+
+void cli_saga_timeline(cli_run *cli, const json_t *whole)
+{
+    const json_t *saga = json_object_get(whole, "saga"), *batch;
+    const char *names[STEPS_MAX];
+    size_t i, count = 0;
+    print_head(saga);
+    print_steps(saga);
+    (void)printf("\n");
+    json_array_foreach(json_object_get(whole, "history"), i, batch)
+    {
+        print_batch(batch, names, &count);
+    }
+    cli_flush(cli);
+    if (strncmp(text_of(saga, "state"), "stuck", 5) == 0) {
+        cli_next(cli, "marty saga retry %s   (or supply, skip, waive, compensate, abandon)",
+                 text_of(saga, "saga"));
+    }
+}
