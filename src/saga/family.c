@@ -202,7 +202,11 @@ static void be_born_dead(inside *in, const uint8_t *key, bool undo)
         marty__saga_emit(in, &(marty__saga_entry){.kind = MARTY__ENTRY_UNDO_ASKED,
                                                   .b = {{copy, MARTY__SAGA_KEY_BYTES}}});
     }
-    marty__saga_finish(in, MARTY__SAGA_COMPENSATED, "undone before it was started");
+    if (undo && in->event->known) { /* it has run, and was purged: never an empty OK */
+        marty__saga_finish(in, MARTY__SAGA_ABANDONED, "it was purged; what it did may be left");
+    } else {
+        marty__saga_finish(in, MARTY__SAGA_COMPENSATED, "undone before it was started");
+    }
 }
 
 static void stop(inside *in, const char *reason)

@@ -99,6 +99,24 @@ static void an_undo_that_is_too_late_to_cancel_undoes_the_end(void)
     world_free(&w);
 }
 
+static void an_undo_of_what_was_purged_is_not_empty(void)
+{
+    world w = world_new(can_undo);
+    marty__saga_event event = {.kind = MARTY__SAGA_EVENT_PARENT_UNDO,
+                               .cause = "parent",
+                               .saga = "saga-1",
+                               .parent = "parent-1",
+                               .key = undo_key,
+                               .attempt = 1,
+                               .known = true};
+    give(&w, &event);
+    CHECK_TEXT(word(&w), "abandoned");
+    CHECK_INT(told(&w, undo_key), MARTY__SAGA_LEFT);
+    parent(&w, MARTY__SAGA_EVENT_PARENT_UNDO, undo_key, 2);
+    CHECK_INT(told(&w, undo_key), MARTY__SAGA_LEFT);
+    world_free(&w);
+}
+
 static void what_cannot_be_undone_refuses_it(void)
 {
     world w = world_new(cannot_undo);
@@ -145,6 +163,7 @@ int main(void)
     a_start_is_answered_again();
     an_undo_may_come_before_its_start();
     an_undo_that_is_too_late_to_cancel_undoes_the_end();
+    an_undo_of_what_was_purged_is_not_empty();
     what_cannot_be_undone_refuses_it();
     what_is_left_is_told_as_left();
     a_cancel_waits_for_the_pivot();

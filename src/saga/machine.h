@@ -56,6 +56,7 @@ typedef struct marty__saga_event {
     const char *start_key; /* may be NULL */
     const char *parent;    /* START from a parent, PARENT_*: its saga id, for the answer */
     int64_t deadline_us;   /* 0 = the definition's */
+    bool known;            /* PARENT_UNDO: the parent has the result of what is to be undone */
     /* REPLY, NOT_SENT, START from a parent, PARENT_*, SUPPLY: text of an op key; else NULL */
     const char *key;
     uint32_t attempt;

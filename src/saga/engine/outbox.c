@@ -197,6 +197,7 @@ static void send_to_saga(marty__saga_item *item)
         item->input.event.parent = item->saga;
     } else if (command->kind == MARTY__SAGA_CHILD_UNDO) {
         item->input.event.kind = MARTY__SAGA_EVENT_PARENT_UNDO;
+        item->input.event.known = command->known;
         item->input.event.parent = item->saga;
     } else { /* an answer: child is the parent's id */
         item->input.event.kind = MARTY__SAGA_EVENT_REPLY;
