@@ -61,7 +61,7 @@ reported() { # name command...
     fi
     took "reported, $name" "$began"
 }
-outside='^conformance-nats-cluster$'
+outside='^conformance-nats-(new|old|tls|cluster)$'
 sanitized='^(unit|conformance-memory|conformance-sqlite)$'
 
 step build-gcc tools/build.sh dev && tests gcc dev -LE "$outside"
@@ -75,7 +75,7 @@ for sanitizer in asan-ubsan tsan; do
         reported "$sanitizer, conformance-nats-new" timeout 400 tools/ctest.sh "$sanitizer" --output-on-failure -L '^conformance-nats-new$'
     fi
 done
-for row in cluster; do
+for row in new old tls cluster; do
     reported "conformance-nats-$row" timeout 300 tools/ctest.sh dev --output-on-failure -L "^conformance-nats-$row\$"
 done
 
