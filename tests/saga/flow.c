@@ -122,6 +122,8 @@ static void run_orders(marty_saga_engine *engine, int orders)
             }
             break;
         }
+        marty_saga_order late = {.who = "ann"};
+        CHECK_INT(marty_saga_act(engine, ids[i], MARTY_SAGA_CANCEL, &late, &why), MARTY_E_STATE);
         completed += status == MARTY_SAGA_COMPLETED;
         compensated += status == MARTY_SAGA_COMPENSATED;
     }

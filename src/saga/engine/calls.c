@@ -199,6 +199,10 @@ static marty_err put_and_wait(marty_saga_engine *engine, const marty__saga_input
     (void)snprintf(ret_text, ENGINE_TEXT, "%s",
                    over ? one->why
                         : "the store has not answered in time; the same call again is safe");
+    if (over && !err && one->ignored == MARTY__SAGA_IGNORED_ENDED) {
+        err = MARTY_E_STATE;
+        (void)snprintf(ret_text, ENGINE_TEXT, "the saga has ended");
+    }
     marty__unlock(&engine->mutex);
     if (over) {
         call_free(one);

@@ -333,6 +333,14 @@ static void count_end(marty__saga_core *core, const marty_saga_facts *facts, boo
     core->counts.stuck += *facts->stuck && !was_stuck;
 }
 
+/* A verb that came too late is in the history, and its caller is told that nothing will follow. */
+static marty_err told_of(saga_plan *plan)
+{
+    bool refused = plan->turn.refused && plan->input->event.kind == MARTY__SAGA_EVENT_VERB;
+    return refused ? marty_error_set(&plan->why, MARTY_E_STATE, "%s", plan->turn.refused)
+                   : MARTY_OK;
+}
+
 static void on_written(saga_plan *plan)
 {
     marty__saga_core *core = plan->core;
@@ -352,7 +360,7 @@ static void on_written(saga_plan *plan)
     entry->turn = core->turn; /* what was just written is what the store has */
     send_new(plan);
     core->options.wire.changed(core->options.wire.user, &write->facts, plan->turn.alert);
-    answer(plan, MARTY_OK, &write->facts, write->state);
+    answer(plan, told_of(plan), &write->facts, write->state);
     marty_free(old);
     entry->gone |= !record;
 }
