@@ -87,7 +87,7 @@ struct marty_bus {
     int64_t drain_deadline_ns;
     atomic_bool cut_off;     /* the drain deadline passed */
     bool ports_closing;      /* the last part of the drain has begun */
-    bool torn_down;          /* no thread of ours is left */
+    atomic_bool torn_down;   /* no thread of ours is left */
     marty__mutex close_lock; /* one close at a time */
     marty__link events;      /* state events not yet told */
     marty__task event_task;

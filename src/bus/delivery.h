@@ -42,12 +42,13 @@ struct marty__delivery {
     _Atomic uint64_t epoch; /* of the consumer's when it came; MARTY__GONE = lost by itself */
     int64_t expires_ns;     /* by our monotonic clock; MARTY__NEVER = not */
     int64_t lease_until_ns;
+    bool revoked; /* its shard will be lost when its lease ends, which is not renewed; under
+                     consumer->lock. Apart from the other flags: those are read in one go by who
+                     runs it, without that lock */
     _Atomic int64_t handed_ns; /* to its handler; 0 = not yet. Read by lease and watch */
     uint32_t delay_ms;         /* with verb: to settle at the broker */
     marty_verb verb;
-    bool revoked; /* its shard will be lost when its lease ends, which is not renewed; under
-                     consumer->lock */
-    bool keyed;   /* in subscription->keys or behind one that is */
+    bool keyed; /* in subscription->keys or behind one that is */
     bool in_batch, kept, extending, answered;
     marty__dead *dead;
     char *reply_to;    /* of a query */
