@@ -21,14 +21,13 @@ static void touch(marty__saga_core *core, saga_entry *entry)
 marty_err marty__saga_entry_new(marty__saga_core *core, const char *id, saga_entry **ret_entry,
                                 marty_error *why)
 {
+    if (strlen(id) >= sizeof((saga_entry *)NULL)->id) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "the id of a saga has at most 39 characters: %.60s", id);
+    }
     saga_entry *entry = marty_alloc_zero(1, sizeof *entry);
-    if (!entry || strlen(id) >= sizeof entry->id) {
-        marty_free(entry);
-        return entry ? marty_error_set(why, MARTY_E_ARGUMENT,
-                                       "the id of a saga has at most 39 "
-                                       "characters: %.60s",
-                                       id)
-                     : marty__error_code(why, MARTY_E_NO_MEMORY);
+    if (!entry) {
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
     memcpy(entry->id, id, strlen(id) + 1);
     marty__list_init(&entry->items);

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "bus/bus.h"
+#include "saga/attributes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,14 +30,6 @@ static const char *direction_of(const marty__saga_command *command)
                                                 : "probe";
 }
 
-static void add(marty_header headers[], size_t *count, const char *name, const char *value)
-{
-    if (value && *value) {
-        headers[(*count)++] =
-            (marty_header){.name = name, .value = marty_text(value), .kind = MARTY_ATTRIBUTE};
-    }
-}
-
 static uint32_t expires_in_ms(const marty_saga_engine *engine, const marty__saga_command *command)
 {
     if (!command->expires_us) {
@@ -54,16 +47,16 @@ static void wire_send(void *user, const char *saga, const marty__saga_command *c
     marty_header headers[9];
     size_t count = 0;
     (void)snprintf(attempt, sizeof attempt, "%u", (unsigned)command->attempt);
-    add(headers, &count, "sagaid", saga);
-    add(headers, &count, "sagastep", command->step);
+    marty__saga_attribute_add(headers, &count, "sagaid", saga);
+    marty__saga_attribute_add(headers, &count, "sagastep", command->step);
     bool event = command->kind == MARTY__SAGA_PUBLISH;
     if (!event) {
-        add(headers, &count, "sagaop", command->key);
-        add(headers, &count, "sagaattempt", attempt);
-        add(headers, &count, "sagadirection", direction_of(command));
-        add(headers, &count, "sagaforward", command->forward_key);
-        add(headers, &count, "sagaknown", command->known ? "true" : NULL);
-        add(headers, &count, "sagareplyto", engine->service);
+        marty__saga_attribute_add(headers, &count, "sagaop", command->key);
+        marty__saga_attribute_add(headers, &count, "sagaattempt", attempt);
+        marty__saga_attribute_add(headers, &count, "sagadirection", direction_of(command));
+        marty__saga_attribute_add(headers, &count, "sagaforward", command->forward_key);
+        marty__saga_attribute_add(headers, &count, "sagaknown", command->known ? "true" : NULL);
+        marty__saga_attribute_add(headers, &count, "sagareplyto", engine->service);
     }
     marty_message with = {
         .id = command->message, .key = saga, .headers = headers, .header_count = count};
@@ -87,20 +80,10 @@ typedef struct answer {
     char saga[40], key[MARTY__SAGA_TEXT], reason[MARTY__SAGA_REASON_BYTES_MAX + 1];
 } answer;
 
-static void copy_header(char *ret, size_t size, const marty_message *message, const char *name)
-{
-    marty_bytes value = marty_message_header(message, name);
-    size_t length = value.size < size ? value.size : 0; /* one that is too long is as none */
-    if (length) {
-        memcpy(ret, value.data, length);
-    }
-    ret[length] = '\0';
-}
-
 static uint64_t number_header(const marty_message *message, const char *name)
 {
     char text[24], *end = NULL;
-    copy_header(text, sizeof text, message, name);
+    marty__saga_attribute_get(text, sizeof text, message, name);
     unsigned long long value = strtoull(text, &end, 10);
     return *text && !*end ? value : 0;
 }
@@ -126,7 +109,7 @@ static marty__saga_reply reply_of(const marty_message *message)
                  {"not_done", MARTY__SAGA_NOT_DONE},
                  {"unknown", MARTY__SAGA_UNKNOWN}};
     char text[16];
-    copy_header(text, sizeof text, message, "sagareply");
+    marty__saga_attribute_get(text, sizeof text, message, "sagareply");
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(words[i].word, text) == 0) {
             return words[i].reply;
@@ -168,16 +151,16 @@ static marty_err on_answer(void *user, marty_delivery *delivery)
     if (!one) {
         return MARTY_E_NO_MEMORY;
     }
-    copy_header(one->saga, sizeof one->saga, message, "sagaid");
-    copy_header(one->key, sizeof one->key, message, "sagaop");
-    copy_header(one->reason, sizeof one->reason, message, "sagareason");
+    marty__saga_attribute_get(one->saga, sizeof one->saga, message, "sagaid");
+    marty__saga_attribute_get(one->key, sizeof one->key, message, "sagaop");
+    marty__saga_attribute_get(one->reason, sizeof one->reason, message, "sagareason");
     if (!reply || !*one->saga || !*one->key) {
         marty_free(one);
         return marty_reject(delivery,
                             "an answer needs the attributes sagaid, sagaop and sagareply");
     }
     char tombstone[8];
-    copy_header(tombstone, sizeof tombstone, message, "sagatombstone");
+    marty__saga_attribute_get(tombstone, sizeof tombstone, message, "sagatombstone");
     one->delivery = marty_delivery_keep(delivery);
     one->input =
         (marty__saga_input){.saga = one->saga,

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "bus/bus.h"
+#include "saga/attributes.h"
 #include "saga/engine/engine.h"
 
 #include <stdio.h>
@@ -42,27 +43,17 @@ typedef struct asked {
     marty_error why;
 } asked;
 
-static void header(char *ret, size_t size, const marty_message *message, const char *name)
-{
-    marty_bytes value = marty_message_header(message, name);
-    size_t length = value.size < size ? value.size : 0; /* one that is too long is as none */
-    if (length) {
-        memcpy(ret, value.data, length);
-    }
-    ret[length] = '\0';
-}
-
 static bool read_asked(asked *one)
 {
     const marty_message *message = one->delivery->message;
     char direction[12];
-    header(one->saga, sizeof one->saga, message, "sagaid");
-    header(one->step, sizeof one->step, message, "sagastep");
-    header(one->key, sizeof one->key, message, "sagaop");
-    header(one->forward, sizeof one->forward, message, "sagaforward");
-    header(one->reply_to, sizeof one->reply_to, message, "sagareplyto");
-    header(one->attempt, sizeof one->attempt, message, "sagaattempt");
-    header(direction, sizeof direction, message, "sagadirection");
+    marty__saga_attribute_get(one->saga, sizeof one->saga, message, "sagaid");
+    marty__saga_attribute_get(one->step, sizeof one->step, message, "sagastep");
+    marty__saga_attribute_get(one->key, sizeof one->key, message, "sagaop");
+    marty__saga_attribute_get(one->forward, sizeof one->forward, message, "sagaforward");
+    marty__saga_attribute_get(one->reply_to, sizeof one->reply_to, message, "sagareplyto");
+    marty__saga_attribute_get(one->attempt, sizeof one->attempt, message, "sagaattempt");
+    marty__saga_attribute_get(direction, sizeof direction, message, "sagadirection");
     bool undo = strcmp(direction, "undo") == 0, probe = strcmp(direction, "probe") == 0;
     one->operation.operation = (marty_operation){
         .saga = one->saga,
@@ -242,14 +233,6 @@ static marty_err work(participant *self, asked *first, marty_error *why)
     return self->table->commit(self->notes, why);
 }
 
-static void add(marty_header headers[], size_t *count, const char *name, const char *value)
-{
-    if (value && *value) {
-        headers[(*count)++] =
-            (marty_header){.name = name, .value = marty_text(value), .kind = MARTY_ATTRIBUTE};
-    }
-}
-
 static void on_answered(void *user, const marty_outcome *outcomes, size_t count)
 {
     (void)user; /* the command is settled by it: acked when stored, else it comes again */
@@ -262,12 +245,12 @@ static marty_err answer(asked *one)
 {
     marty_header headers[8];
     size_t count = 0;
-    add(headers, &count, "sagaid", one->saga);
-    add(headers, &count, "sagaop", one->key);
-    add(headers, &count, "sagaattempt", one->attempt);
-    add(headers, &count, "sagareply", one->reply);
-    add(headers, &count, "sagareason", one->reason);
-    add(headers, &count, "sagatombstone", one->tombstone ? "true" : NULL);
+    marty__saga_attribute_add(headers, &count, "sagaid", one->saga);
+    marty__saga_attribute_add(headers, &count, "sagaop", one->key);
+    marty__saga_attribute_add(headers, &count, "sagaattempt", one->attempt);
+    marty__saga_attribute_add(headers, &count, "sagareply", one->reply);
+    marty__saga_attribute_add(headers, &count, "sagareason", one->reason);
+    marty__saga_attribute_add(headers, &count, "sagatombstone", one->tombstone ? "true" : NULL);
     marty_message with = {.key = one->saga, .headers = headers, .header_count = count};
     marty_publish_options options = {.with = &with,
                                      .settles = one->delivery,
