@@ -56,33 +56,28 @@ static void take_result(marty_saga_write *write, const PGresult *result)
     }
 }
 
-/* Begin with the writer's generation, and the shards of those that name an epoch, in order. */
-static bool send_begin(batch *of, pg_parameters *space, char **ret_shards)
+/* Named by a batch when it begins: the writer's generation, and the shards of those writes that
+ * name an epoch, locked in their order. */
+static const char begin_sql[] = "SELECT marty_saga_begin($1,$2,$3::int[])";
+
+static void begin_parameters(pg_parameters *to, const batch *of, char shards[PG_SHARDS_BYTES])
 {
-    bool wanted[MARTY_SAGA_SHARDS] = {false};
-    char *shards = marty_alloc(MARTY_SAGA_SHARDS * 4 + 3), *at = shards;
-    if (!shards) {
-        return false;
-    }
+    marty_saga_shards wanted = {{0}};
     for (size_t i = 0; i < of->count; i++) {
-        wanted[of->writes[i]->facts.shard % MARTY_SAGA_SHARDS] |= of->writes[i]->epoch != 0;
+        uint32_t shard = of->writes[i]->facts.shard % MARTY_SAGA_SHARDS;
+        wanted.bits[shard / 64] |= (uint64_t)(of->writes[i]->epoch != 0) << (shard % 64);
     }
-    *at++ = '{';
-    for (int i = 0; i < MARTY_SAGA_SHARDS; i++) {
-        if (wanted[i]) {
-            at += snprintf(at, 5, "%s%d", at[-1] == '{' ? "" : ",", i);
-        }
-    }
-    *at++ = '}';
-    *at = '\0';
-    *ret_shards = shards;
-    space->count = 0;
-    pg_text(space, of->store->token);
-    pg_number(space, (int64_t)of->store->generation);
-    pg_text(space, shards);
-    return PQsendQueryParams(of->connection, "BEGIN", 0, NULL, NULL, NULL, NULL, 0) &&
-           PQsendQueryParams(of->connection, "SELECT marty_saga_begin($1,$2,$3::int[])", 3, NULL,
-                             space->values, space->lengths, space->formats, 0);
+    pg_shards(shards, &wanted);
+    to->count = 0;
+    pg_text(to, of->store->token);
+    pg_number(to, (int64_t)of->store->generation);
+    pg_text(to, shards);
+}
+
+static bool send_sql(batch *of, const char *sql, const pg_parameters *with)
+{
+    return PQsendQueryParams(of->connection, sql, with->count, NULL, with->values, with->lengths,
+                             with->formats, 0);
 }
 
 /* All results of one statement of the pipeline; the last that is not NULL is given to `write`. */
@@ -106,16 +101,17 @@ static void read_one(batch *of, marty_saga_write *write)
 
 static void run_pipeline(batch *of)
 {
+    static const pg_parameters none;
     pg_parameters space;
-    char *shards = NULL;
-    bool sent = PQenterPipelineMode(of->connection) && send_begin(of, &space, &shards);
+    char shards[PG_SHARDS_BYTES];
+    begin_parameters(&space, of, shards);
+    bool sent = PQenterPipelineMode(of->connection) && send_sql(of, "BEGIN", &none) &&
+                send_sql(of, begin_sql, &space);
     for (size_t i = 0; i < of->count && sent; i++) {
         write_parameters(&space, of->writes[i]);
-        sent = PQsendQueryParams(of->connection, write_sql, space.count, NULL, space.values,
-                                 space.lengths, space.formats, 0);
+        sent = send_sql(of, write_sql, &space);
     }
-    sent = sent && PQsendQueryParams(of->connection, "COMMIT", 0, NULL, NULL, NULL, NULL, 0) &&
-           PQpipelineSync(of->connection);
+    sent = sent && send_sql(of, "COMMIT", &none) && PQpipelineSync(of->connection);
     of->committing = true;
     of->lost = !sent;
     read_one(of, NULL);
@@ -128,7 +124,6 @@ static void run_pipeline(batch *of)
         read_one(of, NULL); /* the end of the pipeline */
         (void)PQexitPipelineMode(of->connection);
     }
-    marty_free(shards);
 }
 
 /* ---- with a local step: statement by statement */
@@ -140,8 +135,7 @@ static PGresult *run_one(batch *of, const char *sql, const pg_parameters *with)
     if (of->lost || of->err) {
         return NULL;
     }
-    of->lost = !PQsendQueryParams(of->connection, sql, given->count, NULL, given->values,
-                                  given->lengths, given->formats, 0);
+    of->lost = !send_sql(of, sql, given);
     while (!of->lost &&
            (result = pg_next(of->store, of->connection, of->until_ns, &of->lost)) != NULL) {
         PQclear(kept);
@@ -206,13 +200,10 @@ static void run_step(batch *of, marty_saga_write *write)
 static void run_with_steps(batch *of)
 {
     pg_parameters space;
-    char *shards = NULL;
+    char shards[PG_SHARDS_BYTES];
+    begin_parameters(&space, of, shards);
     run_plain(of, "BEGIN");
-    space.count = 0;
-    pg_text(&space, of->store->token);
-    pg_number(&space, (int64_t)of->store->generation);
-    PQclear(
-        run_one(of, "SELECT marty_saga_begin($1,$2,array(SELECT generate_series(0,255)))", &space));
+    PQclear(run_one(of, begin_sql, &space));
     for (size_t i = 0; i < of->count && !of->err && !of->lost; i++) {
         marty_saga_write *write = of->writes[i];
         if (write->fill) {
@@ -223,7 +214,6 @@ static void run_with_steps(batch *of)
     }
     of->committing = !of->err && !of->lost;
     run_plain(of, of->committing ? "COMMIT" : "ROLLBACK");
-    marty_free(shards);
 }
 
 static bool has_steps(const batch *of)

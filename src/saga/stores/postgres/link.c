@@ -30,6 +30,18 @@ void pg_bytes(pg_parameters *to, marty_bytes bytes)
     to->formats[to->count++] = 1;
 }
 
+void pg_shards(char ret[PG_SHARDS_BYTES], const marty_saga_shards *shards)
+{
+    char *at = ret;
+    *at++ = '{';
+    for (int i = 0; i < MARTY_SAGA_SHARDS; i++) {
+        if ((shards->bits[i / 64] >> (i % 64)) & 1) {
+            at += snprintf(at, 5, "%s%d", at[-1] == '{' ? "" : ",", i);
+        }
+    }
+    (void)snprintf(at, 2, "}");
+}
+
 static int left_ms(const marty_saga_store *store, int64_t until_ns)
 {
     int64_t left_ns = until_ns - store->env.monotonic_ns(store->env.user);

@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-enum { PG_PARAMETERS_MAX = 24 };
+enum { PG_PARAMETERS_MAX = 24, PG_SHARDS_BYTES = MARTY_SAGA_SHARDS * 4 + 3 };
 
 typedef struct pg_link {
     pthread_mutex_t mutex;
@@ -37,6 +37,9 @@ typedef struct pg_parameters {
 void pg_text(pg_parameters *to, const char *text);
 void pg_number(pg_parameters *to, int64_t number);
 void pg_bytes(pg_parameters *to, marty_bytes bytes);
+
+/** A set of shards as an array of SQL. */
+void pg_shards(char ret[PG_SHARDS_BYTES], const marty_saga_shards *shards);
 
 /** Take the link, connected; NULL with why (and the link is not taken). */
 PGconn *pg_enter(marty_saga_store *store, pg_link *link, int64_t until_ns, marty_error *why);

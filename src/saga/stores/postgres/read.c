@@ -74,19 +74,6 @@ marty_err pg_find(marty_saga_store *store, const char *name, const char *key, ch
                  : marty_error_set(why, MARTY_E_NOT_FOUND, "no saga %s has the key %s", name, key);
 }
 
-/* The shards of a set, as an array. */
-static void write_shards(char text[MARTY_SAGA_SHARDS * 4 + 3], const marty_saga_shards *shards)
-{
-    char *at = text;
-    *at++ = '{';
-    for (int i = 0; i < MARTY_SAGA_SHARDS; i++) {
-        if ((shards->bits[i / 64] >> (i % 64)) & 1) {
-            at += snprintf(at, 5, "%s%d", at[-1] == '{' ? "" : ",", i);
-        }
-    }
-    (void)snprintf(at, 2, "}");
-}
-
 static void tell(const PGresult *result, int count, marty_saga_found found, void *user)
 {
     for (int row = 0; row < count; row++) {
@@ -102,9 +89,9 @@ marty_err pg_due(marty_saga_store *store, const marty_saga_shards *shards, int64
                  uint32_t limit, marty_saga_found found, void *user, int64_t *ret_next_us,
                  int64_t until_ns, marty_error *why)
 {
-    char set[MARTY_SAGA_SHARDS * 4 + 3];
+    char set[PG_SHARDS_BYTES];
     pg_parameters space = {.count = 0};
-    write_shards(set, shards);
+    pg_shards(set, shards);
     pg_text(&space, set);
     pg_number(&space, (int64_t)limit + 1);
     PGresult *result = pg_ask(store, &store->reader,
@@ -129,9 +116,9 @@ marty_err pg_unsent(marty_saga_store *store, const marty_saga_shards *shards, in
                     uint32_t limit, marty_saga_found found, void *user, int64_t until_ns,
                     marty_error *why)
 {
-    char set[MARTY_SAGA_SHARDS * 4 + 3];
+    char set[PG_SHARDS_BYTES];
     pg_parameters space = {.count = 0};
-    write_shards(set, shards);
+    pg_shards(set, shards);
     pg_text(&space, set);
     pg_number(&space, before_us);
     pg_number(&space, limit);

@@ -151,13 +151,6 @@ static void answer_all(marty_saga_write *const writes[], size_t count, marty_err
     }
 }
 
-static void roll_back(saga_db *db)
-{
-    if (!sqlite3_get_autocommit(db->handle)) {
-        (void)marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_ROLLBACK));
-    }
-}
-
 /* One step has undone the whole transaction: it has failed, the others may try again. */
 static void answer_undone(marty_saga_write *const writes[], size_t count)
 {
@@ -172,8 +165,7 @@ marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *c
                                     size_t count, int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->writer;
-    marty__saga_db_enter(db, until_ns);
-    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+    int code = marty__saga_db_begin(db, until_ns);
     for (size_t i = 0; i < count && !code; i++) {
         code = write_one(db, writes[i]);
     }
@@ -182,7 +174,7 @@ marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *c
         answer_undone(writes, count);
     } else if (code) {
         err = marty__saga_db_error(db, code, "writing", why);
-        roll_back(db);
+        marty__saga_db_roll_back(db);
     } else {
         code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
         if (code) {
@@ -190,7 +182,7 @@ marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *c
             marty_err kind = marty__saga_db_error(db, code, "committing", &ended);
             answer_all(writes, count,
                        kind == MARTY_E_UNAVAILABLE ? MARTY_E_UNAVAILABLE : MARTY_E_MAYBE_STORED);
-            roll_back(db);
+            marty__saga_db_roll_back(db);
         }
     }
     marty__saga_db_leave(db);
@@ -211,17 +203,12 @@ marty_err marty__saga_sqlite_sent(marty_saga_store *store, const marty_saga_fact
                                   size_t count, int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->writer;
-    marty__saga_db_enter(db, until_ns);
-    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+    int code = marty__saga_db_begin(db, until_ns);
     for (size_t i = 0; i < count && !code; i++) {
         code = marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_SENT, "ti", sagas[i].id,
                                                           (int64_t)sagas[i].version));
     }
-    code = code ? code : marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
-    marty_err err = code ? marty__saga_db_error(db, code, "marking", why) : MARTY_OK;
-    roll_back(db);
-    marty__saga_db_leave(db);
-    return err;
+    return marty__saga_db_end(db, code, "marking", why);
 }
 
 static int purge_some(saga_db *db, int64_t before_us, uint32_t limit, uint32_t *ret_count)
@@ -251,13 +238,9 @@ marty_err marty__saga_sqlite_purge(marty_saga_store *store, int64_t before_us, u
 {
     saga_db *db = &store->writer;
     uint32_t count = 0;
-    marty__saga_db_enter(db, until_ns);
-    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+    int code = marty__saga_db_begin(db, until_ns);
     code = code ? code : purge_some(db, before_us, limit, &count);
-    code = code ? code : marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
-    marty_err err = code ? marty__saga_db_error(db, code, "purging", why) : MARTY_OK;
-    roll_back(db);
-    marty__saga_db_leave(db);
+    marty_err err = marty__saga_db_end(db, code, "purging", why);
     if (!err) {
         *ret_count = count;
     }

@@ -18,7 +18,6 @@ enum { BUSY_NS = MARTY__NS_PER_MS, SCHEMA = 1 };
 
 static const char *const sql_text[SAGA_SQL_COUNT] = {
     [SAGA_SQL_BEGIN] = "BEGIN IMMEDIATE",
-    [SAGA_SQL_BEGIN_READ] = "BEGIN",
     [SAGA_SQL_COMMIT] = "COMMIT",
     [SAGA_SQL_ROLLBACK] = "ROLLBACK",
     [SAGA_SQL_SAVE] = "SAVEPOINT marty_saga_one",
@@ -237,6 +236,28 @@ void marty__saga_db_enter(saga_db *db, int64_t until_ns)
 void marty__saga_db_leave(saga_db *db)
 {
     marty__unlock(&db->mutex);
+}
+
+int marty__saga_db_begin(saga_db *db, int64_t until_ns)
+{
+    marty__saga_db_enter(db, until_ns);
+    return marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+}
+
+marty_err marty__saga_db_end(saga_db *db, int code, const char *doing, marty_error *why)
+{
+    code = code ? code : marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
+    marty_err err = code ? marty__saga_db_error(db, code, doing, why) : MARTY_OK;
+    marty__saga_db_roll_back(db);
+    marty__saga_db_leave(db);
+    return err;
+}
+
+void marty__saga_db_roll_back(saga_db *db)
+{
+    if (!sqlite3_get_autocommit(db->handle)) {
+        (void)marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_ROLLBACK));
+    }
 }
 
 sqlite3_stmt *marty__saga_db_statement(saga_db *db, saga_sql which)

@@ -118,15 +118,9 @@ marty_err marty__saga_sqlite_lease(marty_saga_store *store, marty_saga_lease *le
 {
     saga_db *db = &store->writer;
     marty_saga_lease changed = *lease;
-    marty__saga_db_enter(db, until_ns);
-    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+    int code = marty__saga_db_begin(db, until_ns);
     code = code ? code : lease_all(db, &changed, now_of(store));
-    code = code ? code : marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
-    marty_err err = code ? marty__saga_db_error(db, code, "leasing", why) : MARTY_OK;
-    if (!sqlite3_get_autocommit(db->handle)) {
-        (void)marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_ROLLBACK));
-    }
-    marty__saga_db_leave(db);
+    marty_err err = marty__saga_db_end(db, code, "leasing", why);
     if (!err) {
         *lease = changed;
     }
@@ -138,18 +132,11 @@ marty_err marty__saga_sqlite_release(marty_saga_store *store, const char *owner,
                                      int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->writer;
-    marty__saga_db_enter(db, until_ns);
-    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+    int code = marty__saga_db_begin(db, until_ns);
     for (size_t i = 0; i < count && !code; i++) {
         code = marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_SHARD_FREE, "iit",
                                                           (int64_t)shards[i].shard,
                                                           (int64_t)shards[i].epoch, owner));
     }
-    code = code ? code : marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
-    marty_err err = code ? marty__saga_db_error(db, code, "releasing", why) : MARTY_OK;
-    if (!sqlite3_get_autocommit(db->handle)) {
-        (void)marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_ROLLBACK));
-    }
-    marty__saga_db_leave(db);
-    return err;
+    return marty__saga_db_end(db, code, "releasing", why);
 }

@@ -12,7 +12,6 @@
 
 typedef enum saga_sql {
     SAGA_SQL_BEGIN,
-    SAGA_SQL_BEGIN_READ,
     SAGA_SQL_COMMIT,
     SAGA_SQL_ROLLBACK,
     SAGA_SQL_SAVE,
@@ -69,6 +68,12 @@ void marty__saga_db_close(saga_db *db);
 /** Take the connection for a call that has until then. */
 void marty__saga_db_enter(saga_db *db, int64_t until_ns);
 void marty__saga_db_leave(saga_db *db);
+/** Take the connection and begin to write. An SQLite code, for `end`. */
+int marty__saga_db_begin(saga_db *db, int64_t until_ns);
+/** Commit what went well (code 0), roll back what did not, and give the connection back. */
+marty_err marty__saga_db_end(saga_db *db, int code, const char *doing, marty_error *why);
+/** Roll back, where a transaction is open. */
+void marty__saga_db_roll_back(saga_db *db);
 /** A statement, reset and without values; NULL without memory. */
 sqlite3_stmt *marty__saga_db_statement(saga_db *db, saga_sql which);
 /** Bind by position: 'i' int64_t, 't' const char * (NULL = null), 'b' const marty_bytes *. Returns
