@@ -8,29 +8,14 @@
 
 #include <marty/marty.h>
 
-#include "tests/check.h"
+#include "tests/storm.h"
 
 enum { MESSAGES = 12, QUERIES = 3, TURNS = 50 };
 
-/* ---- the storm */
-static unsigned countdown;
-static bool for_ever, storm, failed_once;
-
-static bool may_allocate(size_t size)
-{
-    (void)size;
-    if (!storm) {
-        return true;
-    }
-    bool fails = countdown ? --countdown == 0 : for_ever;
-    failed_once = failed_once || fails;
-    return !fails;
-}
-
 static void expect_fine(marty_err err)
 {
-    if (!CHECK(err == MARTY_OK || (failed_once && err == MARTY_E_NO_MEMORY))) {
-        (void)fprintf(stderr, "%s after %u\n", marty_err_describe(err)->name, countdown);
+    if (!CHECK(err == MARTY_OK || (storm_failed && err == MARTY_E_NO_MEMORY))) {
+        (void)fprintf(stderr, "%s after %u\n", marty_err_describe(err)->name, storm_countdown);
     }
 }
 
@@ -150,7 +135,7 @@ static marty_err answer(void *user, marty_delivery *query)
     marty_error why = {0};
     marty_message reply = {.data = marty_text("yes")};
     marty_err err = marty_reply(query, &reply, &why);
-    CHECK(err == MARTY_OK || err == MARTY_E_TIMEOUT || (err == MARTY_E_NO_MEMORY && failed_once));
+    CHECK(err == MARTY_OK || err == MARTY_E_TIMEOUT || (err == MARTY_E_NO_MEMORY && storm_failed));
     return err;
 }
 
@@ -158,7 +143,7 @@ static void note_answer(void *user, const marty_message *reply, const marty_erro
 {
     (void)user;
     CHECK(!reply != !error);
-    CHECK(!error || failed_once);
+    CHECK(!error || storm_failed);
     answered++;
 }
 
@@ -168,7 +153,7 @@ static void note_stored(void *user, const marty_outcome *outcomes, size_t count)
     size_t which = (size_t)(uintptr_t)user;
     fates[which / MESSAGES][which % MESSAGES].stored = outcomes[0].err == MARTY_OK;
     fates[which / MESSAGES][which % MESSAGES].answers++;
-    CHECK(outcomes[0].err == MARTY_OK || failed_once);
+    CHECK(outcomes[0].err == MARTY_OK || storm_failed);
 }
 
 /* ---- the bus */
@@ -321,11 +306,11 @@ static void rage(void)
     ask_all(bus);
     process(bus, 25);
     marty_err err = marty_dead_letters(bus, "events.order", NULL, replay_some, &seen, &why);
-    CHECK(err == MARTY_OK || err == MARTY_E_NOT_FOUND || failed_once);
+    CHECK(err == MARTY_OK || err == MARTY_E_NOT_FOUND || storm_failed);
     process(bus, 12);
     settle_kept();
     process(bus, 12);
-    if (listens && !for_ever) {
+    if (listens && !storm_for_ever) {
         expect_nothing_stuck(bus);
     }
     publish_some(bus, 8, MESSAGES); /* what the drain finds */
@@ -375,21 +360,18 @@ static bool round_of(unsigned nth, bool ever)
     CHECK(listen_to(first)); /* its groups stay */
     process(first, 3);
     close_bus(first);
-    countdown = nth;
-    for_ever = ever;
-    failed_once = false;
-    storm = true;
+    storm_begin(nth, ever);
     rage();
     storm = false;
     look();
     close_bus(keeper);
-    return failed_once;
+    return storm_failed;
 }
 
 int main(int argc, char **argv)
 {
     unsigned once = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 1, ever = once;
-    marty__alloc_set_hook(may_allocate);
+    marty__alloc_set_hook(storm_may_allocate);
     while (round_of(once, false)) {
         once++;
     }

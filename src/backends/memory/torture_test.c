@@ -4,26 +4,13 @@
  * when the storm is over, and what was not is not. */
 #include "base/alloc.h"
 #include "test_port.h"
+#include "tests/storm.h"
 
 enum { MESSAGES = 12 };
 
-static unsigned countdown;
-static bool for_ever, storm, failed_once;
-
-static bool may_allocate(size_t size)
-{
-    (void)size;
-    if (!storm) {
-        return true;
-    }
-    bool fails = countdown ? --countdown == 0 : for_ever;
-    failed_once = failed_once || fails;
-    return !fails;
-}
-
 static void expect_fine(marty_err err)
 {
-    CHECK(err == MARTY_OK || (err == MARTY_E_NO_MEMORY && failed_once));
+    CHECK(err == MARTY_OK || (err == MARTY_E_NO_MEMORY && storm_failed));
 }
 
 typedef struct stored {
@@ -201,10 +188,7 @@ static probe *open_in_storm(void)
 static bool round_of(unsigned nth, bool ever)
 {
     stored ok = {0};
-    countdown = nth;
-    for_ever = ever;
-    storm = true;
-    failed_once = false;
+    storm_begin(nth, ever);
     probe *p = open_in_storm();
     if (p) {
         storm_over(p, &ok);
@@ -212,7 +196,7 @@ static bool round_of(unsigned nth, bool ever)
         probe_close(p);
     }
     storm = false;
-    return failed_once;
+    return storm_failed;
 }
 
 int main(void)
@@ -224,7 +208,7 @@ int main(void)
         marty_message message = {.id = id, .key = key, .priority = (int32_t)(i % 3) - 1};
         messages[i] = message_of(&message);
     }
-    marty__alloc_set_hook(may_allocate);
+    marty__alloc_set_hook(storm_may_allocate);
     unsigned once = 1, ever = 1;
     while (round_of(once, false)) {
         once++;
