@@ -98,3 +98,14 @@ uint32_t marty__murmur2(const void *data, size_t size)
     hash *= mix;
     return hash ^ hash >> 15;
 }
+
+void marty__hex(char *ret, const void *data, size_t size)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < size; i++) {
+        ret[2 * i] = digits[bytes[i] >> 4];
+        ret[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    ret[2 * size] = '\0';
+}

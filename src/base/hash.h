@@ -11,4 +11,6 @@ uint64_t marty__hash(const void *data, size_t size);
 uint64_t marty__hash_stable(const void *data, size_t size);
 /** Kafka's murmur2, for shards: (murmur2(key) & 0x7fffffff) % shards. */
 uint32_t marty__murmur2(const void *data, size_t size);
+/** Bytes as lower case hexadecimal text, with its NUL: 2 * size + 1 bytes. */
+void marty__hex(char *ret, const void *data, size_t size);
 #endif

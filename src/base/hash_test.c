@@ -63,8 +63,18 @@ static void lengths_and_bits_matter(void)
     CHECK_INT(wrong, 0);
 }
 
+static void bytes_as_hexadecimal_text(void)
+{
+    char text[9] = "????????";
+    marty__hex(text, "\x00\x9f\xaB\xff", 4);
+    CHECK_TEXT(text, "009fabff");
+    marty__hex(text, "", 0);
+    CHECK_TEXT(text, "");
+}
+
 int main(void)
 {
+    bytes_as_hexadecimal_text();
     murmur2_is_kafkas();
     the_stable_hash_never_changes();
     the_seeded_hash_is_of_this_process();

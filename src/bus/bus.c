@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "message/uuid.h"
 
 #include <stdarg.h>
@@ -167,8 +168,8 @@ static char *new_instance(marty_bus *bus)
     unsigned char random[13];
     char *text = marty_alloc(27);
     bus->env.random(bus->env.user, random, sizeof random);
-    for (size_t i = 0; text && i < sizeof random; i++) {
-        (void)snprintf(text + 2 * i, 3, "%02x", random[i]);
+    if (text) {
+        marty__hex(text, random, sizeof random);
     }
     return text;
 }

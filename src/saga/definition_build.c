@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-enum { NAME_BYTES = 64, TEXT_BYTES = 255, WHERE_BYTES = 200 };
+enum { NAME_BYTES = 64, TEXT_BYTES = 255 };
 #define LONGEST_MS (UINT64_C(10) * 366 * 24 * 3600 * 1000) /* ten years */
 
 typedef struct builder {

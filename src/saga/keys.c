@@ -3,6 +3,7 @@
  * the step's path, the direction and the generation, and of nothing else (invariant 16). */
 #include "inside.h"
 
+#include "base/hash.h"
 #include "base/sha256.h"
 
 #include <stdio.h>
@@ -44,12 +45,7 @@ void marty__saga_id_key(uint8_t ret[MARTY__SAGA_KEY_BYTES], const char *what, co
 
 void marty__saga_key_text(char ret[MARTY__SAGA_TEXT], const uint8_t key[MARTY__SAGA_KEY_BYTES])
 {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < MARTY__SAGA_KEY_BYTES; i++) {
-        ret[2 * i] = digits[key[i] >> 4];
-        ret[2 * i + 1] = digits[key[i] & 15];
-    }
-    ret[2 * MARTY__SAGA_KEY_BYTES] = '\0';
+    marty__hex(ret, key, MARTY__SAGA_KEY_BYTES);
 }
 
 static int digit(char c)

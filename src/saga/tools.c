@@ -3,6 +3,8 @@
 #include "definition.h"
 #include "inside.h"
 
+#include "base/hash.h"
+
 #include <marty/saga_tools.h>
 
 marty_err marty__saga_report(marty_message **ret, marty__buffer *text, const char *type,
@@ -40,12 +42,11 @@ static void add_report(const marty__saga_definition *definition, const marty__sa
     for (const marty__saga_finding *at = first; at; at = at->next) {
         errors += at->error;
     }
-    marty__buffer_format(to, "{\"saga\":\"%s\",\"version\":%u,\"hash\":\"", definition->name,
-                         definition->version);
-    for (size_t i = 0; i < sizeof definition->hash; i++) {
-        marty__buffer_format(to, "%02x", definition->hash[i]);
-    }
-    marty__buffer_format(to, "\",\"errors\":%u,\"findings\":[", errors);
+    char hash[2 * sizeof definition->hash + 1];
+    marty__hex(hash, definition->hash, sizeof definition->hash);
+    marty__buffer_format(to, "{\"saga\":\"%s\",\"version\":%u,\"hash\":\"%s\"", definition->name,
+                         definition->version, hash);
+    marty__buffer_format(to, ",\"errors\":%u,\"findings\":[", errors);
     for (const marty__saga_finding *at = first; at; at = at->next) {
         marty__buffer_text(to, at == first ? "" : ",");
         add_finding(definition, at, to);

@@ -68,8 +68,6 @@ marty_err nats__probe(marty_port *port, const char *host, uint16_t number,
                       nats__greeting *ret_greeting, marty_error *why);
 /** Public key ("U...", 56 bytes and NUL) of the seed in a file. */
 marty_err nats__nkey_public(const char *path, char ret_public[57], marty_error *why);
-marty_err nats__options_apply(marty_port *port, natsOptions *options, const char *host,
-                              uint16_t number, marty_error *why);
 void nats__grants(const marty_port *port, marty_capabilities *ret_granted);
 extern const marty_capabilities nats__claims;
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOGS_MAX = 16, FIRST_BATCH = 64 };
+enum { LOGS_MAX = 16 };
 
 void marty__sq_logs_forget(marty_port *port)
 {

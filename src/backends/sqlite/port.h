@@ -60,7 +60,6 @@ typedef struct sq_channel {
     int32_t priorities[16];
     unsigned log_count;
     int64_t first_log; /* the oldest: of priority 0 */
-    bool limit_full;   /* this round found no room */
 } sq_channel;
 
 typedef enum sq_why { /* why a publish ended as it did: text is made when it is told */

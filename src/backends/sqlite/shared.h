@@ -69,10 +69,6 @@ MARTY_INLINE void marty__sq_news_add(sq_news *news, unsigned bit)
 {
     news->words[bit / 64] |= (uint64_t)1 << bit % 64;
 }
-MARTY_INLINE bool marty__sq_news_has(const sq_news *news, unsigned bit)
-{
-    return news->words[bit / 64] >> bit % 64 & 1;
-}
 /** Say what this port listens to: before it reads the database for it. */
 void marty__sq_shared_listen(sq_shared *shared, const sq_news *interest);
 /** Ring all others that listen to any of these: after the commit. */

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -129,23 +130,13 @@ void marty__saga_entries_trim(marty__saga_core *core)
 }
 
 /* ---- definitions */
-void marty__saga_hash_text(char ret[65], const uint8_t hash[MARTY__SAGA_HASH_BYTES])
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < MARTY__SAGA_HASH_BYTES; i++) {
-        ret[2 * i] = digits[hash[i] >> 4];
-        ret[2 * i + 1] = digits[hash[i] & 15];
-    }
-    ret[2 * MARTY__SAGA_HASH_BYTES] = '\0';
-}
-
 static marty_err keep_definition(marty__saga_core *core, marty__saga_definition *definition)
 {
     saga_known *known = marty_alloc_zero(1, sizeof *known);
     if (!known) {
         return MARTY_E_NO_MEMORY;
     }
-    marty__saga_hash_text(known->hash, definition->hash);
+    marty__hex(known->hash, definition->hash, sizeof definition->hash);
     known->definition = definition;
     known->next = core->known;
     core->known = known;
@@ -165,7 +156,7 @@ marty_err marty__saga_core_define(marty__saga_core *core, marty__saga_definition
                                   marty_error *why)
 {
     char hash[65];
-    marty__saga_hash_text(hash, definition->hash);
+    marty__hex(hash, definition->hash, sizeof definition->hash);
     marty_err err = core->options.table->define(
         core->options.store, definition->name, definition->version, hash,
         (marty_bytes){definition->json, definition->json_size}, marty__saga_call_until(core), why);

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -105,7 +106,7 @@ static marty_err fill_write(saga_plan *plan)
     marty_saga_write *write = &plan->write;
     marty_saga_facts *facts = &write->facts;
     write_outbox(plan);
-    marty__saga_hash_text(plan->hash, state->definition);
+    marty__hex(plan->hash, state->definition, sizeof state->definition);
     if (plan->outbox.failed) {
         return MARTY_E_NO_MEMORY;
     }

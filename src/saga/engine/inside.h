@@ -136,7 +136,6 @@ marty_err marty__saga_definition_by_hash(marty__saga_core *core, const char *has
 /** By name; version 0 = the newest. E: NOT_FOUND. */
 marty_err marty__saga_definition_by_name(marty__saga_core *core, const char *name, uint32_t version,
                                          const marty__saga_definition **ret, marty_error *why);
-void marty__saga_hash_text(char ret[65], const uint8_t hash[MARTY__SAGA_HASH_BYTES]);
 
 /* ---- decide.c */
 /** Decide an input into a plan. False: it was answered, or put into `again`; there is no plan. */

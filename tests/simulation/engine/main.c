@@ -5,6 +5,8 @@
  *     simulation_engine --mutants: find each known mistake of the engine */
 #include "world.h"
 
+#include "base/hash.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -338,9 +340,7 @@ static bool open_store(world *w)
     for (int i = 0; i < SIM_DEFINITIONS && fine; i++) {
         const marty__saga_definition *definition = w->s.definitions[i];
         char hash[65];
-        for (size_t k = 0; k < MARTY__SAGA_HASH_BYTES; k++) {
-            (void)snprintf(hash + 2 * k, 3, "%02x", definition->hash[k]);
-        }
+        marty__hex(hash, definition->hash, sizeof definition->hash);
         fine = w->memory->define(w->shared, definition->name, definition->version, hash,
                                  (marty_bytes){definition->json, definition->json_size}, INT64_MAX,
                                  NULL) == MARTY_OK;
