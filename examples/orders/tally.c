@@ -3,7 +3,8 @@
  * held against what should have happened to it. */
 #include "tally.h"
 
-#include <sqlite3.h>
+#include "databases.h"
+
 #include <stdio.h>
 
 enum { SHOWN = 5 };
@@ -35,16 +36,6 @@ static const char *const totals =
     " total(status NOT IN ('completed', 'compensated') OR status IS NULL), total(reserve),"
     " total(release), total(charge), total(refuse), total(ship), total(" WRONG "),"
     " (SELECT 3000 - sum(count) FROM inventory.stock) FROM counted";
-
-static bool attach(sqlite3 *db, const char *folder, const char *name)
-{
-    char *path = sqlite3_mprintf("%s/%s.db", folder, name);
-    char *sql = sqlite3_mprintf("ATTACH %Q AS %s", path, name);
-    bool fine = path && sql && sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
-    sqlite3_free(sql);
-    sqlite3_free(path);
-    return fine;
-}
 
 static void show_wrong(sqlite3 *db)
 {
@@ -83,17 +74,13 @@ static bool count(sqlite3 *db, int orders, tally *ret)
 
 bool tally_take(tally *ret, const char *folder, int orders)
 {
-    sqlite3 *db = NULL;
-    char *path = sqlite3_mprintf("%s/order.db", folder);
-    bool fine = path && sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
-                attach(db, folder, "inventory") && attach(db, folder, "payment") &&
-                attach(db, folder, "shipping") && count(db, orders, ret);
-    if (!fine) {
-        fprintf(stderr, "%s: %s\n", path ? path : folder, sqlite3_errmsg(db));
-    } else if (ret->wrong) {
+    sqlite3 *db = databases_open(folder);
+    bool fine = db && count(db, orders, ret);
+    if (db && !fine) {
+        databases_complain(db, folder);
+    } else if (fine && ret->wrong) {
         show_wrong(db);
     }
-    sqlite3_free(path);
     sqlite3_close(db);
     return fine;
 }
