@@ -5,14 +5,15 @@ JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 BACKEND ?=
 DEMO ?=
-DEMO_TARGETS = $(if $(findstring nats,$(DEMO)),marty-nats) marty_cli orders_demo orders_order orders_inventory orders_payment orders_shipping
-SAGA_TARGETS = $(if $(findstring nats,$(DEMO)),marty-nats) marty_cli $(addprefix sagas_,demo order inventory payment shipping orchestrator)
+DEMO_MODULES = marty_cli $(if $(findstring nats,$(DEMO)),marty-nats) $(if $(findstring postgres,$(DEMO)),marty-postgres)
+DEMO_TARGETS = $(DEMO_MODULES) $(addprefix sagas_,demo order inventory payment shipping orchestrator)
+ORDERS_TARGETS = $(DEMO_MODULES) $(addprefix orders_,demo order inventory payment shipping)
 export DEMO
 export MARTY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/marty
 export NATS_SERVER ?= $(MARTY_CACHE)/servers/nats-server-2.15.2
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
 
-.PHONY: all setup demo demo-sagas test conformance simulate bench fuzz lint format coverage install clean help
+.PHONY: all setup demo demo-orders test conformance simulate bench fuzz lint format coverage install clean help
 
 all: ## build the library, the program and the modules into build/
 	@tools/setup.sh build
@@ -22,15 +23,15 @@ setup: ## install what is needed to build and test, and fetch the test servers
 	@tools/setup.sh
 	@echo "setup: ready"
 
-demo: ## four services place 200 orders while one is killed; DEMO="--backend nats" and other flags of it
+demo: ## 200 order sagas while two processes are killed; DEMO="--backend nats" or "--store postgres://HOST/DATABASE"
 	@tools/setup.sh build $(if $(findstring nats,$(DEMO)),servers)
 	@MARTY_TARGETS="$(DEMO_TARGETS)" tools/build.sh dev
 	@cmake --build build --target demo
 
-demo-sagas: ## 200 order sagas over four services and two orchestrators, two processes killed; DEMO="--backend nats"
+demo-orders: ## the same orders by events, commands and queries alone, without sagas; DEMO="--backend nats"
 	@tools/setup.sh build $(if $(findstring nats,$(DEMO)),servers)
-	@MARTY_TARGETS="$(SAGA_TARGETS)" tools/build.sh dev
-	@cmake --build build --target demo-sagas
+	@MARTY_TARGETS="$(ORDERS_TARGETS)" tools/build.sh dev
+	@cmake --build build --target demo-orders
 
 test: ## everything that must hold, at most half an hour
 	@tools/setup.sh

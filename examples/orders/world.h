@@ -11,9 +11,11 @@ enum { WORLD_PROCESSES = 8, WORLD_PATH = 512 };
 typedef struct world {
     char bin[WORLD_PATH]; /* where the services are, beside the demo */
     char folder[WORLD_PATH];
-    char url[WORLD_PATH];      /* of the bus */
-    char shown[WORLD_PATH];    /* the same without its options */
-    char look[4 * WORLD_PATH]; /* how to look inside afterwards */
+    char url[WORLD_PATH];          /* of the bus */
+    char shown[WORLD_PATH];        /* the same without its options */
+    char program[WORLD_PATH + 16]; /* the program marty, as a person would type it */
+    char modules[WORLD_PATH + 32]; /* what to type before it when it needs modules, or "" */
+    char look[6 * WORLD_PATH];     /* how to look inside afterwards */
     struct {
         const char *name;
         pid_t pid;

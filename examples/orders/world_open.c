@@ -101,7 +101,7 @@ static bool read_url(const world *w, char url[64])
     return true;
 }
 
-static bool open_nats(world *w, const char *program)
+static bool open_nats(world *w)
 {
     char data[WORLD_PATH + 16], url[64] = "";
     const char *named = getenv("NATS_SERVER");
@@ -126,16 +126,16 @@ static bool open_nats(world *w, const char *program)
     /* A service that is killed keeps what it was given for as long as the lease. */
     snprintf(w->url, sizeof w->url, "%s?lease=1s", url);
     snprintf(w->shown, sizeof w->shown, "%s", url);
-    snprintf(w->look, sizeof w->look, "%s -js -sd %s &  %s topology show -b nats://127.0.0.1",
-             server, data, program);
+    snprintf(w->look, sizeof w->look, "%s -js -sd %s &  %s%s topology show -b nats://127.0.0.1",
+             server, data, w->modules, w->program);
     return true;
 }
 
-static void open_sqlite(world *w, const char *program)
+static void open_sqlite(world *w)
 {
     snprintf(w->url, sizeof w->url, "sqlite:%.400s/orders.db?lease=1s", w->folder);
     snprintf(w->shown, sizeof w->shown, "sqlite:%.400s/orders.db", w->folder);
-    snprintf(w->look, sizeof w->look, "%s topology show -b %s", program, w->shown);
+    snprintf(w->look, sizeof w->look, "%s topology show -b %s", w->program, w->shown);
 }
 
 /* Bytes of the path two folders above; 0 when it has no such. */
@@ -149,9 +149,27 @@ static size_t parent_size(const char *path)
     return size;
 }
 
+/* In the build folder the program and its modules are two folders up; installed, Marty finds them
+ * itself. */
+static void find_program(world *w)
+{
+    char path[WORLD_PATH + 16];
+    int up = (int)parent_size(w->bin);
+    snprintf(path, sizeof path, "%.*s/modules", up, w->bin);
+    char *modules = realpath(path, NULL);
+    if (modules) {
+        setenv("MARTY_MODULE_PATH", modules, 0);
+        snprintf(w->modules, sizeof w->modules, "MARTY_MODULE_PATH=%.500s ", modules);
+        free(modules);
+    }
+    snprintf(w->program, sizeof w->program, "%.*s/marty", up, w->bin);
+    if (access(w->program, X_OK) != 0) {
+        snprintf(w->program, sizeof w->program, "marty");
+    }
+}
+
 bool world_open(world *w, const char *self, const char *folder, const char *backend)
 {
-    char program[WORLD_PATH + 16];
     const char *slash = strrchr(self, '/');
     memset(w, 0, sizeof *w);
     if (strlen(self) > WORLD_PATH / 2 || strlen(folder) > WORLD_PATH / 2) {
@@ -162,20 +180,10 @@ bool world_open(world *w, const char *self, const char *folder, const char *back
     if (!empty_folder(folder)) {
         return false;
     }
-    /* In the build folder the program and its modules are two folders up; installed, Marty finds
-     * them itself. */
-    int up = (int)parent_size(w->bin);
-    snprintf(program, sizeof program, "%.*s/modules", up, w->bin);
-    char *modules = realpath(program, NULL);
-    if (modules) {
-        setenv("MARTY_MODULE_PATH", modules, 0);
-        free(modules);
-    }
-    snprintf(program, sizeof program, "%.*s/marty", up, w->bin);
-    const char *shown = access(program, X_OK) == 0 ? program : "marty";
+    find_program(w);
     if (strcmp(backend, "nats") == 0) {
-        return open_nats(w, shown);
+        return open_nats(w);
     }
-    open_sqlite(w, shown);
+    open_sqlite(w);
     return true;
 }

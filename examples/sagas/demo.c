@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Starts four participants and two orchestrators as processes, starts an order saga for each order,
  * kills an orchestrator (which is not started again) and the inventory meanwhile, and then counts
- * in the participants' own databases that each effect happened exactly once. demo [--backend
- * sqlite|nats] [--orders N] [--folder FOLDER] Exit code: 0 all ended right, 1 not so (or something
- * failed), 2 usage. */
+ * in the participants' own databases that each effect happened exactly once.
+ *   demo [--backend sqlite|nats] [--store URL] [--orders N] [--folder FOLDER]
+ * Exit code: 0 all ended right, 1 not so (or something failed), 2 usage. */
 #include "tally.h"
 #include "world.h"
 
@@ -23,7 +23,9 @@ typedef struct options {
 
 typedef struct ends {
     int completed, compensated, open, stuck;
-    char last[40];
+    int open_at_kill[2]; /* when the orchestrator was killed, and the inventory */
+    char undone[40];     /* of those that were compensated the one that took the longest */
+    int64_t undone_us;
 } ends;
 
 static bool parse(int argc, char **argv, options *ret)
@@ -72,18 +74,30 @@ static bool count_end(void *user, const marty_saga_facts *facts)
     to->compensated += facts->status == MARTY_SAGA_COMPENSATED;
     to->open += facts->status < MARTY_SAGA_COMPLETED;
     to->stuck += *facts->stuck != '\0';
-    snprintf(to->last, sizeof to->last, "%s", facts->id);
+    int64_t took_us = facts->changed_us - facts->started_us;
+    if (facts->status == MARTY_SAGA_COMPENSATED && took_us > to->undone_us) {
+        to->undone_us = took_us;
+        snprintf(to->undone, sizeof to->undone, "%s", facts->id);
+    }
+    return true;
+}
+
+static bool count_all(marty_saga_engine *engine, ends *ret)
+{
+    marty_saga_filter all = {.name = "order", .limit = 10000};
+    marty_error why;
+    ret->completed = ret->compensated = ret->open = ret->stuck = 0;
+    if (marty_saga_list(engine, &all, count_end, ret, &why) != MARTY_OK) {
+        fprintf(stderr, "demo: %s\n", why.text);
+        return false;
+    }
     return true;
 }
 
 static bool wait_until_done(marty_saga_engine *engine, int orders, ends *ret)
 {
-    marty_saga_filter all = {.name = "order", .limit = 10000};
     for (double end = world_seconds() + FINISH_SECONDS; world_seconds() < end;) {
-        marty_error why;
-        memset(ret, 0, sizeof *ret);
-        if (marty_saga_list(engine, &all, count_end, ret, &why) != MARTY_OK) {
-            fprintf(stderr, "demo: %s\n", why.text);
+        if (!count_all(engine, ret)) {
             return false;
         }
         int done = ret->completed + ret->compensated;
@@ -108,6 +122,19 @@ static marty_err place_first(marty_saga_engine *engine, marty_error *why)
     return err;
 }
 
+/* One orchestrator goes for good; the inventory comes back. */
+static bool kill_some(world *w, marty_saga_engine *engine, int placed, int orders, ends *ret)
+{
+    bool orchestrator = placed == orders / 3, inventory = placed == orders / 2;
+    if (!orchestrator && !inventory) {
+        return true;
+    }
+    bool fine = count_all(engine, ret);
+    ret->open_at_kill[inventory] = ret->open;
+    return fine && (inventory ? world_kill(w, "inventory") && world_start(w, "inventory")
+                              : world_kill(w, "orchestrator-1"));
+}
+
 static bool place_all(world *w, char *store, int orders, ends *ret)
 {
     marty_bus *bus = NULL;
@@ -118,13 +145,7 @@ static bool place_all(world *w, char *store, int orders, ends *ret)
         marty_saga_open(&engine, bus, store, &(marty_saga_options){.client = true}, &why) ||
         marty_bus_start(bus, &why) || place_first(engine, &why);
     for (int i = 2; i <= orders && !failed; i++) {
-        failed = place(engine, i, &why) != MARTY_OK;
-        if (i == orders / 3) {
-            failed = failed || !world_kill(w, "orchestrator-1");
-        }
-        if (i == orders / 2) {
-            failed = failed || !world_kill(w, "inventory") || !world_start(w, "inventory");
-        }
+        failed = place(engine, i, &why) != MARTY_OK || !kill_some(w, engine, i, orders, ret);
     }
     if (why.code) {
         fprintf(stderr, "demo: %s\n", why.text);
@@ -135,11 +156,34 @@ static bool place_all(world *w, char *store, int orders, ends *ret)
     return !failed;
 }
 
-static void print_end(const ends *counted, const tally *effects, int orders)
+static void print_end(const ends *ended, const tally *effects, int orders)
 {
-    printf(" sagas    %d   completed %d   compensated %d   stuck %d   open %d\n", orders,
-           counted->completed, counted->compensated, counted->stuck, counted->open);
+    printf(
+        " killed with SIGKILL: an orchestrator while %d orders were open, the inventory while %d\n",
+        ended->open_at_kill[0], ended->open_at_kill[1]);
+    printf(" orders   %d   completed %d   compensated %d   stuck %d   open %d\n", orders,
+           ended->completed, ended->compensated, ended->stuck, ended->open);
     tally_print(effects);
+}
+
+/* What a person can type as it is, also after the end of the demo: the store has everything. */
+static void print_look(const world *w, const ends *ended, const char *store)
+{
+    bool needs_module = strncmp(store, "sqlite:", 7) != 0;
+    printf(" the timeline of one that was undone:\n   %s%s saga show %s --store '%s'\n",
+           needs_module ? w->modules : "", w->program, ended->undone, store);
+}
+
+static bool run(world *w, const options *o, char *store, ends *ret)
+{
+    printf(" order, inventory, payment, shipping and two orchestrators start as processes over %s\n"
+           " %d order sagas: validate, reserve, charge (the pivot), ship; every 10th card is "
+           "refused\n",
+           w->shown, o->orders);
+    fflush(stdout);
+    return world_start(w, "order") && world_start(w, "inventory") && world_start(w, "payment") &&
+           world_start(w, "shipping") && start_orchestrator(w, "orchestrator-1", store) &&
+           start_orchestrator(w, "orchestrator-2", store) && place_all(w, store, o->orders, ret);
 }
 
 int main(int argc, char **argv)
@@ -149,8 +193,8 @@ int main(int argc, char **argv)
     ends ended = {0};
     tally counted = {0};
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: demo [--backend sqlite|nats] [--orders N] [--folder FOLDER] "
-                        "[--store URL]\n");
+        fprintf(stderr, "usage: demo [--backend sqlite|nats] [--store URL] [--orders N] "
+                        "[--folder FOLDER]\n");
         return 2;
     }
     double start = world_seconds();
@@ -160,25 +204,16 @@ int main(int argc, char **argv)
     } else {
         snprintf(store, sizeof store, "sqlite:%s/sagas.db", o.folder);
     }
-    bool fine = world_open(&w, argv[0], o.folder, o.backend);
-    if (fine) {
-        printf(" order, inventory, payment, shipping and two orchestrators start as processes over "
-               "%s\n %d order sagas; every 10th card is refused; one orchestrator and the "
-               "inventory are killed with SIGKILL\n",
-               w.shown, o.orders);
-        fflush(stdout);
-        fine = world_start(&w, "order") && world_start(&w, "inventory") &&
-               world_start(&w, "payment") && world_start(&w, "shipping") &&
-               start_orchestrator(&w, "orchestrator-1", store) &&
-               start_orchestrator(&w, "orchestrator-2", store) &&
-               place_all(&w, store, o.orders, &ended);
-    }
+    bool fine = world_open(&w, argv[0], o.folder, o.backend) && run(&w, &o, store, &ended);
     fine = world_stop(&w) && fine; /* SIGTERM: each drains and ends with 0 */
     fine = tally_take(&counted, o.folder, o.orders) && fine;
     print_end(&ended, &counted, o.orders);
-    fine = fine && counted.exactly_once && ended.stuck == 0 && ended.compensated == o.orders / 10;
-    printf(" %.1f s · one saga's timeline: build/marty saga show %s --store %s -b %s\n",
-           world_seconds() - start, ended.last, store, w.shown);
+    fine = fine && counted.exactly_once && ended.stuck == 0 && ended.open == 0 &&
+           ended.compensated == o.orders / 10;
+    if (*ended.undone) {
+        print_look(&w, &ended, store);
+    }
+    printf(" %.1f s\n", world_seconds() - start);
     world_close(&w);
     return fine ? 0 : 1;
 }

@@ -54,7 +54,8 @@ bool tally_take(tally *ret, const char *folder, int orders)
 
 void tally_print(const tally *counted)
 {
-    printf(" effects  reserve %d (released %d)   charge %d   ship %d      each exactly once: %s\n",
-           counted->reserve, counted->release, counted->charge, counted->ship,
-           counted->exactly_once ? "yes" : "NO");
+    printf(" effects  validate %d (cancelled %d)   reserve %d (released %d)   charge %d   ship %d\n"
+           "          each exactly once, and what was refused undone to the last: %s\n",
+           counted->validate, counted->cancel, counted->reserve, counted->release, counted->charge,
+           counted->ship, counted->exactly_once ? "yes" : "NO");
 }

@@ -12,6 +12,6 @@ typedef struct tally {
 
 /** Count; false: a database cannot be read, the reason is on stderr. */
 bool tally_take(tally *ret, const char *folder, int orders);
-/** One line. */
+/** Two lines. */
 void tally_print(const tally *counted);
 #endif

@@ -18,7 +18,7 @@ int cli_saga_open(cli_run *cli, cli_saga *ret, bool client, bool sends)
         return cli_usage(cli, "no store of sagas: give --store URL (sqlite:sagas.db), or set "
                               "MARTY_STORE");
     }
-    int code = cli_bus_open(cli, &ret->bus, false, !sends);
+    int code = sends ? cli_bus_open(cli, &ret->bus, false, false) : cli_bus_none(cli, &ret->bus);
     if (code) {
         return code;
     }

@@ -13,8 +13,8 @@ typedef struct cli_saga {
 
 extern const cli_flag cli_flags_store[];
 
-/** Open bus and engine; sends: it may have to publish commands, so the bus connects. CLI_OK, or an
- * exit code after the error is said. */
+/** Open bus and engine; sends: it may have to publish commands, so the bus connects; else no
+ * backend is needed. CLI_OK, or an exit code after the error is said. */
 int cli_saga_open(cli_run *cli, cli_saga *ret, bool client, bool sends);
 /** Close both; code is kept unless it was CLI_OK. */
 int cli_saga_close(cli_run *cli, cli_saga *saga, int code);

@@ -132,6 +132,17 @@ int cli_bus_open(cli_run *cli, marty_bus **ret_bus, bool lazy, bool idle)
     return code;
 }
 
+int cli_bus_none(cli_run *cli, marty_bus **ret_bus)
+{
+    static const marty_env still = {0};
+    marty_error why = {0};
+    marty_bus_options options = {
+        .lazy = true, .driven = true, .env = &still, .on_log = on_log, .user = cli};
+    cli->idle = true;
+    marty_err err = marty_bus_open(ret_bus, "memory:", &options, &why);
+    return err ? cli_fail(cli, err, &why) : CLI_OK;
+}
+
 int cli_bus_close(cli_run *cli, marty_bus *bus, int code)
 {
     marty_error why = {0};

@@ -10,6 +10,8 @@
  * connections. idle: never connect at all (to look at the configuration). CLI_OK, or an exit code
  * after the error is said. */
 int cli_bus_open(cli_run *cli, marty_bus **ret_bus, bool lazy, bool idle);
+/** A bus for what needs none, whatever the settings say. */
+int cli_bus_none(cli_run *cli, marty_bus **ret_bus);
 /** Close it; what it says is said, and code kept unless it was CLI_OK. */
 int cli_bus_close(cli_run *cli, marty_bus *bus, int code);
 /** A JSON report of the bus; NULL after the error is said in *ret_code. */
