@@ -10,7 +10,7 @@
 
 static int epoch_of(saga_db *db, uint32_t shard, uint64_t *ret_epoch)
 {
-    sqlite3_stmt *statement = marty__saga_db_bind(db, SAGA_SQL_SHARD, "i", (int64_t)shard);
+    sqlite3_stmt *statement = SAGA_BIND(db, SAGA_SQL_SHARD, saga_int(shard));
     int code = statement ? sqlite3_step(statement) : marty__saga_db_code(db);
     *ret_epoch = code == SQLITE_ROW ? (uint64_t)marty__saga_db_int(statement, 0) : 0;
     (void)sqlite3_reset(statement);
@@ -23,7 +23,7 @@ static int existing(saga_db *db, marty_saga_write *write)
         return SQLITE_OK;
     }
     sqlite3_stmt *statement =
-        marty__saga_db_bind(db, SAGA_SQL_KEY, "tt", write->facts.name, write->facts.key);
+        SAGA_BIND(db, SAGA_SQL_KEY, saga_text(write->facts.name), saga_text(write->facts.key));
     int code = statement ? sqlite3_step(statement) : marty__saga_db_code(db);
     if (code == SQLITE_ROW) {
         (void)strncpy(write->existing, marty__saga_db_text(statement, 0),
@@ -43,7 +43,7 @@ static int check(saga_db *db, marty_saga_write *write, int64_t *ret_number)
         write->result = MARTY_E_LOST;
         return code;
     }
-    sqlite3_stmt *statement = marty__saga_db_bind(db, SAGA_SQL_VERSION, "t", write->facts.id);
+    sqlite3_stmt *statement = SAGA_BIND(db, SAGA_SQL_VERSION, saga_text(write->facts.id));
     code = statement ? sqlite3_step(statement) : marty__saga_db_code(db);
     bool there = code == SQLITE_ROW;
     *ret_number = there ? marty__saga_db_int(statement, 0) : 0;
@@ -65,12 +65,13 @@ static int insert(saga_db *db, const marty_saga_write *write, int64_t *ret_numbe
 {
     const marty_saga_facts *facts = &write->facts;
     int code = marty__saga_db_run(
-        db,
-        marty__saga_db_bind(db, SAGA_SQL_INSERT, "tttttiiiiiiiibb", facts->id, facts->name,
-                            text_of(facts->key), facts->definition, text_of(facts->stuck),
-                            (int64_t)facts->status, (int64_t)facts->paused, (int64_t)facts->shard,
-                            (int64_t)facts->version, facts->started_us, facts->changed_us,
-                            facts->due_us, (int64_t)facts->unsent, &write->state, &write->outbox));
+        db, SAGA_BIND(db, SAGA_SQL_INSERT, saga_text(facts->id), saga_text(facts->name),
+                      saga_text(text_of(facts->key)), saga_text(facts->definition),
+                      saga_text(text_of(facts->stuck)), saga_int(facts->status),
+                      saga_int(facts->paused), saga_int(facts->shard),
+                      saga_int((int64_t)facts->version), saga_int(facts->started_us),
+                      saga_int(facts->changed_us), saga_int(facts->due_us), saga_int(facts->unsent),
+                      saga_blob(write->state), saga_blob(write->outbox)));
     *ret_number = sqlite3_last_insert_rowid(db->handle);
     return code;
 }
@@ -79,11 +80,11 @@ static int update(saga_db *db, const marty_saga_write *write, int64_t number)
 {
     const marty_saga_facts *facts = &write->facts;
     return marty__saga_db_run(
-        db,
-        marty__saga_db_bind(db, SAGA_SQL_UPDATE, "ittiiiiiibb", number, facts->definition,
-                            text_of(facts->stuck), (int64_t)facts->status, (int64_t)facts->paused,
-                            (int64_t)facts->version, facts->changed_us, facts->due_us,
-                            (int64_t)facts->unsent, &write->state, &write->outbox));
+        db, SAGA_BIND(db, SAGA_SQL_UPDATE, saga_int(number), saga_text(facts->definition),
+                      saga_text(text_of(facts->stuck)), saga_int(facts->status),
+                      saga_int(facts->paused), saga_int((int64_t)facts->version),
+                      saga_int(facts->changed_us), saga_int(facts->due_us), saga_int(facts->unsent),
+                      saga_blob(write->state), saga_blob(write->outbox)));
 }
 
 static int write_rows(saga_db *db, const marty_saga_write *write, int64_t number)
@@ -92,9 +93,10 @@ static int write_rows(saga_db *db, const marty_saga_write *write, int64_t number
     if (code) {
         return code;
     }
-    return marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_HISTORY_ADD, "iiib", number,
-                                                      (int64_t)write->facts.version,
-                                                      write->facts.changed_us, &write->history));
+    return marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_HISTORY_ADD, saga_int(number),
+                                            saga_int((int64_t)write->facts.version),
+                                            saga_int(write->facts.changed_us),
+                                            saga_blob(write->history)));
 }
 
 /* A step that ends our transaction would commit what is not whole. */
@@ -205,8 +207,8 @@ marty_err marty__saga_sqlite_sent(marty_saga_store *store, const marty_saga_fact
     saga_db *db = &store->writer;
     int code = marty__saga_db_begin(db, until_ns);
     for (size_t i = 0; i < count && !code; i++) {
-        code = marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_SENT, "ti", sagas[i].id,
-                                                          (int64_t)sagas[i].version));
+        code = marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_SENT, saga_text(sagas[i].id),
+                                                saga_int((int64_t)sagas[i].version)));
     }
     return marty__saga_db_end(db, code, "marking", why);
 }
@@ -215,8 +217,7 @@ static int purge_some(saga_db *db, int64_t before_us, uint32_t limit, uint32_t *
 {
     int code = SQLITE_OK;
     while (!code && *ret_count < limit) {
-        sqlite3_stmt *find =
-            marty__saga_db_bind(db, SAGA_SQL_PURGE_FIND, "ii", before_us, (int64_t)1);
+        sqlite3_stmt *find = SAGA_BIND(db, SAGA_SQL_PURGE_FIND, saga_int(before_us), saga_int(1));
         code = find ? sqlite3_step(find) : marty__saga_db_code(db);
         if (code != SQLITE_ROW) {
             (void)sqlite3_reset(find);
@@ -224,10 +225,9 @@ static int purge_some(saga_db *db, int64_t before_us, uint32_t limit, uint32_t *
         }
         int64_t number = marty__saga_db_int(find, 0);
         (void)sqlite3_reset(find);
-        code = marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_PURGE_HISTORY, "i", number));
+        code = marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_PURGE_HISTORY, saga_int(number)));
         code = code ? code
-                    : marty__saga_db_run(db,
-                                         marty__saga_db_bind(db, SAGA_SQL_PURGE_SAGA, "i", number));
+                    : marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_PURGE_SAGA, saga_int(number)));
         *ret_count += !code;
     }
     return code;

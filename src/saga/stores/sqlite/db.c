@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -273,24 +272,28 @@ sqlite3_stmt *marty__saga_db_statement(saga_db *db, saga_sql which)
     return *at;
 }
 
-sqlite3_stmt *marty__saga_db_bind(saga_db *db, saga_sql which, const char *kinds, ...)
+static int bind_one(sqlite3_stmt *statement, int at, const saga_value *value)
+{
+    switch (value->kind) {
+    case SAGA_INT:
+        return sqlite3_bind_int64(statement, at, value->number);
+    case SAGA_TEXT:
+        return sqlite3_bind_text(statement, at, value->bytes.data, (int)value->bytes.size, NULL);
+    case SAGA_BLOB:
+        break;
+    }
+    return sqlite3_bind_blob64(statement, at, value->bytes.size ? value->bytes.data : "",
+                               value->bytes.size, NULL);
+}
+
+sqlite3_stmt *marty__saga_db_bind(saga_db *db, saga_sql which, const saga_value values[],
+                                  size_t count)
 {
     sqlite3_stmt *statement = marty__saga_db_statement(db, which);
-    va_list values;
-    va_start(values, kinds);
     int code = statement ? SQLITE_OK : SQLITE_NOMEM;
-    for (int at = 1; *kinds && !code; kinds++, at++) {
-        if (*kinds == 'i') {
-            code = sqlite3_bind_int64(statement, at, va_arg(values, int64_t));
-        } else if (*kinds == 't') {
-            code = sqlite3_bind_text(statement, at, va_arg(values, const char *), -1, NULL);
-        } else {
-            const marty_bytes *bytes = va_arg(values, const marty_bytes *);
-            code = sqlite3_bind_blob64(statement, at, bytes->size ? bytes->data : "", bytes->size,
-                                       NULL);
-        }
+    for (size_t i = 0; i < count && !code; i++) {
+        code = bind_one(statement, (int)i + 1, &values[i]);
     }
-    va_end(values);
     return code ? NULL : statement;
 }
 

@@ -35,12 +35,12 @@ static int say_alive(saga_db *db, const marty_saga_lease *lease, int64_t now_us,
 {
     bool leaves = !lease->want && !lease->count;
     int code = marty__saga_db_run(
-        db, marty__saga_db_bind(db, SAGA_SQL_MEMBER_GONE, "ti", lease->owner, now_us));
+        db, SAGA_BIND(db, SAGA_SQL_MEMBER_GONE, saga_text(lease->owner), saga_int(now_us)));
     if (code || leaves) {
         return code;
     }
     return marty__saga_db_run(
-        db, marty__saga_db_bind(db, SAGA_SQL_MEMBER, "ti", lease->owner, until_us));
+        db, SAGA_BIND(db, SAGA_SQL_MEMBER, saga_text(lease->owner), saga_int(until_us)));
 }
 
 /* Renew what is held and was not taken by another; those kept are marked in kept. */
@@ -54,9 +54,9 @@ static int renew(saga_db *db, marty_saga_lease *lease, const shard_row rows[], i
         if (!row->mine || row->epoch != held.epoch) {
             continue;
         }
-        int code = marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_SHARD_RENEW, "iii",
-                                                              (int64_t)held.shard,
-                                                              (int64_t)held.epoch, until_us));
+        int code =
+            marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_SHARD_RENEW, saga_int(held.shard),
+                                             saga_int((int64_t)held.epoch), saga_int(until_us)));
         if (code) {
             return code;
         }
@@ -75,9 +75,9 @@ static int take(saga_db *db, marty_saga_lease *lease, const shard_row rows[], in
         if (marty__saga_has_shard(kept, i) || !(rows[i].free || rows[i].mine)) {
             continue;
         }
-        int code = marty__saga_db_run(
-            db, marty__saga_db_bind(db, SAGA_SQL_SHARD_TAKE, "iiti", (int64_t)i,
-                                    (int64_t)rows[i].epoch + 1, lease->owner, until_us));
+        int code = marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_SHARD_TAKE, saga_int(i),
+                                                    saga_int((int64_t)rows[i].epoch + 1),
+                                                    saga_text(lease->owner), saga_int(until_us)));
         if (code) {
             return code;
         }
@@ -88,7 +88,7 @@ static int take(saga_db *db, marty_saga_lease *lease, const shard_row rows[], in
 
 static int count_members(saga_db *db, marty_saga_lease *lease, int64_t now_us)
 {
-    sqlite3_stmt *row = marty__saga_db_bind(db, SAGA_SQL_MEMBERS, "i", now_us);
+    sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_MEMBERS, saga_int(now_us));
     int code = row ? sqlite3_step(row) : marty__saga_db_code(db);
     lease->members = code == SQLITE_ROW ? (uint32_t)marty__saga_db_int(row, 0) : 0;
     (void)sqlite3_reset(row);
@@ -134,9 +134,9 @@ marty_err marty__saga_sqlite_release(marty_saga_store *store, const char *owner,
     saga_db *db = &store->writer;
     int code = marty__saga_db_begin(db, until_ns);
     for (size_t i = 0; i < count && !code; i++) {
-        code = marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_SHARD_FREE, "iit",
-                                                          (int64_t)shards[i].shard,
-                                                          (int64_t)shards[i].epoch, owner));
+        code =
+            marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_SHARD_FREE, saga_int(shards[i].shard),
+                                             saga_int((int64_t)shards[i].epoch), saga_text(owner)));
     }
     return marty__saga_db_end(db, code, "releasing", why);
 }

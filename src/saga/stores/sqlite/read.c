@@ -31,7 +31,7 @@ marty_err marty__saga_sqlite_load(marty_saga_store *store, const char *id,
 {
     saga_db *db = &store->reader;
     marty__saga_db_enter(db, until_ns);
-    sqlite3_stmt *row = marty__saga_db_bind(db, SAGA_SQL_LOAD, "t", id);
+    sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_LOAD, saga_text(id));
     int code = step(db, row);
     marty_saga_record *record = NULL;
     if (code == SQLITE_ROW) {
@@ -58,7 +58,7 @@ marty_err marty__saga_sqlite_find(marty_saga_store *store, const char *name, con
 {
     saga_db *db = &store->reader;
     marty__saga_db_enter(db, until_ns);
-    sqlite3_stmt *row = marty__saga_db_bind(db, SAGA_SQL_KEY, "tt", name, key);
+    sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_KEY, saga_text(name), saga_text(key));
     int code = step(db, row);
     char id[40] = "";
     if (code == SQLITE_ROW) {
@@ -111,7 +111,7 @@ marty_err marty__saga_sqlite_unsent(marty_saga_store *store, const marty_saga_sh
 {
     saga_db *db = &store->reader;
     marty__saga_db_enter(db, until_ns);
-    sqlite3_stmt *row = marty__saga_db_bind(db, SAGA_SQL_UNSENT, "i", before_us);
+    sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_UNSENT, saga_int(before_us));
     int code = step(db, row);
     for (; code == SQLITE_ROW && limit; code = sqlite3_step(row)) {
         marty_saga_facts facts;
@@ -135,11 +135,12 @@ marty_err marty__saga_sqlite_list(marty_saga_store *store, const marty_saga_filt
     saga_db *db = &store->reader;
     bool open = filter->open || filter->stuck;
     marty__saga_db_enter(db, until_ns);
-    sqlite3_stmt *row = marty__saga_db_bind(db, open ? SAGA_SQL_LIST_OPEN : SAGA_SQL_LIST,
-                                            "tttiiii", filter->after ? filter->after : "",
-                                            filter->name, filter->key, (int64_t)filter->status,
-                                            (int64_t)filter->stuck, filter->changed_before_us,
-                                            (int64_t)(filter->limit ? filter->limit : 100));
+    sqlite3_stmt *row =
+        SAGA_BIND(db, open ? SAGA_SQL_LIST_OPEN : SAGA_SQL_LIST,
+                  saga_text(filter->after ? filter->after : ""), saga_text(filter->name),
+                  saga_text(filter->key), saga_int(filter->status), saga_int(filter->stuck),
+                  saga_int(filter->changed_before_us),
+                  saga_int((int64_t)(filter->limit ? filter->limit : 100)));
     int code = step(db, row);
     for (; code == SQLITE_ROW; code = sqlite3_step(row)) {
         marty_saga_facts facts;
@@ -159,12 +160,12 @@ marty_err marty__saga_sqlite_history(marty_saga_store *store, const char *id, ui
 {
     saga_db *db = &store->reader;
     marty__saga_db_enter(db, until_ns);
-    sqlite3_stmt *saga = marty__saga_db_bind(db, SAGA_SQL_VERSION, "t", id);
+    sqlite3_stmt *saga = SAGA_BIND(db, SAGA_SQL_VERSION, saga_text(id));
     int code = step(db, saga);
     bool there = code == SQLITE_ROW;
     marty_err err = ended(db, saga, code, "reading", why);
     if (!err && there) {
-        sqlite3_stmt *row = marty__saga_db_bind(db, SAGA_SQL_HISTORY, "ti", id, (int64_t)from);
+        sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_HISTORY, saga_text(id), saga_int((int64_t)from));
         for (code = step(db, row); code == SQLITE_ROW; code = sqlite3_step(row)) {
             if (!found(user, (uint64_t)marty__saga_db_int(row, 0), marty__saga_db_int(row, 1),
                        marty__saga_db_bytes(row, 2))) {
@@ -183,7 +184,7 @@ marty_err marty__saga_sqlite_definitions(marty_saga_store *store, const char *na
 {
     saga_db *db = &store->reader;
     marty__saga_db_enter(db, until_ns);
-    sqlite3_stmt *row = marty__saga_db_bind(db, SAGA_SQL_DEFINITIONS, "tt", name, hash);
+    sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_DEFINITIONS, saga_text(name), saga_text(hash));
     int code = step(db, row);
     for (; code == SQLITE_ROW; code = sqlite3_step(row)) {
         if (!found(user, marty__saga_db_text(row, 0), (uint32_t)marty__saga_db_int(row, 1),

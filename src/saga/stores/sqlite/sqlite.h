@@ -9,6 +9,7 @@
 #include "saga/stores/stores.h"
 
 #include <sqlite3.h>
+#include <string.h>
 
 typedef enum saga_sql {
     SAGA_SQL_BEGIN,
@@ -47,6 +48,13 @@ typedef enum saga_sql {
     SAGA_SQL_COUNT
 } saga_sql;
 
+/* A value to be bound. */
+typedef struct saga_value {
+    enum { SAGA_INT, SAGA_TEXT, SAGA_BLOB } kind;
+    int64_t number;
+    marty_bytes bytes;
+} saga_value;
+
 typedef struct saga_db {
     marty__mutex mutex;
     sqlite3 *handle;
@@ -76,9 +84,25 @@ marty_err marty__saga_db_end(saga_db *db, int code, const char *doing, marty_err
 void marty__saga_db_roll_back(saga_db *db);
 /** A statement, reset and without values; NULL without memory. */
 sqlite3_stmt *marty__saga_db_statement(saga_db *db, saga_sql which);
-/** Bind by position: 'i' int64_t, 't' const char * (NULL = null), 'b' const marty_bytes *. Returns
- * the statement or NULL. */
-sqlite3_stmt *marty__saga_db_bind(saga_db *db, saga_sql which, const char *kinds, ...);
+/** A value for a statement; text may be NULL. */
+MARTY_INLINE saga_value saga_int(int64_t value)
+{
+    return (saga_value){.kind = SAGA_INT, .number = value};
+}
+MARTY_INLINE saga_value saga_text(const char *value)
+{
+    return (saga_value){.kind = SAGA_TEXT, .bytes = {value, value ? strlen(value) : 0}};
+}
+MARTY_INLINE saga_value saga_blob(marty_bytes value)
+{
+    return (saga_value){.kind = SAGA_BLOB, .bytes = value};
+}
+/** Bind by position, borrowed until the statement is reset. Returns the statement or NULL. */
+sqlite3_stmt *marty__saga_db_bind(saga_db *db, saga_sql which, const saga_value values[],
+                                  size_t count);
+#define SAGA_BIND(db, which, ...)                                                                  \
+    marty__saga_db_bind(db, which, (const saga_value[]){__VA_ARGS__},                              \
+                        sizeof((const saga_value[]){__VA_ARGS__}) / sizeof(saga_value))
 /** Step a statement that gives no row, and reset it; NULL = it could not be had. An SQLite code. */
 int marty__saga_db_run(saga_db *db, sqlite3_stmt *statement);
 /** Why the last statement could not be had; never 0. */

@@ -77,11 +77,12 @@ marty_err marty__saga_sqlite_define(marty_saga_store *store, const char *name, u
     saga_db *db = &store->writer;
     bool same = false;
     marty__saga_db_enter(db, until_ns);
-    int code = marty__saga_db_run(db, marty__saga_db_bind(db, SAGA_SQL_DEFINE, "titb", name,
-                                                          (int64_t)version, hash, &document));
+    int code = marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_DEFINE, saga_text(name),
+                                                saga_int((int64_t)version), saga_text(hash),
+                                                saga_blob(document)));
     if (!code) {
         sqlite3_stmt *row =
-            marty__saga_db_bind(db, SAGA_SQL_DEFINITION, "ti", name, (int64_t)version);
+            SAGA_BIND(db, SAGA_SQL_DEFINITION, saga_text(name), saga_int((int64_t)version));
         code = row ? sqlite3_step(row) : marty__saga_db_code(db);
         same = code == SQLITE_ROW && strcmp(marty__saga_db_text(row, 0), hash) == 0;
         code = code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
