@@ -4,7 +4,8 @@
 #
 #   tools/setup.sh [build] [test] [lint] [servers]     no words: all of them
 #
-# Debian packages come from apt (as root, or with sudo). Pinned test servers come into $MARTY_CACHE, by default
+# Debian packages come from apt (as root, or with sudo). Pinned test servers, and a Python environment with the NATS
+# client of the participant in examples/sagas/python, come into $MARTY_CACHE, by default
 # ${XDG_CACHE_HOME:-~/.cache}/marty, outside of the build folder. No package here starts a daemon: the NATS server of
 # Debian and the PostgreSQL server are unpacked, not installed.
 # MARTY_OFFLINE=1: go on without servers that cannot be fetched (the tests that need them are skipped and say so).
@@ -18,10 +19,12 @@ go_version=1.26.6 # what nats-server 2.15.2 needs, when the machine has none as 
 go_hashes="565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff
     ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8"
 
+nats_py="nats-py==2.16.0 --hash=sha256:aeb1ff123966c05833d26c7df7e1d54c1c6d32b612428b21677a2e921f1fecae"
+
 packages_build="gcc g++ libc6-dev make cmake ninja-build pkg-config libsqlite3-dev libjansson-dev libyaml-dev libnats-dev libssl-dev libpq-dev"
-packages_test="clang libclang-rt-dev openssl util-linux procps python3 sqlite3 zsh fish"
+packages_test="clang libclang-rt-dev openssl util-linux procps python3 python3-venv sqlite3 zsh fish"
 packages_lint="clang-format clang-tidy cppcheck python3"
-packages_servers="ca-certificates python3"
+packages_servers="ca-certificates python3 python3-venv"
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
@@ -183,11 +186,31 @@ unpack_postgres() {
     fi
 }
 
+# An environment of its own, made anew when its Python is gone or the client is another version.
+make_python() {
+    say "installing ${nats_py%% *} into $cache/python"
+    rm -rf "$cache/python"
+    if ! { python3 -m venv "$cache/python" && echo "$nats_py" >"$cache/python/wanted.txt" &&
+        "$cache/python/bin/python" -m pip install -q --no-deps --only-binary=:all: --disable-pip-version-check --retries 2 \
+            --require-hashes -r "$cache/python/wanted.txt"; } >"$cache/python.log" 2>&1; then
+        tail -3 "$cache/python.log" >&2
+        rm -rf "$cache/python"
+        give_up "${nats_py%% *} cannot be installed"
+    fi
+    rm -f "$cache/python.log"
+}
+
+has_python() {
+    "$cache/python/bin/python" -c 'import sys, nats.aio.client as nats; sys.exit("nats-py==" + nats.__version__ != sys.argv[1])' \
+        "${nats_py%% *}" 2>/dev/null
+}
+
 get_servers() {
     mkdir -p "$servers" 2>/dev/null || fail "cannot write to $cache; set MARTY_CACHE to a folder that you own"
     [ -x "$servers/nats-server-$nats_old" ] || unpack_nats "$nats_old"
     [ -x "$servers/nats-server-$nats_new" ] || build_nats "$nats_new"
     [ -d "$servers/postgresql" ] || unpack_postgres
+    has_python || make_python
 }
 
 if [ $# -eq 0 ]; then
