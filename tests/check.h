@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a unit test needs: CHECK goes on after a failure and counts it, REQUIRE ends the program.
- * main ends with `return check_result();`, which is 0 only if there was a check and none failed.
+ * main ends with `return check_result();`, which is 0 only if there was a check and none failed, in
+ * whichever file of the program.
  * Any thread may check. A test waits for a condition with CHECK_SOON, never by sleeping for it. */
 #ifndef MARTY_TESTS_CHECK_H
 #define MARTY_TESTS_CHECK_H
@@ -15,7 +16,7 @@
 #define CHECK__UNUSED __attribute__((unused))
 #define CHECK__HERE __FILE__, __LINE__
 
-static atomic_uint check__passed, check__failed;
+__attribute__((weak)) atomic_uint check__passed, check__failed; /* one pair for all files */
 
 /** The condition holds; else say where and what, and go on. The value is the condition's. */
 #define CHECK(condition) check__that((condition), CHECK__HERE, #condition)

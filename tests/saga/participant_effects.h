@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The effect of this library's participant under test: what a command's `act` asks for beside the
+ * row, and how SQL is run on each kind of database. A participant is a bus of its own on `url`. */
+#ifndef TESTS_SAGA_PARTICIPANT_EFFECTS_H
+#define TESTS_SAGA_PARTICIPANT_EFFECTS_H
+#include "participant.h"
+
+/** A kind of database: run SQL in a transaction that an effect was given; false = it failed. */
+typedef bool (*effect_sql)(void *transaction, const char *sql);
+
+typedef struct payment {
+    marty_bus *bus; /* NULL = that of the world */
+    effect_sql run;
+} payment;
+
+/** Take part with charge and refund, with the notes there. */
+void payment_start(payment *p, const char *store_url, effect_sql run);
+/** How often an effect has been called. */
+int payment_calls(void);
+#endif

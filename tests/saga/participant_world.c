@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Asking a participant and reading its answers: see participant.h. */
+#include "participant.h"
+
+static void take(char *ret, size_t size, const marty_message *message, const char *name)
+{
+    marty_bytes value = marty_message_header(message, name);
+    (void)snprintf(ret, size, "%.*s", (int)value.size, value.size ? (const char *)value.data : "");
+}
+
+static marty_err on_answer(void *user, marty_delivery *delivery)
+{
+    world *w = user;
+    const marty_message *message = delivery->message;
+    char attempt[12], tombstone[8], saga[40];
+    (void)pthread_mutex_lock(&w->mutex);
+    if (w->answer_count < ANSWERS_MAX) {
+        answer *one = &w->answers[w->answer_count];
+        take(one->key, sizeof one->key, message, "sagaop");
+        take(one->word, sizeof one->word, message, "sagareply");
+        take(one->reason, sizeof one->reason, message, "sagareason");
+        take(attempt, sizeof attempt, message, "sagaattempt");
+        take(tombstone, sizeof tombstone, message, "sagatombstone");
+        take(saga, sizeof saga, message, "sagaid");
+        CHECK_TEXT(saga, "saga-1");
+        one->attempt = strtol(attempt, NULL, 10);
+        one->tombstone = strcmp(tombstone, "true") == 0;
+        (void)snprintf(one->data, sizeof one->data, "%.*s", (int)message->data.size,
+                       message->data.size ? (const char *)message->data.data : "");
+        w->answer_count++;
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+    return MARTY_OK;
+}
+
+void world_listen(world *w)
+{
+    marty_error why = {0};
+    (void)pthread_mutex_init(&w->mutex, NULL);
+    REQUIRE(marty_handle_commands(w->bus, "saga.reply", on_answer, w, NULL, NULL, &why) ==
+            MARTY_OK);
+    REQUIRE(marty_bus_start(w->bus, &why) == MARTY_OK);
+}
+
+const char *world_order(world *w, char ret[32])
+{
+    (void)snprintf(ret, 32, "order-%d", ++w->number);
+    return ret;
+}
+
+const char *key_of(const char *order, const char *what)
+{
+    static char texts[8][80];
+    static int turn;
+    char *text = texts[turn++ % 8];
+    (void)snprintf(text, sizeof texts[0], "saga-1/%s/%s", order, what);
+    return text;
+}
+
+static const char *or_else(const char *text, const char *other)
+{
+    return text ? text : other;
+}
+
+static void add(marty_header headers[], size_t *count, const char *name, const char *value)
+{
+    if (value) {
+        headers[(*count)++] =
+            (marty_header){.name = name, .value = marty_text(value), .kind = MARTY_ATTRIBUTE};
+    }
+}
+
+void world_send(world *w, const command *what)
+{
+    marty_header headers[9];
+    size_t count = 0;
+    char data[300], attempt[12];
+    marty_error why = {0};
+    (void)snprintf(attempt, sizeof attempt, "%ld", what->attempt ? what->attempt : 1);
+    (void)snprintf(data, sizeof data,
+                   "{\"input\":{\"order\":\"%s\",\"act\":\"%s\",\"card\":\"%s\"}}", what->order,
+                   or_else(what->act, "none"), or_else(what->card, "4000-0001"));
+    add(headers, &count, "sagaid", "saga-1");
+    add(headers, &count, "sagastep", "charge");
+    add(headers, &count, "sagaop", what->key);
+    add(headers, &count, "sagaattempt", attempt);
+    add(headers, &count, "sagadirection", or_else(what->direction, "forward"));
+    add(headers, &count, "sagaforward", what->forward);
+    add(headers, &count, "sagaknown", what->known ? "true" : NULL);
+    add(headers, &count, "sagareplyto", "suite");
+    marty_message with = {.key = "saga-1", .headers = headers, .header_count = count};
+    marty_publish_options options = {.with = &with, .expires_in_ms = what->expires_ms};
+    if (!CHECK_INT(marty_send_command(w->bus, "payment", or_else(what->type, "charge"),
+                                      marty_text(data), &options, &why),
+                   MARTY_OK)) {
+        fprintf(stderr, "    %s\n", why.text);
+    }
+}
+
+int world_answers(world *w, const char *key)
+{
+    int found = 0;
+    (void)pthread_mutex_lock(&w->mutex);
+    for (int i = 0; i < w->answer_count; i++) {
+        found += strcmp(w->answers[i].key, key) == 0;
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+    return found;
+}
+
+bool world_wait(world *w, const char *key, int before, answer *ret)
+{
+    int64_t until = check_now_ms() + ANSWER_MS;
+    while (world_answers(w, key) <= before) {
+        if (check_now_ms() > until) {
+            return false;
+        }
+        check__pause();
+    }
+    (void)pthread_mutex_lock(&w->mutex);
+    for (int i = 0; i < w->answer_count; i++) {
+        if (strcmp(w->answers[i].key, key) == 0 && before-- == 0) {
+            *ret = w->answers[i];
+        }
+    }
+    (void)pthread_mutex_unlock(&w->mutex);
+    return true;
+}
+
+answer world_ask(world *w, const command *what)
+{
+    answer got = {.word = "nothing"};
+    int before = world_answers(w, what->key);
+    world_send(w, what);
+    if (!world_wait(w, what->key, before, &got)) {
+        fprintf(stderr, "no answer for %s within %d ms\n", what->key, ANSWER_MS);
+    }
+    return got;
+}
+
+void world_expect(world *w, const command *what, const char *word)
+{
+    answer got = world_ask(w, what);
+    bool tombstone = strcmp(word, "tombstone") == 0;
+    CHECK_TEXT(got.word, tombstone ? "rejected" : word);
+    CHECK_INT(got.tombstone, tombstone);
+    CHECK_INT(got.attempt, what->attempt ? what->attempt : 1);
+    if (strcmp(got.word, tombstone ? "rejected" : word) != 0) {
+        fprintf(stderr, "    %s %s, act %s: %s\n", what->key,
+                what->direction ? what->direction : "forward", what->act ? what->act : "none",
+                got.reason);
+    }
+}
