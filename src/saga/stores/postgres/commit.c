@@ -84,8 +84,7 @@ static bool send_sql(batch *of, const char *sql, const pg_parameters *with)
 static void read_one(batch *of, marty_saga_write *write)
 {
     PGresult *result = NULL;
-    while (!of->lost &&
-           (result = pg_next(of->store, of->connection, of->until_ns, &of->lost)) != NULL) {
+    while (!of->lost && (result = pg_next(&of->store->writer, of->until_ns, &of->lost)) != NULL) {
         ExecStatusType status = PQresultStatus(result);
         if (status == PGRES_TUPLES_OK && write) {
             take_result(write, result);
@@ -136,8 +135,7 @@ static PGresult *run_one(batch *of, const char *sql, const pg_parameters *with)
         return NULL;
     }
     of->lost = !send_sql(of, sql, given);
-    while (!of->lost &&
-           (result = pg_next(of->store, of->connection, of->until_ns, &of->lost)) != NULL) {
+    while (!of->lost && (result = pg_next(&of->store->writer, of->until_ns, &of->lost)) != NULL) {
         PQclear(kept);
         kept = result;
     }
@@ -230,7 +228,7 @@ marty_err pg_commit(marty_saga_store *store, marty_saga_write *const writes[], s
                     int64_t until_ns, marty_error *why)
 {
     batch of = {.store = store, .writes = writes, .count = count, .until_ns = until_ns, .why = why};
-    of.connection = pg_enter(store, &store->writer, until_ns, why);
+    of.connection = pg_enter(&store->writer, until_ns, why);
     if (!of.connection) {
         return why ? why->code : MARTY_E_UNAVAILABLE;
     }
@@ -266,7 +264,7 @@ marty_err pg_settle(marty_saga_store *store, int64_t until_ns, marty_error *why)
     pg_parameters space = {.count = 0};
     pg_text(&space, store->token);
     PGresult *result =
-        pg_ask(store, &store->writer,
+        pg_ask(&store->writer,
                "INSERT INTO marty_saga_writer VALUES ($1, 1) ON CONFLICT (token) DO "
                "UPDATE SET generation = marty_saga_writer.generation + 1, at = now() "
                "RETURNING generation",
@@ -302,7 +300,7 @@ marty_err pg_sent(marty_saga_store *store, const marty_saga_facts sagas[], size_
     pg_parameters space = {.count = 0};
     pg_text(&space, ids);
     pg_text(&space, versions);
-    PGresult *result = pg_ask(store, &store->writer,
+    PGresult *result = pg_ask(&store->writer,
                               "UPDATE marty_saga m SET unsent = false FROM unnest($1::text[], "
                               "$2::bigint[]) AS s(id, version) WHERE m.id = s.id AND m.version = "
                               "s.version AND m.unsent",
@@ -321,7 +319,7 @@ marty_err pg_purge(marty_saga_store *store, int64_t before_us, uint32_t limit, u
     pg_number(&space, before_us);
     pg_number(&space, limit);
     PGresult *result = pg_ask(
-        store, &store->writer,
+        &store->writer,
         "WITH old AS (SELECT id FROM marty_saga WHERE status >= 3 AND changed_us < $1 LIMIT $2 FOR "
         "UPDATE SKIP LOCKED), "
         "gone AS (DELETE FROM marty_saga WHERE id IN (SELECT id FROM old) RETURNING id), "

@@ -15,13 +15,32 @@ static marty_err no_saga(const char *id, marty_error *why)
     return marty_error_set(why, MARTY_E_NOT_FOUND, "there is no saga %s", id);
 }
 
+static void pg_get_facts(const PGresult *result, int row, marty_saga_facts *ret_facts)
+{
+    *ret_facts = (marty_saga_facts){
+        .id = pg_get_text(result, row, 0),
+        .name = pg_get_text(result, row, 1),
+        .key = pg_get_text(result, row, 2),
+        .definition = pg_get_text(result, row, 3),
+        .stuck = pg_get_text(result, row, 4),
+        .status = (marty_saga_status)pg_get_number(result, row, 5),
+        .paused = pg_get_number(result, row, 6) != 0,
+        .shard = (uint32_t)pg_get_number(result, row, 7),
+        .version = (uint64_t)pg_get_number(result, row, 8),
+        .started_us = pg_get_number(result, row, 9),
+        .changed_us = pg_get_number(result, row, 10),
+        .due_us = pg_get_number(result, row, 11),
+        .unsent = pg_get_number(result, row, 12) != 0,
+    };
+}
+
 marty_err pg_load(marty_saga_store *store, const char *id, marty_saga_record **ret_record,
                   int64_t until_ns, marty_error *why)
 {
     pg_parameters space = {.count = 0};
     marty_error reason = {0};
     pg_text(&space, id);
-    PGresult *result = pg_ask(store, &store->reader,
+    PGresult *result = pg_ask(&store->reader,
                               "SELECT " PG_FACTS ", state, outbox, (SELECT epoch FROM "
                               "marty_saga_shard s WHERE s.shard = m.shard) FROM marty_saga m "
                               "WHERE id = $1",
@@ -58,10 +77,9 @@ marty_err pg_find(marty_saga_store *store, const char *name, const char *key, ch
     marty_error reason = {0};
     pg_text(&space, name);
     pg_text(&space, key);
-    PGresult *result =
-        pg_ask(store, &store->reader,
-               "SELECT id FROM marty_saga WHERE name = $1 AND key = $2 AND key <> ''", &space,
-               until_ns, &reason);
+    PGresult *result = pg_ask(
+        &store->reader, "SELECT id FROM marty_saga WHERE name = $1 AND key = $2 AND key <> ''",
+        &space, until_ns, &reason);
     if (!result) {
         return marty_error_set(why, reason.code, "%s", reason.text);
     }
@@ -94,7 +112,7 @@ marty_err pg_due(marty_saga_store *store, const marty_saga_shards *shards, int64
     pg_shards(set, shards);
     pg_text(&space, set);
     pg_number(&space, (int64_t)limit + 1);
-    PGresult *result = pg_ask(store, &store->reader,
+    PGresult *result = pg_ask(&store->reader,
                               "SELECT " PG_FACTS " FROM marty_saga WHERE due_us < "
                               "9223372036854775807 AND shard = ANY ($1::int[]) ORDER BY due_us, id "
                               "LIMIT $2",
@@ -122,7 +140,7 @@ marty_err pg_unsent(marty_saga_store *store, const marty_saga_shards *shards, in
     pg_text(&space, set);
     pg_number(&space, before_us);
     pg_number(&space, limit);
-    PGresult *result = pg_ask(store, &store->reader,
+    PGresult *result = pg_ask(&store->reader,
                               "SELECT " PG_FACTS " FROM marty_saga WHERE unsent AND shard = ANY "
                               "($1::int[]) AND changed_us < $2 ORDER BY changed_us, id LIMIT $3",
                               &space, until_ns, why);
@@ -147,7 +165,7 @@ marty_err pg_list(marty_saga_store *store, const marty_saga_filter *filter, mart
     pg_number(&space, filter->changed_before_us);
     pg_number(&space, filter->limit ? filter->limit : 100);
     PGresult *result = pg_ask(
-        store, &store->reader,
+        &store->reader,
         open ? "SELECT " PG_FACTS " FROM marty_saga WHERE status < 3 AND id > $1 AND ($2::text IS "
                "NULL OR name = $2) AND ($3::text IS NULL OR key = $3) AND ($4::int = 0 OR status = "
                "$4) AND (NOT $5::bool OR stuck <> '') AND ($6::bigint = 0 OR changed_us < $6) "
@@ -171,7 +189,7 @@ marty_err pg_history(marty_saga_store *store, const char *id, uint64_t from, mar
     pg_parameters space = {.count = 0};
     pg_text(&space, id);
     pg_number(&space, (int64_t)from);
-    PGresult *result = pg_ask(store, &store->reader,
+    PGresult *result = pg_ask(&store->reader,
                               "SELECT h.version, h.at_us, h.batch FROM marty_saga m LEFT JOIN "
                               "marty_saga_history h ON h.id = m.id AND h.version >= $2 WHERE m.id "
                               "= $1 ORDER BY h.version",
@@ -202,7 +220,7 @@ marty_err pg_definitions(marty_saga_store *store, const char *name, const char *
     pg_text(&space, name);
     pg_text(&space, hash);
     PGresult *result =
-        pg_ask(store, &store->reader,
+        pg_ask(&store->reader,
                "SELECT name, version, hash, document FROM marty_saga_definition WHERE ($1::text IS "
                "NULL OR name = $1) AND ($2::text IS NULL OR hash = $2) ORDER BY name, version",
                &space, until_ns, why);

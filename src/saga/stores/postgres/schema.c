@@ -7,7 +7,6 @@
 #define NEVER "9223372036854775807"
 
 const char *const pg_schema[] = {
-    "BEGIN", "SELECT pg_advisory_xact_lock(7310579)",
     "CREATE TABLE IF NOT EXISTS marty_saga (id text PRIMARY KEY COLLATE \"C\", name text NOT NULL, "
     "key text NOT "
     "NULL, definition text NOT NULL, stuck text NOT NULL, status int NOT NULL, paused bool NOT "
@@ -103,4 +102,4 @@ const char *const pg_schema[] = {
     "    marty_saga_kept k UNION ALL SELECT -1, 0, (SELECT count(*) FROM marty_saga_member) ORDER "
     "BY 1;"
     "END $$",
-    "COMMIT", NULL};
+    NULL};

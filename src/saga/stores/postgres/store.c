@@ -6,46 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { IDLE_MS = 15000 }; /* one that stands still holds no rows longer */
+
 static marty_err code_of(const marty_error *why)
 {
     return why ? why->code : MARTY_E_UNAVAILABLE;
 }
 
-static marty_err run_statement(marty_saga_store *store, PGconn *connection, const char *sql,
-                               int64_t until_ns, bool *ret_lost, marty_error *why)
-{
-    marty_err err = MARTY_OK;
-    PGresult *result = NULL;
-    *ret_lost = !PQsendQuery(connection, sql);
-    while (!*ret_lost && (result = pg_next(store, connection, until_ns, ret_lost)) != NULL) {
-        if (PQresultStatus(result) == PGRES_FATAL_ERROR && !err) {
-            err = pg_error(connection, result, "making the tables of", why);
-        }
-        PQclear(result);
-    }
-    return *ret_lost && !err ? pg_error(connection, NULL, "making the tables of", why) : err;
-}
-
-static marty_err make_schema(marty_saga_store *store, int64_t until_ns, marty_error *why)
-{
-    PGconn *connection = pg_enter(store, &store->writer, until_ns, why);
-    if (!connection) {
-        return code_of(why);
-    }
-    marty_err err = MARTY_OK;
-    bool lost = false;
-    for (const char *const *sql = pg_schema; *sql && !err; sql++) {
-        err = run_statement(store, connection, *sql, until_ns, &lost, why);
-    }
-    lost |= err != MARTY_OK; /* with the transaction that it is in */
-    pg_leave(&store->writer, lost);
-    return err;
-}
-
 static marty_err describe(marty_saga_store *store, int64_t until_ns, marty_error *why)
 {
     PGresult *result =
-        pg_ask(store, &store->reader,
+        pg_ask(&store->reader,
                "SELECT current_setting('fsync'), current_setting('synchronous_commit'), "
                "current_setting('synchronous_standby_names'), "
                "current_setting('server_version')",
@@ -67,83 +38,10 @@ static marty_err describe(marty_saga_store *store, int64_t until_ns, marty_error
     return MARTY_OK;
 }
 
-/* Back to the text that libpq takes. */
-static char *url_text(const marty_url *url)
-{
-    size_t size = 256 + (url->path ? strlen(url->path) : 0) +
-                  (url->user ? strlen(url->user) * 3 : 0) +
-                  (url->password ? strlen(url->password) * 3 : 0);
-    for (size_t i = 0; i < url->host_count; i++) {
-        size += strlen(url->hosts[i].host) + 16;
-    }
-    for (size_t i = 0; i < url->parameter_count; i++) {
-        size += strlen(url->parameters[i].name) + url->parameters[i].value.size * 3 + 4;
-    }
-    return marty_alloc(size);
-}
-
-static char *put_escaped(char *at, const char *text, size_t size)
-{
-    static const char safe[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
-    for (size_t i = 0; i < size; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        at += byte && strchr(safe, byte) ? snprintf(at, 2, "%c", byte)
-                                         : snprintf(at, 4, "%%%02X", byte);
-    }
-    return at;
-}
-
-static char *put(char *at, const char *text)
-{
-    size_t size = strlen(text);
-    memcpy(at, text, size + 1);
-    return at + size;
-}
-
-static char *make_url(const marty_url *url)
-{
-    char *text = url_text(url), *at = text;
-    if (!text) {
-        return NULL;
-    }
-    at = put(at, "postgresql://");
-    if (url->user) {
-        at = put_escaped(at, url->user, strlen(url->user));
-        if (url->password) {
-            at = put_escaped(put(at, ":"), url->password, strlen(url->password));
-        }
-        at = put(at, "@");
-    }
-    for (size_t i = 0; i < url->host_count; i++) {
-        bool six = strchr(url->hosts[i].host, ':') != NULL;
-        at = put(put(put(put(at, i ? "," : ""), six ? "[" : ""), url->hosts[i].host),
-                 six ? "]" : "");
-        if (url->hosts[i].port) {
-            char port[8];
-            (void)snprintf(port, sizeof port, ":%u", url->hosts[i].port);
-            at = put(at, port);
-        }
-    }
-    const char *path = url->path ? url->path : "";
-    at = put(at, "/");
-    at = put_escaped(at, *path == '/' ? path + 1 : path, strlen(*path == '/' ? path + 1 : path));
-    at = put(at, "?target_session_attrs=read-write&application_name=marty"
-                 "&options=-c%20idle_in_transaction_session_timeout%3D15000%20-c%20"
-                 "lock_timeout%3D15000%20-c%20statement_timeout%3D30000");
-    for (size_t i = 0; i < url->parameter_count; i++) {
-        at = put(put(put(at, "&"), url->parameters[i].name), "=");
-        at = put_escaped(at, url->parameters[i].value.data, url->parameters[i].value.size);
-    }
-    return text;
-}
-
 void pg_close(marty_saga_store *store)
 {
-    PQfinish(store->writer.connection);
-    PQfinish(store->reader.connection);
-    (void)pthread_mutex_destroy(&store->writer.mutex);
-    (void)pthread_mutex_destroy(&store->reader.mutex);
+    pg_link_free(&store->writer);
+    pg_link_free(&store->reader);
     marty_free(store->url);
     marty_free(store);
 }
@@ -164,13 +62,12 @@ marty_err pg_open(marty_saga_store **ret_store, const marty_url *url, const mart
     if (!store) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "opening %s", url->redacted);
     }
-    (void)pthread_mutex_init(&store->writer.mutex, NULL);
-    (void)pthread_mutex_init(&store->reader.mutex, NULL);
-    store->writer.writes = true;
     store->env = *env;
-    store->url = make_url(url);
+    store->url = pg_url(url, IDLE_MS);
+    pg_link_init(&store->writer, store->url, &store->env);
+    pg_link_init(&store->reader, store->url, &store->env);
     make_token(store);
-    marty_err err = store->url ? make_schema(store, until_ns, why)
+    marty_err err = store->url ? pg_make(&store->writer, pg_schema, until_ns, why)
                                : marty_error_set(why, MARTY_E_NO_MEMORY, "opening a store");
     err = err ? err : pg_settle(store, until_ns, why);
     err = err ? err : describe(store, until_ns, why);
@@ -218,7 +115,7 @@ static PGresult *ask_with_held(marty_saga_store *store, const char *sql, const c
         }
         pg_text(&space, shards);
         pg_text(&space, epochs);
-        result = pg_ask(store, &store->writer, sql, &space, until_ns, why);
+        result = pg_ask(&store->writer, sql, &space, until_ns, why);
     } else {
         (void)marty_error_set(why, MARTY_E_NO_MEMORY, "leasing shards");
     }
@@ -292,7 +189,7 @@ marty_err pg_define(marty_saga_store *store, const char *name, uint32_t version,
     pg_text(&space, hash);
     pg_bytes(&space, document);
     PGresult *result =
-        pg_ask(store, &store->writer,
+        pg_ask(&store->writer,
                "WITH made AS (INSERT INTO marty_saga_definition VALUES ($1, $2, $3, "
                "$4) ON CONFLICT DO NOTHING RETURNING hash) SELECT hash FROM made "
                "UNION ALL SELECT hash FROM marty_saga_definition WHERE name = $1 AND "

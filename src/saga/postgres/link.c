@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Connections of the postgres store: made when needed, waited on until a deadline, closed when
- * lost. libpq is never let block: every wait is a poll with what is left of the time. */
-#include "postgres.h"
+ * Connections to PostgreSQL: see link.h. */
+#include "link.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,18 +42,18 @@ void pg_shards(char ret[PG_SHARDS_BYTES], const marty_saga_shards *shards)
     (void)snprintf(at, 2, "}");
 }
 
-static int left_ms(const marty_saga_store *store, int64_t until_ns)
+static int left_ms(const pg_link *link, int64_t until_ns)
 {
-    int64_t left_ns = until_ns - store->env.monotonic_ns(store->env.user);
+    int64_t left_ns = until_ns - link->env->monotonic_ns(link->env->user);
     return left_ns <= 0 ? 0 : left_ns > INT64_C(60000000000) ? 60000 : (int)(left_ns / 1000000) + 1;
 }
 
-static bool wait_for(marty_saga_store *store, PGconn *connection, short events, int64_t until_ns)
+static bool wait_for(const pg_link *link, PGconn *connection, short events, int64_t until_ns)
 {
     struct pollfd one = {.fd = PQsocket(connection), .events = events};
     int found = 0;
     do {
-        int ms = left_ms(store, until_ns);
+        int ms = left_ms(link, until_ns);
         found = ms ? poll(&one, 1, ms) : 0;
     } while (found < 0 && errno == EINTR);
     return found > 0;
@@ -78,14 +78,14 @@ static void on_notice(void *user, const char *text)
     (void)text;
 }
 
-static PGconn *connect_now(marty_saga_store *store, int64_t until_ns, marty_error *why)
+static PGconn *connect_now(const pg_link *link, int64_t until_ns, marty_error *why)
 {
-    PGconn *connection = PQconnectStart(store->url);
+    PGconn *connection = PQconnectStart(link->url);
     PostgresPollingStatusType state = PGRES_POLLING_WRITING;
     while (connection && PQstatus(connection) != CONNECTION_BAD && state != PGRES_POLLING_OK &&
            state != PGRES_POLLING_FAILED) {
         short events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-        if (!wait_for(store, connection, events, until_ns)) {
+        if (!wait_for(link, connection, events, until_ns)) {
             (void)marty_error_set(why, MARTY_E_TIMEOUT, "connecting to postgres takes too long");
             PQfinish(connection);
             return NULL;
@@ -102,7 +102,20 @@ static PGconn *connect_now(marty_saga_store *store, int64_t until_ns, marty_erro
     return connection;
 }
 
-PGconn *pg_enter(marty_saga_store *store, pg_link *link, int64_t until_ns, marty_error *why)
+void pg_link_init(pg_link *link, const char *url, const marty_env *env)
+{
+    (void)pthread_mutex_init(&link->mutex, NULL);
+    link->url = url;
+    link->env = env;
+}
+
+void pg_link_free(pg_link *link)
+{
+    PQfinish(link->connection);
+    (void)pthread_mutex_destroy(&link->mutex);
+}
+
+PGconn *pg_enter(pg_link *link, int64_t until_ns, marty_error *why)
 {
     (void)pthread_mutex_lock(&link->mutex);
     if (link->connection && PQstatus(link->connection) != CONNECTION_OK) {
@@ -110,7 +123,7 @@ PGconn *pg_enter(marty_saga_store *store, pg_link *link, int64_t until_ns, marty
         link->connection = NULL;
     }
     if (!link->connection) {
-        link->connection = connect_now(store, until_ns, why);
+        link->connection = connect_now(link, until_ns, why);
     }
     if (!link->connection) {
         (void)pthread_mutex_unlock(&link->mutex);
@@ -127,8 +140,9 @@ void pg_leave(pg_link *link, bool broken)
     (void)pthread_mutex_unlock(&link->mutex);
 }
 
-PGresult *pg_next(marty_saga_store *store, PGconn *connection, int64_t until_ns, bool *ret_lost)
+PGresult *pg_next(pg_link *link, int64_t until_ns, bool *ret_lost)
 {
+    PGconn *connection = link->connection;
     for (;;) {
         int unsent = PQflush(connection);
         if (unsent < 0) {
@@ -139,7 +153,7 @@ PGresult *pg_next(marty_saga_store *store, PGconn *connection, int64_t until_ns,
             return PQgetResult(connection);
         }
         short events = unsent ? POLLIN | POLLOUT : POLLIN;
-        if (!wait_for(store, connection, events, until_ns) || !PQconsumeInput(connection)) {
+        if (!wait_for(link, connection, events, until_ns) || !PQconsumeInput(connection)) {
             *ret_lost = true;
             return NULL;
         }
@@ -163,35 +177,66 @@ marty_err pg_error(PGconn *connection, const PGresult *result, const char *doing
             err = kinds[i].err;
         }
     }
-    return marty_error_set(why, err, "%s the sagas in postgres: %.300s", doing,
+    return marty_error_set(why, err, "%s postgres: %.300s", doing,
                            text && *text ? text : "the connection is lost");
 }
 
-PGresult *pg_ask(marty_saga_store *store, pg_link *link, const char *sql,
-                 const pg_parameters *parameters, int64_t until_ns, marty_error *why)
+PGresult *pg_ask(pg_link *link, const char *sql, const pg_parameters *parameters, int64_t until_ns,
+                 marty_error *why)
 {
     static const pg_parameters none;
     const pg_parameters *with = parameters ? parameters : &none;
-    PGconn *connection = pg_enter(store, link, until_ns, why);
+    PGconn *connection = pg_enter(link, until_ns, why);
     if (!connection) {
         return NULL;
     }
     bool lost = !PQsendQueryParams(connection, sql, with->count, NULL, with->values, with->lengths,
                                    with->formats, 0);
     PGresult *kept = NULL, *result = NULL;
-    while (!lost && (result = pg_next(store, connection, until_ns, &lost)) != NULL) {
+    while (!lost && (result = pg_next(link, until_ns, &lost)) != NULL) {
         PQclear(kept);
         kept = result;
     }
     ExecStatusType status = kept ? PQresultStatus(kept) : PGRES_FATAL_ERROR;
     bool fine = !lost && (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK);
     if (!fine) {
-        (void)pg_error(connection, lost ? NULL : kept, "asking for", why);
+        (void)pg_error(connection, lost ? NULL : kept, "asking", why);
         PQclear(kept);
         kept = NULL;
     }
     pg_leave(link, lost);
     return kept;
+}
+
+marty_err pg_run(pg_link *link, const char *sql, int64_t until_ns, bool *ret_lost, marty_error *why)
+{
+    marty_err err = MARTY_OK;
+    PGresult *result = NULL;
+    *ret_lost = !PQsendQuery(link->connection, sql);
+    while (!*ret_lost && (result = pg_next(link, until_ns, ret_lost)) != NULL) {
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR && !err) {
+            err = pg_error(link->connection, result, "asking", why);
+        }
+        PQclear(result);
+    }
+    return *ret_lost && !err ? pg_error(link->connection, NULL, "asking", why) : err;
+}
+
+marty_err pg_make(pg_link *link, const char *const statements[], int64_t until_ns, marty_error *why)
+{
+    PGconn *connection = pg_enter(link, until_ns, why);
+    if (!connection) {
+        return why ? why->code : MARTY_E_UNAVAILABLE;
+    }
+    bool lost = false;
+    marty_err err =
+        pg_run(link, "BEGIN; SELECT pg_advisory_xact_lock(7310579)", until_ns, &lost, why);
+    for (const char *const *sql = statements; *sql && !err; sql++) {
+        err = pg_run(link, *sql, until_ns, &lost, why);
+    }
+    err = err ? err : pg_run(link, "COMMIT", until_ns, &lost, why);
+    pg_leave(link, lost || err); /* with the transaction that it is in */
+    return err;
 }
 
 const char *pg_get_text(const PGresult *result, int row, int column)
@@ -220,23 +265,4 @@ marty_bytes pg_get_bytes(const PGresult *result, int row, int column)
         bytes[i] = (char)(digit(text[2 + 2 * i]) << 4 | digit(text[3 + 2 * i]));
     }
     return (marty_bytes){bytes, bytes ? size : 0};
-}
-
-void pg_get_facts(const PGresult *result, int row, marty_saga_facts *ret_facts)
-{
-    *ret_facts = (marty_saga_facts){
-        .id = pg_get_text(result, row, 0),
-        .name = pg_get_text(result, row, 1),
-        .key = pg_get_text(result, row, 2),
-        .definition = pg_get_text(result, row, 3),
-        .stuck = pg_get_text(result, row, 4),
-        .status = (marty_saga_status)pg_get_number(result, row, 5),
-        .paused = pg_get_number(result, row, 6) != 0,
-        .shard = (uint32_t)pg_get_number(result, row, 7),
-        .version = (uint64_t)pg_get_number(result, row, 8),
-        .started_us = pg_get_number(result, row, 9),
-        .changed_us = pg_get_number(result, row, 10),
-        .due_us = pg_get_number(result, row, 11),
-        .unsent = pg_get_number(result, row, 12) != 0,
-    };
 }

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a URL that was parsed back to the text that libpq takes, with what we want of each
+ * connection. What the user says comes last, so it counts. */
+#include "link.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SETTINGS_BYTES = 256 };
+
+static char *room_for(const marty_url *url)
+{
+    size_t size = SETTINGS_BYTES + 32 + (url->path ? strlen(url->path) : 0) +
+                  (url->user ? strlen(url->user) * 3 : 0) +
+                  (url->password ? strlen(url->password) * 3 : 0);
+    for (size_t i = 0; i < url->host_count; i++) {
+        size += strlen(url->hosts[i].host) + 16;
+    }
+    for (size_t i = 0; i < url->parameter_count; i++) {
+        size += strlen(url->parameters[i].name) + url->parameters[i].value.size * 3 + 4;
+    }
+    return marty_alloc(size);
+}
+
+static char *put_escaped(char *at, const char *text, size_t size)
+{
+    static const char safe[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+    for (size_t i = 0; i < size; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        at += byte && strchr(safe, byte) ? snprintf(at, 2, "%c", byte)
+                                         : snprintf(at, 4, "%%%02X", byte);
+    }
+    return at;
+}
+
+static char *put(char *at, const char *text)
+{
+    size_t size = strlen(text);
+    memcpy(at, text, size + 1);
+    return at + size;
+}
+
+char *pg_url(const marty_url *url, unsigned idle_ms)
+{
+    char *text = room_for(url), *at = text;
+    if (!text) {
+        return NULL;
+    }
+    at = put(at, "postgresql://");
+    if (url->user) {
+        at = put_escaped(at, url->user, strlen(url->user));
+        if (url->password) {
+            at = put_escaped(put(at, ":"), url->password, strlen(url->password));
+        }
+        at = put(at, "@");
+    }
+    for (size_t i = 0; i < url->host_count; i++) {
+        bool six = strchr(url->hosts[i].host, ':') != NULL;
+        at = put(put(put(put(at, i ? "," : ""), six ? "[" : ""), url->hosts[i].host),
+                 six ? "]" : "");
+        if (url->hosts[i].port) {
+            char port[8];
+            (void)snprintf(port, sizeof port, ":%u", url->hosts[i].port);
+            at = put(at, port);
+        }
+    }
+    const char *path = url->path ? url->path : "";
+    at = put(at, "/");
+    at = put_escaped(at, *path == '/' ? path + 1 : path, strlen(*path == '/' ? path + 1 : path));
+    at += snprintf(at, SETTINGS_BYTES,
+                   "?target_session_attrs=read-write&application_name=marty"
+                   "&options=-c%%20idle_in_transaction_session_timeout%%3D%u%%20-c%%20"
+                   "lock_timeout%%3D15000%%20-c%%20statement_timeout%%3D30000",
+                   idle_ms);
+    for (size_t i = 0; i < url->parameter_count; i++) {
+        at = put(put(put(at, "&"), url->parameters[i].name), "=");
+        at = put_escaped(at, url->parameters[i].value.data, url->parameters[i].value.size);
+    }
+    return text;
+}
