@@ -153,7 +153,8 @@ static int test_program(const char *interpreter, const char *script)
     world_listen(&w);
     start_program();
     participant_cases(&w);
-    CHECK(test_process_alive(&program.process)); /* the one started last: it never ended by itself */
+    CHECK(
+        test_process_alive(&program.process)); /* the one started last: it never ended by itself */
     test_process_signal(&program.process, SIGTERM);
     CHECK(test_process_join(&program.process, ANSWER_MS));
     int result = check_result();

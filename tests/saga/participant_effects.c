@@ -75,12 +75,10 @@ void payment_start(payment *p, const char *store_url, effect_sql run)
     marty_error why = {0};
     marty_participant_options options = {.service = "payment"};
     p->run = run;
-    if (!CHECK_INT(
-            marty_participate(p->bus, "charge", store_url, charge, p, &options, NULL, &why),
-            MARTY_OK) ||
-        !CHECK_INT(
-            marty_participate(p->bus, "refund", store_url, refund, p, &options, NULL, &why),
-            MARTY_OK)) {
+    if (!CHECK_INT(marty_participate(p->bus, "charge", store_url, charge, p, &options, NULL, &why),
+                   MARTY_OK) ||
+        !CHECK_INT(marty_participate(p->bus, "refund", store_url, refund, p, &options, NULL, &why),
+                   MARTY_OK)) {
         fprintf(stderr, "%s\n", why.text);
         exit(1);
     }

@@ -41,9 +41,10 @@ static void an_effect_that_ends_the_transaction_has_done_nothing(world *w)
 static void it_hinders_no_other(world *w)
 {
     enum { OTHERS = 20 };
-    char orders[OTHERS][32], bad[32];
+    char orders[OTHERS][32], bad[32], key[80];
     world_order(w, bad);
-    command wrong = {.order = bad, .key = key_of(bad, "f"), .act = "commit"};
+    (void)snprintf(key, sizeof key, "%s", key_of(bad, "f"));
+    command wrong = {.order = bad, .key = key, .act = "commit"};
     for (int i = 0; i < OTHERS; i++) {
         world_order(w, orders[i]);
         world_send(w, &(command){.order = orders[i], .key = key_of(orders[i], "f")});
@@ -58,7 +59,7 @@ static void it_hinders_no_other(world *w)
         CHECK_INT(w->count(w, "charge", orders[i]), 1);
     }
     answer got = {.word = "nothing"};
-    CHECK(world_wait(w, key_of(bad, "f"), 2, &got)); /* each of the three */
+    CHECK(world_wait(w, key, 2, &got)); /* each of the three */
     CHECK_INT(w->count(w, "charge", bad), 0);
 }
 

@@ -1,47 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A participant: one handler that finds out what it knows of an operation, does it when it is new,
- * and notes the answer, all in one transaction; then it answers. The rules are those of
- * docs/guide/participants.md. Handlers run on workers; the notes let one at a time in. */
-#include "notes.h"
+ * and notes the answer, all in one transaction; then it answers. The rules are in rules.c. Handlers
+ * run on workers; the notes let one at a time in. */
+#include "participant.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "bus/bus.h"
 #include "saga/attributes.h"
-#include "saga/engine/engine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { OPEN_MS = 10000, EFFECT_MS = 30000, KEEP_DAYS = 30, PURGE_EVERY = 1000, BATCH_MAX = 64 };
-
-typedef struct participant {
-    marty_bus *bus;
-    const marty__notes_table *table;
-    marty__notes *notes;
-    marty_effect effect, probe;
-    void *user;
-    uint64_t keep_us;
-    _Atomic unsigned handled;
-} participant;
-
-/* One delivery of a batch: the operation that it asks for, and the answer that it gets. */
-typedef struct asked {
-    participant *self;
-    struct asked *next;
-    marty_delivery *delivery;
-    engine_operation operation; /* texts are the headers below */
-    char saga[40], step[256], key[MARTY__SAGA_TEXT], forward[MARTY__SAGA_TEXT], reply_to[128];
-    char attempt[12];
-    const char *reply; /* the word */
-    const char *reason;
-    marty_bytes result;
-    bool tombstone;
-    marty__note note, forward_note;
-    marty_error why;
-} asked;
 
 static bool read_asked(asked *one)
 {
@@ -70,149 +43,9 @@ static bool read_asked(asked *one)
            (undo || probe || strcmp(direction, "forward") == 0);
 }
 
-static int64_t now_us(void)
-{
-    return marty__wall_us();
-}
-
-static marty_err note(asked *one, const char *key, marty__note_kind kind, marty_bytes text)
-{
-    participant *self = one->self;
-    return self->table->add(self->notes, key, kind, text.data, text.size, now_us(), &one->why);
-}
-
-static marty_bytes no_text(void)
-{
-    return (marty_bytes){"", 0};
-}
-
-/* The answer that was given before, again. */
-static void repeat(asked *one)
-{
-    bool refused = one->note.kind == MARTY__NOTE_REFUSED;
-    one->tombstone = one->note.kind == MARTY__NOTE_TOMBSTONE;
-    one->reply = refused || one->tombstone ? "rejected" : "ok";
-    if (refused) {
-        one->reason = one->note.text;
-    } else if (!one->tombstone) {
-        one->result = (marty_bytes){one->note.text, one->note.size};
-    }
-}
-
-/* Run the effect and note what it says; an error takes all of it back. */
-static marty_err do_effect(asked *one, void *transaction)
-{
-    participant *self = one->self;
-    engine_operation *operation = &one->operation;
-    marty_err err = self->effect(self->user, &operation->operation, transaction);
-    if (err || operation->refused) {
-        marty_err undone = self->table->undo(self->notes, &one->why);
-        if (err || undone) {
-            one->reply = "retry";
-            one->reason = marty_err_describe(err ? err : undone)->text;
-            return undone;
-        }
-        one->reply = "rejected";
-        one->reason = operation->reason;
-        return note(one, one->key, MARTY__NOTE_REFUSED, marty_text(operation->reason));
-    }
-    one->reply = "ok";
-    one->result = (marty_bytes){operation->result, operation->result_size};
-    return note(one, one->key, MARTY__NOTE_DONE, one->result);
-}
-
-static marty_err do_forward(asked *one, void *transaction)
-{
-    int64_t expires_us = one->delivery->message->expires_us;
-    if (one->note.kind) {
-        repeat(one);
-        return MARTY_OK;
-    }
-    if (expires_us && expires_us < now_us()) {
-        one->reply = "retry";
-        one->reason = "it came too late";
-        return MARTY_OK;
-    }
-    return do_effect(one, transaction);
-}
-
-/* Whether the data of an undo carries the forward's result: then there was one. */
-static bool knows_result(const asked *one)
-{
-    marty_bytes known = marty_message_header(one->delivery->message, "sagaknown");
-    return known.size == 4 && memcmp(known.data, "true", 4) == 0;
-}
-
-static marty_err do_undo(asked *one, void *transaction)
-{
-    participant *self = one->self;
-    if (one->note.kind) {
-        repeat(one);
-        return MARTY_OK;
-    }
-    marty_err err = self->table->find(self->notes, one->forward, &one->forward_note, &one->why);
-    if (err) {
-        return err;
-    }
-    bool unknown = one->forward_note.kind == MARTY__NOTE_NONE;
-    if (one->forward_note.kind == MARTY__NOTE_DONE || (unknown && knows_result(one))) {
-        return do_effect(one, transaction);
-    }
-    if (unknown) { /* it comes later, or never: it finds the key sealed */
-        err = note(one, one->forward, MARTY__NOTE_TOMBSTONE, no_text());
-    }
-    one->reply = "ok";
-    return err ? err : note(one, one->key, MARTY__NOTE_DONE, no_text());
-}
-
-static marty_err ask_effect(asked *one, void *transaction)
-{
-    participant *self = one->self;
-    engine_operation *operation = &one->operation;
-    if (self->probe) {
-        marty_err err = self->probe(self->user, &operation->operation, transaction);
-        if (err) {
-            one->reply = "unknown";
-            one->reason = marty_err_describe(err)->text;
-            return self->table->undo(self->notes, &one->why);
-        }
-        if (!operation->refused) {
-            one->reply = "done";
-            one->result = (marty_bytes){operation->result, operation->result_size};
-            return note(one, one->key, MARTY__NOTE_DONE, one->result);
-        }
-    }
-    one->reply = "not_done";
-    return note(one, one->key, MARTY__NOTE_TOMBSTONE, no_text());
-}
-
-static marty_err do_probe(asked *one, void *transaction)
-{
-    if (!one->note.kind) {
-        return ask_effect(one, transaction);
-    }
-    bool done = one->note.kind == MARTY__NOTE_DONE;
-    one->reply = done ? "done" : "not_done";
-    one->result = done ? (marty_bytes){one->note.text, one->note.size} : no_text();
-    return MARTY_OK;
-}
-
-static marty_err work_one(asked *one, void *transaction)
-{
-    participant *self = one->self;
-    marty_err err = self->table->next(self->notes, &one->why);
-    err = err ? err : self->table->find(self->notes, one->key, &one->note, &one->why);
-    if (err) {
-        return err;
-    }
-    const marty_operation *operation = &one->operation.operation;
-    return operation->undo    ? do_undo(one, transaction)
-           : operation->probe ? do_probe(one, transaction)
-                              : do_forward(one, transaction);
-}
-
-/* A batch is one transaction; an error says that nothing is known to be done. */
-static marty_err work(participant *self, asked *first, marty_error *why)
+/* A batch is one transaction; an error says that nothing is known to be done. FAILED: one more of
+ * its effects has ended the transaction, so do it again without that one. */
+static marty_err work_once(participant *self, asked *first, marty_error *why)
 {
     void *transaction = NULL;
     int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), EFFECT_MS);
@@ -221,7 +54,11 @@ static marty_err work(participant *self, asked *first, marty_error *why)
         return err;
     }
     for (asked *one = first; one && !err; one = one->next) {
-        err = work_one(one, transaction);
+        if (one->ended) {
+            continue;
+        }
+        marty__participant_reset(one);
+        err = marty__participant_work(one, transaction);
         if (err) {
             (void)marty_error_set(why, err, "%s", one->why.text);
         }
@@ -231,6 +68,15 @@ static marty_err work(participant *self, asked *first, marty_error *why)
         return err;
     }
     return self->table->commit(self->notes, why);
+}
+
+static marty_err work(participant *self, asked *first, marty_error *why)
+{
+    marty_err err = MARTY_E_FAILED;
+    while (err == MARTY_E_FAILED) {
+        err = work_once(self, first, why);
+    }
+    return err;
 }
 
 static void on_answered(void *user, const marty_outcome *outcomes, size_t count)
@@ -265,7 +111,7 @@ static marty_err answer(asked *one)
 static void purge_sometimes(participant *self)
 {
     if (atomic_fetch_add(&self->handled, 1) % PURGE_EVERY == PURGE_EVERY - 1) {
-        (void)self->table->purge(self->notes, now_us() - (int64_t)self->keep_us,
+        (void)self->table->purge(self->notes, marty__wall_us() - (int64_t)self->keep_us,
                                  marty__deadline_ns(marty__monotonic_ns(), 1000), NULL);
     }
 }
@@ -274,9 +120,7 @@ static void free_all(asked *one)
 {
     while (one) {
         asked *next = one->next;
-        marty_free(one->note.text);
-        marty_free(one->forward_note.text);
-        marty_free(one->operation.result);
+        marty__participant_reset(one);
         marty_free(one);
         one = next;
     }
@@ -337,20 +181,18 @@ static void participant_free(void *user)
 static marty_err open_notes(participant *self, const char *store_url, marty_error *why)
 {
     marty_url *url = NULL;
+    marty_error reason = {0};
     marty_err err = marty_url_parse(&url, store_url, why);
     if (err) {
         return err;
     }
-    if (strcmp(url->scheme, marty__notes_sqlite.scheme) == 0) {
-        self->table = &marty__notes_sqlite;
-        err = self->table->open(&self->notes, url,
-                                marty__deadline_ns(marty__monotonic_ns(), OPEN_MS), why);
-    } else {
-        err = marty_error_set(why, MARTY_E_CONFIG,
-                              "%s: a participant keeps its notes in sqlite:FILE", url->redacted);
-    }
+    self->table = marty__notes_find(url, &reason);
+    err = self->table
+              ? self->table->open(&self->notes, url, marty__env_real(),
+                                  marty__deadline_ns(marty__monotonic_ns(), OPEN_MS), &reason)
+              : reason.code;
     marty_url_free(url);
-    return err;
+    return err ? marty_error_set(why, err, "%s", reason.text) : MARTY_OK;
 }
 
 marty_err marty_participate(marty_bus *bus, const char *command, const char *store_url,

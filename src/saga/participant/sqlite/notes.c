@@ -37,7 +37,7 @@ static const char *const sql_text[NOTES_SQL_COUNT] = {
 struct marty__notes {
     marty__mutex mutex; /* held from begin to the end */
     sqlite3 *handle;
-    bool saved; /* there is a savepoint */
+    const marty_env *env;
     sqlite3_stmt *statements[NOTES_SQL_COUNT];
     int64_t until_ns;
 };
@@ -46,7 +46,7 @@ static int on_busy(void *user, int times)
 {
     const marty__notes *notes = user;
     (void)times;
-    if (marty__monotonic_ns() >= notes->until_ns) {
+    if (notes->env->monotonic_ns(notes->env->user) >= notes->until_ns) {
         return 0;
     }
     (void)nanosleep(&(struct timespec){.tv_nsec = MARTY__NS_PER_MS}, NULL);
@@ -100,8 +100,8 @@ static void notes_close(marty__notes *notes)
     marty_free(notes);
 }
 
-static marty_err notes_open(marty__notes **ret_notes, const marty_url *url, int64_t until_ns,
-                            marty_error *why)
+static marty_err notes_open(marty__notes **ret_notes, const marty_url *url, const marty_env *env,
+                            int64_t until_ns, marty_error *why)
 {
     static const char *const known[] = {NULL};
     static const char setup[] =
@@ -122,6 +122,7 @@ static marty_err notes_open(marty__notes **ret_notes, const marty_url *url, int6
         marty_free(notes);
         return marty_error_set(why, MARTY_E_NO_MEMORY, "opening %s", url->redacted);
     }
+    notes->env = env;
     notes->until_ns = until_ns;
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -130,8 +131,7 @@ static marty_err notes_open(marty__notes **ret_notes, const marty_url *url, int6
         (void)sqlite3_busy_handler(notes->handle, on_busy, notes);
         code = sqlite3_exec(notes->handle, setup, NULL, NULL, NULL);
     }
-    while ((code & 0xff) == SQLITE_BUSY && marty__monotonic_ns() < until_ns) {
-        (void)on_busy(notes, 0); /* setting WAL asks but once */
+    while ((code & 0xff) == SQLITE_BUSY && on_busy(notes, 0)) { /* setting WAL asks but once */
         code = sqlite3_exec(notes->handle, setup, NULL, NULL, NULL);
     }
     if (code) {
@@ -164,7 +164,6 @@ static marty_err notes_begin(marty__notes *notes, int64_t until_ns, void **ret_t
 {
     marty__lock(&notes->mutex);
     notes->until_ns = until_ns;
-    notes->saved = false;
     int code = run(notes, NOTES_BEGIN);
     if (code) {
         marty_err err = explain(notes, code, "beginning with", why);
@@ -176,12 +175,13 @@ static marty_err notes_begin(marty__notes *notes, int64_t until_ns, void **ret_t
     return MARTY_OK;
 }
 
-static marty_err notes_next(marty__notes *notes, marty_error *why)
+/* The savepoint is gone with the transaction that it was in, also when an effect has begun another
+ * one. */
+static marty_err explain_effect(marty__notes *notes, int code, const char *doing, marty_error *why)
 {
-    int code = notes->saved ? run(notes, NOTES_KEEP) : SQLITE_OK;
-    code = code ? code : run(notes, NOTES_SAVE);
-    notes->saved = true;
-    return code ? explain(notes, code, "going on with", why) : MARTY_OK;
+    bool ended = sqlite3_get_autocommit(notes->handle) || code == SQLITE_ERROR;
+    return ended ? marty_error_set(why, MARTY_E_FAILED, MARTY__NOTES_ENDED)
+                 : explain(notes, code, doing, why);
 }
 
 static marty_err notes_find(marty__notes *notes, const char *key, marty__note *ret_note,
@@ -210,13 +210,22 @@ static marty_err notes_find(marty__notes *notes, const char *key, marty__note *r
                                                      : explain(notes, code, "reading", why);
 }
 
+static marty_err notes_enter(marty__notes *notes, const char *key, marty__note *ret_note,
+                             marty_error *why)
+{
+    int code = run(notes, NOTES_SAVE);
+    return code ? explain(notes, code, "going on with", why)
+                : notes_find(notes, key, ret_note, why);
+}
+
 static marty_err notes_add(marty__notes *notes, const char *key, marty__note_kind kind,
                            const char *text, size_t size, int64_t at_us, marty_error *why)
 {
     sqlite3_stmt *row = NULL;
-    /* An effect that has ended the transaction has undone what was to be noted with it. */
-    int code = sqlite3_get_autocommit(notes->handle) ? SQLITE_MISUSE : SQLITE_OK;
-    code = code ? code : prepare(notes, NOTES_ADD, &row);
+    if (sqlite3_get_autocommit(notes->handle)) {
+        return explain_effect(notes, SQLITE_ERROR, "noting", why);
+    }
+    int code = prepare(notes, NOTES_ADD, &row);
     code = code ? code : sqlite3_bind_text(row, 1, key, -1, NULL);
     code = code ? code : sqlite3_bind_int(row, 2, (int)kind);
     code = code ? code : sqlite3_bind_blob64(row, 3, size ? text : "", size, NULL);
@@ -228,14 +237,20 @@ static marty_err notes_add(marty__notes *notes, const char *key, marty__note_kin
 
 static marty_err notes_undo(marty__notes *notes, marty_error *why)
 {
-    int code = sqlite3_get_autocommit(notes->handle) ? SQLITE_MISUSE : run(notes, NOTES_UNDO);
-    return code ? explain(notes, code, "undoing", why) : MARTY_OK;
+    int code = run(notes, NOTES_UNDO);
+    return code ? explain_effect(notes, code, "undoing", why) : MARTY_OK;
+}
+
+static marty_err notes_leave(marty__notes *notes, marty_error *why)
+{
+    int code = run(notes, NOTES_KEEP);
+    return code ? explain_effect(notes, code, "going on with", why) : MARTY_OK;
 }
 
 static marty_err notes_commit(marty__notes *notes, marty_error *why)
 {
     (void)sqlite3_commit_hook(notes->handle, NULL, NULL);
-    int code = sqlite3_get_autocommit(notes->handle) ? SQLITE_MISUSE : run(notes, NOTES_COMMIT);
+    int code = run(notes, NOTES_COMMIT);
     marty_err err = code ? explain(notes, code, "committing", why) : MARTY_OK;
     notes_roll_back(notes);
     return err;
@@ -257,14 +272,16 @@ static marty_err notes_purge(marty__notes *notes, int64_t before_us, int64_t unt
 }
 
 const marty__notes_table marty__notes_sqlite = {
+    .abi = MARTY__NOTES_ABI,
     .scheme = "sqlite",
     .open = notes_open,
     .close = notes_close,
     .begin = notes_begin,
-    .next = notes_next,
+    .enter = notes_enter,
     .find = notes_find,
     .add = notes_add,
     .undo = notes_undo,
+    .leave = notes_leave,
     .commit = notes_commit,
     .roll_back = notes_roll_back,
     .purge = notes_purge,
