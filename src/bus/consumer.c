@@ -345,10 +345,9 @@ void marty__consumer_clear(marty__consumer *consumer, const marty__clear *what)
 void marty__consumer_up(marty__consumer *consumer)
 {
     marty__lock(&consumer->lock);
-    consumer->asked = false;
-    bool gone = consumer->gone;
+    bool asks = !consumer->gone && !consumer->asked; /* else it joined just now, and did */
     marty__unlock(&consumer->lock);
-    if (!gone) {
+    if (asks) {
         marty__consumer_subscribe(consumer, false);
     }
 }
