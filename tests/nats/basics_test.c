@@ -2,6 +2,8 @@
  * Publishing, groups, settling, positions, broadcasts and queries of the nats module. */
 #include "harness.h"
 
+extern const marty_backend marty_module;
+
 static void test_events_are_stored_and_delivered_to_groups(test_server *server)
 {
     harness *h = harness_up(server, "");
@@ -150,6 +152,29 @@ static void test_broadcast_reaches_each_instance(test_server *server)
     harness_close(b);
 }
 
+/* Another handler of the group may come at any moment; what is granted once it is there is kept. */
+static void test_asking_again_while_it_is_set_up_changes_nothing(test_server *server)
+{
+    harness *h = harness_up(server, "");
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.twice", "billing", 0);
+    marty_error why = {0};
+    CHECK_INT(marty_module.subscribe(h->port, 1, &want, &why), MARTY_OK);
+    int64_t until_ms = test_now_ms() + 10000;
+    while (!harness_subscribed(h, 1) && test_now_ms() < until_ms) { /* at each of its steps */
+        CHECK_INT(marty_module.subscribe(h->port, 1, &want, &why), MARTY_OK);
+    }
+    marty_module.grant(h->port, 1, 8);
+    marty_outgoing out = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.twice"}};
+    marty_message message = {.type = "twice.created", .data = marty_text("{}")};
+    CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
+    out.channel.group = "billing"; /* by the place of what is tried again */
+    CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
+    CHECK(harness_wait_delivered(h, 2, 5000));
+    harness_settle_all(h, 0, MARTY_SETTLE_ACK);
+    CHECK(harness_wait_settled(h, 2, 1000));
+    harness_close(h);
+}
+
 static void test_queries_are_answered(test_server *server)
 {
     harness *asker = harness_up(server, ""), *user = harness_up(server, "");
@@ -187,6 +212,7 @@ int main(int argc, char **argv)
     test_a_lease_that_ends_comes_again(server);
     test_a_duplicate_id_is_stored_once(server);
     test_broadcast_reaches_each_instance(server);
+    test_asking_again_while_it_is_set_up_changes_nothing(server);
     test_queries_are_answered(server);
     test_server_free(server);
     free(server);

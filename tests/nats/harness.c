@@ -357,6 +357,15 @@ marty_err harness_subscribe(harness *h, uint64_t number, const marty_want *want)
     return reason;
 }
 
+bool harness_subscribed(harness *h, uint64_t number)
+{
+    marty_err reason = MARTY_E_UNAVAILABLE;
+    pthread_mutex_lock(&h->lock);
+    bool is = subscribed_count(h, number, &reason) > 0 && reason == MARTY_OK;
+    pthread_mutex_unlock(&h->lock);
+    return is;
+}
+
 marty_err harness_unsubscribe(harness *h, uint64_t number)
 {
     marty_err reason = MARTY_OK;

@@ -65,6 +65,8 @@ uint64_t harness_send(harness *h, marty_outgoing *outgoing, const marty_message 
 marty_err harness_wait_answer(harness *h, uint64_t token, int64_t limit_ms);
 /** Subscribe and wait until the broker has it. */
 marty_err harness_subscribe(harness *h, uint64_t number, const marty_want *want);
+/** Whether the broker has it by now. */
+bool harness_subscribed(harness *h, uint64_t number);
 marty_err harness_unsubscribe(harness *h, uint64_t number);
 /** Wait until so many deliveries have come since the start; false: it took too long. */
 bool harness_wait_delivered(harness *h, unsigned count, int64_t limit_ms);

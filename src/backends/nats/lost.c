@@ -121,6 +121,7 @@ static void void_subscriptions(marty_port *port)
             nats__subscription *subscription = MARTY__OWNER(at, nats__subscription, link);
             nats__entries_drop_locked(subscription, NULL, true);
             subscription->ready = false;
+            subscription->begun = 0;
             for (marty__link *s = subscription->sources.next; s != &subscription->sources;
                  s = s->next) {
                 nats__source *source = MARTY__OWNER(s, nats__source, link);

@@ -216,8 +216,6 @@ struct nats__subscription {
     bool native, reset, wildcard, instance;
     uint32_t shards;
     char *name, *group, *position;
-    char **patterns;
-    size_t pattern_count;
     marty_start start;
     uint32_t window, credit;
     bool keeps;        /* some source keeps messages that wait for credit or their turn */
@@ -228,6 +226,7 @@ struct nats__subscription {
     bool nobody;   /* of replies: the query whose echo comes next found no responder */
     uint32_t jobs;
     uint64_t serial;
+    uint64_t begun; /* which beginning is set up, or will be; 0 = none, core subscribes again */
     nats__inbox inboxes[2]; /* of a core subscription: the name, and all below it */
     marty__link sources;
     nats__entry *entries;

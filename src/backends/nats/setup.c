@@ -215,18 +215,21 @@ void nats__setup_run(marty_port *port, nats__job *job)
     marty_error why = {0};
     nats__subscription *subscription = job->subscription;
     pthread_mutex_lock(&port->lock);
-    uint32_t epoch = port->epoch;
-    bool skip = subscription->leaving || port->life != NATS__UP;
+    uint64_t begun = subscription->begun;
+    bool skip = subscription->leaving || port->life != NATS__UP || !begun;
     bool reset = subscription->reset, again = subscription->ready && !reset;
     uint64_t number = subscription->number;
     subscription->reset = skip && reset;
     pthread_mutex_unlock(&port->lock);
-    /* other patterns change nothing at the server: it is asked for the whole channel */
     marty_err err = skip || again ? MARTY_OK : set_up(port, subscription, reset, &why);
     pthread_mutex_lock(&port->lock);
     subscription->jobs--;
-    bool tell = !skip && epoch == port->epoch && !subscription->leaving;
-    if (tell && !err) {
+    subscription->reset = subscription->reset || (reset && err);
+    /* not if it failed, or began anew, meanwhile: that has an answer of its own */
+    bool tell = !skip && begun == subscription->begun && !subscription->leaving;
+    if (tell && err) {
+        subscription->begun = 0;
+    } else if (tell) {
         subscription->ready = true;
         if (!subscription->core) {
             give_back_orphans(subscription, &port->wires[0]);

@@ -181,6 +181,7 @@ void nats__source_failed(marty_port *port, nats__source *source, marty_err err, 
     }
     if (tell) {
         subscription->ready = false; /* core subscribes again, and it is set up anew */
+        subscription->begun = 0;
     }
     pthread_mutex_unlock(&port->lock);
     if (tell) {

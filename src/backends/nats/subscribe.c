@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The ops of subscriptions. They note what is wanted; the worker does what waits for the server.
  * A subscription that core makes again under the same number is the same object: after a new
- * connection it is set up again, with other patterns it is widened, with reset it starts over. */
+ * connection it is set up again, with reset it starts over, and else it stays as it is, also while
+ * it is being set up: a group is asked for its whole channel, whatever the patterns. */
 #include "parts.h"
 
 #include <string.h>
@@ -27,35 +28,16 @@ static char *duplicate(const char *text)
     return copy;
 }
 
-static void free_patterns(char **patterns, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        marty_free(patterns[i]);
-    }
-    marty_free(patterns);
-}
-
 /* What of a want may change from one subscribe to the next. */
-static bool take_want(nats__subscription *subscription, const marty_want *want)
+static bool take_start(nats__subscription *subscription, const marty_start *start)
 {
-    char **patterns = marty_alloc_zero(want->pattern_count + 1, sizeof *patterns);
-    char *position = want->start.position ? duplicate(want->start.position) : NULL;
-    bool took = patterns && (position || !want->start.position);
-    for (size_t i = 0; took && i < want->pattern_count; i++) {
-        patterns[i] = duplicate(want->patterns[i]);
-        took = patterns[i] != NULL;
-    }
-    if (!took) {
-        free_patterns(patterns, patterns ? want->pattern_count : 0);
-        marty_free(position);
+    char *position = start->position ? duplicate(start->position) : NULL;
+    if (start->position && !position) {
         return false;
     }
-    free_patterns(subscription->patterns, subscription->pattern_count);
     marty_free(subscription->position);
-    subscription->patterns = patterns;
-    subscription->pattern_count = want->pattern_count;
     subscription->position = position;
-    subscription->start = want->start;
+    subscription->start = *start;
     subscription->start.position = position;
     return true;
 }
@@ -90,7 +72,7 @@ nats__subscription *nats__subscription_new(marty_port *port, uint64_t number,
         made->core && (channel->kind == MARTY_KIND_TOPIC || channel->kind == MARTY_KIND_QUEUE);
     made->instance = !channel->group && channel->kind != MARTY_KIND_QUEUE && !made->core;
     made->wildcard = !made->core && !channel->native && strpbrk(channel->name, "*>") != NULL;
-    if (!made->name || (channel->group && !made->group) || !take_want(made, want)) {
+    if (!made->name || (channel->group && !made->group) || !take_start(made, &want->start)) {
         nats__subscription_free(made);
         return NULL;
     }
@@ -110,7 +92,6 @@ void nats__subscription_free(nats__subscription *subscription)
         marty_free(subscription->entries[i].kept);
     }
     marty_free(subscription->entries);
-    free_patterns(subscription->patterns, subscription->pattern_count);
     marty_free(subscription->orphans.data);
     marty_free(subscription->name);
     marty_free(subscription->group);
@@ -146,6 +127,7 @@ static void start_over(nats__subscription *subscription, const marty_want *want)
 {
     nats__entries_drop_locked(subscription, NULL, false);
     subscription->ready = subscription->retiring = false;
+    subscription->begun = ++subscription->serial;
     subscription->credit = subscription->window = want->credit;
     if (want->reset) {
         subscription->resume = 0;
@@ -171,9 +153,11 @@ marty_err nats__subscribe(marty_port *port, uint64_t number, const marty_want *w
             marty__list_push(&port->subscriptions, &subscription->link);
             start_over(subscription, want);
         }
-    } else if (!err && job && take_want(subscription, want)) {
-        if (want->reset || !subscription->ready) {
+    } else if (!err && job && take_start(subscription, &want->start)) {
+        if (want->reset || !subscription->begun) {
             start_over(subscription, want);
+        } else if (want->credit > subscription->credit) {
+            subscription->credit = want->credit; /* all that core owes */
         }
     } else if (!err) {
         subscription = NULL;
