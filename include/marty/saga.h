@@ -4,15 +4,12 @@
 #ifndef MARTY_SAGA_H
 #define MARTY_SAGA_H
 #include <marty/saga_definition.h>
+#include <marty/saga_steer.h>
 #include <marty/saga_store.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/** Runs sagas; several on one store share the work.
- *  @since 0.1 @source docs/design/0016-saga-engine.md */
-typedef struct marty_saga_engine marty_saga_engine;
 
 /** How to open an engine. Zero means the default.
  *  @since 0.1 @source docs/design/0016-saga-engine.md */
@@ -25,13 +22,16 @@ typedef struct marty_saga_options {
     bool client;
     /** Of the leases: when an engine dies, others take over after that long; 0 = 10,000. */
     uint32_t lease_ms;
-    /** For how long participants remember operations; a saga that is paused or stuck for longer
-     *  needs a person before it goes on; 0 = without end. */
+    /** For how long participants remember operations: what was begun longer ago is not asked again
+     *  without a person; 0 = 30 days, their default; UINT64_MAX = without end. */
     uint64_t horizon_ms;
     /** Sagas kept in memory; 0 = 4,096. */
     uint32_t cache_max;
+    /** For how long a broker may still deliver what it was given: that much earlier than the
+     *  horizon nothing is asked any more; 0 = a day, or half of a horizon below two days. */
+    uint64_t redelivery_ms;
     /** Leave it 0. */
-    uint64_t reserved[6];
+    uint64_t reserved[5];
 } marty_saga_options;
 
 /** What a saga asks of a participant or a local function, once.
@@ -73,7 +73,8 @@ typedef marty_err (*marty_effect)(void *user, marty_operation *operation, void *
  * @param operation In its effect.
  * @param json The result. Borrowed and copied; at most 256 KiB.
  * @return MARTY_OK.
- * @errors MARTY_E_NO_MEMORY, MARTY_E_TOO_LARGE, MARTY_E_MALFORMED (not JSON).
+ * @errors MARTY_E_ARGUMENT (NULL), MARTY_E_NO_MEMORY, MARTY_E_TOO_LARGE, MARTY_E_MALFORMED (not
+ * JSON).
  * @threads That of the effect.
  * @since 0.1
  * @source docs/guide/participants.md
@@ -87,7 +88,7 @@ MARTY_API marty_err marty_operation_reply(marty_operation *operation, marty_byte
  * @param operation In its effect.
  * @param reason For people; copied, cut at 1,024 bytes.
  * @return MARTY_OK: return it from the effect.
- * @errors None.
+ * @errors MARTY_E_ARGUMENT (NULL).
  * @threads That of the effect.
  * @since 0.1
  * @source docs/guide/participants.md
@@ -98,14 +99,14 @@ MARTY_API marty_err marty_operation_refuse(marty_operation *operation, const cha
  * Open an engine. It runs from the start of the bus on, with a thread of its own.
  *
  * @param ret_engine The engine; yours to give to marty_saga_close before the bus is closed.
- * @param bus Must outlive it; not a driven one.
+ * @param bus Not a driven one. Close the engine before it: what the engine sends goes over it.
  * @param store_url Where sagas are kept: "sqlite:sagas.db", "memory:",
  *     "postgres://host/db".
  * @param options NULL = the defaults.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK, or there is no engine.
- * @errors MARTY_E_CONFIG (URL, no service), MARTY_E_UNSUPPORTED (a driven bus),
- *     MARTY_E_MISSING_MODULE, MARTY_E_UNAVAILABLE, MARTY_E_DENIED, MARTY_E_STORAGE,
+ * @errors MARTY_E_ARGUMENT, MARTY_E_CONFIG (URL, no service), MARTY_E_UNSUPPORTED (a driven bus),
+ *     MARTY_E_FORKED, MARTY_E_MISSING_MODULE, MARTY_E_UNAVAILABLE, MARTY_E_DENIED, MARTY_E_STORAGE,
  * MARTY_E_NO_MEMORY.
  * @threads Any.
  * @blocks Until the store is open, at most 10,000 ms.
@@ -157,7 +158,8 @@ MARTY_MUST marty_err marty_saga_function(marty_saga_engine *engine, const char *
 typedef struct marty_saga_start_options {
     uint32_t version;     /**< Of the definition; 0 = the newest. */
     uint64_t deadline_ms; /**< From now; 0 = the definition's. */
-    int32_t timeout_ms;   /**< For the answer of the store; 0 = 10,000. */
+    int32_t timeout_ms;   /**< For the answer of the store; 0 = 10,000; MARTY_NO_WAIT: TIMEOUT
+                           *   unless it is there at once. */
     uint64_t reserved[6]; /**< Leave it 0. */
 } marty_saga_start_options;
 
@@ -173,8 +175,9 @@ typedef struct marty_saga_start_options {
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK = it is in the store.
  * @errors MARTY_E_NOT_FOUND (no such definition), MARTY_E_EXISTS (the key has started another
- * input), MARTY_E_MALFORMED (not JSON), MARTY_E_TOO_LARGE, MARTY_E_TIMEOUT (start again with the
- * same key), MARTY_E_CLOSED, and those of the store.
+ * input), MARTY_E_MALFORMED (not JSON), MARTY_E_TOO_LARGE, MARTY_E_FULL (thousands of calls wait
+ * for the store), MARTY_E_TIMEOUT (start again with the same key), MARTY_E_STATE (in an effect),
+ * MARTY_E_CLOSED, and those of the store.
  * @threads Any, not in an effect.
  * @blocks Until it is in the store, at most timeout_ms.
  * @since 0.1
@@ -189,69 +192,19 @@ MARTY_MUST marty_err marty_saga_start(marty_saga_engine *engine, const char *sag
  *
  * @param engine The engine.
  * @param id The saga.
- * @param timeout_ms How long; 0 = 30,000.
+ * @param timeout_ms How long; 0 = 30,000; MARTY_NO_WAIT = look once.
  * @param ret_status How it has ended.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK = it has ended.
- * @errors MARTY_E_TIMEOUT (it goes on), MARTY_E_NOT_FOUND, and those of the store.
+ * @errors MARTY_E_TIMEOUT (it goes on), MARTY_E_NOT_FOUND, MARTY_E_STATE (in an effect), and those
+ * of the store.
  * @threads Any, not in an effect.
- * @blocks At most timeout_ms.
+ * @blocks At most timeout_ms, and 1,000 ms where a store does not answer the first look.
  * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */
 MARTY_MUST marty_err marty_saga_wait(marty_saga_engine *engine, const char *id, int32_t timeout_ms,
                                      marty_saga_status *ret_status, marty_error *why);
-
-/** What a person, or a service, can do to a saga.
- *  @since 0.1 @source docs/design/0012-saga-machine.md */
-typedef enum marty_saga_verb {
-    MARTY_SAGA_CANCEL = 1, /**< Undo what was done; too late after the pivot. */
-    MARTY_SAGA_PAUSE,      /**< Send nothing new until it is resumed. */
-    MARTY_SAGA_RESUME,     /**< Go on. */
-    MARTY_SAGA_RETRY,      /**< Try what is stuck again, at once. */
-    MARTY_SAGA_SUPPLY,     /**< Give the result that a step in doubt or refused should have had. */
-    MARTY_SAGA_SKIP,       /**< Go on without a stuck step. */
-    MARTY_SAGA_WAIVE,      /**< Leave an undo that is stuck undone; it is listed as left. */
-    MARTY_SAGA_REPLACE_INPUT, /**< Try what is stuck again with other data. */
-    MARTY_SAGA_COMPENSATE,    /**< Undo instead of waiting for a stuck step. */
-    MARTY_SAGA_ABANDON,       /**< End it as it is; what is left is listed. */
-    MARTY_SAGA_SIGNAL         /**< Something that it waits for, or will. */
-} marty_saga_verb;
-
-/** What goes with a verb. @since 0.1 @source docs/design/0012-saga-machine.md */
-typedef struct marty_saga_order {
-    const char *id;       /**< The same id again is nothing new; NULL = a new one. */
-    const char *who;      /**< For the history; required of all but a signal. */
-    const char *note;     /**< Why, for the history; required by ABANDON, WAIVE and SKIP. */
-    const char *step;     /**< Path of the step; NULL = the only one that is stuck. */
-    const char *signal;   /**< Of SIGNAL: its name. */
-    marty_bytes data;     /**< JSON; of SUPPLY, REPLACE_INPUT and SIGNAL. */
-    bool force;           /**< Also where it is refused for good reasons, which the text names. */
-    bool no_effect;       /**< Of SUPPLY: the participant was made to never do it, under `key`. */
-    uint64_t keep_ms;     /**< Of SIGNAL: how long it waits for its step; 0 = to the end. */
-    const char *key;      /**< Of SUPPLY: the op key that it is about; required with no_effect. */
-    uint64_t reserved[3]; /**< Leave it 0. */
-} marty_saga_order;
-
-/**
- * Steer or repair a saga.
- *
- * @param engine The engine.
- * @param id The saga.
- * @param verb What to do.
- * @param order The rest; NULL where nothing is needed.
- * @param why Details on failure; may be NULL.
- * @return MARTY_OK = it is in the store, or was already.
- * @errors MARTY_E_STATE (not possible now: the text says why), MARTY_E_NOT_FOUND (saga or step),
- *     MARTY_E_ARGUMENT, MARTY_E_MALFORMED (data is not JSON), MARTY_E_TIMEOUT, MARTY_E_CLOSED, and
- *     those of the store.
- * @threads Any, not in an effect.
- * @blocks Until it is in the store, at most 10,000 ms.
- * @since 0.1
- * @source docs/design/0012-saga-machine.md
- */
-MARTY_MUST marty_err marty_saga_act(marty_saga_engine *engine, const char *id, marty_saga_verb verb,
-                                    const marty_saga_order *order, marty_error *why);
 
 /**
  * One saga as JSON: how it stands, each step, what it waits for.
@@ -323,16 +276,19 @@ MARTY_MUST marty_err marty_saga_report(marty_saga_engine *engine, marty_message 
                                        marty_error *why);
 
 /**
- * Hand the shards over, stop and free: always.
+ * Hand the shards over, stop, and give the engine back: always, whatever it answers. What does not
+ * end in time (an effect that runs, a broker that does not answer) ends in peace afterwards, on a
+ * thread of the engine's own, which then frees everything.
  *
- * @param engine Yours; NULL is fine.
- * @param timeout_ms For what is being sent; 0 = 10,000.
+ * @param engine Yours; NULL is fine. No other thread may be in a call with it.
+ * @param timeout_ms 0 = 10,000; MARTY_NO_WAIT = what has not ended at once ends afterwards.
  * @param why Details on failure; may be NULL.
- * @return MARTY_OK.
- * @errors MARTY_E_TIMEOUT (that took longer than timeout_ms).
- * @threads Any, not in a callback.
- * @blocks Until what the bus is sending was answered, which it bounds, and effects that run have
- *     returned; and a call of the store.
+ * @return MARTY_OK = all has ended, no effect runs any more.
+ * @errors MARTY_E_TIMEOUT (effects may still run, and what they were given must live on),
+ *     MARTY_E_STATE (from an effect or a callback: it ends once that has returned),
+ *     MARTY_E_FORKED (in a forked child: nothing is done).
+ * @threads Any.
+ * @blocks At most timeout_ms, and what handing over takes in the store, at most 20,000 ms.
  * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */

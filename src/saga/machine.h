@@ -192,6 +192,13 @@ marty_err marty__saga_state_json(const marty__saga_definition *definition,
 marty_err marty__saga_history_json(const marty__saga_definition *definition, marty_bytes batch,
                                    marty__buffer *to, marty_error *why);
 void marty__saga_command_json(const marty__saga_command *command, marty__buffer *to);
+/** The members of an object that says what an event has made of a saga. */
+marty_err marty__saga_turn_json(const marty__saga_definition *definition,
+                                const marty__saga_turn *turn, marty__buffer *to, marty_error *why);
+/** The hash of the definition that a batch begins or changes to; false when it keeps the one
+ * before. */
+bool marty__saga_batch_definition(marty_bytes batch, uint8_t ret[MARTY__SAGA_HASH_BYTES]);
+const char *marty__saga_ignored_word(marty__saga_ignored ignored);
 /** Words of the wire and of views: "rejected", "child-start". Static. */
 const char *marty__saga_reply_word(marty__saga_reply reply);
 const char *marty__saga_command_word(marty__saga_command_kind kind);

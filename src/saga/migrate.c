@@ -128,6 +128,10 @@ void marty__saga_on_migrate(inside *in, const marty__saga_definition *to)
         marty__saga_ignore(in, MARTY__SAGA_IGNORED_ENDED);
         return;
     }
+    if (memcmp(in->state.definition, to->hash, sizeof to->hash) == 0) {
+        marty__saga_ignore(in, MARTY__SAGA_IGNORED_DUPLICATE);
+        return;
+    }
     m.nodes = marty__arena_alloc(&in->arena, m.from->node_count * sizeof *m.nodes);
     if (!m.nodes) {
         (void)marty__saga_fail(in, MARTY_E_NO_MEMORY, "out of memory");

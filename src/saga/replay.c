@@ -205,50 +205,6 @@ static void read_event(replay *r, marty_bytes line, marty__saga_event *event)
     }
 }
 
-/* ---- what came of it */
-static const char *ignored_word(marty__saga_ignored ignored)
-{
-    static const char *const words[] = {"",     "duplicate", "stale",   "ended",
-                                        "late", "early",     "unknown", "malformed"};
-    return words[ignored];
-}
-
-static void add_text(marty__buffer *to, const char *key, const char *text)
-{
-    if (text && *text) {
-        marty__buffer_format(to, ",\"%s\":", key);
-        marty__buffer_json(to, text, strlen(text));
-    }
-}
-
-static void add_outcome(replay *r)
-{
-    const marty__saga_turn *turn = &r->turn;
-    marty__buffer *to = &r->out;
-    char due[MARTY__TIME_TEXT] = "";
-    marty__buffer_format(to, "\"changed\":%s", turn->changed ? "true" : "false");
-    add_text(to, "ignored", turn->changed ? "" : ignored_word(turn->ignored));
-    add_text(to, "alert", turn->alert);
-    add_text(to, "refused", turn->refused);
-    if (turn->due_us) {
-        (void)marty__time_format(due, turn->due_us);
-        add_text(to, "due", due);
-    }
-    marty__buffer_text(to, ",\"commands\":[");
-    for (size_t i = 0; i < turn->command_count; i++) {
-        marty__buffer_text(to, i ? "," : "");
-        marty__saga_command_json(&turn->commands[i], to);
-    }
-    marty__buffer_byte(to, ']');
-    if (!turn->changed) {
-        return;
-    }
-    marty__buffer_text(to, ",\"history\":");
-    r->err = marty__saga_history_json(r->definition, turn->history, to, r->why);
-    marty__buffer_text(to, ",\"state\":");
-    r->err = r->err ? r->err : marty__saga_state_json(r->definition, turn->decoded, to, r->why);
-}
-
 static void play(replay *r, marty_bytes line)
 {
     marty__json_value value;
@@ -278,7 +234,7 @@ static void play(replay *r, marty_bytes line)
                                                   &r->turn, r->why)
                              : MARTY_OK;
     } else {
-        add_outcome(r);
+        r->err = marty__saga_turn_json(r->definition, &r->turn, &r->out, r->why);
         if (r->turn.changed) {
             marty__buffer_clear(&r->state);
             marty__buffer_add(&r->state, r->turn.state.data, r->turn.state.size);

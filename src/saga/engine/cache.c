@@ -129,7 +129,7 @@ void marty__saga_entries_trim(marty__saga_core *core)
     }
 }
 
-/* ---- definitions */
+/* ---- definitions: also from the threads of those who register them */
 static marty_err keep_definition(marty__saga_core *core, marty__saga_definition *definition)
 {
     saga_known *known = marty_alloc_zero(1, sizeof *known);
@@ -138,14 +138,19 @@ static marty_err keep_definition(marty__saga_core *core, marty__saga_definition 
     }
     marty__hex(known->hash, definition->hash, sizeof definition->hash);
     known->definition = definition;
+    marty__lock(&core->mutex);
     known->next = core->known;
     core->known = known;
+    marty__unlock(&core->mutex);
     return MARTY_OK;
 }
 
-static saga_known *find_known(const marty__saga_core *core, const char *hash)
+/* They are only ever added, and live as long as core. */
+static const saga_known *find_known(marty__saga_core *core, const char *hash)
 {
-    saga_known *known = core->known;
+    marty__lock(&core->mutex);
+    const saga_known *known = core->known;
+    marty__unlock(&core->mutex);
     while (known && strcmp(known->hash, hash) != 0) {
         known = known->next;
     }

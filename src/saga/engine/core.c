@@ -252,6 +252,14 @@ size_t marty__saga_core_waiting(marty__saga_core *core)
     return waiting;
 }
 
+bool marty__saga_core_sending(marty__saga_core *core)
+{
+    marty__lock(&core->mutex);
+    bool sending = core->busy > 0;
+    marty__unlock(&core->mutex);
+    return sending;
+}
+
 bool marty__saga_core_idle(const marty__saga_core *core)
 {
     marty__saga_core *locked = (marty__saga_core *)(uintptr_t)core;

@@ -28,6 +28,7 @@ typedef struct marty__saga_input {
     marty__saga_event event;
     const char *name; /* START, PARENT_UNDO: of the definition */
     uint32_t version; /* of the definition; 0 = the newest */
+    bool migrates;    /* a VERB: to that version of its definition */
     void (*done)(struct marty__saga_input *input, const marty__saga_done *done);
     /* A local function to run in the transaction that the event belongs to; else NULL. */
     const marty__saga_command *inside;
@@ -96,6 +97,8 @@ void marty__saga_item_sent(marty__saga_item *item, marty_err outcome);
 int64_t marty__saga_core_turn(marty__saga_core *core);
 /** How many inputs wait for a turn. Any thread. */
 size_t marty__saga_core_waiting(marty__saga_core *core);
+/** Whether commands are being sent, or local steps run. Any thread. */
+bool marty__saga_core_sending(marty__saga_core *core);
 /** Whether nothing waits and nothing is being sent. */
 bool marty__saga_core_idle(const marty__saga_core *core);
 const marty__saga_counts *marty__saga_core_counts(const marty__saga_core *core);

@@ -61,7 +61,7 @@ _Static_assert((int)MARTY__SAGA_ABANDONED == (int)MARTY_SAGA_ABANDONED, "status"
 static const char *stuck_text(saga_plan *plan, const marty__saga_state *state)
 {
     const marty__saga_slot *slot = marty__saga_state_stuck(state);
-    const char *name = slot ? plan->entry->definition->nodes[slot->node].name : NULL;
+    const char *name = slot ? plan->definition->nodes[slot->node].name : NULL;
     if (!slot) {
         return "";
     }
@@ -113,7 +113,7 @@ static marty_err fill_write(saga_plan *plan)
     const char *key = plan->input->event.start_key;
     *facts = (marty_saga_facts){
         .id = entry->id,
-        .name = entry->definition->name,
+        .name = plan->definition->name,
         .key = entry->record ? entry->record->facts.key
                : key         ? key
                              : "",
@@ -139,12 +139,27 @@ static marty_bytes state_before(const saga_plan *plan)
     return plan->entry->record ? plan->entry->record->state : (marty_bytes){"", 0};
 }
 
+static marty_err migrate(saga_plan *plan, const marty__saga_event *event)
+{
+    marty__saga_core *core = plan->core;
+    const marty__saga_definition *from = plan->entry->definition;
+    marty_err err = marty__saga_definition_by_name(core, from->name, plan->input->version,
+                                                   &plan->definition, &plan->why);
+    return err ? err
+               : marty__saga_migrate(from, plan->definition, &core->options.rules,
+                                     state_before(plan), event, marty__saga_now_us(core),
+                                     &plan->turn, &plan->why);
+}
+
 static marty_err decide(saga_plan *plan, const marty__saga_event *event)
 {
     marty__saga_core *core = plan->core;
+    plan->definition = plan->entry->definition;
     marty_err err =
-        marty__saga_decide(plan->entry->definition, &core->options.rules, state_before(plan), event,
-                           marty__saga_now_us(core), &plan->turn, &plan->why);
+        plan->input->migrates
+            ? migrate(plan, event)
+            : marty__saga_decide(plan->definition, &core->options.rules, state_before(plan), event,
+                                 marty__saga_now_us(core), &plan->turn, &plan->why);
     return err || !plan->turn.changed ? err : fill_write(plan);
 }
 
@@ -354,6 +369,7 @@ static void on_written(saga_plan *plan)
     drop_answered(plan);
     marty_saga_record *old = entry->record; /* the write's facts borrow from it to the end */
     entry->record = record;
+    entry->definition = plan->definition;
     entry->to_mark = false;
     if (write->epoch && write->facts.due_us < core->soonest_us) {
         core->soonest_us = write->facts.due_us;

@@ -11,11 +11,19 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OPEN_MS = 10000, CLOSE_MS = 10000 };
+enum { OPEN_MS = 10000, CLOSE_MS = 10000, LOOK_MS = 20 };
+
+static const uint64_t day_ms = UINT64_C(24) * 3600 * 1000;
 
 int64_t marty__engine_until(void)
 {
     return marty__deadline_ns(marty__monotonic_ns(), OPEN_MS);
+}
+
+int64_t marty__engine_deadline(int32_t timeout_ms, int32_t otherwise_ms)
+{
+    int32_t ms = timeout_ms == 0 ? otherwise_ms : timeout_ms < 0 ? 0 : timeout_ms;
+    return marty__deadline_ns(marty__monotonic_ns(), ms);
 }
 
 /* Turns, each when something was put in, or when core has asked for it. */
@@ -67,10 +75,29 @@ static marty_err open_store(marty_saga_engine *engine, const char *store_url, ma
     if (err) {
         return err;
     }
-    engine->table = marty__saga_store_find(engine->url->scheme, why);
+    marty_error missing = {0};
+    engine->table = marty__saga_store_find(engine->url->scheme, &missing);
     return engine->table ? engine->table->open(&engine->store, engine->url, &engine->env,
                                                marty__engine_until(), why)
-                         : MARTY_E_CONFIG;
+                         : marty_error_set(why, missing.code, "%s", missing.text);
+}
+
+/* What may still be asked of participants, so that they surely remember when it comes. */
+static marty_err set_rules(marty_saga_engine *engine, const marty_saga_options *options,
+                           marty_error *why)
+{
+    enum { KEEP_DAYS = 30 }; /* of participants, by default */
+    uint64_t horizon_ms = options->horizon_ms ? options->horizon_ms : KEEP_DAYS * day_ms;
+    uint64_t redelivery_ms = options->redelivery_ms    ? options->redelivery_ms
+                             : horizon_ms < 2 * day_ms ? horizon_ms / 2
+                                                       : day_ms;
+    if (redelivery_ms >= horizon_ms) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "options.redelivery_ms must be below options.horizon_ms");
+    }
+    bool endless = horizon_ms - redelivery_ms > INT64_MAX / 2000;
+    engine->rules.horizon_ms = endless ? 0 : horizon_ms - redelivery_ms;
+    return MARTY_OK;
 }
 
 /* All engines of a store answer to one service: kept with the definitions, under a name that none
@@ -126,7 +153,7 @@ static marty_err open_core(marty_saga_engine *engine, const marty_saga_options *
         .store = engine->store,
         .wire = marty__engine_wire(engine),
         .env = engine->env,
-        .rules = {.horizon_ms = options->horizon_ms},
+        .rules = engine->rules,
         .owner = engine->owner,
         .leads = !options->client,
         .term_ms = options->lease_ms,
@@ -162,8 +189,16 @@ marty_err marty_saga_open(marty_saga_engine **ret_engine, marty_bus *bus, const 
 {
     static const marty_saga_options defaults;
     options = options ? options : &defaults;
-    if (!ret_engine || !bus || !store_url) {
-        return marty_error_set(why, MARTY_E_ARGUMENT, "ret_engine, bus and store_url are required");
+    if (!ret_engine || !store_url) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "ret_engine and store_url are required");
+    }
+    marty_err err = marty__bus_enter(bus, MARTY__DRAINING, why);
+    err = err ? err
+              : marty__reserved_check(options->reserved,
+                                      sizeof options->reserved / sizeof options->reserved[0],
+                                      "options", why);
+    if (err) {
+        return err;
     }
     if ((bus->driven || bus->simulated) && !options->client) {
         return marty_error_set(why, MARTY_E_UNSUPPORTED,
@@ -174,8 +209,9 @@ marty_err marty_saga_open(marty_saga_engine **ret_engine, marty_bus *bus, const 
         marty_free(engine);
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
-    engine->bus = bus;
-    marty_err err = name_service(engine, options, why);
+    engine->bus = marty__bus_ref(bus);
+    err = name_service(engine, options, why);
+    err = err ? err : set_rules(engine, options, why);
     err = err ? err : open_store(engine, store_url, why);
     err = err ? err : agree_on_service(engine, options, why);
     err = err ? err : open_core(engine, options, why);
@@ -190,50 +226,54 @@ marty_err marty_saga_open(marty_saga_engine **ret_engine, marty_bus *bus, const 
     return MARTY_OK;
 }
 
-/* What was given to the bus is answered by it in bounded time; effects that run must return. */
-static bool wait_until_idle(marty_saga_engine *engine, int32_t timeout_ms)
+/* ---- the end */
+static bool wait_until_idle(marty_saga_engine *engine, int64_t until_ns)
 {
-    int64_t until_ns =
-        marty__deadline_ns(marty__monotonic_ns(), timeout_ms > 0 ? timeout_ms : CLOSE_MS);
     while (!marty__saga_core_idle(engine->core)) { /* unlocked: core's lock comes first */
-        int64_t look_ns = marty__deadline_ns(marty__monotonic_ns(), 20);
+        int64_t now_ns = marty__monotonic_ns();
+        if (now_ns >= until_ns) {
+            return false;
+        }
+        int64_t look_ns = marty__deadline_ns(now_ns, LOOK_MS);
         marty__lock(&engine->mutex);
-        (void)marty__wait(&engine->changed, &engine->mutex, look_ns);
+        (void)marty__wait(&engine->changed, &engine->mutex,
+                          look_ns < until_ns ? look_ns : until_ns);
         marty__unlock(&engine->mutex);
     }
-    return marty__monotonic_ns() <= until_ns;
+    return true;
 }
 
-static void join(marty_saga_engine *engine)
+static void tell_to_stop(marty_saga_engine *engine)
 {
     marty__lock(&engine->mutex);
     engine->stopping = true;
     marty__wake_all(&engine->wake);
     marty__wake_all(&engine->steps_wake);
     marty__unlock(&engine->mutex);
+}
+
+/* Effects that run are waited for, and the bus, which answers all that it was given. */
+static void join(marty_saga_engine *engine)
+{
+    tell_to_stop(engine);
     if (engine->started) {
         (void)pthread_join(engine->thread, NULL);
     }
     if (engine->steps_started) {
         (void)pthread_join(engine->steps_thread, NULL);
     }
+    marty__engine_steps_drop(engine);
+    while (engine->core && marty__saga_core_sending(engine->core)) {
+        marty__lock(&engine->mutex);
+        (void)marty__wait(&engine->wake, &engine->mutex,
+                          marty__deadline_ns(marty__monotonic_ns(), LOOK_MS));
+        marty__unlock(&engine->mutex);
+    }
 }
 
-marty_err marty_saga_close(marty_saga_engine *engine, int32_t timeout_ms, marty_error *why)
+static void end(marty_saga_engine *engine)
 {
-    if (!engine) {
-        return MARTY_OK;
-    }
-    if (engine->answers) {
-        (void)marty_unsubscribe(engine->answers, timeout_ms, NULL);
-    }
-    bool in_time = true;
-    if (engine->started) {
-        marty__saga_core_stop(engine->core);
-        in_time = wait_until_idle(engine, timeout_ms);
-    }
     join(engine);
-    marty__engine_steps_drop(engine);
     marty__saga_core_close(engine->core);
     if (engine->store) {
         engine->table->close(engine->store);
@@ -249,8 +289,69 @@ marty_err marty_saga_close(marty_saga_engine *engine, int32_t timeout_ms, marty_
     marty__cond_free(&engine->changed);
     marty__cond_free(&engine->steps_wake);
     marty__mutex_free(&engine->mutex);
+    marty__bus_unref(engine->bus);
     marty_free(engine);
-    return in_time ? MARTY_OK
-                   : marty_error_set(why, MARTY_E_TIMEOUT,
-                                     "commands of sagas were being sent for longer than allowed");
+}
+
+static void *reap(void *user)
+{
+    marty_saga_engine *engine = user;
+    if (engine->answers) {
+        (void)marty_unsubscribe(engine->answers, MARTY_NO_WAIT, NULL);
+    }
+    end(engine);
+    return NULL;
+}
+
+/* Effects that still run (perhaps this very one) end in peace: a thread of its own waits for them.
+ */
+static void reap_later(marty_saga_engine *engine)
+{
+    pthread_t thread;
+    marty__lock(&engine->mutex);
+    engine->left = true;
+    marty__unlock(&engine->mutex);
+    tell_to_stop(engine);
+    if (marty__thread_start(&thread, "marty-reaper", reap, engine)) {
+        (void)pthread_detach(thread);
+    } else {
+        marty__bus_log(engine->bus, 0, "no thread to free the engine with; its memory stays");
+    }
+}
+
+static bool in_a_callback(const marty_saga_engine *engine)
+{
+    pthread_t self = pthread_self();
+    return marty__pool_inside(engine->bus) ||
+           (engine->started && pthread_equal(self, engine->thread)) ||
+           (engine->steps_started && pthread_equal(self, engine->steps_thread));
+}
+
+marty_err marty_saga_close(marty_saga_engine *engine, int32_t timeout_ms, marty_error *why)
+{
+    marty_err err = engine ? marty__engine_enter(engine, false, why) : MARTY_OK;
+    if (!engine || err) {
+        return err;
+    }
+    int64_t until_ns = marty__engine_deadline(timeout_ms, CLOSE_MS);
+    if (engine->core) {
+        marty__saga_core_stop(engine->core);
+    }
+    if (in_a_callback(engine)) {
+        reap_later(engine);
+        return marty_error_set(why, MARTY_E_STATE,
+                               "closing from an effect or a callback only begins it");
+    }
+    if (engine->answers) {
+        (void)marty_unsubscribe(engine->answers, timeout_ms, NULL);
+        engine->answers = NULL;
+    }
+    if (engine->started && !wait_until_idle(engine, until_ns)) {
+        reap_later(engine);
+        return marty_error_set(why, MARTY_E_TIMEOUT,
+                               "effects still run, or commands of sagas are being sent; the engine "
+                               "ends with them");
+    }
+    end(engine);
+    return MARTY_OK;
 }

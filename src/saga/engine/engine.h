@@ -27,11 +27,13 @@ struct marty_saga_engine {
     marty__mutex mutex; /* over all below */
     marty__cond wake, changed;
     bool woken, stopping, started;
+    bool left; /* its owner has gone: nobody is told anything any more */
     uint64_t changes;
     pthread_t thread, steps_thread; /* turns; local functions that run outside */
     marty__cond steps_wake;
     marty__link steps; /* waiting to be run */
     bool steps_started;
+    marty__saga_rules rules;
     engine_function *functions;
     marty_subscription *answers;
     marty__saga_counts counts; /* as of the last turn */
@@ -63,4 +65,22 @@ marty_err marty__engine_effect(marty_effect effect, void *user, const char *saga
                                engine_operation *ret);
 /** Deadline of a call of the store for the caller's own thread. */
 int64_t marty__engine_until(void);
+/** Of a public timeout: 0 = otherwise, MARTY_NO_WAIT = now. */
+int64_t marty__engine_deadline(int32_t timeout_ms, int32_t otherwise_ms);
+
+enum { ENGINE_TEXT = sizeof((marty_error *)NULL)->text };
+
+/** At each public entry: refuse NULL, another process and, of what waits for a turn, the thread
+ * that makes turns. */
+marty_err marty__engine_enter(const marty_saga_engine *engine, bool waits, marty_error *why);
+/** Put an event in and wait until it is durable. ret_text gets the text of an error, or the id with
+ *  EXISTS. */
+marty_err marty__engine_ask(marty_saga_engine *engine, const marty__saga_input *input,
+                            int32_t timeout_ms, char ret_text[ENGINE_TEXT]);
+/** The definition of a hash, compiled; the caller's. E: NOT_FOUND, and those of the store. */
+marty_err marty__engine_definition(marty_saga_engine *engine, const char *hash,
+                                   marty__saga_definition **ret, marty_error *why);
+/** A report of JSON. */
+marty_err marty__engine_report(const marty__buffer *json, const char *type,
+                               marty_message **ret_report, marty_error *why);
 #endif

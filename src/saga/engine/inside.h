@@ -37,6 +37,7 @@ typedef struct saga_plan {
     marty__saga_core *core;
     marty__saga_input *input;
     saga_entry *entry;
+    const marty__saga_definition *definition; /* of the state after it */
     marty__saga_turn turn;
     marty_saga_write write;
     marty__buffer outbox;
@@ -84,7 +85,7 @@ struct marty__saga_core {
     marty__map entries;
     marty__link used;
     size_t entry_count;
-    saga_known *known;
+    saga_known *known;               /* under the mutex */
     marty__link later;               /* items whose publish failed, by time of the next try */
     saga_mark marks[SAGA_BATCH_MAX]; /* to be marked as sent */
     size_t mark_count;

@@ -17,8 +17,11 @@ static engine_operation *inside_of(marty_operation *operation)
 
 marty_err marty_operation_reply(marty_operation *operation, marty_bytes json)
 {
-    engine_operation *inside = inside_of(operation);
     marty__json_value value;
+    if (!operation || (json.size && !json.data)) {
+        return MARTY_E_ARGUMENT;
+    }
+    engine_operation *inside = inside_of(operation);
     if (json.size > MARTY__SAGA_RESULT_BYTES_MAX) {
         return MARTY_E_TOO_LARGE;
     }
@@ -41,6 +44,9 @@ marty_err marty_operation_reply(marty_operation *operation, marty_bytes json)
 
 marty_err marty_operation_refuse(marty_operation *operation, const char *reason)
 {
+    if (!operation) {
+        return MARTY_E_ARGUMENT;
+    }
     engine_operation *inside = inside_of(operation);
     inside->refused = true;
     (void)marty__text_clean(inside->reason, sizeof inside->reason, reason ? reason : "",

@@ -6,12 +6,15 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static marty_err make_report(const marty__buffer *json, const char *type,
-                             marty_message **ret_report, marty_error *why)
+enum { LIST_MAX = 10000 };
+
+marty_err marty__engine_report(const marty__buffer *json, const char *type,
+                               marty_message **ret_report, marty_error *why)
 {
     if (json->failed) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
@@ -20,26 +23,7 @@ static marty_err make_report(const marty__buffer *json, const char *type,
     return marty_message_new(ret_report, &report, NULL, why);
 }
 
-typedef struct story {
-    const marty__saga_definition *definition;
-    marty__buffer *json;
-    marty_err err;
-    bool more;
-} story;
-
-static bool on_batch(void *user, uint64_t version, int64_t at_us, marty_bytes batch)
-{
-    story *of = user;
-    (void)version;
-    (void)at_us;
-    if (of->more) {
-        marty__buffer_byte(of->json, ',');
-    }
-    of->more = true;
-    of->err = marty__saga_history_json(of->definition, batch, of->json, NULL);
-    return !of->err;
-}
-
+/* ---- definitions */
 typedef struct wanted {
     marty__saga_definition *definition;
     marty_err err;
@@ -57,8 +41,8 @@ static bool on_document(void *user, const char *name, uint32_t version, const ch
     return false;
 }
 
-static marty_err read_definition(marty_saga_engine *engine, const char *hash,
-                                 marty__saga_definition **ret, marty_error *why)
+marty_err marty__engine_definition(marty_saga_engine *engine, const char *hash,
+                                   marty__saga_definition **ret, marty_error *why)
 {
     wanted want = {.why = why};
     marty_err err = engine->table->definitions(engine->store, NULL, hash, on_document, &want,
@@ -71,24 +55,78 @@ static marty_err read_definition(marty_saga_engine *engine, const char *hash,
     return err;
 }
 
+/* ---- a history: each batch in the words of the definition that it was made under */
+typedef struct story {
+    marty_saga_engine *engine;
+    marty__buffer bytes; /* batches as they came, each with its size before it */
+    marty__saga_definition *definition;
+    marty_error *why;
+} story;
+
+static bool on_batch(void *user, uint64_t version, int64_t at_us, marty_bytes batch)
+{
+    story *of = user;
+    (void)version;
+    (void)at_us;
+    marty__buffer_add(&of->bytes, &batch.size, sizeof batch.size);
+    marty__buffer_add(&of->bytes, batch.data, batch.size);
+    return !of->bytes.failed;
+}
+
+static marty_err use_definition(story *of, const uint8_t hash[MARTY__SAGA_HASH_BYTES])
+{
+    char text[2 * MARTY__SAGA_HASH_BYTES + 1];
+    if (of->definition && memcmp(of->definition->hash, hash, MARTY__SAGA_HASH_BYTES) == 0) {
+        return MARTY_OK;
+    }
+    marty__saga_definition_free(of->definition);
+    of->definition = NULL;
+    marty__hex(text, hash, MARTY__SAGA_HASH_BYTES);
+    return marty__engine_definition(of->engine, text, &of->definition, of->why);
+}
+
+static marty_err write_batches(story *of, marty__buffer *json)
+{
+    marty_err err = of->bytes.failed ? marty__error_code(of->why, MARTY_E_NO_MEMORY) : MARTY_OK;
+    for (size_t at = 0; at < of->bytes.size && !err;) {
+        marty_bytes batch = {of->bytes.data + at + sizeof batch.size, 0};
+        uint8_t hash[MARTY__SAGA_HASH_BYTES];
+        memcpy(&batch.size, of->bytes.data + at, sizeof batch.size);
+        marty__buffer_text(json, at ? "," : "");
+        err = marty__saga_batch_definition(batch, hash) ? use_definition(of, hash) : MARTY_OK;
+        err = err ? err : marty__saga_history_json(of->definition, batch, json, of->why);
+        at += sizeof batch.size + batch.size;
+    }
+    return err;
+}
+
+static marty_err write_history(marty_saga_engine *engine, const char *id, marty__buffer *json,
+                               marty_error *why)
+{
+    story of = {.engine = engine, .why = why};
+    marty__buffer_text(json, ",\"history\":[");
+    marty_err err =
+        engine->table->history(engine->store, id, 0, on_batch, &of, marty__engine_until(), why);
+    err = err ? err : write_batches(&of, json);
+    marty__buffer_byte(json, ']');
+    marty__saga_definition_free(of.definition);
+    marty__buffer_free(&of.bytes);
+    return err;
+}
+
 static marty_err write_saga(marty_saga_engine *engine, const marty_saga_record *record,
-                            const marty__saga_definition *definition, bool history,
-                            marty__buffer *json, marty_error *why)
+                            bool history, marty__buffer *json, marty_error *why)
 {
     marty__arena arena = {0};
     marty__saga_state state;
+    marty__saga_definition *definition = NULL;
+    marty_err err = marty__engine_definition(engine, record->facts.definition, &definition, why);
     marty__buffer_text(json, "{\"saga\":");
-    marty_err err = marty__saga_state_read(&state, &arena, record->state, why);
+    err = err ? err : marty__saga_state_read(&state, &arena, record->state, why);
     err = err ? err : marty__saga_state_json(definition, &state, json, why);
     marty__arena_free(&arena);
-    if (!err && history) {
-        story of = {.definition = definition, .json = json};
-        marty__buffer_text(json, ",\"history\":[");
-        err = engine->table->history(engine->store, record->facts.id, 0, on_batch, &of,
-                                     marty__engine_until(), why);
-        marty__buffer_byte(json, ']');
-        err = err ? err : of.err;
-    }
+    marty__saga_definition_free(definition);
+    err = err || !history ? err : write_history(engine, record->facts.id, json, why);
     marty__buffer_byte(json, '}');
     return err;
 }
@@ -96,18 +134,19 @@ static marty_err write_saga(marty_saga_engine *engine, const marty_saga_record *
 marty_err marty_saga_show(marty_saga_engine *engine, const char *id, bool history,
                           marty_message **ret_report, marty_error *why)
 {
-    if (!engine || !id || !ret_report) {
-        return marty_error_set(why, MARTY_E_ARGUMENT, "engine, id and ret_report are required");
+    marty_err err = marty__engine_enter(engine, false, why);
+    if (!err && (!id || !ret_report)) {
+        err = marty_error_set(why, MARTY_E_ARGUMENT, "id and ret_report are required");
+    }
+    if (err) {
+        return err;
     }
     marty_saga_record *record = NULL;
-    marty__saga_definition *definition = NULL;
     marty__buffer json = {0};
-    marty_err err = engine->table->load(engine->store, id, &record, marty__engine_until(), why);
-    err = err ? err : read_definition(engine, record->facts.definition, &definition, why);
-    err = err ? err : write_saga(engine, record, definition, history, &json, why);
-    err = err ? err : make_report(&json, "marty.saga", ret_report, why);
+    err = engine->table->load(engine->store, id, &record, marty__engine_until(), why);
+    err = err ? err : write_saga(engine, record, history, &json, why);
+    err = err ? err : marty__engine_report(&json, "marty.saga", ret_report, why);
     marty__buffer_free(&json);
-    marty__saga_definition_free(definition);
     marty_free(record);
     return err;
 }
@@ -116,11 +155,17 @@ marty_err marty_saga_list(marty_saga_engine *engine, const marty_saga_filter *fi
                           marty_saga_found found, void *user, marty_error *why)
 {
     static const marty_saga_filter all;
-    if (!engine || !found) {
-        return marty_error_set(why, MARTY_E_ARGUMENT, "engine and found are required");
+    filter = filter ? filter : &all;
+    marty_err err = marty__engine_enter(engine, false, why);
+    if (err) {
+        return err;
     }
-    return engine->table->list(engine->store, filter ? filter : &all, found, user,
-                               marty__engine_until(), why);
+    if (!found || filter->limit > LIST_MAX || (unsigned)filter->status > MARTY_SAGA_ABANDONED) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "found is required, limit is at most %d, status one of the enum",
+                               LIST_MAX);
+    }
+    return engine->table->list(engine->store, filter, found, user, marty__engine_until(), why);
 }
 
 marty_err marty_saga_purge(marty_saga_engine *engine, int64_t before_us, uint64_t *ret_count,
@@ -129,7 +174,10 @@ marty_err marty_saga_purge(marty_saga_engine *engine, int64_t before_us, uint64_
     enum { AT_ONCE = 1000 };
     uint64_t total = 0;
     uint32_t count = AT_ONCE;
-    marty_err err = MARTY_OK;
+    marty_err err = marty__engine_enter(engine, false, why);
+    if (!err && !ret_count) {
+        err = marty_error_set(why, MARTY_E_ARGUMENT, "ret_count is required");
+    }
     while (!err && count == AT_ONCE) {
         err = engine->table->purge(engine->store, before_us, AT_ONCE, &count, marty__engine_until(),
                                    why);
@@ -143,6 +191,10 @@ marty_err marty_saga_purge(marty_saga_engine *engine, int64_t before_us, uint64_
 
 marty_err marty_saga_report(marty_saga_engine *engine, marty_message **ret_report, marty_error *why)
 {
+    marty_err err = marty__engine_enter(engine, false, why);
+    if (err || !ret_report) {
+        return err ? err : marty_error_set(why, MARTY_E_ARGUMENT, "ret_report is required");
+    }
     marty__lock(&engine->mutex);
     marty__saga_counts counts = engine->counts;
     uint32_t shards = engine->shards;
@@ -180,7 +232,7 @@ marty_err marty_saga_report(marty_saga_engine *engine, marty_message **ret_repor
                              (unsigned long long)rows[i].value);
     }
     marty__buffer_byte(&json, '}');
-    marty_err err = make_report(&json, "marty.sagas", ret_report, why);
+    err = marty__engine_report(&json, "marty.sagas", ret_report, why);
     marty__buffer_free(&json);
     return err;
 }

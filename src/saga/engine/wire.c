@@ -336,10 +336,18 @@ static void wire_wake(void *user)
     marty__unlock(&engine->mutex);
 }
 
+static bool has_owner(marty_saga_engine *engine)
+{
+    marty__lock(&engine->mutex);
+    bool has = !engine->left;
+    marty__unlock(&engine->mutex);
+    return has;
+}
+
 static void wire_changed(void *user, const marty_saga_facts *facts, const char *alert)
 {
     marty_saga_engine *engine = user;
-    if (alert) {
+    if (alert && has_owner(engine)) {
         marty__bus_log(engine->bus, 1, "saga %s (%s): %s", facts->id, facts->name, alert);
     }
     if (marty__saga_is_over(facts->status)) {
@@ -352,8 +360,10 @@ static void wire_changed(void *user, const marty_saga_facts *facts, const char *
 
 static void wire_log(void *user, int level, const char *text)
 {
-    const marty_saga_engine *engine = user;
-    marty__bus_log(engine->bus, level, "%s", text);
+    marty_saga_engine *engine = user;
+    if (has_owner(engine)) {
+        marty__bus_log(engine->bus, level, "%s", text);
+    }
 }
 
 marty__saga_wire marty__engine_wire(marty_saga_engine *engine)

@@ -206,6 +206,11 @@ marty_err marty_participate(marty_bus *bus, const char *command, const char *sto
         return marty_error_set(why, MARTY_E_ARGUMENT,
                                "bus, command, store_url and effect are required");
     }
+    marty_err err = marty__reserved_check(
+        options->reserved, sizeof options->reserved / sizeof options->reserved[0], "options", why);
+    if (err) {
+        return err;
+    }
     participant *self = marty_alloc_zero(1, sizeof *self);
     if (!self) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
@@ -216,7 +221,7 @@ marty_err marty_participate(marty_bus *bus, const char *command, const char *sto
     self->probe = options->probe;
     self->user = user;
     self->keep_us = keep_ms < INT64_MAX / 4000 ? keep_ms * 1000 : INT64_MAX / 4;
-    marty_err err = open_notes(self, store_url, why);
+    err = open_notes(self, store_url, why);
     if (err) {
         participant_free(self);
         return err;
