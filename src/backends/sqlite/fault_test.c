@@ -88,6 +88,47 @@ static void an_older_schema_is_brought_up_to_date(void)
     probe_close(a);
 }
 
+static int64_t number_of(sq_db *db, const char *sql)
+{
+    sqlite3_stmt *statement = NULL;
+    REQUIRE(sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL) == SQLITE_OK);
+    REQUIRE(sqlite3_step(statement) == SQLITE_ROW);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    (void)sqlite3_finalize(statement);
+    return number;
+}
+
+static void ids_of_an_older_schema_stay_known(void)
+{
+    sq_db db = {0};
+    marty_error why = {0};
+    REQUIRE(marty__sq_db_open(&db, test_file("seen.db"), &why) == MARTY_OK);
+    REQUIRE(marty__sq_db_prepare(&db, SQ_SYNC_FULL, marty__monotonic_ns() + 1000000000, &why) ==
+            MARTY_OK);
+    REQUIRE(marty__sq_schema_make(&db, 2, marty__wall_us()) == SQLITE_OK);
+    REQUIRE(marty__sq_exec(&db, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+                                " WHERE i < 300) INSERT INTO marty_seen SELECT i, 9000000000000000,"
+                                " i * 10, i * 10 + 9, zeroblob(16) FROM n") == SQLITE_OK);
+    marty__sq_db_close(&db);
+    probe *a = probe_open("seen.db");
+    marty_message fresh = {.subject = "s"};
+    marty_message *message = message_of(&fresh);
+    CHECK_INT(publish(a,
+                      (marty_outgoing){.channel = {.kind = MARTY_KIND_QUEUE, .name = "commands.q"}},
+                      message)
+                  .err,
+              MARTY_OK);
+    marty_message_unref(message);
+    probe_close(a);
+    REQUIRE(marty__sq_db_open(&db, test_file("seen.db"), &why) == MARTY_OK);
+    CHECK_INT(number_of(&db, "SELECT count(*) FROM marty_seen"), 301);
+    CHECK_INT(number_of(&db, "SELECT max(id) FROM marty_seen"), 301);
+    CHECK_INT(number_of(&db, "SELECT count(*) FROM marty_seen_span"), 2);
+    CHECK_INT(number_of(&db, "SELECT first_ms FROM marty_seen_span WHERE id = 1"), 1280);
+    CHECK_INT(number_of(&db, "SELECT last_ms FROM marty_seen_span WHERE id = 1"), 2559);
+    marty__sq_db_close(&db);
+}
+
 static void damage_is_said(void)
 {
     probe *a = probe_open("damaged.db");
@@ -273,6 +314,7 @@ int main(void)
     files_that_are_none_of_ours_are_refused();
     a_newer_schema_is_left_alone();
     an_older_schema_is_brought_up_to_date();
+    ids_of_an_older_schema_stay_known();
     damage_is_said();
     an_unreadable_row_comes_as_it_is();
     a_locked_file_is_waited_for_until_the_deadline();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the sqlite: port keeps and for how long: bytes exact, limits, age, duplicates, schedules,
  * time to live, priority, dead letters, and what topology says about all of it. */
+#include "message/uuid.h"
 #include "test_file.h"
 
 static marty_outgoing to(marty_kind kind, const char *name)
@@ -228,6 +229,38 @@ static void many_ids_fold_too(void)
     CHECK_HAS(ask(a, "inspect", queue, NULL), "\"messages\":3000,");
     probe_close(a);
     probe_close(b);
+}
+
+/* More rounds than share a row of their times, from two hours of the wall clock. */
+static void ids_of_another_hour_fold_too(void)
+{
+    enum { COUNT = 400 };
+    const int64_t hour_us = 3600 * INT64_C(1000000);
+    probe *a = probe_open("hours.db?sync=off"), *b = probe_open("hours.db?sync=off");
+    static marty_message *messages[COUNT];
+    marty_want queue = {.channel = {.kind = MARTY_KIND_QUEUE, .name = "commands.n"}};
+    for (int i = 0; i < COUNT; i++) {
+        test_wall_ahead_us = i < 300 ? hour_us : 0;
+        char id[MARTY__UUID_TEXT];
+        marty__uuid7_at(&test_env, test_wall(NULL), id);
+        marty_message fresh = {.id = id};
+        messages[i] = message_of(&fresh);
+        CHECK_INT(publish(i % 3 ? a : b, to(MARTY_KIND_QUEUE, "commands.n"), messages[i]).err,
+                  MARTY_OK);
+    }
+    test_wall_ahead_us = 2 * hour_us;
+    probe *c = probe_open("hours.db?sync=off");
+    probe *again[] = {a, b, c};
+    for (int i = 0; i < COUNT; i++) {
+        CHECK_INT(publish(again[i % 3], to(MARTY_KIND_QUEUE, "commands.n"), messages[i]).err,
+                  MARTY_OK);
+        marty_message_unref(messages[i]);
+    }
+    CHECK_HAS(ask(a, "inspect", queue, NULL), "\"messages\":400,");
+    test_wall_ahead_us = 0;
+    probe_close(a);
+    probe_close(b);
+    probe_close(c);
 }
 
 static marty_err cancel(probe *p, const char *name, const char *id)
@@ -473,6 +506,7 @@ int main(void)
     age_drops_what_nobody_took();
     the_same_id_folds_within_the_window();
     many_ids_fold_too();
+    ids_of_another_hour_fold_too();
     a_scheduled_one_comes_in_time_or_is_cancelled();
     what_is_expired_is_never_delivered();
     priority_goes_first_and_last();

@@ -68,7 +68,22 @@ static const char *const step_2[] = {
     " a INTEGER NOT NULL, b INTEGER NOT NULL, at_us INTEGER NOT NULL, UNIQUE(late, a, b));",
     NULL};
 
-static const char *const *const steps[SQ_SCHEMA_VERSION] = {step_1, step_2};
+/* Blocks of ids without an index and a counter that every commit writes: a row for each 128 of them
+ * says what times they are of, and the newest block is never removed, so numbers go on. */
+static const char *const step_3[] = {
+    "CREATE TABLE marty_seen_new(id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL,"
+    " first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL, entries BLOB NOT NULL);"
+    "INSERT INTO marty_seen_new SELECT id, at_us, first_ms, last_ms, entries FROM marty_seen"
+    " ORDER BY id;"
+    "DROP TABLE marty_seen;"
+    "ALTER TABLE marty_seen_new RENAME TO marty_seen;"
+    "CREATE TABLE marty_seen_span(id INTEGER PRIMARY KEY, at_us INTEGER NOT NULL,"
+    " first_ms INTEGER NOT NULL, last_ms INTEGER NOT NULL);"
+    "INSERT INTO marty_seen_span SELECT id >> 7, max(at_us), min(first_ms), max(last_ms)"
+    " FROM marty_seen WHERE id >> 7 < (SELECT max(id) >> 7 FROM marty_seen) GROUP BY id >> 7;",
+    NULL};
+
+static const char *const *const steps[SQ_SCHEMA_VERSION] = {step_1, step_2, step_3};
 
 static int run_step(sq_db *db, int step, int64_t now_us)
 {

@@ -5,7 +5,7 @@
 #define MARTY_BACKENDS_SQLITE_SCHEMA_H
 #include "db.h"
 
-enum { SQ_SCHEMA_VERSION = 2, SQ_APPLICATION_ID = 0x4d525459 /* "MRTY" */ };
+enum { SQ_SCHEMA_VERSION = 3, SQ_APPLICATION_ID = 0x4d525459 /* "MRTY" */ };
 
 /** Make or bring up to date, in one transaction; the shared file's door is held, so one process at
  * a time does it. E: UNSUPPORTED (made by a newer Marty), CONFIG (another program's database), as

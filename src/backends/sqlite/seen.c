@@ -127,7 +127,7 @@ static int block_seen(marty_port *port, const unsigned char entry[SQ_SEEN_BYTES]
 {
     int code;
     sqlite3_stmt *rows = marty__sq_statement(&port->db, SQ_SEEN_AT, 0, &code);
-    code = code ? code : marty__sq_bind(rows, SQ_I(ms - 2 * SQ_SEEN_FRESH_MS, ms));
+    code = code ? code : marty__sq_bind(rows, SQ_I(ms));
     while (!code && !*ret_seen && (code = marty__sq_step(&port->db, rows)) == SQLITE_ROW) {
         code = SQLITE_OK;
         const unsigned char *entries = sqlite3_column_blob(rows, 1);

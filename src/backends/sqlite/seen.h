@@ -9,7 +9,8 @@
 enum {
     SQ_SEEN_BYTES = 16,
     SQ_SEEN_FRESH_MS = 2000,
-    SQ_SEEN_HALF = 32768, /* entries of a half: their index + 1 has 16 bits in a slot */
+    SQ_SEEN_SPAN_BLOCKS = 128, /* blocks that share a row of marty_seen_span: id >> 7 in sql.h */
+    SQ_SEEN_HALF = 32768,      /* entries of a half: their index + 1 has 16 bits in a slot */
     SQ_SEEN_SLOTS = 2 * SQ_SEEN_HALF
 };
 typedef struct sq_seen_half {

@@ -8,16 +8,22 @@
 
 #include <string.h>
 
+/* Where to look, and below it 16 bits more. Ids that were made together lie together: eight
+ * neighbours in time, which is how the first half of an entry ends, share a line of the cache. */
 static uint32_t hash_of(const unsigned char entry[SQ_SEEN_BYTES])
 {
     uint64_t a, b;
     memcpy(&a, entry, sizeof a);
     memcpy(&b, entry + sizeof a, sizeof b);
-    a = (a ^ b * 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
-    return (uint32_t)(a >> 32);
+    a = __builtin_bswap64(a);
+    uint32_t line = (uint32_t)((a >> 3) * 0x9e3779b97f4a7c15u >> 52);
+    uint32_t place = line << 4 | (uint32_t)(a & 7) << 1;
+    return place << 16 | (uint32_t)((a ^ b) * 0xff51afd7ed558ccdu >> 48);
 }
+_Static_assert(SQ_SEEN_SLOTS == 1 << 16, "a place is 12 bits of line, 4 of slot");
 
-/* A slot: the index + 1 below, 16 bits of the hash above, so that others are seldom looked at. */
+/* A slot: the index + 1 below, the hash's other 16 bits above, so that others are seldom looked at.
+ */
 static uint32_t index_of(uint32_t slot)
 {
     return (slot & 0xffff) - 1;
@@ -27,9 +33,9 @@ static uint32_t index_of(uint32_t slot)
 static uint32_t probe(const sq_seen_half *half, const unsigned char entry[SQ_SEEN_BYTES],
                       uint32_t hash)
 {
-    uint32_t at = hash % SQ_SEEN_SLOTS;
+    uint32_t at = hash >> 16;
     for (uint32_t slot; (slot = half->slots[at]) != 0; at = (at + 1) % SQ_SEEN_SLOTS) {
-        if (slot >> 16 == hash >> 16 &&
+        if (slot >> 16 == (hash & 0xffff) &&
             memcmp(half->entries[index_of(slot)], entry, SQ_SEEN_BYTES) == 0) {
             break;
         }
@@ -45,7 +51,7 @@ static void put(sq_seen_set *seen, const unsigned char entry[SQ_SEEN_BYTES], int
         return;
     }
     memcpy(half->entries[half->count++], entry, SQ_SEEN_BYTES);
-    half->slots[slot] = half->count | hash >> 16 << 16;
+    half->slots[slot] = half->count | hash << 16;
     half->last_ms = ms > half->last_ms ? ms : half->last_ms;
     seen->last_slot = slot;
 }
@@ -107,8 +113,7 @@ static int start(marty_port *port, sq_seen_set *seen)
     bool found = false;
     seen->horizon_ms = port->wall_us / 1000 - SQ_SEEN_FRESH_MS;
     int code =
-        marty__sq_get(&port->db, SQ_SEEN_START, SQ_I(seen->horizon_ms - 2 * SQ_SEEN_FRESH_MS),
-                      &seen->last_id, 1, &found);
+        marty__sq_get(&port->db, SQ_SEEN_START, SQ_I(seen->horizon_ms), &seen->last_id, 1, &found);
     seen->started = code == SQLITE_OK;
     return code;
 }
@@ -173,6 +178,12 @@ int marty__sq_seen_sync(marty_port *port)
     return code;
 }
 
+/* The first block of a span says what times the one before is of. */
+static int save_span(marty_port *port, int64_t id)
+{
+    return marty__sq_do(&port->db, SQ_SEEN_SPAN, 0, SQ_I(id - SQ_SEEN_SPAN_BLOCKS, id));
+}
+
 int marty__sq_seen_save(marty_port *port)
 {
     sq_seen_set *seen = port->seen;
@@ -188,7 +199,10 @@ int marty__sq_seen_save(marty_port *port)
                 : sqlite3_bind_blob64(add, 4, half->entries[seen->pending], count * SQ_SEEN_BYTES,
                                       SQLITE_STATIC);
     code = code ? code : marty__sq_run(&port->db, add);
-    seen->saved_id = code ? seen->saved_id : sqlite3_last_insert_rowid(port->db.handle);
+    if (!code) {
+        seen->saved_id = sqlite3_last_insert_rowid(port->db.handle);
+        code = seen->saved_id % SQ_SEEN_SPAN_BLOCKS ? code : save_span(port, seen->saved_id);
+    }
     return code;
 }
 
@@ -200,7 +214,7 @@ static void take_back(sq_seen_set *seen)
     memset(half->slots, 0, sizeof half->slots);
     for (uint32_t i = 0; i < half->count; i++) {
         uint32_t hash = hash_of(half->entries[i]);
-        half->slots[probe(half, half->entries[i], hash)] = (i + 1) | hash >> 16 << 16;
+        half->slots[probe(half, half->entries[i], hash)] = (i + 1) | hash << 16;
     }
 }
 

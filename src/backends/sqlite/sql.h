@@ -113,12 +113,22 @@ enum { SQ_TABLES = 16 };
     X(SEEN_ADD, "INSERT INTO marty_seen(at_us, first_ms, last_ms, entries)"                        \
                 " VALUES(?1, ?2, ?3, ?4)")                                                         \
     X(SEEN_NEW, "SELECT id, last_ms, entries FROM marty_seen WHERE id > ?1 ORDER BY id")           \
-    X(SEEN_AT, "SELECT at_us, entries FROM marty_seen INDEXED BY marty_seen_time"                  \
-               " WHERE first_ms BETWEEN ?1 AND ?2 AND last_ms >= ?2")                              \
-    X(SEEN_START, "SELECT coalesce((SELECT min(id) - 1 FROM marty_seen INDEXED BY"                 \
-                  " marty_seen_time WHERE first_ms >= ?1), (SELECT max(id) FROM marty_seen), 0)")  \
+    X(SEEN_AT, "SELECT b.at_us, b.entries FROM marty_seen_span s CROSS JOIN marty_seen b"          \
+               " WHERE s.first_ms <= ?1 AND s.last_ms >= ?1 AND b.id >= s.id << 7"                 \
+               " AND b.id < s.id + 1 << 7 AND b.first_ms <= ?1 AND b.last_ms >= ?1"                \
+               " UNION ALL SELECT at_us, entries FROM marty_seen WHERE id >="                      \
+               " coalesce((SELECT max(id) + 1 << 7 FROM marty_seen_span), 0)"                      \
+               " AND first_ms <= ?1 AND last_ms >= ?1")                                            \
+    X(SEEN_START, "SELECT coalesce((SELECT min(id) << 7 FROM marty_seen_span WHERE last_ms >= ?1),"\
+                  " (SELECT max(id) + 1 << 7 FROM marty_seen_span), 0) - 1")                       \
+    X(SEEN_SPAN, "INSERT OR REPLACE INTO marty_seen_span"                                          \
+                 " SELECT id >> 7, max(at_us), min(first_ms), max(last_ms) FROM marty_seen"        \
+                 " WHERE id >= ?1 AND id < ?2 GROUP BY id >> 7")                                   \
     X(SEEN_SWEEP, "DELETE FROM marty_seen WHERE id IN"                                             \
-                  " (SELECT id FROM marty_seen WHERE at_us < ?1 ORDER BY id LIMIT ?2)")            \
+                  " (SELECT id FROM marty_seen ORDER BY id LIMIT ?2) AND at_us < ?1"               \
+                  " AND id < (SELECT max(id) FROM marty_seen)")                                    \
+    X(SEEN_SPAN_SWEEP, "DELETE FROM marty_seen_span WHERE id IN"                                   \
+                       " (SELECT id FROM marty_seen_span ORDER BY id LIMIT ?2) AND at_us < ?1")    \
     X(SEEN_NAME, "INSERT INTO marty_seen_name(late, a, b, at_us) VALUES(?1, ?2, ?3, ?4)"           \
                  " ON CONFLICT(late, a, b) DO UPDATE SET at_us = excluded.at_us WHERE at_us < ?5") \
     X(SEEN_NAME_FIND, "SELECT 1 FROM marty_seen_name"                                              \

@@ -61,6 +61,8 @@ int marty__sq_sweep_run(marty_port *port, bool *ret_more)
     if (!code && port->options.dedup_us) {
         code = sweep_rows(port, SQ_SEEN_SWEEP, SQ_I(forget_us, ROWS_AT_ONCE), ret_more);
         code = code ? code
+                    : sweep_rows(port, SQ_SEEN_SPAN_SWEEP, SQ_I(forget_us, ROWS_AT_ONCE), ret_more);
+        code = code ? code
                     : sweep_rows(port, SQ_SEEN_NAME_SWEEP, SQ_I(forget_us, ROWS_AT_ONCE), ret_more);
     }
     return code ? code
