@@ -396,8 +396,8 @@ static void complete(marty__call *call)
     } else if (call->waited) {
         marty__lock(&call->lock);
         atomic_store(&call->finished, true);
-        marty__wake_all(&call->answered);
         marty__unlock(&call->lock);
+        marty__wake_all(&call->answered); /* ours till the unref: who waits finds no lock held */
         marty__call_unref(call);
     } else {
         call->task.run = run_settles_then_done;

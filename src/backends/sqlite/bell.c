@@ -38,11 +38,21 @@ uint32_t marty__sq_bell_read(const sq_slot *slot)
     return atomic_load(&slot->bell);
 }
 
-void marty__sq_bell_ring(sq_slot *slot)
+bool marty__sq_bell_swing(sq_slot *slot)
 {
     (void)atomic_fetch_add(&slot->bell, 1);
-    if (atomic_load(&slot->asleep)) {
-        futex_wake(&slot->bell, INT_MAX);
+    return atomic_load(&slot->asleep) != 0;
+}
+
+void marty__sq_bell_wake(sq_slot *slot)
+{
+    futex_wake(&slot->bell, INT_MAX);
+}
+
+void marty__sq_bell_ring(sq_slot *slot)
+{
+    if (marty__sq_bell_swing(slot)) {
+        marty__sq_bell_wake(slot);
     }
 }
 

@@ -271,6 +271,8 @@ void marty__sq_entry_free(marty_port *port, sq_entry *entry);
 void marty__sq_control_free(marty_port *port, sq_control *control);
 /** Ring the writer's bell; under the lock. */
 void marty__sq_wake(marty_port *port);
+/** The same where the lock is given up next: what to wake then, NULL = nobody sleeps. */
+sq_slot *marty__sq_swing(marty_port *port);
 marty_err marty__sq_publish(marty_port *port, const marty_outgoing batch[], size_t count,
                             size_t *ret_taken, marty_error *why);
 marty_err marty__sq_cancel(marty_port *port, const marty_channel *channel, const char *id,

@@ -16,6 +16,11 @@ void marty__sq_wake(marty_port *port)
     }
 }
 
+sq_slot *marty__sq_swing(marty_port *port)
+{
+    return port->bell && marty__sq_bell_swing(port->bell) ? port->bell : NULL;
+}
+
 /* ---- channels */
 bool marty__sq_is_wild(const char *name)
 {
@@ -194,8 +199,11 @@ static size_t take_some(marty_port *port, const marty_outgoing batch[], size_t i
             break;
         }
     }
-    marty__sq_wake(port);
+    sq_slot *sleeper = marty__sq_swing(port);
     marty__unlock(&port->lock);
+    if (sleeper) {
+        marty__sq_bell_wake(sleeper);
+    }
     return i;
 }
 

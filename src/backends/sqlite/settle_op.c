@@ -124,10 +124,11 @@ static size_t queue_some(marty_port *port, const marty_settling batch[], size_t 
         }
         any = true;
     }
-    if (any) {
-        marty__sq_wake(port);
-    }
+    sq_slot *sleeper = any ? marty__sq_swing(port) : NULL;
     marty__unlock(&port->lock);
+    if (sleeper) {
+        marty__sq_bell_wake(sleeper);
+    }
     return i;
 }
 

@@ -80,6 +80,10 @@ sq_news marty__sq_shared_heard(sq_shared *shared);
 uint32_t marty__sq_bell_read(const sq_slot *slot);
 /** Ring it: any thread. */
 void marty__sq_bell_ring(sq_slot *slot);
+/** The same in two steps, so that who wakes finds no lock held: whether somebody sleeps, then
+ * waking them. The second only names the place: the slot may have been unmapped since. */
+bool marty__sq_bell_swing(sq_slot *slot);
+void marty__sq_bell_wake(sq_slot *slot);
 /** Sleep until it is rung after `seen` was read, or for wait_ns. */
 void marty__sq_bell_wait(sq_slot *slot, uint32_t seen, int64_t wait_ns);
 
