@@ -4,7 +4,6 @@
  * thread. */
 #include "work.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { TRIM_AT_ONCE = 500, TRIM_ROUNDS = 64, GROUPS_MAX = 64 };
@@ -274,15 +273,29 @@ int marty__sq_log_place_at(marty_port *port, const sq_log *log, int64_t time_us,
     return code;
 }
 
+/* Digits of a number that is not negative, no NUL; where they end. */
+static char *put_digits(char *out, int64_t number)
+{
+    char digits[20];
+    size_t size = 0;
+    do {
+        digits[size++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    while (size) {
+        *out++ = digits[--size];
+    }
+    return out;
+}
+
 void marty__sq_position_write(char out[SQ_POSITION_BYTES], int64_t message, int64_t first_log)
 {
-    long long log = (long long)marty__sq_log_of(message);
-    long long place = (long long)marty__sq_place_of(message);
-    if (log == first_log) {
-        (void)snprintf(out, SQ_POSITION_BYTES, "%lld", place);
-    } else {
-        (void)snprintf(out, SQ_POSITION_BYTES, "%lld:%lld", log, place);
+    int64_t log = marty__sq_log_of(message);
+    if (log != first_log) {
+        out = put_digits(out, log);
+        *out++ = ':';
     }
+    *put_digits(out, marty__sq_place_of(message)) = '\0';
 }
 
 int64_t marty__sq_position_read(const char *text, int64_t first_log)
