@@ -179,7 +179,7 @@ char *cli_context_path(const char *name);
     X(context_select) X(context_show) X(context_rm) X(errors_ls) X(errors_lookup) X(peer) \
     X(saga_run) X(saga_start) X(saga_wait) X(saga_ls) X(saga_show) X(saga_watch) X(saga_signal) \
     X(saga_cancel) X(saga_pause) X(saga_resume) X(saga_retry) X(saga_supply) X(saga_skip) \
-    X(saga_waive) X(saga_replace) X(saga_compensate) X(saga_abandon) X(saga_export) X(saga_purge) \
+    X(saga_waive) X(saga_replace) X(saga_compensate) X(saga_abandon) X(saga_migrate) X(saga_export) X(saga_purge) \
     X(saga_lint) X(saga_graph) X(saga_replay) \
     X(completion) X(complete) X(man) X(version) X(help)
 /* clang-format on */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * marty saga cancel, pause, resume, retry, supply, skip, waive, replace, compensate, abandon and
- * signal: a person steers or repairs one saga. Who and why go into its history. */
+ * marty saga cancel, pause, resume, retry, supply, skip, waive, replace, compensate, abandon,
+ * migrate and signal: a person steers or repairs one saga, or looks what that would do. Who and why
+ * go into its history. */
 #include "saga.h"
 
 #include <marty/adapter.h>
@@ -12,7 +13,10 @@ static const cli_flag act_flags[] = {
     {"who", 0, CLI_STRING, "NAME", "Who, for the history; default: $USER."},
     {"id", 0, CLI_STRING, "ID", "Of this order: the same again is nothing new."},
     {"force", 0, CLI_SWITCH, NULL, "Also where it is refused for good reasons."},
+    {"dry-run", 0, CLI_SWITCH, NULL, "Say what would be done, and do nothing."},
     {0}};
+static const cli_flag migrate_flags[] = {
+    {"to", 0, CLI_NUMBER, "VERSION", "Which version of its definition; default: the newest."}, {0}};
 static const cli_flag supply_flags[] = {
     {"no-effect", 0, CLI_SWITCH, NULL,
      "It was made sure at the participant that it never happens, instead of a result."},
@@ -21,13 +25,44 @@ static const cli_flag supply_flags[] = {
 static const cli_flag signal_flags[] = {
     {"id", 0, CLI_STRING, "ID", "Of the signal: the same again is nothing new."},
     {"keep", 0, CLI_DURATION, "DURATION", "How long it waits for its step; default: to the end."},
+    {"dry-run", 0, CLI_SWITCH, NULL, "Say what would be done, and do nothing."},
     {0}};
+static const cli_column columns[] = {{"ID", "id", false}, {"DONE", "done", false}};
+
+/* What it would do, for people with the words of the saga's own history. */
+static int preview(cli_run *cli, marty_saga_verb verb, const marty_saga_order *order)
+{
+    cli_saga saga;
+    marty_error why = {0};
+    marty_message *report = NULL;
+    const char *id = cli_argument(cli, 0);
+    int code = cli_saga_open(cli, &saga, true, false);
+    if (code) {
+        return code;
+    }
+    marty_err err = marty_saga_preview(saga.engine, id, verb, order, &report, &why);
+    code = err ? cli_fail(cli, err, &why) : CLI_OK;
+    if (!code && cli->out.format != CLI_TABLE) {
+        (void)cli_line(cli, report->data.data, report->data.size);
+    } else if (!code) {
+        json_t *whole = cli_saga_read(cli, &saga, id, &code);
+        json_t *trial = json_loadb(report->data.data, report->data.size, 0, NULL);
+        cli_saga_preview(cli, whole, trial);
+        json_decref(trial);
+        json_decref(whole);
+    }
+    marty_message_unref(report);
+    return cli_saga_close(cli, &saga, code);
+}
 
 static int act(cli_run *cli, marty_saga_verb verb, marty_saga_order *order)
 {
     cli_saga saga;
     marty_error why = {0};
     const char *id = cli_argument(cli, 0);
+    if (cli_set(cli, "dry-run")) {
+        return preview(cli, verb, order);
+    }
     int code = cli_saga_open(cli, &saga, true, true);
     if (code) {
         return code;
@@ -37,7 +72,9 @@ static int act(cli_run *cli, marty_saga_verb verb, marty_saga_order *order)
     if (err) {
         code = cli_fail(cli, err, &why);
     } else {
-        cli_say(cli, "done: it is in the history of %s", id);
+        cli_rows_begin(cli, columns, 2, true);
+        cli_row(cli, json_pack("{s:s, s:s}", "id", id, "done", cli->verb->name + strlen("saga ")));
+        cli_rows_end(cli, NULL);
         cli_next(cli, "marty saga show %s", id);
     }
     return cli_saga_close(cli, &saga, code);
@@ -59,7 +96,7 @@ static marty_saga_order order_of(const cli_run *cli)
 }
 
 /* clang-format off */
-#define SAGA_ACT(word_, verb_, arguments_, maximum_, summary_, text_, examples_, extra_)              \
+#define SAGA_ACT(word_, verb_, arguments_, count_, summary_, text_, examples_, extra_)              \
     static int word_(cli_run *cli)                                                                   \
     {                                                                                                \
         marty_saga_order order = order_of(cli);                                                      \
@@ -69,7 +106,7 @@ static marty_saga_order order_of(const cli_run *cli)
         .name = "saga " #word_, .arguments = arguments_, .summary = summary_, .text = text_,         \
         .examples = examples_,                                                                       \
         .tables = {extra_, act_flags, cli_flags_store, cli_flags_bus, cli_flags_common},             \
-        .run = word_, .argument_min = 1, .argument_max = maximum_}
+        .run = word_, .argument_min = count_, .argument_max = count_}
 
 SAGA_ACT(cancel, MARTY_SAGA_CANCEL, "ID", 1, "undo what a saga has done",
          "Refused once its pivot is done: then it goes forward.",
@@ -97,6 +134,30 @@ SAGA_ACT(abandon, MARTY_SAGA_ABANDON, "ID", 1, "end a saga as it is",
          "Every effect that is or may be left is listed in it. Nothing is undone.",
          "marty saga abandon 019ac... -m 'settled by hand, ticket 4711'", cli_flags_none);
 /* clang-format on */
+
+static int migrate(cli_run *cli)
+{
+    marty_saga_order order = order_of(cli);
+    order.version = (uint32_t)cli_number(cli, "to", 0);
+    return act(cli, MARTY_SAGA_MIGRATE, &order);
+}
+
+const cli_verb cli_verb_saga_migrate = {
+    .name = "saga migrate",
+    .arguments = "ID",
+    .summary = "go on under another version of the definition",
+    .text = "Sagas stay with the version that they began with; this takes one over to another that "
+            "is registered. What has begun must be there under the same name, kind and place, and "
+            "nothing new before it; else it is refused, and the text names the step.",
+    .examples = "marty saga migrate 019ac... --dry-run\n"
+                "marty saga migrate 019ac... --to 2 -m 'the new carrier'\n"
+                "marty saga ls --saga order --status open -o jsonl | jq -r .id | \\\n"
+                "    xargs -n 1 marty saga migrate --to 2 -m 'the new carrier'",
+    .tables = {migrate_flags, act_flags, cli_flags_store, cli_flags_bus, cli_flags_common},
+    .run = migrate,
+    .argument_min = 1,
+    .argument_max = 1,
+};
 
 static int supply(cli_run *cli)
 {

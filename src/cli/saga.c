@@ -2,6 +2,7 @@
  * Opening and closing for the saga verbs, and their words. */
 #include "saga.h"
 
+#include <marty/adapter.h>
 #include <stdlib.h>
 
 const cli_flag cli_flags_store[] = {
@@ -9,6 +10,14 @@ const cli_flag cli_flags_store[] = {
      "Where the sagas are kept: sqlite:sagas.db, postgres://host/db; default: "
      "$MARTY_STORE."},
     {0}};
+
+/* A name that was mistyped makes no new file: an orchestrator makes the store. */
+static char *store_url(const char *store, bool client)
+{
+    bool file = strncmp(store, "sqlite:", strlen("sqlite:")) == 0;
+    return client && file && !strstr(store, "create=") ? cli_url_with(store, "create", "no")
+                                                       : cli_strdup(store);
+}
 
 int cli_saga_open(cli_run *cli, cli_saga *ret, bool client, bool sends)
 {
@@ -24,7 +33,9 @@ int cli_saga_open(cli_run *cli, cli_saga *ret, bool client, bool sends)
     }
     marty_saga_options options = {.client = client};
     marty_error why = {0};
-    marty_err err = marty_saga_open(&ret->engine, ret->bus, store, &options, &why);
+    char *url = store_url(store, client);
+    marty_err err = marty_saga_open(&ret->engine, ret->bus, url ? url : store, &options, &why);
+    marty_free(url);
     if (err) {
         code = cli_fail(cli, err, &why);
         return cli_bus_close(cli, ret->bus, code);
@@ -42,14 +53,24 @@ int cli_saga_close(cli_run *cli, cli_saga *saga, int code)
     return cli_bus_close(cli, saga->bus, code);
 }
 
+static const char *const words[] = {[MARTY_SAGA_RUNNING] = "running",
+                                    [MARTY_SAGA_COMPENSATING] = "compensating",
+                                    [MARTY_SAGA_COMPLETED] = "completed",
+                                    [MARTY_SAGA_COMPENSATED] = "compensated",
+                                    [MARTY_SAGA_ABANDONED] = "abandoned"};
+
 const char *cli_saga_word(const marty_saga_facts *facts)
 {
-    static const char *const words[] = {[MARTY_SAGA_RUNNING] = "running",
-                                        [MARTY_SAGA_COMPENSATING] = "compensating",
-                                        [MARTY_SAGA_COMPLETED] = "completed",
-                                        [MARTY_SAGA_COMPENSATED] = "compensated",
-                                        [MARTY_SAGA_ABANDONED] = "abandoned"};
     return *facts->stuck ? "stuck" : facts->paused ? "paused" : words[facts->status];
+}
+
+marty_saga_status cli_saga_status(const char *word)
+{
+    size_t i = sizeof words / sizeof *words - 1;
+    while (i > 0 && (!words[i] || strcmp(words[i], word) != 0)) {
+        i--;
+    }
+    return (marty_saga_status)i;
 }
 
 json_t *cli_saga_row(const marty_saga_facts *facts)
@@ -69,4 +90,16 @@ json_t *cli_saga_row(const marty_saga_facts *facts)
                                   json_integer((cli_wall_us() - facts->started_us) / 1000000));
     }
     return row;
+}
+
+json_t *cli_saga_read(cli_run *cli, const cli_saga *saga, const char *id, int *ret_code)
+{
+    marty_message *report = NULL;
+    marty_error why = {0};
+    marty_err err = marty_saga_show(saga->engine, id, true, &report, &why);
+    if (err) {
+        *ret_code = cli_fail(cli, err, &why);
+        return NULL;
+    }
+    return cli_report_json(report);
 }

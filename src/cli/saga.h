@@ -11,7 +11,22 @@ typedef struct cli_saga {
     marty_saga_engine *engine;
 } cli_saga;
 
-extern const cli_flag cli_flags_store[];
+extern const cli_flag cli_flags_store[], cli_flags_sagas[];
+
+/* Which sagas a verb is about: what the store chooses by, and more. */
+typedef struct cli_saga_want {
+    marty_saga_filter filter; /* without limit */
+    const char *stuck;        /* a part of the reason, or NULL */
+    bool paused;
+    int64_t started_before_us;
+} cli_saga_want;
+
+/** By the flags of cli_flags_sagas. */
+void cli_saga_wanted(const cli_run *cli, cli_saga_want *ret);
+bool cli_saga_meant(const cli_saga_want *want, const marty_saga_facts *facts);
+/** Go through them by their ids, at most limit. found may call the engine. */
+marty_err cli_saga_walk(const cli_saga *saga, const cli_saga_want *want, uint64_t limit,
+                        marty_saga_found found, void *user, marty_error *why);
 
 /** Open bus and engine; sends: it may have to publish commands, so the bus connects; else no
  * backend is needed. CLI_OK, or an exit code after the error is said. */
@@ -22,6 +37,12 @@ int cli_saga_close(cli_run *cli, cli_saga *saga, int code);
 marty_err cli_saga_file(const char *path, cli_text *ret, marty_error *why);
 /** "running", "stuck", "completed", ... */
 const char *cli_saga_word(const marty_saga_facts *facts);
+/** The status of such a word; 0 = it is none. */
+marty_saga_status cli_saga_status(const char *word);
+/** One saga with its history; NULL after the error is said in *ret_code. */
+json_t *cli_saga_read(cli_run *cli, const cli_saga *saga, const char *id, int *ret_code);
+/** What a verb would do to a saga, for people. whole: with its history. */
+void cli_saga_preview(cli_run *cli, const json_t *whole, const json_t *trial);
 /** One saga with its history, for people. */
 void cli_saga_timeline(cli_run *cli, const json_t *whole);
 /** One saga as a row: id, name, key, status, age, stuck. */

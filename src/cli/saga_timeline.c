@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One saga for people: how it stands, each step, and what happened when and why, a line for each
- * change; then what to type next when it waits for a person. */
+ * change; then what to type next when it waits for a person. The same line for what a verb would
+ * do, with what it would send. */
 #include "saga.h"
 
 #include <stdlib.h>
@@ -29,8 +30,9 @@ static const char *clock_of(const char *time, char ret[16])
 
 static void print_head(const json_t *saga)
 {
-    (void)printf("%s %s  %s\n", text_of(saga, "definition"), text_of(saga, "saga"),
-                 text_of(saga, "state"));
+    (void)printf("%s version %d  %s  %s\n", text_of(saga, "definition"),
+                 (int)json_integer_value(json_object_get(saga, "definition_version")),
+                 text_of(saga, "saga"), text_of(saga, "state"));
     (void)printf("key %s   started %s   changed %s\n", text_of(saga, "key"),
                  text_of(saga, "started"), text_of(saga, "changed"));
     if (*text_of(saga, "reason")) {
@@ -46,7 +48,8 @@ static void print_steps(const json_t *saga)
     json_array_foreach(json_object_get(saga, "steps"), i, step)
     {
         char *result = json_dumps(json_object_get(step, "result"), JSON_COMPACT | JSON_ENCODE_ANY);
-        const char *reason = text_of(step, "reason");
+        bool done = strcmp(text_of(step, "status"), "done") == 0;
+        const char *reason = done ? "" : text_of(step, "reason"); /* of an earlier attempt */
         (void)printf("%-24s %-14s %8d %6d  %s%s%.80s\n", text_of(step, "step"),
                      text_of(step, "status"), number_of(step, "forward", "attempt"),
                      number_of(step, "undo", "attempt"), text_of(step, "stuck"),
@@ -74,42 +77,94 @@ static void print_entry(const json_t *entry, const char *const names[], size_t c
         (void)printf("  the saga is %s%s%s", text_of(entry, "phase"),
                      *text_of(entry, "reason") ? ": " : "", text_of(entry, "reason"));
     } else if (strcmp(kind, "stuck") == 0) {
-        (void)printf("  %s STUCK %s", name, text_of(entry, "reason"));
+        (void)printf("  %s STUCK: %s%s%s", name, text_of(entry, "why"),
+                     *text_of(entry, "reason") ? ", " : "", text_of(entry, "reason"));
+    } else if (strcmp(kind, "migrated") == 0) {
+        (void)printf("  it goes on under version %d of its definition",
+                     (int)json_integer_value(json_object_get(entry, "definition_version")));
     } else if (strcmp(kind, "note") == 0) {
         (void)printf("  %s", text_of(entry, "text"));
     }
 }
 
-static void print_batch(const json_t *batch, const char *names[], size_t *count)
+/* Names of steps by their places, as a history opens them. */
+typedef struct places {
+    const char *names[STEPS_MAX];
+    size_t count;
+} places;
+
+static void note_opened(const json_t *entry, places *to)
+{
+    if (strcmp(text_of(entry, "entry"), "opened") == 0 && to->count < STEPS_MAX) {
+        to->names[to->count++] = json_string_value(json_object_get(entry, "step"));
+    }
+}
+
+static void print_batch(const json_t *batch, places *known)
 {
     const json_t *entry, *head = json_array_get(batch, 0);
     char clock[16];
     size_t i;
     (void)printf("%s  %-8s", clock_of(text_of(head, "at"), clock), text_of(head, "cause"));
     if (*text_of(head, "who")) {
-        (void)printf(" %s: %s", text_of(head, "who"), text_of(head, "note"));
+        (void)printf(" %s%s%s", text_of(head, "who"), *text_of(head, "note") ? ": " : "",
+                     text_of(head, "note"));
     }
     json_array_foreach(batch, i, entry)
     {
-        if (strcmp(text_of(entry, "entry"), "opened") == 0 && *count < STEPS_MAX) {
-            names[(*count)++] = json_string_value(json_object_get(entry, "step"));
-        }
-        print_entry(entry, names, *count);
+        note_opened(entry, known);
+        print_entry(entry, known->names, known->count);
     }
     (void)printf("\n");
+}
+
+static void print_commands(const json_t *trial)
+{
+    const json_t *command;
+    size_t i;
+    json_array_foreach(json_object_get(trial, "commands"), i, command)
+    {
+        const char *service = text_of(command, "service");
+        (void)printf("  sends %s %s (%s%s%s)\n", text_of(command, "command"),
+                     text_of(command, "step"), text_of(command, "type"), *service ? " to " : "",
+                     service);
+    }
+}
+
+void cli_saga_preview(cli_run *cli, const json_t *whole, const json_t *trial)
+{
+    const json_t *batch, *entry, *after = json_object_get(trial, "state");
+    places known = {.count = 0};
+    size_t i, j;
+    if (!json_is_true(json_object_get(trial, "changed"))) {
+        cli_say(cli, "it would change nothing: %s", text_of(trial, "ignored"));
+        return;
+    }
+    json_array_foreach(json_object_get(whole, "history"), i, batch)
+    {
+        json_array_foreach(batch, j, entry)
+        {
+            note_opened(entry, &known);
+        }
+    }
+    print_batch(json_object_get(trial, "history"), &known);
+    print_commands(trial);
+    (void)printf("  then it is %s\n", text_of(after, "state"));
+    cli_flush(cli);
+    cli_say(cli, "nothing was done; without --dry-run it is");
 }
 
 void cli_saga_timeline(cli_run *cli, const json_t *whole)
 {
     const json_t *saga = json_object_get(whole, "saga"), *batch;
-    const char *names[STEPS_MAX];
-    size_t i, count = 0;
+    places known = {.count = 0};
+    size_t i;
     print_head(saga);
     print_steps(saga);
     (void)printf("\n");
     json_array_foreach(json_object_get(whole, "history"), i, batch)
     {
-        print_batch(batch, names, &count);
+        print_batch(batch, &known);
     }
     cli_flush(cli);
     if (strncmp(text_of(saga, "state"), "stuck", 5) == 0) {

@@ -6,7 +6,8 @@
 static marty_err failed_with(inside *in, marty_err err, const char *text)
 {
     if (!in->err) {
-        in->err = marty_error_set(in->why, err, "saga %s: %s", in->state.id, text);
+        const char *id = in->state.version ? in->state.id : in->event->saga;
+        in->err = marty_error_set(in->why, err, "saga %s: %s", id ? id : "", text);
     }
     return in->err;
 }

@@ -265,6 +265,9 @@ static void add_entry(const marty__saga_entry *entry, const marty__saga_definiti
         marty__buffer_byte(to, '}');
         return;
     }
+    if (entry->kind == MARTY__ENTRY_MIGRATED && definition) {
+        add_number(to, "definition_version", definition->version);
+    }
     for (int i = 0; i < MARTY__ENTRY_NUMBERS && shape->numbers[i]; i++) {
         add_value(shape->numbers[i], entry->n[i], entry, definition, to);
     }

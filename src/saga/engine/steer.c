@@ -39,6 +39,9 @@ static marty_err check_verb(marty_saga_verb verb, const marty_saga_order *order,
     if (!order->who || !*order->who) {
         return marty_error_set(why, MARTY_E_ARGUMENT, "who: the history must say who did it");
     }
+    if (verb == MARTY_SAGA_REPLACE_INPUT && !order->data.size) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "data: what takes the place of the input");
+    }
     bool explains =
         verb == MARTY_SAGA_ABANDON || verb == MARTY_SAGA_WAIVE || verb == MARTY_SAGA_SKIP;
     if (explains && (!order->note || !*order->note)) {

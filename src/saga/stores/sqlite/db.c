@@ -185,22 +185,35 @@ static int prepare_file(saga_db *db, const char *sync, bool writes)
     return code;
 }
 
-marty_err marty__saga_db_open(saga_db *db, const char *path, const char *sync, bool writes,
-                              int64_t until_ns, marty_error *why)
+/* One that is to be there already: a name that was mistyped must not make a store, nor tables in a
+ * file of something else. */
+static bool is_missing(saga_db *db, int code, const saga_db_how *how)
+{
+    return how->there && ((code & 0xff) == SQLITE_CANTOPEN ||
+                          (!code && ask(db, "SELECT schema FROM marty_saga_store", 0) == 0));
+}
+
+marty_err marty__saga_db_open(saga_db *db, const saga_db_how *how, int64_t until_ns,
+                              marty_error *why)
 {
     if (!marty__mutex_init(&db->mutex)) {
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "%s: no lock to be had", path);
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "%s: no lock to be had", how->path);
     }
-    int flags =
-        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+                (how->there ? 0 : SQLITE_OPEN_CREATE);
     int64_t found = SCHEMA;
     db->until_ns = until_ns;
-    int code = sqlite3_open_v2(path, &db->handle, flags, NULL);
+    int code = sqlite3_open_v2(how->path, &db->handle, flags, NULL);
     if (!code) {
         (void)sqlite3_busy_handler(db->handle, on_busy, db);
-        code = prepare_file(db, sync, writes);
     }
-    if (!code && writes) {
+    if (is_missing(db, code, how)) {
+        return marty_error_set(why, MARTY_E_NOT_FOUND,
+                               "%s: no sagas are kept there; an orchestrator makes the store",
+                               how->path);
+    }
+    code = code ? code : prepare_file(db, how->sync, how->writes);
+    if (!code && how->writes) {
         code = make_tables(db, &found);
     }
     if (code) {
@@ -211,7 +224,7 @@ marty_err marty__saga_db_open(saga_db *db, const char *path, const char *sync, b
                : marty_error_set(why, MARTY_E_CONFIG,
                                  "%s: its sagas have the tables of version %d, this program knows "
                                  "version %d: take the newer program",
-                                 path, (int)found, (int)SCHEMA);
+                                 how->path, (int)found, (int)SCHEMA);
 }
 
 void marty__saga_db_close(saga_db *db)

@@ -62,6 +62,12 @@ typedef struct saga_db {
     int64_t until_ns; /* how long to wait for the file's lock */
 } saga_db;
 
+typedef struct saga_db_how {
+    const char *path, *sync;
+    bool there;  /* it must be: nothing is made */
+    bool writes; /* this connection */
+} saga_db_how;
+
 struct marty_saga_store {
     saga_db writer, reader;
     marty_env env;
@@ -69,8 +75,8 @@ struct marty_saga_store {
 };
 
 /** Open one connection; the one that writes makes the tables. */
-marty_err marty__saga_db_open(saga_db *db, const char *path, const char *sync, bool writes,
-                              int64_t until_ns, marty_error *why);
+marty_err marty__saga_db_open(saga_db *db, const saga_db_how *how, int64_t until_ns,
+                              marty_error *why);
 /** Finalize and close; fine on one that is not open. */
 void marty__saga_db_close(saga_db *db);
 /** Take the connection for a call that has until then. */

@@ -7,18 +7,37 @@
 #include <stdio.h>
 #include <string.h>
 
-static marty_err read_sync(const marty_url *url, const char **ret_sync, marty_error *why)
+static marty_err read_word(const marty_url *url, const char *key, const char *const known[],
+                           const char **ret_word, marty_error *why)
 {
-    static const char *const known[] = {"normal", "full", "extra"};
-    const char *sync = marty_url_get(url, "sync");
-    *ret_sync = sync ? sync : "full";
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (strcmp(*ret_sync, known[i]) == 0) {
+    const char *word = marty_url_get(url, key);
+    *ret_word = word ? word : known[0];
+    for (size_t i = 0; known[i]; i++) {
+        if (strcmp(*ret_word, known[i]) == 0) {
             return MARTY_OK;
         }
     }
-    return marty_error_set(why, MARTY_E_CONFIG, "%s: sync is full, extra or normal, not %s",
-                           url->redacted, sync);
+    return marty_error_set(why, MARTY_E_CONFIG, "%s: %s is %s or %s, not %s", url->redacted, key,
+                           known[0], known[1], word);
+}
+
+static marty_err read_url(const marty_url *url, saga_db_how *ret, marty_error *why)
+{
+    static const char *const keys[] = {"sync", "create", NULL};
+    static const char *const syncs[] = {"full", "extra", "normal", NULL};
+    static const char *const creates[] = {"yes", "no", NULL};
+    const char *create = NULL;
+    marty_err err = marty_url_check(url, keys, why);
+    err = err ? err : read_word(url, "sync", syncs, &ret->sync, why);
+    err = err ? err : read_word(url, "create", creates, &create, why);
+    if (!err && (!url->path || !*url->path || strcmp(url->path, ":memory:") == 0)) {
+        err = marty_error_set(why, MARTY_E_CONFIG,
+                              "%s names no file: write sqlite:sagas.db (or take memory:)",
+                              url->redacted);
+    }
+    ret->path = url->path;
+    ret->there = create && strcmp(create, "no") == 0;
+    return err;
 }
 
 static void sqlite_close(marty_saga_store *store)
@@ -31,17 +50,10 @@ static void sqlite_close(marty_saga_store *store)
 static marty_err sqlite_open(marty_saga_store **ret_store, const marty_url *url,
                              const marty_env *env, int64_t until_ns, marty_error *why)
 {
-    static const char *const known[] = {"sync", NULL};
-    const char *sync = NULL;
-    marty_err err = marty_url_check(url, known, why);
-    err = err ? err : read_sync(url, &sync, why);
+    saga_db_how how = {.writes = true};
+    marty_err err = read_url(url, &how, why);
     if (err) {
         return err;
-    }
-    if (!url->path || !*url->path || strcmp(url->path, ":memory:") == 0) {
-        return marty_error_set(why, MARTY_E_CONFIG,
-                               "%s names no file: write sqlite:sagas.db (or take memory:)",
-                               url->redacted);
     }
     marty_saga_store *store = marty_alloc_zero(1, sizeof *store);
     if (!store) {
@@ -50,13 +62,14 @@ static marty_err sqlite_open(marty_saga_store **ret_store, const marty_url *url,
     store->env = marty__env_complete(env);
     (void)snprintf(
         store->line, sizeof store->line,
-        "sqlite: %.120s, WAL, synchronous=%s; all transitions that wait are one commit%s",
-        url->path, sync,
-        strcmp(sync, "normal") == 0
+        "sqlite: %.120s, WAL, synchronous=%s; all transitions that wait are one commit%s", how.path,
+        how.sync,
+        strcmp(how.sync, "normal") == 0
             ? "; UNSAFE: the last commits are lost when the machine loses power"
             : "");
-    err = marty__saga_db_open(&store->writer, url->path, sync, true, until_ns, why);
-    err = err ? err : marty__saga_db_open(&store->reader, url->path, sync, false, until_ns, why);
+    err = marty__saga_db_open(&store->writer, &how, until_ns, why);
+    how.writes = false;
+    err = err ? err : marty__saga_db_open(&store->reader, &how, until_ns, why);
     if (err) {
         sqlite_close(store);
         return err;
