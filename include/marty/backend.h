@@ -109,7 +109,9 @@ typedef struct marty_settling {
     uint64_t tag;
     /** GIVE_BACK: uncounted where the broker can. EXTEND: renew the lease by delay_ms. */
     marty_verb verb;
-    /** Of RETRY and GIVE_BACK; above 0 only where DELAYED_RETRY is granted. */
+    /** Of RETRY and GIVE_BACK; above 0 only where DELAYED_RETRY is granted. On a channel with order
+     * by key a GIVE_BACK has one only where HOLD_KEY is granted: nothing of the key is delivered
+     * to anyone before the delays of all that were given back of it are over. */
     uint32_t delay_ms;
     /** Which attempt it was, in the broker's count: incoming's, and more when it was tried again
      * from memory. After RETRY the next is one more, after GIVE_BACK it is this one again. */
@@ -144,7 +146,8 @@ struct marty_sink {
     void (*delivered)(const marty_sink *sink, const marty_incoming batch[], size_t count);
     /** Answers to settlings of one verb, each exactly once: OK = done, LOST = too late, other =
      *  failed for good: core does not ask again, its lease or connection ends it. lease_until_ns:
-     * of EXTEND, the new end. */
+     * of EXTEND, the new end. With HOLD_KEY a GIVE_BACK is answered after all that was delivered of
+     * its key before. */
     void (*settled)(const marty_sink *sink, uint64_t subscription, marty_verb verb,
                     const uint64_t tags[], size_t count, marty_err result, int64_t lease_until_ns);
     /** OK = the broker has it now: nothing that is published from here on is missed, whoever gets

@@ -35,7 +35,8 @@ extern "C" {
     X(REPLY, 13)        /* replies by a channel of this bus                                     */ \
     X(NO_RESPONDER, 14) /* a query that nobody can answer fails at once                         */ \
     X(PRIORITY, 15)     /* higher priority is delivered first                                   */ \
-    X(TRANSACTIONS, 16) /* several messages become visible together                             */
+    X(TRANSACTIONS, 16) /* several messages become visible together                             */ \
+    X(HOLD_KEY, 17)     /* one in order, given back with a delay, holds its key, and no other   */
 /* clang-format on */
 
 /** One capability as an enumerator. @since 0.1 @source docs/design/0003-backend-port.md */

@@ -6,9 +6,9 @@
 
 /* In the order of the bits, which the test compares with MARTY_CAPABILITIES. */
 static const char *const names[] = {
-    "groups",       "replay",  "delay",        "delayed_retry", "cancel",      "time_to_live",
-    "order_by_key", "persist", "confirm",      "deduplicate",   "dead_letter", "browse",
-    "wildcard",     "reply",   "no_responder", "priority",      "transactions"};
+    "groups",       "replay",  "delay",        "delayed_retry", "cancel",       "time_to_live",
+    "order_by_key", "persist", "confirm",      "deduplicate",   "dead_letter",  "browse",
+    "wildcard",     "reply",   "no_responder", "priority",      "transactions", "hold_key"};
 
 #define COUNT_ONE(name, bit) +1
 _Static_assert(sizeof names / sizeof names[0] == 0 MARTY_CAPABILITIES(COUNT_ONE),

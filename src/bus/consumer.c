@@ -206,6 +206,7 @@ void marty__consumer_prepare(marty__consumer *consumer,
     consumer->unmade_alarm.ring = marty__unmade_rang;
     consumer->unmade_command.run = marty__unmade_run;
     consumer->revoke_alarm.ring = marty__revoke_rang;
+    consumer->stuck_alarm.ring = marty__stuck_rang;
     consumer->revoke_ns = MARTY__NEVER;
     consumer->watch_task.run = marty__watch_look;
     consumer->restart_command.run = marty__watch_restart;
@@ -242,6 +243,7 @@ void marty__consumer_forget(marty__consumer *consumer)
         disarm(consumer, &consumer->again_alarm);
         disarm(consumer, &consumer->leave_alarm);
         disarm(consumer, &consumer->unmade_alarm);
+        disarm(consumer, &consumer->stuck_alarm);
         marty__consumer_unref(consumer);
     }
 }

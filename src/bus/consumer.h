@@ -44,7 +44,12 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     marty__unmade *unmade; /* they wait to be given back; they count as settling */
     uint32_t unmade_count, unmade_room;
     uint32_t surplus; /* granted for members that have left: what is owed pays it off first */
-    marty__alarm lease_alarm, watch_alarm, again_alarm, leave_alarm, revoke_alarm, unmade_alarm;
+    marty__alarm lease_alarm, watch_alarm, again_alarm, leave_alarm, revoke_alarm, unmade_alarm,
+        stuck_alarm;
+    bool crowded; /* little credit is left, so stuck_alarm is set */
+    bool stalled; /* none is left, and nothing of it moves: stuck_key is the one that waits longest
+                   */
+    char stuck_key[64];
     int64_t revoke_ns; /* when revoke_alarm rings; MARTY__NEVER = it is not set */
     uint32_t watch_rounds, resubscribes;
     bool restarting;
@@ -121,6 +126,11 @@ void marty__consumer_arm(marty__consumer *consumer, marty__alarm *alarm, int64_t
 marty_err marty__lease_extend(marty__delivery *delivery, uint32_t delay_ms);
 void marty__lease_answer(marty__consumer *consumer, const uint64_t *tags, size_t count,
                          marty_err result, int64_t lease_until_ns);
+/** Little of the credit is left: see that no key has it for long. */
+void marty__stuck_start(marty__consumer *consumer);
+void marty__stuck_rang(marty__alarm *alarm);
+/** With consumer->lock held. */
+bool marty__consumer_crowded(const marty__consumer *consumer);
 /** Look after a consumer: renew leases, notice silence. */
 void marty__watch_start(marty__consumer *consumer);
 void marty__watch_rang(marty__alarm *alarm);

@@ -70,6 +70,12 @@ void marty__delivery_lose(marty__delivery *delivery)
     inactive(delivery);
 }
 
+void marty__delivery_reopen(marty__delivery *delivery)
+{
+    int returned = MARTY__RETURNED_VERDICT;
+    (void)atomic_compare_exchange_strong(&delivery->verdict, &returned, MARTY__OPEN_VERDICT);
+}
+
 bool marty__delivery_expired(const marty__delivery *delivery)
 {
     return delivery->expires_ns != MARTY__NEVER &&
@@ -141,7 +147,7 @@ static marty__delivery *fresh_one(marty__delivery *old)
     fresh->subscription = marty__subscription_ref(old->subscription);
     fresh->handle.message = marty_message_ref(old->handle.message);
     fresh->handle.position = old->handle.position ? fresh->position : NULL;
-    fresh->link = fresh->unsettled = fresh->settle_link = (marty__link){0};
+    fresh->link = fresh->unsettled = fresh->settle_link = fresh->returning = (marty__link){0};
     fresh->alarm = (marty__alarm){0};
     fresh->keyed = fresh->kept = fresh->extending = false;
     fresh->follower = NULL;
@@ -157,6 +163,7 @@ static void held_rang(marty__alarm *alarm)
     marty__lock(&subscription->lock);
     if (delivery->link.next) { /* else taken away meanwhile */
         marty__list_remove(&delivery->link);
+        delivery->held = false;
         marty__lane_put(delivery, true);
     }
     marty__unlock(&subscription->lock);
@@ -165,7 +172,7 @@ static void held_rang(marty__alarm *alarm)
 
 /* fresh stands for old from now on: in the unsettled ones, for its key, and in the list of those
  * held. */
-static void swap_in(marty__delivery *old, marty__delivery *fresh)
+static void swap_in(marty__delivery *old, marty__delivery *fresh, int64_t again_ns, bool counted)
 {
     marty_subscription *subscription = old->subscription;
     marty__consumer *consumer = old->consumer;
@@ -182,6 +189,9 @@ static void swap_in(marty__delivery *old, marty__delivery *fresh)
         marty__key_replace(old, fresh);
     }
     atomic_store(&fresh->verdict, MARTY__OPEN_VERDICT);
+    fresh->handle.attempt += counted;
+    fresh->held = true;
+    fresh->again_ns = again_ns;
     marty__list_push(&subscription->held, &fresh->link);
     marty__unlock(&subscription->lock);
     marty__unlock(&consumer->lock);
@@ -208,17 +218,13 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
         marty__delivery_finish(delivery, counted ? MARTY_SETTLE_RETRY : MARTY_SETTLE_GIVE_BACK, 0);
         return;
     }
-    if (counted) {
-        fresh->handle.attempt++;
-        marty__subscription_count(subscription, MARTY__RETRIED, 1);
-    } else {
-        marty__subscription_count(subscription, MARTY__GIVEN_BACK, 1);
-    }
+    marty__subscription_count(subscription, counted ? MARTY__RETRIED : MARTY__GIVEN_BACK, 1);
     fresh->alarm.ring = held_rang;
     (void)marty__delivery_ref(fresh); /* the list's and the alarm's */
     inactive(delivery);
-    swap_in(delivery, fresh);
-    marty__alarm_set(bus, &fresh->alarm, marty__deadline_ns(marty__bus_now(bus), delay_ms));
+    int64_t again_ns = marty__deadline_ns(marty__bus_now(bus), delay_ms);
+    swap_in(delivery, fresh, again_ns, counted);
+    marty__alarm_set(bus, &fresh->alarm, again_ns);
     if (marty__subscription_stops(subscription)) { /* its end may have passed by just before */
         marty__lanes_clear(subscription, &(marty__clear){0});
     }

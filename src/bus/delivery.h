@@ -35,6 +35,7 @@ struct marty__delivery {
         *follower; /* next of the same key in the batch being handled; under subscription->lock */
     marty__link settle_link; /* a turn, port->settles */
     marty__link extend_link; /* port->extends; under port->lock */
+    marty__link returning;   /* subscription->returning; under subscription->lock */
     uint32_t extend_ms;
     uint32_t carried;   /* attempts that its message counts itself */
     marty__alarm alarm; /* held: when it runs again; owns a reference */
@@ -48,7 +49,10 @@ struct marty__delivery {
     _Atomic int64_t handed_ns; /* to its handler; 0 = not yet. Read by lease and watch */
     uint32_t delay_ms;         /* with verb: to settle at the broker */
     marty_verb verb;
-    bool keyed; /* in subscription->keys or behind one that is */
+    int64_t again_ns; /* held: when it runs again. This and the next two under subscription->lock */
+    int64_t stuck_ns; /* its key was found stuck behind it then; 0 = it was not */
+    bool held;        /* in subscription->held */
+    bool keyed;       /* in subscription->keys or behind one that is */
     bool in_batch, kept, extending, answered;
     marty__dead *dead;
     char *reply_to;    /* of a query */
@@ -87,6 +91,8 @@ bool marty__delivery_admit(marty__delivery *delivery);
 void marty__delivery_let_go(marty__delivery *delivery);
 /** What the handler's return value says about one that is neither settled nor kept. */
 void marty__delivery_conclude(marty__delivery *delivery, marty_err err);
+/** Its turn after all, after a batch that it left. */
+void marty__delivery_reopen(marty__delivery *delivery);
 /** Lost with its connection, shard or lease: no settling any more. */
 void marty__delivery_lose(marty__delivery *delivery);
 /** Which attempt it is, in the broker's count. */

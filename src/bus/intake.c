@@ -157,8 +157,9 @@ typedef struct intake {
     marty__link list;
     marty__link due; /* lanes to run: their workers are woken once, for all of the batch */
     int64_t now_ns;
-    bool lease;  /* the first delivery with a lease is among them */
-    bool unmade; /* there was no memory for one */
+    bool lease;   /* the first delivery with a lease is among them */
+    bool unmade;  /* there was no memory for one */
+    bool crowded; /* little of its credit is left, since now */
 } intake;
 
 static void hand_over(intake *in)
@@ -198,6 +199,9 @@ static void note(intake *in, marty__delivery *delivery)
     bool first = delivery->lease_until_ns != MARTY__NEVER && !consumer->lease_on;
     consumer->lease_on = consumer->lease_on || first;
     in->lease = in->lease || first;
+    if (!consumer->crowded && marty__consumer_crowded(consumer)) {
+        consumer->crowded = in->crowded = true;
+    }
 }
 
 /* A copy for a retry or a replay went out under an id of its own, so that no broker takes it for a
@@ -379,6 +383,10 @@ void marty__intake(marty__port *port, const marty_incoming *batch, size_t count)
         if (in.lease) {
             in.lease = false;
             marty__lease_start(in.consumer);
+        }
+        if (in.crowded) {
+            in.crowded = false;
+            marty__stuck_start(in.consumer);
         }
         if (in.unmade) {
             in.unmade = false;

@@ -18,15 +18,18 @@ static void lead(marty__delivery *delivery)
     (void)marty__map_put(&delivery->subscription->keys, key, strlen(key), delivery);
 }
 
-bool marty__key_admit(marty__delivery *delivery)
+bool marty__key_admit(marty__delivery *delivery, marty__link *back)
 {
     marty_subscription *subscription = delivery->subscription;
     const char *key = delivery->handle.message->key;
     if (subscription->order != MARTY_ORDER_KEY || !key) {
         return true;
     }
-    delivery->keyed = true;
     marty__delivery *first = first_of(subscription, key);
+    if (marty__stuck_turns_away(delivery, first, back)) {
+        return false;
+    }
+    delivery->keyed = true;
     if (first) {
         marty__list_push(&first->waiting, &delivery->link);
         return false;

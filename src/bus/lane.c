@@ -138,16 +138,18 @@ static void return_unrun(marty__delivery *delivery)
 void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries, marty__link *due)
 {
     bool running = atomic_load(&subscription->bus->phase) == MARTY__OPEN;
-    marty__link *link;
+    marty__link *link, back;
+    marty__list_init(&back);
     marty__lock(&subscription->lock);
     running = running && !subscription->stopped;
     while (running && (link = marty__list_pop(deliveries)) != NULL) {
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
-        if (marty__key_admit(delivery)) {
+        if (marty__key_admit(delivery, &back)) {
             put(delivery, false, due);
         }
     }
     marty__unlock(&subscription->lock);
+    marty__stuck_give_back(&back);
     while ((link = marty__list_pop(deliveries)) != NULL) { /* too late: back uncounted */
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
         if (!marty__delivery_take(delivery)) {
@@ -171,12 +173,6 @@ void marty__lanes_wake(marty_subscription *subscription)
 }
 
 /* ---- running */
-static void reopen(marty__delivery *delivery)
-{
-    int returned = MARTY__RETURNED_VERDICT;
-    (void)atomic_compare_exchange_strong(&delivery->verdict, &returned, MARTY__OPEN_VERDICT);
-}
-
 marty__delivery *marty__lane_take(marty__lane *lane)
 {
     marty__link *link = marty__list_pop(&lane->ready);
@@ -186,7 +182,7 @@ marty__delivery *marty__lane_take(marty__lane *lane)
     lane->ready_count--;
     marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
     delivery->in_batch = true;
-    reopen(delivery);
+    marty__delivery_reopen(delivery);
     return delivery;
 }
 
@@ -212,7 +208,7 @@ static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
             }
             marty__list_remove(&next->link);
             next->in_batch = true;
-            reopen(next);
+            marty__delivery_reopen(next);
             last->follower = next;
             last = batch[count++] = next;
         }
@@ -490,7 +486,7 @@ static void pick_behind_keys(marty_subscription *subscription, const marty__clea
 
 static void drop(marty__delivery *delivery, bool lost)
 {
-    reopen(delivery);
+    marty__delivery_reopen(delivery);
     if (marty__alarm_cancel(delivery->consumer->bus, &delivery->alarm)) {
         marty__delivery_unref(delivery); /* it was held */
     }
@@ -504,9 +500,13 @@ static void drop(marty__delivery *delivery, bool lost)
 
 void marty__lanes_clear(marty_subscription *subscription, const marty__clear *what)
 {
-    marty__link picked, *link;
+    marty__link picked, forgotten, *link;
     marty__list_init(&picked);
+    marty__list_init(&forgotten);
     marty__lock(&subscription->lock);
+    if (what->lost || marty__subscription_stops(subscription)) {
+        marty__stuck_forget(subscription, what->consumer, &forgotten);
+    }
     for (uint32_t i = 0; i < subscription->lane_made; i++) {
         pick(&subscription->lanes[i]->ready, what, &picked, &subscription->lanes[i]->ready_count);
     }
@@ -516,6 +516,9 @@ void marty__lanes_clear(marty_subscription *subscription, const marty__clear *wh
     bool some = !marty__list_empty(&picked);
     while ((link = marty__list_pop(&picked)) != NULL) {
         drop(MARTY__OWNER(link, marty__delivery, link), what->lost);
+    }
+    while ((link = marty__list_pop(&forgotten)) != NULL) {
+        marty__delivery_unref(MARTY__OWNER(link, marty__delivery, returning));
     }
     for (size_t i = 0; some && i < subscription->consumer_count; i++) {
         marty__port_kick(subscription->consumers[i]->port);

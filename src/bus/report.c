@@ -134,15 +134,24 @@ static void stats_json(marty__buffer *to, const marty_subscription *subscription
                          (unsigned long long)stats.oldest_unsettled_ms);
 }
 
-static const char *consumer_state(marty__consumer *consumer)
+static void state_fields(marty__buffer *to, marty__consumer *consumer)
 {
+    char key[sizeof consumer->stuck_key] = "";
     marty__lock(&consumer->lock);
     const char *state = consumer->paused       ? "paused"
+                        : consumer->stalled    ? "stalled"
                         : consumer->subscribed ? "subscribed"
                         : consumer->refused    ? "refused"
                                                : "waiting";
+    if (consumer->stalled) {
+        memcpy(key, consumer->stuck_key, sizeof key);
+    }
     marty__unlock(&consumer->lock);
-    return state;
+    text_field(to, "state", state);
+    if (key[0]) {
+        marty__buffer_byte(to, ',');
+        text_field(to, "stuck_key", key);
+    }
 }
 
 static void subscription_json(marty__buffer *to, marty_subscription *subscription,
@@ -161,7 +170,7 @@ static void subscription_json(marty__buffer *to, marty_subscription *subscriptio
     marty__buffer_byte(to, ',');
     text_field(to, "name", subscription->name);
     marty__buffer_byte(to, ',');
-    text_field(to, "state", consumer_state(consumer));
+    state_fields(to, consumer);
     marty__lock(&subscription->lock);
     marty__buffer_format(to, ",\"paused\":%s,\"concurrency\":%u,\"credit\":%u,\"stats\":",
                          subscription->paused ? "true" : "false", subscription->lane_count,

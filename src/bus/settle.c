@@ -201,7 +201,8 @@ void marty__settled(marty__port *port, uint64_t subscription, marty_verb verb, c
     port->settling -= port->settling < count ? port->settling : count;
     bool none = port->settling == 0;
     marty__consumer *consumer = NULL;
-    if (result || verb == MARTY_SETTLE_EXTEND) { /* else there is nothing to note */
+    if (result || verb == MARTY_SETTLE_EXTEND ||
+        verb == MARTY_SETTLE_GIVE_BACK) { /* else there is nothing to note */
         consumer = marty__map_get_u64(&port->consumers, subscription);
     }
     if (consumer) {
@@ -213,6 +214,9 @@ void marty__settled(marty__port *port, uint64_t subscription, marty_verb verb, c
             marty__lease_answer(consumer, tags, count, result, lease_until_ns);
         } else {
             count_answers(consumer, count, result);
+        }
+        if (verb == MARTY_SETTLE_GIVE_BACK) {
+            marty__stuck_answered(consumer, tags, count);
         }
         marty__consumer_unref(consumer);
     }

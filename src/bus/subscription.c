@@ -101,6 +101,7 @@ static marty_err make(marty_bus *bus, const marty__subscribe *what,
     subscription->bus = marty__bus_ref(bus);
     fill(subscription, what);
     marty__list_init(&subscription->held);
+    marty__list_init(&subscription->returning);
     bool made = marty__mutex_init(&subscription->lock) && marty__cond_init(&subscription->changed);
     subscription->instance_group = what->group && strcmp(what->group, MARTY_GROUP_INSTANCE) == 0;
     subscription->name = marty__strdup(what->name);

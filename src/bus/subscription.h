@@ -54,9 +54,11 @@ struct marty_subscription {
     marty__lane **lanes;
     uint32_t lane_count; /* in use; lane_made exist */
     uint32_t lane_made, next_lane;
-    uint32_t running; /* lanes being run */
-    marty__map keys;  /* ordered: key -> the delivery of it that goes first */
-    marty__link held; /* waiting for their alarm to run again */
+    uint32_t running;      /* lanes being run */
+    marty__map keys;       /* ordered: key -> the delivery of it that goes first */
+    marty__link held;      /* waiting for their alarm to run again */
+    marty__link returning; /* ordered: given back for want of room, and not answered yet */
+    uint32_t stuck_keys;   /* when looked at last */
     bool paused, started;
     atomic_bool stopped;
     atomic_uint_fast64_t stats[MARTY__STATS];
@@ -86,9 +88,9 @@ void marty__consumer_clear(marty__consumer *consumer, const marty__clear *what);
 void marty__lanes_wake(marty_subscription *subscription);
 /** No more of it will run, so nothing of it may wait in memory. */
 bool marty__subscription_stops(const marty_subscription *subscription);
-/** With subscription->lock held: may it run now, or must it wait behind one of its key? Waits then
- * in its list. */
-bool marty__key_admit(marty__delivery *delivery);
+/** With subscription->lock held: may it run now? Else it waits behind one of its key, in its list;
+ * or, where that key is stuck, goes onto the list of those to give back. */
+bool marty__key_admit(marty__delivery *delivery, marty__link *back);
 /** A delivery is settled for good: the next of its key may run. */
 void marty__key_done(marty__delivery *delivery);
 /** One of a batch is not handed over: the one before it of its key leads to the one behind it. */
@@ -99,6 +101,20 @@ void marty__key_replace(marty__delivery *old, marty__delivery *fresh);
 /** With subscription->lock held: those of its key behind it in the batch leave the batch and wait.
  */
 void marty__key_unbatch(marty__delivery *delivery);
+
+/* ---- stuck.c */
+/** With subscription->lock held: true when it may not wait in memory, and is on the list of those
+ * to give back. first: the one of its key that goes first, or NULL. */
+bool marty__stuck_turns_away(marty__delivery *delivery, const marty__delivery *first,
+                             marty__link *back);
+/** Give all of that list back, uncounted. No lock held. */
+void marty__stuck_give_back(marty__link *back);
+/** The broker has them: what comes of their keys from now on comes in order. */
+void marty__stuck_answered(marty__consumer *consumer, const uint64_t *tags, size_t count);
+/** With subscription->lock held: nobody will answer those of a consumer (NULL = of any); onto the
+ * list, each with a reference. */
+void marty__stuck_forget(marty_subscription *subscription, const marty__consumer *consumer,
+                         marty__link *forgotten);
 
 /* ---- subscription.c */
 marty_subscription *marty__subscription_ref(marty_subscription *subscription);

@@ -32,11 +32,15 @@ static struct {
     noted settles[NOTES];
     size_t count;
     bool lose_extends;
+    bool answers_later; /* what is settled waits for answer_all */
+    marty_settling waiting[NOTES];
+    size_t waiting_count;
 } script = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const marty_capabilities script_claims = {
     .can = {[MARTY_KIND_TOPIC] = MARTY_CAN_GROUPS | MARTY_CAN_CONFIRM | MARTY_CAN_DELAYED_RETRY,
-            [MARTY_KIND_STREAM] = MARTY_CAN_GROUPS | MARTY_CAN_CONFIRM | MARTY_CAN_ORDER_BY_KEY},
+            [MARTY_KIND_STREAM] =
+                MARTY_CAN_GROUPS | MARTY_CAN_CONFIRM | MARTY_CAN_ORDER_BY_KEY | MARTY_CAN_HOLD_KEY},
     .level = MARTY_LEVEL_MEMORY,
     .lease_ms = 300};
 
@@ -106,7 +110,14 @@ static void op_settle(marty_port *port, const marty_settling batch[], size_t cou
         if (script.count < NOTES) {
             script.settles[script.count++] = (noted){one->tag, one->verb, one->attempt, count};
         }
+        bool later = script.answers_later && script.waiting_count < NOTES;
+        if (later) {
+            script.waiting[script.waiting_count++] = *one;
+        }
         pthread_mutex_unlock(&script.lock);
+        if (later) {
+            continue;
+        }
         int64_t until = port->sink->env->monotonic_ns(port->sink->env->user) + 300000000;
         port->sink->settled(port->sink, one->subscription, one->verb, &one->tag, 1,
                             lost ? MARTY_E_LOST : MARTY_OK, extend ? until : INT64_MAX);
@@ -178,6 +189,21 @@ CHECK__UNUSED static void deliver(uint64_t tag, uint32_t shard, const char *key,
     deliver_message(tag, shard,
                     (marty_message){.key = key, .headers = header, .header_count = header ? 1 : 0},
                     lease_until_ns, 0);
+}
+
+/** Answer what was settled since answers_later, and from now on at once. */
+CHECK__UNUSED static void answer_all(void)
+{
+    pthread_mutex_lock(&script.lock);
+    script.answers_later = false;
+    size_t count = script.waiting_count;
+    script.waiting_count = 0;
+    pthread_mutex_unlock(&script.lock);
+    for (size_t i = 0; i < count; i++) {
+        const marty_settling *one = &script.waiting[i];
+        script.sink->settled(script.sink, one->subscription, one->verb, &one->tag, 1, MARTY_OK,
+                             INT64_MAX);
+    }
 }
 
 /** How often that tag came back with that verb; 0 = any verb, tag 0 = any tag. */

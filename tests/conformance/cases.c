@@ -27,9 +27,9 @@ suite_role suite_find_role(const char *name)
 const char *suite_bit_name(unsigned bit)
 {
     static const char *const names[] = {
-        "groups",       "replay",  "delay",        "delayed_retry", "cancel",      "time_to_live",
-        "order_by_key", "persist", "confirm",      "deduplicate",   "dead_letter", "browse",
-        "wildcard",     "reply",   "no_responder", "priority",      "transactions"};
+        "groups",       "replay",  "delay",        "delayed_retry", "cancel",       "time_to_live",
+        "order_by_key", "persist", "confirm",      "deduplicate",   "dead_letter",  "browse",
+        "wildcard",     "reply",   "no_responder", "priority",      "transactions", "hold_key"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (bit == 1u << i) {
             return names[i];

@@ -84,6 +84,16 @@
       K(STREAM), CAN(ORDER_BY_KEY), 0, 30)                                                         \
     X("C10", "unordered_goes_on", c10_unordered_goes_on, "without order it blocks nothing", 0,     \
       K(TOPIC), 0, 0, 30)                                                                          \
+    X("C10", "stuck_stream", c10_stuck_stream, "a key that is stuck leaves room for others", 0,    \
+      K(STREAM), CAN(ORDER_BY_KEY) | CAN(HOLD_KEY), CAN(HOLD_KEY), 60)                             \
+    X("C10", "stuck_topic", c10_stuck_topic, "the same on a topic", 0, K(TOPIC),                   \
+      CAN(ORDER_BY_KEY) | CAN(HOLD_KEY), CAN(HOLD_KEY), 60)                                        \
+    X("C10", "stuck_queue", c10_stuck_queue, "the same on a queue", 0, K(QUEUE),                   \
+      CAN(ORDER_BY_KEY) | CAN(HOLD_KEY), CAN(HOLD_KEY), 60)                                        \
+    X("C10", "stuck_kept", c10_stuck_kept, "the same behind one that is kept", 0, K(STREAM),       \
+      CAN(ORDER_BY_KEY) | CAN(HOLD_KEY), 0, 60)                                                    \
+    X("C10", "stalled", c10_stalled, "when stuck keys have all room, it is told with a key", 0,    \
+      K(STREAM), CAN(ORDER_BY_KEY), 0, 60)                                                         \
     X("C10", "moved_shards", c10_moved_shards,                                                     \
       "what is lost with a shard comes to its next owner", 0, K(STREAM), CAN(ORDER_BY_KEY), 0, 60) \
     X("C11", "retry", c11_retry, "a retry comes again", 0, KEPT, 0, 0, 60)                         \

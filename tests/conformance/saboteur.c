@@ -387,6 +387,15 @@ static bool give_back_counts(wrap *self, marty_settling *one)
     return true;
 }
 
+static bool held_is_ack(wrap *self, marty_settling *one)
+{
+    (void)self;
+    if (one->verb == MARTY_SETTLE_GIVE_BACK && one->delay_ms) {
+        one->verb = MARTY_SETTLE_ACK;
+    }
+    return true;
+}
+
 static bool reject_is_ack(wrap *self, marty_settling *one)
 {
     (void)self;
@@ -548,6 +557,9 @@ const fault saboteur_faults[] = {
     {"retry_early", "retries before the delay is over", "C11.delay", .settle = retry_at_once},
     {"give_back_counts", "counts an attempt for what was given back", "C47.outage",
      .settle = give_back_counts},
+    {"hold_counts", "counts an attempt for what waits for its key", "C10.stuck_stream",
+     .settle = give_back_counts},
+    {"hold_forgets", "forgets what waits for its key", "C10.stuck_stream", .settle = held_is_ack},
     {"no_renewal", "lets the lease of a running handler end", "C12.slow", .inner = "sqlite",
      .settle = no_renewal},
     {"over_grant", "delivers more than was granted", "C24.credit", .subscribe = too_much_at_first,

@@ -12,6 +12,7 @@ struct settle_work { /* of a port, whose ops come one at a time */
     int64_t leases_ns[CHUNK];
     uint64_t tags[CHUNK];
     group *touched; /* to be dispatched once all of the chunk is settled */
+    bool holds_key; /* one of an ordered group went back with a delay */
 };
 
 settle_work *marty__mem_settle_work_new(void)
@@ -38,6 +39,22 @@ void marty__mem_item_return(item *it, bool counts, int64_t due_ns)
     }
     marty__heap_add(&b->leases, &it->timer, due_ns);
     marty__mem_clock_changed(b);
+}
+
+/* Nothing of its key goes before the delay is over, so what of it core has not got yet waits, too.
+ */
+static void hold_key(item *it, subscription *s)
+{
+    claim *c = it->of.claim;
+    for (item *at = s->unsent, *next; at; at = next) {
+        next = at->link.next == &s->held ? NULL : MARTY__OWNER(at->link.next, item, link);
+        if (at->group == it->group && at->of.claim == c) {
+            member *m = at->member;
+            marty__mem_item_return(at, false, 0);
+            s->credit++;
+            marty__mem_member_feed(m);
+        }
+    }
 }
 
 static marty_err reject(marty_port *port, item *it, const marty_settling *how)
@@ -77,9 +94,15 @@ static marty_err settle_item(marty_port *port, item *it, const marty_settling *h
         marty__mem_item_free(it);
         break;
     case MARTY_SETTLE_RETRY:
-    case MARTY_SETTLE_GIVE_BACK:
+    case MARTY_SETTLE_GIVE_BACK: {
+        subscription *s = it->member->subscription;
         marty__mem_item_return(it, how->verb == MARTY_SETTLE_RETRY, due_ns);
+        if (due_ns && g->ordered && it->of.claim) {
+            port->settle_work->holds_key = true;
+            hold_key(it, s);
+        }
         break;
+    }
     case MARTY_SETTLE_REJECT:
         err = reject(port, it, how);
         break;
@@ -136,6 +159,7 @@ void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t co
         size_t size = count - at < CHUNK ? count - at : CHUNK;
         marty__mem_lock(port);
         work->touched = NULL;
+        work->holds_key = false;
         for (size_t i = 0; i < size; i++) {
             work->leases_ns[i] = INT64_MAX;
             work->results[i] = settle_one(port, &batch[at + i], &work->leases_ns[i]);
@@ -144,6 +168,9 @@ void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t co
             marty__mem_dispatch(work->touched);
         }
         bool ready = !marty__list_empty(&b->ready);
+        if (work->holds_key) { /* the answer comes after what is being told now */
+            marty__mem_pump_wait(port);
+        }
         marty__unlock(&b->lock);
         answer(port, batch + at, size);
         if (ready) {

@@ -252,6 +252,18 @@ static void forget(marty_port *port, sq_claim *claim)
     marty__sq_claim_free(port, claim);
 }
 
+/* Once until they are fewer. */
+static void say_parked(marty_port *port, sq_sub *sub)
+{
+    if (sub->parked_full && !sub->parked_told) {
+        marty_port_log(port->sink, 1,
+                       "%s: %d messages of group %s wait for keys that others hold or that are "
+                       "tried again; it reads no further until some of them have gone on",
+                       sub->channel->name, (int)SQ_PARKED_MAX, sub->group ? sub->group : "");
+    }
+    sub->parked_told = sub->parked_full;
+}
+
 void marty__sq_claims_end(marty_port *port, bool committed)
 {
     marty__link *link;
@@ -266,6 +278,9 @@ void marty__sq_claims_end(marty_port *port, bool committed)
     while ((link = marty__list_pop(&port->fed)) != NULL) {
         sq_sub *sub = MARTY__OWNER(link, sq_sub, hungry);
         sub->cursor = committed ? sub->cursor_next : sub->cursor;
+        if (committed) {
+            say_parked(port, sub);
+        }
         if (!committed || sub->maybe) {
             marty__sq_feed(port, sub);
         }

@@ -2,13 +2,13 @@
  * Claiming where order by key is asked: a key that another member has unsettled is left to it, one
  * that waits (given back, retried with a delay) holds up what comes after it. What is passed by
  * that way is parked in the queue of its group, at its place, so that the group's cursor can go on;
- * a group parks a bounded number, then it waits. The writer's thread. */
+ * a group parks a bounded number, then it waits, and the log says so. The writer's thread. */
 #include "work.h"
 
 #include "base/alloc.h"
 #include "base/map.h"
 
-enum { PARKED_MAX = 2048, PAGE = 64, SCANNED_MAX = 8192 };
+enum { PAGE = 64, SCANNED_MAX = 8192 };
 
 typedef struct ordering { /* keys that may not be taken: the map's values say nothing */
     marty_port *port;
@@ -133,7 +133,7 @@ static int take_log(ordering *order, const int64_t log[3])
     sqlite3_stmt *rows =
         marty__sq_statement(&port->db, SQ_MESSAGE_RANGE, marty__sq_table_of(first), &code);
     code = code ? code : marty__sq_bind(rows, SQ_I(first + log[1], first + log[2], SCANNED_MAX));
-    while (!code && !marty__sq_taking_full(port, order->taking) && order->parked < PARKED_MAX &&
+    while (!code && !marty__sq_taking_full(port, order->taking) && order->parked < SQ_PARKED_MAX &&
            (code = marty__sq_step(&port->db, rows)) == SQLITE_ROW) {
         sq_row row;
         marty__sq_row_columns(rows, &row);
@@ -146,7 +146,7 @@ static int take_log(ordering *order, const int64_t log[3])
     if (rows) {
         (void)sqlite3_reset(rows);
     }
-    order->taking->more = order->taking->more || (next < log[2] && order->parked < PARKED_MAX);
+    order->taking->more = order->taking->more || (next < log[2] && order->parked < SQ_PARKED_MAX);
     return code || next == log[1] ? code
                                   : marty__sq_do(&port->db, SQ_CURSOR_SET, 0,
                                                  SQ_I(order->taking->sub->grp, log[0], next));
@@ -176,6 +176,7 @@ int marty__sq_claim_ordered(marty_port *port, sq_taking *taking)
     } else if (!code && all) {
         taking->more = true;
     }
+    taking->sub->parked_full = order.parked >= SQ_PARKED_MAX;
     marty__map_free(&order.blocked);
     return code;
 }

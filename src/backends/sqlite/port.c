@@ -105,7 +105,7 @@ static void sq_free(marty_port *port)
 #define KEPT                                                                                       \
     (MARTY_CAN_GROUPS | MARTY_CAN_DELAY | MARTY_CAN_DELAYED_RETRY | MARTY_CAN_CANCEL |             \
      MARTY_CAN_TIME_TO_LIVE | MARTY_CAN_ORDER_BY_KEY | MARTY_CAN_PERSIST | MARTY_CAN_DEDUPLICATE | \
-     MARTY_CAN_DEAD_LETTER)
+     MARTY_CAN_DEAD_LETTER | MARTY_CAN_HOLD_KEY)
 #define LOGGED (KEPT | MARTY_CAN_REPLAY | MARTY_CAN_WILDCARD)
 static const marty_capabilities claims = {
     .can = {[0] = MARTY_CAN_CONFIRM,

@@ -20,7 +20,8 @@ enum {
     SQ_RING_BYTES = 64 << 20,
     SQ_ROUND = 1024, /* publishes in one transaction */
     SQ_ROUND_BYTES = 8 << 20,
-    SQ_CLAIM_MAX = 1024, /* messages in one claim */
+    SQ_CLAIM_MAX = 1024,  /* messages in one claim */
+    SQ_PARKED_MAX = 2048, /* messages of a group that wait for their keys */
     SQ_TAG_BITS = 10,
     SQ_BODY_MAX = 16 << 20, /* bytes of data in a message */
     SQ_POSITION_BYTES = 48
@@ -155,6 +156,7 @@ typedef struct sq_sub {
     /* ---- the writer's */
     int64_t grp, channel_id, cursor, cursor_next; /* cursor_next: once the round is committed */
     bool ready, ordered, maybe, gone, orphan;
+    bool parked_full, parked_told; /* as many wait for their keys as may; the log says so */
     marty__link claims;
     sq_control bye; /* so that unsubscribe needs no memory */
 } sq_sub;
