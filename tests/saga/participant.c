@@ -48,38 +48,21 @@ static void make_table(void)
     (void)sqlite3_close(db);
 }
 
-static void open_bus(const char *url)
-{
-    marty_error why = {0};
-    marty_bus_options options = {.service = "suite"};
-    if (!CHECK_INT(marty_bus_open(&w.bus, url, &options, &why), MARTY_OK)) {
-        fprintf(stderr, "%s\n", why.text);
-        exit(1);
-    }
-}
-
-static void close_bus(void)
-{
-    marty_error why = {0};
-    CHECK_INT(marty_bus_close(w.bus, 10000, &why), MARTY_OK);
-    marty_bus_free(w.bus);
-}
-
 static void test_sqlite(void)
 {
     char url[450];
-    payment p = {.bus = NULL};
+    payment p = {.run = run_sqlite};
     (void)snprintf(w.database, sizeof w.database, "%s/payment.db", folder);
     (void)snprintf(url, sizeof url, "sqlite:%s", w.database);
     w.count = count_sqlite;
     make_table();
-    open_bus("memory:");
+    world_open(&w, "memory:");
     p.bus = w.bus;
-    payment_start(&p, url, run_sqlite);
+    payment_start(&p, url);
     world_listen(&w);
     participant_cases(&w);
     participant_own_cases(&w);
-    close_bus();
+    world_close(&w);
 }
 
 /* ---- a program */
@@ -149,7 +132,7 @@ static int test_program(const char *interpreter, const char *script)
     w.count = count_sqlite;
     w.freeze = freeze_program;
     w.restart = restart_program;
-    open_bus(program.url);
+    world_open(&w, program.url);
     world_listen(&w);
     start_program();
     participant_cases(&w);
@@ -161,7 +144,7 @@ static int test_program(const char *interpreter, const char *script)
     if (result) {
         print_log();
     }
-    close_bus();
+    world_close(&w);
     test_server_free(&server);
     return result;
 }

@@ -38,9 +38,10 @@ typedef struct world {
 
 /** What is asked; zero: the first attempt of a charge, to be done, by a good card. */
 typedef struct command {
+    const char *service; /* NULL = payment */
     const char *type, *direction, *key, *forward, *card;
     const char *order;
-    const char *act; /* what an effect of the test does beside, participant_effects.h */
+    const char *act; /* what a charge of the test's own does beside, participant_effects.c */
     bool known;
     long attempt;
     uint32_t expires_ms;
@@ -61,6 +62,10 @@ bool world_wait(world *w, const char *key, int before, answer *ret);
 answer world_ask(world *w, const command *what);
 /** Ask, and hold word, tombstone and result against what is wanted. */
 void world_expect(world *w, const command *what, const char *word);
+
+/** Open a bus whose service is the suite's. */
+void world_open(world *w, const char *url);
+void world_close(world *w);
 
 /** The cases for every participant. */
 void participant_cases(world *w);

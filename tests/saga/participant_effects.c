@@ -18,7 +18,7 @@ static void field(char *ret, size_t size, const marty_operation *operation, cons
     (void)snprintf(ret, size, "%.*s", (int)strcspn(at, "\""), at);
 }
 
-/* What no effect may do, or what goes wrong in one. `once`: on the first attempt only. */
+/* What no effect may do, or what goes wrong in one. */
 static marty_err misbehave(const payment *p, const char *act, void *transaction)
 {
     static const struct {
@@ -36,6 +36,9 @@ static marty_err misbehave(const payment *p, const char *act, void *transaction)
             (void)p->run(transaction, rows[i].sql);
             return rows[i].then;
         }
+    }
+    if (p->act) {
+        p->act(act, transaction);
     }
     return MARTY_OK;
 }
@@ -56,7 +59,7 @@ static marty_err effect(const payment *p, const char *what, marty_operation *ope
     if (strcmp(what, "charge") == 0 && size && card[size - 1] == '0') {
         return marty_operation_refuse(operation, "card refused"); /* the row goes with it */
     }
-    marty_err err = misbehave(p, act, transaction);
+    marty_err err = strcmp(what, "charge") == 0 ? misbehave(p, act, transaction) : MARTY_OK;
     return err ? err : marty_operation_reply(operation, marty_text("{\"receipt\":17}"));
 }
 
@@ -70,16 +73,30 @@ static marty_err refund(void *user, marty_operation *operation, void *transactio
     return effect(user, "refund", operation, transaction);
 }
 
-void payment_start(payment *p, const char *store_url, effect_sql run)
+static marty_err reserve(void *user, marty_operation *operation, void *transaction)
 {
+    return effect(user, "reserve", operation, transaction);
+}
+
+static marty_err release(void *user, marty_operation *operation, void *transaction)
+{
+    return effect(user, "release", operation, transaction);
+}
+
+void payment_start(payment *p, const char *store_url)
+{
+    static const struct {
+        const char *command;
+        marty_effect effect;
+    } rows[] = {{"charge", charge}, {"refund", refund}, {"reserve", reserve}, {"release", release}};
     marty_error why = {0};
-    marty_participant_options options = {.service = "payment"};
-    p->run = run;
-    if (!CHECK_INT(marty_participate(p->bus, "charge", store_url, charge, p, &options, NULL, &why),
-                   MARTY_OK) ||
-        !CHECK_INT(marty_participate(p->bus, "refund", store_url, refund, p, &options, NULL, &why),
-                   MARTY_OK)) {
-        fprintf(stderr, "%s\n", why.text);
-        exit(1);
+    marty_participant_options options = {.service = p->service ? p->service : "payment"};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (!CHECK_INT(marty_participate(p->bus, rows[i].command, store_url, rows[i].effect, p,
+                                         &options, NULL, &why),
+                       MARTY_OK)) {
+            fprintf(stderr, "%s\n", why.text);
+            exit(1);
+        }
     }
 }

@@ -9,12 +9,15 @@
 typedef bool (*effect_sql)(void *transaction, const char *sql);
 
 typedef struct payment {
-    marty_bus *bus; /* NULL = that of the world */
+    marty_bus *bus;
+    const char *service; /* NULL = payment */
     effect_sql run;
+    /** NULL, or: what the kind of database does for an act. */
+    void (*act)(const char *act, void *transaction);
 } payment;
 
-/** Take part with charge and refund, with the notes there. */
-void payment_start(payment *p, const char *store_url, effect_sql run);
+/** Take part with charge and refund, reserve and release, with the notes there. */
+void payment_start(payment *p, const char *store_url);
 /** How often an effect has been called. */
 int payment_calls(void);
 #endif

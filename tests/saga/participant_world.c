@@ -33,6 +33,23 @@ static marty_err on_answer(void *user, marty_delivery *delivery)
     return MARTY_OK;
 }
 
+void world_open(world *w, const char *url)
+{
+    marty_error why = {0};
+    marty_bus_options options = {.service = "suite"};
+    if (!CHECK_INT(marty_bus_open(&w->bus, url, &options, &why), MARTY_OK)) {
+        fprintf(stderr, "%s\n", why.text);
+        exit(1);
+    }
+}
+
+void world_close(world *w)
+{
+    marty_error why = {0};
+    CHECK_INT(marty_bus_close(w->bus, 10000, &why), MARTY_OK);
+    marty_bus_free(w->bus);
+}
+
 void world_listen(world *w)
 {
     marty_error why = {0};
@@ -90,8 +107,9 @@ void world_send(world *w, const command *what)
     add(headers, &count, "sagareplyto", "suite");
     marty_message with = {.key = "saga-1", .headers = headers, .header_count = count};
     marty_publish_options options = {.with = &with, .expires_in_ms = what->expires_ms};
-    if (!CHECK_INT(marty_send_command(w->bus, "payment", or_else(what->type, "charge"),
-                                      marty_text(data), &options, &why),
+    if (!CHECK_INT(marty_send_command(w->bus, or_else(what->service, "payment"),
+                                      or_else(what->type, "charge"), marty_text(data), &options,
+                                      &why),
                    MARTY_OK)) {
         fprintf(stderr, "    %s\n", why.text);
     }

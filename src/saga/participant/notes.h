@@ -48,10 +48,11 @@ typedef struct marty__notes_table {
                      size_t size, int64_t at_us, marty_error *why);
     /** Take back what this operation has done. E: FAILED, as leave. */
     marty_err (*undo)(marty__notes *notes, marty_error *why);
-    /** The operation is done. E: FAILED: its effect has ended the transaction, so that nothing of
-     *  what was done in it counts, also of operations before; roll back. */
+    /** The operation is done. E: FAILED: what its effect did cannot be committed (it has ended the
+     *  transaction, its SQL has failed), so nothing counts that was done in it; roll back. */
     marty_err (*leave)(marty__notes *notes, marty_error *why);
-    /** End it. After an error nobody knows whether it was committed: begin, and look. */
+    /** End it. E: FAILED: something in it cannot be committed, so nothing is. After another error
+     *  nobody knows whether it was committed: begin, and look. */
     marty_err (*commit)(marty__notes *notes, marty_error *why);
     /** Always works. */
     void (*roll_back)(marty__notes *notes);

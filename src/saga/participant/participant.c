@@ -43,20 +43,18 @@ static bool read_asked(asked *one)
            (undo || probe || strcmp(direction, "forward") == 0);
 }
 
-/* A batch is one transaction; an error says that nothing is known to be done. FAILED: one more of
- * its effects has ended the transaction, so do it again without that one. */
-static marty_err work_once(participant *self, asked *first, marty_error *why)
+/* Those from one up to another, as one transaction. An error says that nothing is known to be done;
+ * FAILED, that nothing is: by the fault of one of them. */
+static marty_err work_on(asked *first, const asked *end, marty_error *why)
 {
+    participant *self = first->self;
     void *transaction = NULL;
     int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), EFFECT_MS);
     marty_err err = self->table->begin(self->notes, until_ns, &transaction, why);
     if (err) {
         return err;
     }
-    for (asked *one = first; one && !err; one = one->next) {
-        if (one->ended) {
-            continue;
-        }
+    for (asked *one = first; one != end && !err; one = one->next) {
         marty__participant_reset(one);
         err = marty__participant_work(one, transaction);
         if (err) {
@@ -70,13 +68,27 @@ static marty_err work_once(participant *self, asked *first, marty_error *why)
     return self->table->commit(self->notes, why);
 }
 
-static marty_err work(participant *self, asked *first, marty_error *why)
+/* A batch is one transaction. When that fails each is one of its own, so that none hinders another;
+ * but without its database, all are. */
+static void work(asked *first)
 {
-    marty_err err = MARTY_E_FAILED;
-    while (err == MARTY_E_FAILED) {
-        err = work_once(self, first, why);
+    marty_error why = {0};
+    marty_err err = work_on(first, NULL, &why);
+    for (asked *one = first; one; one = one->next) {
+        if (err && err != MARTY_E_UNAVAILABLE && first->next) {
+            one->err = work_on(one, one->next, &why);
+            err = one->err == MARTY_E_UNAVAILABLE ? one->err : err;
+        } else {
+            one->err = err;
+        }
+        if (one->err) {
+            (void)marty_error_set(&one->why, one->err, "%s", why.text);
+        }
+        if (one->err == MARTY_E_FAILED) {
+            marty__participant_give_up(one);
+            one->err = MARTY_OK;
+        }
     }
-    return err;
 }
 
 static void on_answered(void *user, const marty_outcome *outcomes, size_t count)
@@ -153,17 +165,16 @@ static marty_err on_commands(void *user, marty_delivery *delivery)
 {
     participant *self = user;
     asked *first = NULL;
-    marty_error why = {0};
     marty_err err = read_all(self, delivery, &first);
-    err = err || !first ? err : work(self, first, &why);
-    for (asked *one = err ? NULL : first; one; one = one->next) {
-        if (answer(one)) {
+    if (!err && first) {
+        work(first);
+    }
+    for (asked *one = first; one; one = one->next) {
+        one->err = err ? err : one->err ? one->err : answer(one);
+        if (one->err) {
             (void)marty_retry(one->delivery, 0, one->why.text);
         }
         purge_sometimes(self);
-    }
-    for (asked *one = err ? first : NULL; one; one = one->next) {
-        (void)marty_retry(one->delivery, 0, why.text);
     }
     free_all(first);
     return err; /* of those that are not settled yet */

@@ -29,14 +29,17 @@ typedef struct asked {
     const char *reason;
     marty_bytes result;
     bool tombstone;
-    bool ended; /* its effect has ended the transaction: it is answered so, and not tried again */
+    marty_err err; /* nothing is known of it: it must come again */
     marty__note note, forward_note;
     marty_error why;
 } asked;
 
-/** Do what the rules say, within the transaction: what is to be answered is in it then, an effect's
- *  failure too. E: FAILED: its effect has ended the transaction; all others: nothing is known. */
+/** Do what the rules say, within the transaction: what is to be answered is in it then. E: FAILED:
+ * by what its effect did nothing counts that was done in the transaction; others: nothing is known.
+ */
 marty_err marty__participant_work(asked *one, void *transaction);
+/** Nothing was done, for the reason in `why`: answer so. */
+void marty__participant_give_up(asked *one);
 /** As it was before it was worked on. */
 void marty__participant_reset(asked *one);
 #endif

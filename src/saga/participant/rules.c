@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "message/message.h"
 
 #include <string.h>
 
@@ -158,12 +159,14 @@ marty_err marty__participant_work(asked *one, void *transaction)
     err = operation->undo    ? do_undo(one, transaction)
           : operation->probe ? do_probe(one, transaction)
                              : do_forward(one, transaction);
-    err = err ? err : self->table->leave(self->notes, &one->why);
-    if (err == MARTY_E_FAILED) {
-        marty__participant_reset(one);
-        one->ended = true;
-        one->reply = operation->probe ? "unknown" : "retry";
-        one->reason = one->why.text;
-    }
-    return err;
+    return err ? err : self->table->leave(self->notes, &one->why);
+}
+
+void marty__participant_give_up(asked *one)
+{
+    marty__participant_reset(one);
+    one->reply = one->operation.operation.probe ? "unknown" : "retry";
+    (void)marty__text_clean(one->operation.reason, sizeof one->operation.reason, one->why.text,
+                            strlen(one->why.text));
+    one->reason = one->operation.reason;
 }

@@ -252,6 +252,9 @@ static marty_err notes_commit(marty__notes *notes, marty_error *why)
     (void)sqlite3_commit_hook(notes->handle, NULL, NULL);
     int code = run(notes, NOTES_COMMIT);
     marty_err err = code ? explain(notes, code, "committing", why) : MARTY_OK;
+    if ((code & 0xff) == SQLITE_CONSTRAINT) { /* one that was deferred until here */
+        err = marty_error_set(why, MARTY_E_FAILED, "%s", sqlite3_errmsg(notes->handle));
+    }
     notes_roll_back(notes);
     return err;
 }
