@@ -62,6 +62,7 @@ static void test_sqlite(void)
     world_listen(&w);
     participant_cases(&w);
     participant_own_cases(&w);
+    local_steps(&w, url, run_sqlite);
     world_close(&w);
 }
 

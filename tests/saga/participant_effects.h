@@ -18,6 +18,8 @@ typedef struct payment {
 
 /** Take part with charge and refund, reserve and release, with the notes there. */
 void payment_start(payment *p, const char *store_url);
+/** Local steps of an engine whose store has the table of effects, too. */
+void local_steps(world *w, const char *store_url, effect_sql run);
 /** How often an effect has been called. */
 int payment_calls(void);
 #endif

@@ -280,7 +280,7 @@ static void an_order_saga_survives(world *w)
     static char ids[ORDERS][40];
     marty_saga_engine *engine = NULL;
     marty_error why = {0};
-    marty_saga_options options = {.service = "engine"};
+    marty_saga_options options = {.service = "local"};
     atomic_store(&mishaps, 2);
     if (!CHECK_INT(marty_saga_open(&engine, w->bus, server_url, &options, &why), MARTY_OK) ||
         !CHECK_INT(marty_saga_register(engine, &order_saga, NULL, &why), MARTY_OK)) {
@@ -329,6 +329,7 @@ static void test_all(world *w, const char *url)
     an_undo_waits_for_the_forward_that_runs(w);
     a_commit_whose_answer_is_lost_is_looked_up(w, proxy);
     what_a_lost_connection_undid_is_done_again(w);
+    local_steps(w, url, run_postgres);
     an_order_saga_survives(w);
     world_close(w);
     test_proxy_stop(proxy);

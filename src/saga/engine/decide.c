@@ -431,7 +431,7 @@ static void on_refused(saga_plan *plan, marty_err err, marty__link *again)
         return;
     default:
         err = MARTY__MUTANT(104, err, MARTY_OK); /* what was not stored is acknowledged */
-        if (!plan->why.text[0]) {
+        if (plan->why.code != err) {             /* else it is of what was tried before */
             (void)marty_error_set(&plan->why, err, "%s", marty_err_describe(err)->text);
         }
         answer(plan, err, NULL, none);

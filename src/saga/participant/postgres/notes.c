@@ -226,8 +226,7 @@ static marty_err end_savepoint(marty__notes *notes, const char *sql, marty_error
 {
     bool lost = false;
     marty_err err = pg_run(&notes->link, sql, notes->until_ns, &lost, why);
-    return err && !lost && PQstatus(notes->link.connection) == CONNECTION_OK ? pg_guard_lost(why)
-                                                                             : err;
+    return err == MARTY_E_INTERNAL ? pg_guard_lost(why) : err; /* no such savepoint */
 }
 
 static marty_err notes_undo(marty__notes *notes, marty_error *why)

@@ -8,22 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char write_sql[] =
+const char pg_write_sql[] =
     "SELECT result, who FROM marty_saga_write($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,"
     "$16,$17)";
 
-typedef struct batch {
-    marty_saga_store *store;
-    PGconn *connection;
-    marty_saga_write *const *writes;
-    size_t count;
-    int64_t until_ns;
-    marty_error *why;
-    bool lost, committing;
-    marty_err err;
-} batch;
+/* Named by a batch when it begins: the writer's generation, and the shards of those writes that
+ * name an epoch, locked in their order. */
+const char pg_begin_sql[] = "SELECT marty_saga_begin($1,$2,$3::int[])";
 
-static void write_parameters(pg_parameters *to, const marty_saga_write *write)
+void pg_write_parameters(pg_parameters *to, const marty_saga_write *write)
 {
     const marty_saga_facts *facts = &write->facts;
     to->count = 0;
@@ -46,7 +39,7 @@ static void write_parameters(pg_parameters *to, const marty_saga_write *write)
     pg_bytes(to, write->history);
 }
 
-static void take_result(marty_saga_write *write, const PGresult *result)
+void pg_take_result(marty_saga_write *write, const PGresult *result)
 {
     static const marty_err results[] = {MARTY_OK, MARTY_E_STATE, MARTY_E_LOST, MARTY_E_EXISTS};
     int64_t code = pg_get_number(result, 0, 0);
@@ -56,11 +49,7 @@ static void take_result(marty_saga_write *write, const PGresult *result)
     }
 }
 
-/* Named by a batch when it begins: the writer's generation, and the shards of those writes that
- * name an epoch, locked in their order. */
-static const char begin_sql[] = "SELECT marty_saga_begin($1,$2,$3::int[])";
-
-static void begin_parameters(pg_parameters *to, const batch *of, char shards[PG_SHARDS_BYTES])
+void pg_begin_parameters(pg_parameters *to, const pg_batch *of, char shards[PG_SHARDS_BYTES])
 {
     marty_saga_shards wanted = {{0}};
     for (size_t i = 0; i < of->count; i++) {
@@ -74,20 +63,20 @@ static void begin_parameters(pg_parameters *to, const batch *of, char shards[PG_
     pg_text(to, shards);
 }
 
-static bool send_sql(batch *of, const char *sql, const pg_parameters *with)
+bool pg_send_sql(pg_batch *of, const char *sql, const pg_parameters *with)
 {
     return PQsendQueryParams(of->connection, sql, with->count, NULL, with->values, with->lengths,
                              with->formats, 0);
 }
 
 /* All results of one statement of the pipeline; the last that is not NULL is given to `write`. */
-static void read_one(batch *of, marty_saga_write *write)
+static void read_one(pg_batch *of, marty_saga_write *write)
 {
     PGresult *result = NULL;
     while (!of->lost && (result = pg_next(&of->store->writer, of->until_ns, &of->lost)) != NULL) {
         ExecStatusType status = PQresultStatus(result);
         if (status == PGRES_TUPLES_OK && write) {
-            take_result(write, result);
+            pg_take_result(write, result);
         } else if (status == PGRES_FATAL_ERROR && !of->err) {
             of->err = pg_error(of->connection, result, "writing", of->why);
         }
@@ -98,19 +87,19 @@ static void read_one(batch *of, marty_saga_write *write)
     }
 }
 
-static void run_pipeline(batch *of)
+static void run_pipeline(pg_batch *of)
 {
     static const pg_parameters none;
     pg_parameters space;
     char shards[PG_SHARDS_BYTES];
-    begin_parameters(&space, of, shards);
-    bool sent = PQenterPipelineMode(of->connection) && send_sql(of, "BEGIN", &none) &&
-                send_sql(of, begin_sql, &space);
+    pg_begin_parameters(&space, of, shards);
+    bool sent = PQenterPipelineMode(of->connection) && pg_send_sql(of, "BEGIN", &none) &&
+                pg_send_sql(of, pg_begin_sql, &space);
     for (size_t i = 0; i < of->count && sent; i++) {
-        write_parameters(&space, of->writes[i]);
-        sent = send_sql(of, write_sql, &space);
+        pg_write_parameters(&space, of->writes[i]);
+        sent = pg_send_sql(of, pg_write_sql, &space);
     }
-    sent = sent && send_sql(of, "COMMIT", &none) && PQpipelineSync(of->connection);
+    sent = sent && pg_send_sql(of, "COMMIT", &none) && PQpipelineSync(of->connection);
     of->committing = true;
     of->lost = !sent;
     read_one(of, NULL);
@@ -125,138 +114,56 @@ static void run_pipeline(batch *of)
     }
 }
 
-/* ---- with a local step: statement by statement */
-static PGresult *run_one(batch *of, const char *sql, const pg_parameters *with)
+/* One transaction; its connection is closed unless it is known to have ended. */
+static marty_err commit_once(pg_batch *of)
 {
-    static const pg_parameters none;
-    const pg_parameters *given = with ? with : &none;
-    PGresult *kept = NULL, *result = NULL;
-    if (of->lost || of->err) {
-        return NULL;
+    of->ended = of->lost = of->committing = false;
+    of->err = MARTY_OK;
+    of->connection = pg_enter(&of->store->writer, of->until_ns, of->why);
+    if (!of->connection) {
+        return of->why ? of->why->code : MARTY_E_UNAVAILABLE;
     }
-    of->lost = !send_sql(of, sql, given);
-    while (!of->lost && (result = pg_next(&of->store->writer, of->until_ns, &of->lost)) != NULL) {
-        PQclear(kept);
-        kept = result;
+    if (pg_has_steps(of)) {
+        pg_run_with_steps(of);
+    } else {
+        run_pipeline(of);
     }
-    if (kept && PQresultStatus(kept) == PGRES_FATAL_ERROR) {
-        of->err = pg_error(of->connection, kept, "writing", of->why);
+    if (of->ended ||
+        (of->err && !of->lost && PQtransactionStatus(of->connection) != PQTRANS_IDLE)) {
+        of->lost = true; /* do not leave a transaction behind */
+        of->committing = false;
     }
-    return kept;
-}
-
-static void run_plain(batch *of, const char *sql)
-{
-    PQclear(run_one(of, sql, NULL));
-}
-
-static void call_write(batch *of, marty_saga_write *write)
-{
-    pg_parameters space;
-    write_parameters(&space, write);
-    PGresult *result = run_one(of, write_sql, &space);
-    if (result && !of->err && PQresultStatus(result) == PGRES_TUPLES_OK) {
-        take_result(write, result);
+    bool gone =
+        PQstatus(of->connection) != CONNECTION_OK; /* ended from there, perhaps after COMMIT */
+    of->lost |= gone;
+    bool doubt = of->committing && (gone || (of->lost && !of->err));
+    if (of->lost && !of->err && !doubt) {
+        of->err = pg_error(of->connection, NULL, "writing", of->why);
     }
-    PQclear(result);
-}
-
-/* Whether it could be written now; else its result says why. The row stays locked. */
-static bool check_first(batch *of, marty_saga_write *write)
-{
-    pg_parameters space = {.count = 0};
-    pg_text(&space, write->facts.id);
-    PGresult *result =
-        run_one(of, "SELECT version FROM marty_saga WHERE id = $1 FOR UPDATE", &space);
-    uint64_t have =
-        result && !of->err && PQntuples(result) ? (uint64_t)pg_get_number(result, 0, 0) : 0;
-    PQclear(result);
-    write->result = write->facts.version == have + 1 ? MARTY_OK : MARTY_E_STATE;
-    return !of->err && !of->lost && !write->result;
-}
-
-static void run_step(batch *of, marty_saga_write *write)
-{
-    if (!check_first(of, write)) {
-        return;
-    }
-    run_plain(of, "SAVEPOINT marty_saga_one");
-    (void)PQsetnonblocking(of->connection, 0); /* the step uses the connection as it likes */
-    write->result = write->fill(write, of->connection);
-    (void)PQsetnonblocking(of->connection, 1);
-    if (!write->result && write->undo) {
-        run_plain(of, "ROLLBACK TO marty_saga_one");
-    }
-    if (!write->result) {
-        call_write(of, write);
-    }
-    if (write->result && PQstatus(of->connection) == CONNECTION_OK) {
-        run_plain(of, "ROLLBACK TO marty_saga_one");
-    }
-}
-
-static void run_with_steps(batch *of)
-{
-    pg_parameters space;
-    char shards[PG_SHARDS_BYTES];
-    begin_parameters(&space, of, shards);
-    run_plain(of, "BEGIN");
-    PQclear(run_one(of, begin_sql, &space));
-    for (size_t i = 0; i < of->count && !of->err && !of->lost; i++) {
+    for (size_t i = 0; i < of->count && doubt; i++) {
         marty_saga_write *write = of->writes[i];
-        if (write->fill) {
-            run_step(of, write);
-        } else {
-            call_write(of, write);
-        }
+        write->result = write->result ? write->result : MARTY_E_MAYBE_STORED;
     }
-    of->committing = !of->err && !of->lost;
-    run_plain(of, of->committing ? "COMMIT" : "ROLLBACK");
+    pg_leave(&of->store->writer, of->lost);
+    return doubt ? MARTY_OK : of->err;
 }
 
-static bool has_steps(const batch *of)
-{
-    for (size_t i = 0; i < of->count; i++) {
-        if (of->writes[i]->fill) {
-            return true;
-        }
-    }
-    return false;
-}
-
+/* A step that has ended the transaction has undone the others, too: they are written again without
+ * it. */
 marty_err pg_commit(marty_saga_store *store, marty_saga_write *const writes[], size_t count,
                     int64_t until_ns, marty_error *why)
 {
-    batch of = {.store = store, .writes = writes, .count = count, .until_ns = until_ns, .why = why};
-    of.connection = pg_enter(&store->writer, until_ns, why);
-    if (!of.connection) {
-        return why ? why->code : MARTY_E_UNAVAILABLE;
-    }
+    pg_batch of = {
+        .store = store, .writes = writes, .count = count, .until_ns = until_ns, .why = why};
     for (size_t i = 0; i < count; i++) {
         writes[i]->result = MARTY_OK;
         writes[i]->existing[0] = '\0';
     }
-    if (has_steps(&of)) {
-        run_with_steps(&of);
-    } else {
-        run_pipeline(&of);
+    marty_err err = commit_once(&of);
+    while (of.ended) {
+        err = commit_once(&of);
     }
-    if (of.err && !of.lost && PQtransactionStatus(of.connection) != PQTRANS_IDLE) {
-        of.lost = true; /* do not leave a transaction behind */
-        of.committing = false;
-    }
-    bool gone =
-        PQstatus(of.connection) != CONNECTION_OK; /* ended from there, perhaps after COMMIT */
-    of.lost |= gone;
-    bool doubt = of.committing && (gone || (of.lost && !of.err));
-    if (of.lost && !of.err && !doubt) {
-        of.err = pg_error(of.connection, NULL, "writing", why);
-    }
-    for (size_t i = 0; i < count && doubt; i++) {
-        writes[i]->result = writes[i]->result ? writes[i]->result : MARTY_E_MAYBE_STORED;
-    }
-    pg_leave(&store->writer, of.lost);
-    return doubt ? MARTY_OK : of.err;
+    return err;
 }
 
 marty_err pg_settle(marty_saga_store *store, int64_t until_ns, marty_error *why)

@@ -24,6 +24,32 @@ struct marty_saga_store {
 /** Statements that make what is missing; NULL ends them. */
 extern const char *const pg_schema[];
 
+/* Writes that are one transaction. */
+typedef struct pg_batch {
+    marty_saga_store *store;
+    PGconn *connection;
+    marty_saga_write *const *writes;
+    size_t count;
+    int64_t until_ns;
+    marty_error *why;
+    bool lost, committing;
+    bool ended; /* a step has ended our transaction */
+    marty_err err;
+} pg_batch;
+
+/** Of a write: its statement, parameters and result. */
+extern const char pg_write_sql[];
+void pg_write_parameters(pg_parameters *to, const marty_saga_write *write);
+void pg_take_result(marty_saga_write *write, const PGresult *result);
+/** What a batch begins with. */
+extern const char pg_begin_sql[];
+void pg_begin_parameters(pg_parameters *to, const pg_batch *of, char shards[PG_SHARDS_BYTES]);
+bool pg_send_sql(pg_batch *of, const char *sql, const pg_parameters *with);
+/** Whether there is a local step in it. */
+bool pg_has_steps(const pg_batch *of);
+/** Write them; of->ended: a step has undone all, its result is FAILED. */
+void pg_run_with_steps(pg_batch *of);
+
 /* The calls of the table, by file. */
 marty_err pg_open(marty_saga_store **ret_store, const marty_url *url, const marty_env *env,
                   int64_t until_ns, marty_error *why);

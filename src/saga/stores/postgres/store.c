@@ -2,6 +2,8 @@
  * The postgres store: opening, closing, leases, definitions, and its table of calls. */
 #include "postgres.h"
 
+#include "saga/postgres/guard.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,8 +69,9 @@ marty_err pg_open(marty_saga_store **ret_store, const marty_url *url, const mart
     pg_link_init(&store->writer, store->url, &store->env);
     pg_link_init(&store->reader, store->url, &store->env);
     make_token(store);
-    marty_err err = store->url ? pg_make(&store->writer, pg_schema, until_ns, why)
+    marty_err err = store->url ? pg_make(&store->writer, pg_guard, until_ns, why)
                                : marty_error_set(why, MARTY_E_NO_MEMORY, "opening a store");
+    err = err ? err : pg_make(&store->writer, pg_schema, until_ns, why);
     err = err ? err : pg_settle(store, until_ns, why);
     err = err ? err : describe(store, until_ns, why);
     if (err) {

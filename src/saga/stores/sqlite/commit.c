@@ -106,6 +106,14 @@ static int refuse_commit(void *user)
     return 1;
 }
 
+/* A savepoint that is not there is gone with our transaction: the step has ended it, and so undone
+ * it, also if it has begun another one. */
+static int end_savepoint(saga_db *db, saga_sql sql)
+{
+    int code = marty__saga_db_run(db, marty__saga_db_statement(db, sql));
+    return sqlite3_get_autocommit(db->handle) || code == SQLITE_ERROR ? SQLITE_ABORT : code;
+}
+
 /* A local step works in the transaction; what it has done goes with the rest or not at all. */
 static int write_with_step(saga_db *db, marty_saga_write *write, int64_t number)
 {
@@ -116,20 +124,16 @@ static int write_with_step(saga_db *db, marty_saga_write *write, int64_t number)
     (void)sqlite3_commit_hook(db->handle, refuse_commit, NULL);
     write->result = write->fill(write, db->handle);
     (void)sqlite3_commit_hook(db->handle, NULL, NULL);
-    if (sqlite3_get_autocommit(db->handle)) {
-        write->result = MARTY_E_FAILED; /* the step has ended our transaction, and so undone it */
-        return SQLITE_ABORT;
+    code = sqlite3_get_autocommit(db->handle) ? SQLITE_ABORT : SQLITE_OK;
+    if (!code && (write->result || write->undo)) {
+        code = end_savepoint(db, SAGA_SQL_UNDO);
     }
-    if (!write->result && write->undo) {
-        code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_UNDO));
+    if (!code && !write->result) {
+        code = write_rows(db, write, number);
     }
-    if (!write->result) {
-        code = code ? code : write_rows(db, write, number);
-    } else {
-        code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_UNDO));
-    }
-    int kept = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_KEEP));
-    return code ? code : kept;
+    code = code ? code : end_savepoint(db, SAGA_SQL_KEEP);
+    write->result = code == SQLITE_ABORT ? MARTY_E_FAILED : write->result;
+    return code;
 }
 
 static int write_one(saga_db *db, marty_saga_write *write)
@@ -153,28 +157,32 @@ static void answer_all(marty_saga_write *const writes[], size_t count, marty_err
     }
 }
 
-/* One step has undone the whole transaction: it has failed, the others may try again. */
-static void answer_undone(marty_saga_write *const writes[], size_t count)
+/* A step that has ended the transaction has undone the others, too: they are written again without
+ * it. Those that have failed stay so. */
+static int write_all(saga_db *db, marty_saga_write *const writes[], size_t count, int64_t until_ns)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (writes[i]->result != MARTY_E_FAILED) {
-            writes[i]->result = MARTY_E_UNAVAILABLE;
-        }
+    int code = marty__saga_db_begin(db, until_ns);
+    for (size_t i = 0; i < count && !code; i++) {
+        code = writes[i]->result == MARTY_E_FAILED ? SQLITE_OK : write_one(db, writes[i]);
     }
+    return code;
 }
 
 marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *const writes[],
                                     size_t count, int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->writer;
-    int code = marty__saga_db_begin(db, until_ns);
-    for (size_t i = 0; i < count && !code; i++) {
-        code = write_one(db, writes[i]);
+    for (size_t i = 0; i < count; i++) {
+        writes[i]->result = MARTY_OK;
+    }
+    int code = write_all(db, writes, count, until_ns);
+    while (code == SQLITE_ABORT) {
+        marty__saga_db_roll_back(db); /* what the step may have begun */
+        marty__saga_db_leave(db);
+        code = write_all(db, writes, count, until_ns);
     }
     marty_err err = MARTY_OK;
-    if (code == SQLITE_ABORT) {
-        answer_undone(writes, count);
-    } else if (code) {
+    if (code) {
         err = marty__saga_db_error(db, code, "writing", why);
         marty__saga_db_roll_back(db);
     } else {
