@@ -193,11 +193,15 @@ marty_err pg_define(marty_saga_store *store, const char *name, uint32_t version,
     pg_bytes(&space, document);
     PGresult *result =
         pg_ask(&store->writer,
-               "WITH made AS (INSERT INTO marty_saga_definition VALUES ($1, $2, $3, "
-               "$4) ON CONFLICT DO NOTHING RETURNING hash) SELECT hash FROM made "
-               "UNION ALL SELECT hash FROM marty_saga_definition WHERE name = $1 AND "
-               "version = $2",
+               "INSERT INTO marty_saga_definition VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
                &space, until_ns, why);
+    if (result) { /* by itself: the same statement would not see what another has just committed */
+        PQclear(result);
+        space.count = 2;
+        result = pg_ask(&store->writer,
+                        "SELECT hash FROM marty_saga_definition WHERE name = $1 AND version = $2",
+                        &space, until_ns, why);
+    }
     if (!result) {
         return code_of(why);
     }
