@@ -45,9 +45,9 @@ static void test_check_names_what_is_missing_and_what_differs(test_server *serve
               MARTY_E_EXISTS);
     CHECK_HAS(h->last_error, "max_age: wanted 86400000ms, found 604800000ms");
     harness_close(h);
-    h = harness_up(server, "lease=10s");
+    h = harness_up(server, "lease=20s");
     CHECK_INT(harness_subscribe(h, 1, &want), MARTY_E_EXISTS);
-    CHECK_HAS(h->last_error, "ack_wait: wanted 10000ms (lease=), found 30000ms");
+    CHECK_HAS(h->last_error, "ack_wait: wanted 20000ms (lease=), found 10000ms");
     harness_close(h);
     h = harness_up(server, "topology=none");
     CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.check", "check.a", "x", NULL), MARTY_OK);
@@ -71,7 +71,7 @@ static void narrow(const test_server *server, const char *stream, const char *gr
     (void)jsConsumerConfig_Init(&config);
     config.Durable = group;
     config.AckPolicy = js_AckExplicit;
-    config.AckWait = 30000000000;
+    config.AckWait = 10000000000;
     config.MaxDeliver = -1;
     config.FilterSubject = filter;
     CHECK_INT(js_AddConsumer(NULL, js, stream, &config, NULL, NULL), NATS_OK);

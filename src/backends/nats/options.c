@@ -219,7 +219,7 @@ marty_err nats__options_parse(nats__options *options, const char *url, marty_err
     options->inbox = text_of(options, "inbox", "_INBOX");
     options->domain = text_of(options, "domain", NULL);
     options->name = text_of(options, "name", "marty");
-    options->lease_ms = 30000;
+    options->lease_ms = 10000;
     options->dedup_ms = 120000;
     options->retention_ms = 7ull * 86400000;
     err = marty_url_check(options->url, keys, why);

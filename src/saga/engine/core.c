@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DOUBT_PAUSE_NS = 200000000 };
+enum { DOUBT_PAUSE_NS = 200000000, TERM_MS = 3000 };
 
 int64_t marty__saga_call_until(const marty__saga_core *core)
 {
@@ -41,7 +41,7 @@ marty_err marty__saga_core_open(marty__saga_core **ret_core,
     core->options.env = marty__env_complete(&options->env);
     (void)strncpy(core->owner, options->owner, sizeof core->owner - 1);
     core->lease = (marty_saga_lease){
-        .owner = core->owner, .term_ms = options->term_ms ? options->term_ms : 10000, .want = 1};
+        .owner = core->owner, .term_ms = options->term_ms ? options->term_ms : TERM_MS, .want = 1};
     marty__list_init(&core->inputs);
     marty__list_init(&core->outcomes);
     marty__list_init(&core->used);

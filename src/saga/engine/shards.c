@@ -6,12 +6,7 @@
 
 #include <string.h>
 
-enum { TERM_MS = 10000, NS_PER_MS = 1000000 };
-
-static uint32_t term_ms(const marty__saga_core *core)
-{
-    return core->options.term_ms ? core->options.term_ms : TERM_MS;
-}
+enum { NS_PER_MS = 1000000 };
 
 static void note_held(marty__saga_core *core)
 {
@@ -69,7 +64,7 @@ void marty__saga_lease_work(marty__saga_core *core, int64_t now_ns)
     marty_error why = {0};
     marty_err err = core->options.table->lease(core->options.store, &core->lease,
                                                marty__saga_call_until(core), &why);
-    int64_t term_ns = (int64_t)term_ms(core) * NS_PER_MS;
+    int64_t term_ns = (int64_t)core->lease.term_ms * NS_PER_MS;
     if (err) {
         marty__saga_log(core, 1, "sagas: the leases could not be renewed: %s", why.text);
         core->lease_next_ns = now_ns + term_ns / 10;
