@@ -8,12 +8,12 @@ DEMO ?=
 DEMO_MODULES = marty_cli $(if $(findstring nats,$(DEMO)),marty-nats) $(if $(findstring postgres,$(DEMO)),marty-postgres)
 DEMO_TARGETS = $(DEMO_MODULES) $(addprefix sagas_,demo order inventory payment shipping orchestrator)
 ORDERS_TARGETS = $(DEMO_MODULES) $(addprefix orders_,demo order inventory payment shipping)
-export DEMO
+export DEMO ROUNDS TAKEOVERS FROM
 export MARTY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/marty
 export NATS_SERVER ?= $(MARTY_CACHE)/servers/nats-server-2.15.2
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
 
-.PHONY: all setup demo demo-orders test conformance simulate bench fuzz lint format coverage install clean help
+.PHONY: all setup demo demo-orders test conformance simulate kill-sagas bench fuzz lint format coverage install clean help
 
 all: ## build the library, the program and the modules into build/
 	@tools/setup.sh build
@@ -46,6 +46,11 @@ simulate: ## sagas from seeds: SEEDS=20000, without it until stopped; FROM=1
 	@tools/setup.sh build test
 	@MARTY_TARGETS=simulation tools/build.sh dev
 	@build/tests/simulation/simulation $(if $(SEEDS),--seeds $(SEEDS)) --from $(or $(FROM),1)
+
+kill-sagas: ## 1,000 sagas for each store and bus under kill -9, and take-over times: ROUNDS=1 TAKEOVERS=3 FROM=1
+	@tools/setup.sh build test servers
+	@tools/build.sh dev
+	@MARTY_MODULE_PATH=build/modules tests/kill/all.sh build/tests/kill/kill_sagas build/examples/sagas
 
 bench: ## ours against the raw client, in one run
 	@tools/setup.sh build servers

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The whole of it: all.sh KILL_SAGAS BIN_FOLDER. For each store and bus ROUNDS rounds (1) of 1,000 sagas with 60 kills, then
+# TAKEOVERS rounds (3) in which one of two orchestrators is killed and not started again. From seed FROM (1) on.
+set -uo pipefail
+program=$1
+bin=$2
+wrong=0
+for bus in sqlite nats; do
+    for store in sqlite postgres; do
+        "$program" --bin "$bin" --store "$store" --bus "$bus" --seed "${FROM:-1}" --rounds "${ROUNDS:-1}" || wrong=1
+        "$program" --bin "$bin" --store "$store" --bus "$bus" --seed "${FROM:-1}" --rounds "${TAKEOVERS:-3}" --takeover || wrong=1
+    done
+done
+exit $wrong

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See round.h. When to kill whom is drawn before the round begins: not by the clock, but once so
+ * many effects have happened, so that slow machines and fast ones see the same. */
+#include "round.h"
+
+#include "databases.h"
+#include "support/wait.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KILLS_MAX = 1000,
+    DOWN_MS = 700,    /* at most, of what is killed */
+    DONE_MS = 120000, /* for a round, and for each kill: */
+    EACH_KILL_MS = 4000,
+    TAKEOVER_MS = 15000, /* for all that is open, once the lease of the dead has ended */
+    LEASE_MS = 3000      /* the default */
+};
+
+typedef struct game {
+    stage s;
+    outcome *out;
+    const kill_options *o;
+    uint64_t random;
+    int at[KILLS_MAX]; /* how many effects must have happened before each kill */
+    int next;
+    int64_t last_kill_ms, limit_ms;
+    sqlite3 *effects;
+    sqlite3_stmt *count;
+    marty_bus *bus;
+    marty_saga_engine *engine;
+    bool failed;
+} game;
+
+/* splitmix64 */
+static uint64_t draw(game *g, uint64_t below)
+{
+    uint64_t z = (g->random += UINT64_C(0x9E3779B97F4A7C15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (z ^ (z >> 31)) % below;
+}
+
+static int by_number(const void *left, const void *right)
+{
+    const int *a = left, *b = right;
+    return *a < *b ? -1 : *a > *b;
+}
+
+static int kill_count(const kill_options *o)
+{
+    return o->takeover ? 1 : o->kills < KILLS_MAX ? o->kills : KILLS_MAX;
+}
+
+static void plan(game *g)
+{
+    int all = 4 * g->o->sagas;
+    for (int i = 0; i < kill_count(g->o); i++) {
+        g->at[i] = g->o->takeover ? all / 2 : (int)draw(g, (uint64_t)all);
+    }
+    qsort(g->at, (size_t)kill_count(g->o), sizeof *g->at, by_number);
+    g->limit_ms = g->o->takeover ? (g->o->lease_ms ? g->o->lease_ms : LEASE_MS) + TAKEOVER_MS
+                                 : DONE_MS + kill_count(g->o) * EACH_KILL_MS;
+}
+
+/* ---- what happens */
+/* Rows are only ever added; -1 = not to be read now, or not there yet. */
+static int count_effects(game *g)
+{
+    static const char sql[] = "SELECT (SELECT coalesce(max(rowid), 0) FROM main.effect) +"
+                              " (SELECT coalesce(max(rowid), 0) FROM inventory.effect) +"
+                              " (SELECT coalesce(max(rowid), 0) FROM payment.effect) +"
+                              " (SELECT coalesce(max(rowid), 0) FROM shipping.effect)";
+    int rows = -1;
+    if (!g->effects && !(g->effects = databases_open(g->s.folder))) {
+        return -1;
+    }
+    if (!g->count && sqlite3_prepare_v2(g->effects, sql, -1, &g->count, NULL) != SQLITE_OK) {
+        (void)sqlite3_close(g->effects);
+        g->effects = NULL;
+        return -1;
+    }
+    if (sqlite3_step(g->count) == SQLITE_ROW) {
+        rows = sqlite3_column_int(g->count, 0);
+    }
+    (void)sqlite3_reset(g->count);
+    return rows;
+}
+
+static bool on_open(void *user, const marty_saga_facts *facts)
+{
+    int *count = user;
+    (void)facts;
+    *count += 1;
+    return true;
+}
+
+/* All were placed, and none is open. A store that cannot be read now is asked again. */
+static bool all_done(game *g)
+{
+    int open = 0;
+    marty_saga_filter filter = {.open = true, .limit = 1};
+    return !stage_runs(&g->s, PLACER) && !g->s.down[PLACER] &&
+           marty_saga_list(g->engine, &filter, on_open, &open, NULL) == MARTY_OK && open == 0;
+}
+
+static bool kill_one(game *g, int effects)
+{
+    int victims[ACTORS], count = 0;
+    char more[100];
+    for (int actor = 0; actor < ACTORS; actor++) {
+        if (stage_runs(&g->s, actor)) {
+            victims[count++] = actor;
+        }
+    }
+    if (!count) {
+        return true; /* all of them are down: later */
+    }
+    g->next++;
+    uint64_t choice = draw(g, UINT64_C(1) << 32), down_ms = draw(g, DOWN_MS);
+    int actor = g->o->takeover ? ORCHESTRATOR_1 : victims[choice % (uint64_t)count];
+    (void)snprintf(more, sizeof more, "\"effects\": %d, \"down_ms\": %d", effects, (int)down_ms);
+    stage_say(&g->s, "kill", actor_names[actor], more);
+    g->last_kill_ms = test_now_ms();
+    g->out->kills++;
+    g->out->killed[actor]++;
+    return stage_kill(&g->s, actor, g->o->takeover ? -1 : (int64_t)down_ms);
+}
+
+/* One look at everything; true ends the round. */
+static bool look(void *user)
+{
+    game *g = user;
+    int effects = count_effects(g);
+    g->failed = !stage_tend(&g->s);
+    while (!g->failed && g->next < kill_count(g->o) && effects >= g->at[g->next]) {
+        int before = g->next;
+        g->failed = !kill_one(g, effects);
+        if (g->next == before) {
+            break;
+        }
+    }
+    return g->failed || (g->next == kill_count(g->o) && all_done(g));
+}
+
+static bool is_up(void *user)
+{
+    game *g = user;
+    bool up = true;
+    g->failed = !stage_tend(&g->s);
+    for (int actor = 0; actor < ACTORS; actor++) {
+        up = up && !g->s.up_at_ms[actor];
+    }
+    return up || g->failed;
+}
+
+/* ---- the round */
+static bool open_client(game *g)
+{
+    marty_error why = {0};
+    bool failed =
+        marty_bus_open(&g->bus, g->s.bus, &(marty_bus_options){.service = "orders"}, &why) ||
+        marty_saga_open(&g->engine, g->bus, g->s.store, &(marty_saga_options){.client = true},
+                        &why) ||
+        marty_bus_start(g->bus, &why);
+    if (failed) {
+        (void)snprintf(g->s.why, sizeof g->s.why, "the round's own client: %.300s", why.text);
+    }
+    return !failed;
+}
+
+static bool play(game *g)
+{
+    if (!open_client(g)) {
+        return false;
+    }
+    bool done = test_wait_for(look, g, test_patience(g->limit_ms));
+    int64_t now_ms = test_now_ms();
+    g->out->done_ms = now_ms - g->s.began_ms;
+    g->out->kill_to_done_ms = g->last_kill_ms ? now_ms - g->last_kill_ms : 0;
+    if (!done) {
+        (void)snprintf(g->s.why, sizeof g->s.why,
+                       "not all sagas have ended %lld ms after the last kill, %d effects of %d",
+                       (long long)g->out->kill_to_done_ms, count_effects(g), 4 * g->o->sagas);
+    }
+    return done && !g->failed && test_wait_for(is_up, g, test_patience(DONE_MS)) && !g->failed &&
+           stage_stop(&g->s) &&
+           verdict_take(g->engine, g->s.folder, g->o->sagas, g->s.why, sizeof g->s.why);
+}
+
+void round_play(outcome *ret, const kill_options *o)
+{
+    static game g;
+    memset(&g, 0, sizeof g);
+    memset(ret, 0, sizeof *ret);
+    g.o = o;
+    g.out = ret;
+    g.random = o->seed;
+    plan(&g);
+    ret->right = stage_open(&g.s, o, &ret->missing) && play(&g);
+    ret->gave_up = g.s.gave_up;
+    (void)snprintf(ret->why, sizeof ret->why, "%s%s%s", g.s.why,
+                   ret->right ? "" : "; kept: ", ret->right ? "" : g.s.folder);
+    (void)sqlite3_finalize(g.count);
+    (void)sqlite3_close(g.effects);
+    (void)marty_saga_close(g.engine, 0, NULL);
+    marty_bus_free(g.bus);
+    stage_close(&g.s, ret->right);
+}

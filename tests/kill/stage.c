@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * See stage.h. */
+#include "stage.h"
+
+#include "support/wait.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* An open waits for a server for 10 s. */
+enum { STOP_MS = 20000, START_MS = 3000, AGAIN_MS = 200, TROUBLE_MS = 15000 };
+
+const char *const actor_names[ACTORS] = {"order",    "inventory",      "payment",
+                                         "shipping", "orchestrator-1", "orchestrator-2",
+                                         "placer",   "broker",         "store"};
+
+void stage_say(const stage *s, const char *what, const char *who, const char *more)
+{
+    printf("{\"at_ms\": %lld, \"what\": \"%s\", \"who\": \"%s\"%s%s}\n",
+           (long long)(test_now_ms() - s->began_ms), what, who, more ? ", " : "", more ? more : "");
+    (void)fflush(stdout);
+}
+
+static bool fail(stage *s, const char *who, const char *what)
+{
+    snprintf(s->why, sizeof s->why, "%s: %s (%.500s)", who, what, s->folder);
+    return false;
+}
+
+/* ---- programs */
+static bool start_program(stage *s, int actor)
+{
+    char program[700], database[700], log[700], number[16], lease[16];
+    const kill_options *o = s->options;
+    bool orchestrator = actor == ORCHESTRATOR_1 || actor == ORCHESTRATOR_2;
+    snprintf(program, sizeof program, "%s/%s", o->bin,
+             orchestrator ? "orchestrator" : actor_names[actor]);
+    snprintf(database, sizeof database, "%s/%s.db", s->folder, actor_names[actor]);
+    snprintf(log, sizeof log, "%s/%s.log", s->folder, actor_names[actor]);
+    snprintf(number, sizeof number, "%d", o->sagas);
+    snprintf(lease, sizeof lease, "%d", o->lease_ms);
+    s->started_ms[actor] = test_now_ms();
+    const char *const participant[] = {program, s->bus, database, NULL};
+    const char *const leading[] = {program, s->bus, s->store, lease, NULL};
+    const char *const placing[] = {o->self, "--place", number, s->bus, s->store, NULL};
+    return test_process_start(&s->process[actor],
+                              orchestrator      ? leading
+                              : actor == PLACER ? placing
+                                                : participant,
+                              NULL, log) ||
+           fail(s, actor_names[actor], "does not start");
+}
+
+/* ---- servers */
+static bool open_bus(stage *s, bool *ret_missing)
+{
+    const kill_options *o = s->options;
+    char url[200], path[600];
+    if (strcmp(o->bus, "sqlite") == 0) {
+        snprintf(s->bus, sizeof s->bus, "sqlite:%s/bus.db%s", s->folder, o->bus_options);
+        return true;
+    }
+    if (!test_server_find(TEST_NATS_NEW, path, sizeof path, s->why, sizeof s->why)) {
+        *ret_missing = true;
+        return false;
+    }
+    const test_server_options kind = {.kind = TEST_NATS_NEW};
+    if (!test_server_start(&s->nats, &kind, s->why, sizeof s->why)) {
+        return false;
+    }
+    test_server_url(&s->nats, url, sizeof url);
+    snprintf(s->bus, sizeof s->bus, "%s%s", url, o->bus_options);
+    return true;
+}
+
+static bool open_store(stage *s, bool *ret_missing)
+{
+    if (strcmp(s->options->store, "sqlite") == 0) {
+        snprintf(s->store, sizeof s->store, "sqlite:%s/sagas.db", s->folder);
+        return true;
+    }
+    bool fine = test_postgres_start(&s->postgres, ret_missing, s->why, sizeof s->why);
+    test_postgres_url(&s->postgres, s->store, sizeof s->store);
+    return fine;
+}
+
+bool stage_open(stage *s, const kill_options *o, bool *ret_missing)
+{
+    memset(s, 0, sizeof *s);
+    s->options = o;
+    s->began_ms = test_now_ms();
+    *ret_missing = false;
+    if (!test_folder_make(s->folder, sizeof s->folder, "kill")) {
+        return fail(s, "scratch", "no folder can be made");
+    }
+    bool fine = open_bus(s, ret_missing) && open_store(s, ret_missing);
+    for (int actor = 0; actor < PROCESSES && fine; actor++) {
+        fine = start_program(s, actor);
+    }
+    s->began_ms = test_now_ms();
+    return fine;
+}
+
+static bool has_server(const stage *s, int actor)
+{
+    return actor == BROKER ? strcmp(s->options->bus, "nats") == 0
+                           : strcmp(s->options->store, "postgres") == 0;
+}
+
+/* A primary is killed only while its standby has all that was committed. */
+bool stage_runs(stage *s, int actor)
+{
+    return actor < PROCESSES ? test_process_alive(&s->process[actor])
+                             : has_server(s, actor) && !s->down[actor] &&
+                                   (actor != STORE || s->postgres.standby == TEST_STANDBY_FOLLOWS);
+}
+
+bool stage_kill(stage *s, int actor, int64_t down_ms)
+{
+    if (actor == BROKER) {
+        test_server_kill(&s->nats);
+    } else if (actor == STORE) {
+        test_postgres_kill(&s->postgres);
+        s->restarts = down_ms % 3 == 0;
+    } else {
+        test_process *process = &s->process[actor];
+        test_process_kill(process);
+        if (!WIFSIGNALED(process->status)) {
+            return fail(s, actor_names[actor], "ended by itself; see its log");
+        }
+    }
+    s->down[actor] = true;
+    s->up_at_ms[actor] = down_ms < 0 ? 0 : test_now_ms() + down_ms;
+    return true;
+}
+
+static bool come_up(stage *s, int actor)
+{
+    s->down[actor] = false;
+    s->up_at_ms[actor] = 0;
+    stage_say(s, "up", actor_names[actor], NULL);
+    if (actor >= PROCESSES) {
+        s->trouble_until_ms = test_now_ms() + test_patience(TROUBLE_MS);
+    }
+    if (actor == BROKER) {
+        return test_server_restart(&s->nats, s->why, sizeof s->why);
+    }
+    if (actor == STORE && s->restarts) {
+        return test_postgres_restart(&s->postgres, s->why, sizeof s->why);
+    }
+    if (actor == STORE) { /* the other one takes over, and this one follows it */
+        bool fine = test_postgres_promote(&s->postgres, s->why, sizeof s->why);
+        stage_say(s, "promoted", actor_names[actor], NULL);
+        return fine && test_postgres_rejoin(&s->postgres, s->why, sizeof s->why);
+    }
+    return start_program(s, actor);
+}
+
+/* A program that finds its broker or its store down while it starts says so and ends; whoever runs
+ * it (systemd, say) starts it again. One that ends while its servers are up is a mistake. */
+static bool look_after(stage *s, int actor)
+{
+    test_process *process = &s->process[actor];
+    if (s->down[actor] || test_process_alive(process)) {
+        return true;
+    }
+    bool well = WIFEXITED(process->status) && WEXITSTATUS(process->status) == 0;
+    if (actor == PLACER && well) {
+        return true;
+    }
+    bool trouble = s->down[BROKER] || s->down[STORE] || test_now_ms() < s->trouble_until_ms;
+    if (well || !trouble) {
+        return fail(s, actor_names[actor], "ended by itself; see its log");
+    }
+    stage_say(s, "gave up", actor_names[actor], NULL);
+    s->gave_up++;
+    s->down[actor] = true;
+    s->up_at_ms[actor] = test_now_ms() + AGAIN_MS;
+    return true;
+}
+
+bool stage_tend(stage *s)
+{
+    int64_t now_ms = test_now_ms();
+    bool fine = s->postgres.standby != TEST_STANDBY_FAILED ||
+                fail(s, "store", "the old primary does not come back");
+    for (int actor = ACTORS - 1; actor >= 0 && fine; actor--) { /* servers first */
+        if (s->up_at_ms[actor] && s->up_at_ms[actor] <= now_ms) {
+            fine = come_up(s, actor);
+        } else if (actor < PROCESSES) {
+            fine = look_after(s, actor);
+        }
+    }
+    return fine;
+}
+
+bool stage_stop(stage *s)
+{
+    bool fine = true;
+    for (int actor = 0; actor < PROCESSES; actor++) {
+        if (!s->down[actor]) {
+            test_process_signal(&s->process[actor], SIGTERM);
+        }
+    }
+    for (int actor = 0; actor < PROCESSES; actor++) {
+        test_process *process = &s->process[actor];
+        if (s->down[actor]) {
+            continue;
+        }
+        bool ended = !process->pid || test_process_join(process, test_patience(STOP_MS));
+        bool well = ended && WIFEXITED(process->status) && WEXITSTATUS(process->status) == 0;
+        bool starting = test_now_ms() - s->started_ms[actor] < test_patience(START_MS);
+        well |= ended && starting && WIFSIGNALED(process->status) &&
+                WTERMSIG(process->status) == SIGTERM; /* before it asked for being told */
+        fine = (well || fail(s, actor_names[actor], "does not end well; see its log")) && fine;
+    }
+    return fine;
+}
+
+void stage_close(stage *s, bool right)
+{
+    for (int actor = 0; actor < PROCESSES; actor++) {
+        test_process_kill(&s->process[actor]);
+    }
+    test_server_free(&s->nats);
+    test_postgres_free(&s->postgres);
+    if (right) {
+        test_folder_remove(s->folder);
+    }
+}
