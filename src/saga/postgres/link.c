@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HOST_MS = 2000 }; /* for one host, while there are others */
+
 void pg_text(pg_parameters *to, const char *text)
 {
     to->values[to->count] = text;
@@ -78,9 +80,9 @@ static void on_notice(void *user, const char *text)
     (void)text;
 }
 
-static PGconn *connect_now(const pg_link *link, int64_t until_ns, marty_error *why)
+static PGconn *connect_to(const pg_link *link, const char *url, int64_t until_ns, marty_error *why)
 {
-    PGconn *connection = PQconnectStart(link->url);
+    PGconn *connection = PQconnectStart(url);
     PostgresPollingStatusType state = PGRES_POLLING_WRITING;
     while (connection && PQstatus(connection) != CONNECTION_BAD && state != PGRES_POLLING_OK &&
            state != PGRES_POLLING_FAILED) {
@@ -99,6 +101,29 @@ static PGconn *connect_now(const pg_link *link, int64_t until_ns, marty_error *w
     }
     (void)PQsetnonblocking(connection, 1);
     (void)PQsetNoticeProcessor(connection, on_notice, NULL);
+    return connection;
+}
+
+static const char *next_host(const pg_link *link, const char *url)
+{
+    url += strlen(url) + 1;
+    return *url ? url : link->url;
+}
+
+/* Each host in turn, from the one that was good before. One that says nothing (its machine is gone)
+ * must leave time for the others. */
+static PGconn *connect_now(pg_link *link, int64_t until_ns, marty_error *why)
+{
+    PGconn *connection = NULL;
+    const char *first = link->good ? link->good : link->url, *url = first;
+    do {
+        const char *next = next_host(link, url);
+        int64_t host_ns = link->env->monotonic_ns(link->env->user) + HOST_MS * INT64_C(1000000);
+        bool all = next == first || host_ns > until_ns;
+        connection = connect_to(link, url, all ? until_ns : host_ns, why);
+        link->good = connection ? url : link->good;
+        url = next;
+    } while (!connection && url != first);
     return connection;
 }
 

@@ -15,7 +15,8 @@ enum { PG_PARAMETERS_MAX = 24, PG_SHARDS_BYTES = MARTY_SAGA_SHARDS * 4 + 3 };
 typedef struct pg_link {
     pthread_mutex_t mutex;
     PGconn *connection; /* NULL = lost */
-    const char *url;    /* as libpq takes it */
+    const char *url;    /* one text for each host */
+    const char *good;   /* of those, the one that was connected last: tried first */
     const marty_env *env;
 } pg_link;
 
@@ -33,8 +34,9 @@ void pg_bytes(pg_parameters *to, marty_bytes bytes);
 /** A set of shards as an array of SQL. */
 void pg_shards(char ret[PG_SHARDS_BYTES], const marty_saga_shards *shards);
 
-/** The text of a URL that libpq takes, with our settings: one that writes, an idle transaction is
- * ended after so long. To be given to marty_free; NULL without memory. */
+/** A URL as libpq takes it, with our settings: one that writes, an idle transaction is ended after
+ * so long. One text for each host, one behind another; an empty one ends them. To be given to
+ * marty_free; NULL without memory. */
 char *pg_url(const marty_url *url, unsigned idle_ms);
 
 void pg_link_init(pg_link *link, const char *url, const marty_env *env);
