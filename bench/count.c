@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Counts allocations by standing in front of glibc's malloc, in a run of its own so that timed runs
- * pay nothing but a flag. */
+ * pay nothing but a flag; and syncs, by standing in front of fsync and fdatasync. */
 #include "bench.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
@@ -14,7 +16,7 @@ void *__libc_realloc(void *block, size_t size);
 #define SEEN __attribute__((visibility("default")))
 
 static atomic_bool counting;
-static atomic_uint_fast64_t allocations;
+static atomic_uint_fast64_t allocations, syncs;
 
 void bench_count_allocations(bool on)
 {
@@ -50,4 +52,21 @@ SEEN void *realloc(void *block, size_t size)
 {
     count();
     return __libc_realloc(block, size);
+}
+
+uint64_t bench_syncs(void)
+{
+    return atomic_load(&syncs);
+}
+
+SEEN int fsync(int file)
+{
+    atomic_fetch_add_explicit(&syncs, 1, memory_order_relaxed);
+    return (int)syscall(SYS_fsync, file);
+}
+
+SEEN int fdatasync(int file)
+{
+    atomic_fetch_add_explicit(&syncs, 1, memory_order_relaxed);
+    return (int)syscall(SYS_fdatasync, file);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * marty_bench [--rounds N] [--only WORD] [--json FILE] [memory] [sqlite] [nats] [core]: all parts
- * unless some are named; --only: the rows whose name contains the word. */
+ * marty_bench [--rounds N] [--only WORD] [--json FILE] [--postgres URL] [PART...]: all parts of the
+ * program unless some are named; --only: the rows whose name contains the word. */
 #include "bench.h"
 
 #include "support/process.h"
@@ -20,12 +20,23 @@ const char *bench_folder(void)
     return folder;
 }
 
+static const char *postgres;
+
+const char *bench_postgres(void)
+{
+    return postgres;
+}
+
 static const struct {
     const char *name;
     void (*run)(int rounds);
 } parts[] = {
-#ifdef BENCH_CORE
+#if defined BENCH_CORE
     {"core", bench_core},
+#elif defined BENCH_SAGA
+    {"sqlite", bench_saga_sqlite},
+    {"postgres", bench_saga_postgres},
+    {"many", bench_saga_many},
 #else
     {"memory", bench_memory},
     {"sqlite", bench_sqlite},
@@ -52,6 +63,9 @@ int main(int count, char **words)
         } else if (strcmp(words[i], "--only") == 0 && i + 1 < count) {
             bench_only(words[++i]);
             known = true;
+        } else if (strcmp(words[i], "--postgres") == 0 && i + 1 < count) {
+            postgres = words[++i];
+            known = true;
         }
         for (size_t k = 0; k < PARTS; k++) {
             if (strcmp(words[i], parts[k].name) == 0) {
@@ -61,8 +75,8 @@ int main(int count, char **words)
         if (!known) {
             (void)fprintf(
                 stderr,
-                "usage: marty_bench [--rounds N] [--only WORD] [--json FILE] [core] [memory] "
-                "[sqlite] [nats]\n");
+                "usage: marty_bench [--rounds N] [--only WORD] [--json FILE] [--postgres URL] "
+                "[PART...]\n");
             return 2;
         }
     }

@@ -22,14 +22,6 @@ void bench_report_close(void)
     }
 }
 
-static double value_of(const bench_job *job, const bench_side *side)
-{
-    if (side->seconds <= 0) {
-        return 0;
-    }
-    return job->latency ? side->p50_us : (double)job->count / side->seconds;
-}
-
 static double each(const bench_job *job, double sum)
 {
     return sum / (double)job->count;
@@ -37,7 +29,7 @@ static double each(const bench_job *job, double sum)
 
 void bench_report(const bench_job *job, const bench_side *ours, const bench_side *raw)
 {
-    double mine = value_of(job, ours), theirs = value_of(job, raw),
+    double mine = bench_value(job, ours), theirs = bench_value(job, raw),
            ratio = theirs > 0 ? mine / theirs : 0;
     (void)printf("%-34s %6zu %12.1f %12.1f %6.2f %-6s %9.0f %9.0f %8.3f %8.3f %8.3f %8.3f %9.0f "
                  "%9.0f\n",
@@ -49,6 +41,11 @@ void bench_report(const bench_job *job, const bench_side *ours, const bench_side
     if (job->latency && job->size && raw->p50_us > 0) { /* of a message */
         (void)printf("%-34s %6zu %12.1f %12.1f %6s us\n", "  added over raw, p50 and p99",
                      job->size, ours->p50_us - raw->p50_us, ours->p99_us - raw->p99_us, "");
+    }
+    if (ours->syncs || raw->syncs) {
+        (void)printf("%-34s %6s %12.0f %12.0f %6s bytes, %.3f and %.3f syncs\n", "  written each",
+                     "", each(job, (double)ours->written), each(job, (double)raw->written), "",
+                     each(job, (double)ours->syncs), each(job, (double)raw->syncs));
     }
     (void)fflush(stdout);
     if (!lines) {
@@ -66,10 +63,15 @@ void bench_report(const bench_job *job, const bench_side *ours, const bench_side
                   "\"allocations_ours\":%.4f,\"allocations_raw\":%.4f,\"p50_us_ours\":%.2f,\"p50_"
                   "us_raw\":%.2f,\"broker_ns_ours\":%.1f,\"broker_ns_raw\":%.1f,"
                   "\"p50_us_added\":%.2f,\"p99_us_ours\":%.2f,"
-                  "\"p99_us_raw\":%.2f,\"rss_kb_ours\":%ld,\"rss_kb_raw\":%ld,\"count\":%ld}\n",
+                  "\"p99_us_raw\":%.2f,\"rss_kb_ours\":%ld,\"rss_kb_raw\":%ld,\"count\":%ld,",
                   each(job, (double)ours->allocations), each(job, (double)raw->allocations),
                   ours->p50_us, raw->p50_us, each(job, ours->broker_seconds) * 1e9,
                   each(job, raw->broker_seconds) * 1e9, ours->p50_us - raw->p50_us, ours->p99_us,
                   raw->p99_us, ours->rss_kb, raw->rss_kb, job->count);
+    (void)fprintf(lines,
+                  "\"written_ours\":%.1f,\"written_raw\":%.1f,\"syncs_ours\":%.4f,"
+                  "\"syncs_raw\":%.4f}\n",
+                  each(job, (double)ours->written), each(job, (double)raw->written),
+                  each(job, (double)ours->syncs), each(job, (double)raw->syncs));
     (void)fflush(lines);
 }

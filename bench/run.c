@@ -32,7 +32,7 @@ static double cpu_now(void)
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
-/* ---- the broker's CPU time: of all of its threads, in nanoseconds */
+/* ---- the broker: CPU time and bytes written, of the process, its threads and its children */
 static long broker;
 
 void bench_broker(long pid)
@@ -40,20 +40,32 @@ void bench_broker(long pid)
     broker = pid;
 }
 
-static double broker_now(void)
+/* The first line of a file of /proc that begins so, behind that; "" when there is none. */
+static void read_line(const char *path, const char *begins, char *ret, size_t size)
 {
-    char path[300];
-    double sum = 0;
-    (void)snprintf(path, sizeof path, "/proc/%ld/task", broker);
-    DIR *tasks = broker ? opendir(path) : NULL;
-    for (struct dirent *task; tasks && (task = readdir(tasks)) != NULL;) {
-        char text[64] = "";
-        (void)snprintf(path, sizeof path, "/proc/%ld/task/%.20s/schedstat", broker, task->d_name);
-        FILE *file = fopen(path, "r");
-        if (file) {
-            sum += fgets(text, sizeof text, file) ? (double)strtoull(text, NULL, 10) : 0;
-            (void)fclose(file);
+    char line[4096];
+    FILE *file = fopen(path, "r");
+    *ret = '\0';
+    while (file && !*ret && fgets(line, sizeof line, file)) {
+        if (strncmp(line, begins, strlen(begins)) == 0) {
+            (void)snprintf(ret, size, "%s", line + strlen(begins));
         }
+    }
+    if (file) {
+        (void)fclose(file);
+    }
+}
+
+static double cpu_of(long pid)
+{
+    char path[300], text[64];
+    double sum = 0;
+    (void)snprintf(path, sizeof path, "/proc/%ld/task", pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *task; tasks && (task = readdir(tasks)) != NULL;) {
+        (void)snprintf(path, sizeof path, "/proc/%ld/task/%.20s/schedstat", pid, task->d_name);
+        read_line(path, "", text, sizeof text);
+        sum += (double)strtoull(text, NULL, 10);
     }
     if (tasks) {
         (void)closedir(tasks);
@@ -61,12 +73,42 @@ static double broker_now(void)
     return sum / 1e9;
 }
 
+static double written_by(long pid)
+{
+    char path[64], text[64];
+    (void)snprintf(path, sizeof path, "/proc/%ld/io", pid);
+    read_line(path, "wchar:", text, sizeof text);
+    return (double)strtoull(text, NULL, 10);
+}
+
+static double sum_of_broker(double (*of)(long pid))
+{
+    char path[64], text[4096], *at = text;
+    if (!broker) {
+        return 0;
+    }
+    (void)snprintf(path, sizeof path, "/proc/%ld/task/%ld/children", broker, broker);
+    read_line(path, "", text, sizeof text);
+    double sum = of(broker);
+    for (long child; (child = strtol(at, &at, 10)) > 0;) {
+        sum += of(child);
+    }
+    return sum;
+}
+
+static uint64_t written_now(void)
+{
+    return (uint64_t)(written_by((long)getpid()) + sum_of_broker(written_by));
+}
+
 static bool count_allocations;
 
 void bench_begin(bench_side *side)
 {
     bench_count_allocations(count_allocations);
-    side->broker_seconds = broker_now();
+    side->broker_seconds = sum_of_broker(cpu_of);
+    side->written = written_now();
+    side->syncs = bench_syncs();
     side->measuring = 1;
     side->cpu_seconds = cpu_now();
     side->seconds = (double)bench_now_ns() / 1e9;
@@ -77,7 +119,9 @@ void bench_end(bench_side *side)
     side->seconds = (double)bench_now_ns() / 1e9 - side->seconds;
     side->cpu_seconds = cpu_now() - side->cpu_seconds;
     side->measuring = 0;
-    side->broker_seconds = broker_now() - side->broker_seconds;
+    side->broker_seconds = sum_of_broker(cpu_of) - side->broker_seconds;
+    side->written = written_now() - side->written;
+    side->syncs = bench_syncs() - side->syncs;
     side->allocations = bench_allocations();
     bench_count_allocations(false);
     struct rusage used;
@@ -142,16 +186,20 @@ static bench_side run_side(side_call call, const bench_job *job)
     return *side;
 }
 
-static double value_of(const bench_job *job, const bench_side *side)
+double bench_value(const bench_job *job, const bench_side *side)
 {
-    return job->latency ? side->p50_us : (double)job->count / side->seconds;
+    return side->seconds <= 0 ? 0
+           : job->measured    ? side->value
+           : job->latency     ? side->p50_us
+                              : (double)job->count / side->seconds;
 }
 
 /* The median run by what the pair compares. */
 static bench_side median(const bench_job *job, bench_side *sides, int count)
 {
     for (int i = 1; i < count; i++) {
-        for (int k = i; k > 0 && value_of(job, &sides[k]) < value_of(job, &sides[k - 1]); k--) {
+        for (int k = i; k > 0 && bench_value(job, &sides[k]) < bench_value(job, &sides[k - 1]);
+             k--) {
             bench_side other = sides[k];
             sides[k] = sides[k - 1];
             sides[k - 1] = other;
@@ -164,7 +212,11 @@ static bench_side median(const bench_job *job, bench_side *sides, int count)
 static void count_calls(side_call call, const bench_job *job, bench_side *side)
 {
     bench_job few = *job;
-    few.count = few.count > COUNTED_MAX ? COUNTED_MAX : few.count;
+    long most = job->counted ? job->counted : COUNTED_MAX;
+    if (most < 0) {
+        return;
+    }
+    few.count = few.count > most ? most : few.count;
     double scale = (double)job->count / (double)few.count;
     bench_side *counted = shared_side();
     if (bench_trace(call, &few, counted)) {
