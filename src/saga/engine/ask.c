@@ -17,6 +17,7 @@ enum { CALL_MS = 10000, WAITING_MAX = 4096 };
 typedef struct call {
     marty__saga_input input;
     marty_saga_engine *engine;
+    marty__cond answered;
     bool over, left; /* it was answered; the caller has gone. Under the engine's mutex */
     marty_err err;
     marty__saga_ignored ignored;
@@ -26,6 +27,7 @@ typedef struct call {
 
 static void call_free(call *one)
 {
+    marty__cond_free(&one->answered);
     marty_free(one->texts);
     marty_free(one);
 }
@@ -40,7 +42,7 @@ static void on_call_done(marty__saga_input *input, const marty__saga_done *done)
     (void)snprintf(one->why, sizeof one->why, "%s", done->why ? done->why : "");
     one->over = true;
     bool left = one->left;
-    marty__wake_all(&engine->changed);
+    marty__wake_one(&one->answered);
     marty__unlock(&engine->mutex);
     if (left) {
         call_free(one);
@@ -73,7 +75,7 @@ static call *new_call(marty_saga_engine *engine, const marty__saga_input *input)
                               size_of(event->start_key) + size_of(event->name) +
                               size_of(event->id) + size_of(event->who) + size_of(event->note) +
                               size_of(event->key) + event->data.size + 1);
-    if (!one || !texts) {
+    if (!one || !texts || !marty__cond_init(&one->answered)) {
         marty_free(one);
         marty_free(texts);
         return NULL;
@@ -153,7 +155,7 @@ marty_err marty__engine_ask(marty_saga_engine *engine, const marty__saga_input *
     marty__lock(&engine->mutex);
     bool in_time = true;
     while (!one->over && in_time) {
-        in_time = marty__wait(&engine->changed, &engine->mutex, until_ns);
+        in_time = marty__wait(&one->answered, &engine->mutex, until_ns);
     }
     bool over = one->over;
     marty_err err = outcome_of(one, ret_text);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_MS = 30000, LOOK_MS = 100, FIRST_LOOK_MS = 1000, KEY_MAX = 128 };
+enum { WAIT_MS = 30000, LOOK_MS = 100, LOOK_MAX_MS = 1000, FIRST_LOOK_MS = 1000, KEY_MAX = 128 };
 
 /* ---- definitions and functions */
 static marty_err lint(const marty__saga_definition *definition, marty_error *why)
@@ -185,23 +185,38 @@ static marty_err look(marty_saga_engine *engine, const char *id, int64_t until_n
     return err;
 }
 
-/* Until a saga has ended, or for a little: another engine may end it, then nobody tells us. */
-static void wait_for_change(marty_saga_engine *engine, uint64_t seen, int64_t until_ns)
+/* Until this engine has ended it, or for a little: when another does, nobody tells us. */
+static marty_saga_status wait_for_end(marty_saga_engine *engine, engine_waiter *waiter,
+                                      int64_t until_ns)
 {
-    int64_t look_ns = marty__deadline_ns(marty__monotonic_ns(), LOOK_MS);
-    until_ns = look_ns < until_ns ? look_ns : until_ns;
     marty__lock(&engine->mutex);
-    while (engine->changes == seen && marty__wait(&engine->changed, &engine->mutex, until_ns)) {
+    while (!waiter->status && marty__wait(&waiter->ended, &engine->mutex, until_ns)) {
     }
+    marty_saga_status status = waiter->status;
     marty__unlock(&engine->mutex);
+    return status;
 }
 
-static uint64_t changes_of(marty_saga_engine *engine)
+static marty_err look_and_wait(marty_saga_engine *engine, engine_waiter *waiter, int64_t until_ns,
+                               marty_saga_status *ret_status, marty_error *why)
 {
-    marty__lock(&engine->mutex);
-    uint64_t changes = engine->changes;
-    marty__unlock(&engine->mutex);
-    return changes;
+    int64_t first_ns = marty__engine_deadline(FIRST_LOOK_MS, 0);
+    int32_t pause_ms = LOOK_MS;
+    marty_err err =
+        look(engine, waiter->id, first_ns > until_ns ? first_ns : until_ns, ret_status, why);
+    while (!err && !marty__saga_is_over(*ret_status)) {
+        int64_t look_ns = marty__deadline_ns(marty__monotonic_ns(), pause_ms);
+        *ret_status = wait_for_end(engine, waiter, look_ns < until_ns ? look_ns : until_ns);
+        if (*ret_status) {
+            break;
+        }
+        if (marty__monotonic_ns() >= until_ns) {
+            return marty_error_set(why, MARTY_E_TIMEOUT, "the saga %s goes on", waiter->id);
+        }
+        err = look(engine, waiter->id, until_ns, ret_status, why);
+        pause_ms = 2 * pause_ms < LOOK_MAX_MS ? 2 * pause_ms : LOOK_MAX_MS;
+    }
+    return err;
 }
 
 marty_err marty_saga_wait(marty_saga_engine *engine, const char *id, int32_t timeout_ms,
@@ -215,18 +230,19 @@ marty_err marty_saga_wait(marty_saga_engine *engine, const char *id, int32_t tim
         return err;
     }
     int64_t until_ns = marty__engine_deadline(timeout_ms, WAIT_MS);
-    int64_t first_ns = marty__engine_deadline(FIRST_LOOK_MS, 0);
-    uint64_t seen = changes_of(engine);
+    engine_waiter waiter = {.id = id};
     marty_saga_status status = 0;
-    err = look(engine, id, first_ns > until_ns ? first_ns : until_ns, &status, why);
-    while (!err && !marty__saga_is_over(status)) {
-        wait_for_change(engine, seen, until_ns);
-        if (marty__monotonic_ns() >= until_ns) {
-            return marty_error_set(why, MARTY_E_TIMEOUT, "the saga %s goes on", id);
-        }
-        seen = changes_of(engine);
-        err = look(engine, id, until_ns, &status, why);
+    if (!marty__cond_init(&waiter.ended)) {
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
+    marty__lock(&engine->mutex); /* before the look: then no end is missed */
+    marty__list_push(&engine->waiters[marty__saga_shard(id)], &waiter.link);
+    marty__unlock(&engine->mutex);
+    err = look_and_wait(engine, &waiter, until_ns, &status, why);
+    marty__lock(&engine->mutex);
+    marty__list_remove(&waiter.link);
+    marty__unlock(&engine->mutex);
+    marty__cond_free(&waiter.ended);
     if (!err) {
         *ret_status = status;
     }

@@ -178,6 +178,9 @@ static bool init(marty_saga_engine *engine)
     if (!marty__mutex_init(&engine->mutex)) {
         return false;
     }
+    for (size_t i = 0; i < MARTY_SAGA_SHARDS; i++) {
+        marty__list_init(&engine->waiters[i]);
+    }
     marty__list_init(&engine->steps);
     engine->env = *marty__env_real();
     return marty__cond_init(&engine->wake) && marty__cond_init(&engine->changed) &&

@@ -16,6 +16,13 @@ typedef struct engine_function {
     char name[];
 } engine_function;
 
+typedef struct engine_waiter { /* for the end of a saga */
+    marty__link link;
+    const char *id;
+    marty__cond ended;
+    marty_saga_status status; /* 0 = not yet */
+} engine_waiter;
+
 struct marty_saga_engine {
     marty_bus *bus;
     marty_url *url;
@@ -28,8 +35,8 @@ struct marty_saga_engine {
     marty__cond wake, changed;
     bool woken, stopping, started;
     bool left; /* its owner has gone: nobody is told anything any more */
-    uint64_t changes;
-    pthread_t thread, steps_thread; /* turns; local functions that run outside */
+    marty__link waiters[MARTY_SAGA_SHARDS]; /* by the saga's shard */
+    pthread_t thread, steps_thread;         /* turns; local functions that run outside */
     marty__cond steps_wake;
     marty__link steps; /* waiting to be run */
     bool steps_started;

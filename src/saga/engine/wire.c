@@ -344,6 +344,20 @@ static bool has_owner(marty_saga_engine *engine)
     return has;
 }
 
+static void tell_waiters(marty_saga_engine *engine, const marty_saga_facts *facts)
+{
+    marty__lock(&engine->mutex);
+    marty__link *list = &engine->waiters[facts->shard];
+    for (marty__link *at = list->next; at != list; at = at->next) {
+        engine_waiter *waiter = MARTY__OWNER(at, engine_waiter, link);
+        if (strcmp(waiter->id, facts->id) == 0) {
+            waiter->status = facts->status;
+            marty__wake_one(&waiter->ended);
+        }
+    }
+    marty__unlock(&engine->mutex);
+}
+
 static void wire_changed(void *user, const marty_saga_facts *facts, const char *alert)
 {
     marty_saga_engine *engine = user;
@@ -351,10 +365,7 @@ static void wire_changed(void *user, const marty_saga_facts *facts, const char *
         marty__bus_log(engine->bus, 1, "saga %s (%s): %s", facts->id, facts->name, alert);
     }
     if (marty__saga_is_over(facts->status)) {
-        marty__lock(&engine->mutex);
-        engine->changes++;
-        marty__wake_all(&engine->changed);
-        marty__unlock(&engine->mutex);
+        tell_waiters(engine, facts);
     }
 }
 
