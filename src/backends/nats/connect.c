@@ -12,18 +12,6 @@
 
 #define DEFAULT_PORT 4222
 
-/* The library's own thread: permissions and the like. */
-static void on_error(natsConnection *nc, natsSubscription *subscription, natsStatus status,
-                     void *closure)
-{
-    nats__wire *wire = closure;
-    const char *text = NULL;
-    (void)subscription;
-    if (status == NATS_NOT_PERMITTED && natsConnection_GetLastError(nc, &text) != NATS_OK && text) {
-        nats__permission_denied(wire->port, text);
-    }
-}
-
 /* ---- options of the library */
 
 /* What the library said last, without its place in its own source. */
@@ -97,7 +85,7 @@ static marty_err set_options(nats__wire *wire, natsOptions *options, const char 
     s = s ? s : natsOptions_SetPingInterval(options, 0); /* the loop asks: only it may close */
     s = s ? s : natsOptions_SetName(options, from->name);
     s = s ? s : natsOptions_SetIgnoreDiscoveredServers(options, true);
-    s = s ? s : natsOptions_SetErrorHandler(options, on_error, wire);
+    s = s ? s : nats__error_options(wire->port, options);
     s = s ? s : nats__wire_options(wire, options);
     if (s) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "nats: %s", natsStatus_GetText(s));

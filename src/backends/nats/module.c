@@ -129,6 +129,7 @@ static marty_err op_open(marty_port **ret_port, const char *url, const marty_sin
         marty_free(port);
         return marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no lock left");
     }
+    nats__living_add(port);
     *ret_port = port;
     return MARTY_OK;
 }
@@ -254,6 +255,7 @@ static void op_free(marty_port *port)
     nats__loop_stop(port);
     nats__keeper_stop(port);
     nats__worker_stop(port);
+    nats__living_remove(port);
     nats__shares_free(port);
     free_subscriptions(&port->subscriptions);
     free_subscriptions(&port->leaving);

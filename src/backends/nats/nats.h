@@ -262,6 +262,8 @@ typedef enum nats__life { NATS__DOWN, NATS__CONNECTING, NATS__UP, NATS__CLOSED }
 
 struct marty_port {
     const marty_sink *sink;
+    marty__link living;
+    uintptr_t number; /* of no other port, ever */
     nats__options options;
     pthread_mutex_t lock;
     pthread_cond_t changed, jobs_changed;

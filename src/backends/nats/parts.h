@@ -57,6 +57,12 @@ void nats__worker_stop(marty_port *port);
 nats__job *nats__job_new(void (*run)(marty_port *port, nats__job *job), const char *text);
 void nats__job_post_locked(marty_port *port, nats__job *job);
 
+/* ---- errors.c: what the library tells when it likes */
+/** From open to free the port is among those that live. */
+void nats__living_add(marty_port *port);
+void nats__living_remove(marty_port *port);
+natsStatus nats__error_options(const marty_port *port, natsOptions *options);
+
 /* ---- connect.c, probe.c, nkey.c */
 typedef struct nats__greeting { /* what the server said of itself */
     char version[32];

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the library tells on a thread of its own, which nobody can wait for: it may come when the
+ * connection is closed and its port is freed. So it knows a port by a number that is never used
+ * again, and the port is looked up among those that live. Their lock is taken before a port's. */
+#include "parts.h"
+
+static pthread_mutex_t living_lock = PTHREAD_MUTEX_INITIALIZER;
+static marty__link living = {&living, &living};
+static uintptr_t last_number;
+
+void nats__living_add(marty_port *port)
+{
+    pthread_mutex_lock(&living_lock);
+    port->number = ++last_number;
+    marty__list_push(&living, &port->living);
+    pthread_mutex_unlock(&living_lock);
+}
+
+void nats__living_remove(marty_port *port)
+{
+    pthread_mutex_lock(&living_lock);
+    marty__list_remove(&port->living);
+    pthread_mutex_unlock(&living_lock);
+}
+
+/* Permissions; all else shows when the loop reads. */
+static void on_error(natsConnection *nc, natsSubscription *subscription, natsStatus status,
+                     void *number)
+{
+    const char *text = NULL;
+    (void)subscription;
+    if (status != NATS_NOT_PERMITTED || natsConnection_GetLastError(nc, &text) == NATS_OK ||
+        !text) {
+        return;
+    }
+    pthread_mutex_lock(&living_lock);
+    for (marty__link *at = living.next; at != &living; at = at->next) {
+        marty_port *port = MARTY__OWNER(at, marty_port, living);
+        if (port->number == (uintptr_t)number) {
+            nats__permission_denied(port, text);
+        }
+    }
+    pthread_mutex_unlock(&living_lock);
+}
+
+natsStatus nats__error_options(const marty_port *port, natsOptions *options)
+{
+    return natsOptions_SetErrorHandler(options, on_error, (void *)port->number);
+}
