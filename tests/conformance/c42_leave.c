@@ -57,11 +57,8 @@ static const place places[] = {{MARTY_EVENT, "order.*", NULL},
 
 static marty_subscription *listen(marty_bus *bus, const place *at, recorder *heard_)
 {
-    marty_subscribe_options options = {.credit = 4, .start = {.from = MARTY_FROM_EARLIEST}};
-    if (at->pattern == MARTY_COMMAND) {
-        options.start.from = 0;
-    }
-    return suite_subscribe(bus, at->pattern, at->name, heard_, &options);
+    return suite_subscribe(bus, at->pattern, at->name, heard_,
+                           &(marty_subscribe_options){.credit = 4});
 }
 
 /* All but the first come to another instance, as first attempts where the broker can. */
