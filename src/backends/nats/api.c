@@ -91,13 +91,6 @@ void nats__call_denied_locked(marty_port *port, const char *subject, const char 
     pthread_cond_broadcast(&port->changed);
 }
 
-marty_err nats__call_wait(marty_port *port, int wire_index, const char *subject, marty_bytes body,
-                          int64_t deadline_ns, nats__message **ret_reply, marty_error *why)
-{
-    return nats__call_with(port, wire_index, subject, (marty_bytes){NULL, 0}, body, deadline_ns,
-                           ret_reply, why);
-}
-
 /* After how long it may be asked again without harm: what only looks soon, what makes something
  * under a name later; INT64_MAX = never. */
 static int64_t again_after(const char *subject)
@@ -129,17 +122,16 @@ static void wait_for_answer_locked(nats__wire *wire, const nats__call *call, con
     }
 }
 
-marty_err nats__call_with(marty_port *port, int wire_index, const char *subject, marty_bytes lines,
-                          marty_bytes body, int64_t deadline_ns, nats__message **ret_reply,
-                          marty_error *why)
+/* subject NULL = a message to ourselves. Whatever was said before it, the server has seen to when
+ * that comes back; nothing that it denies can be heard before the call is in the list. */
+static marty_err call_locked(nats__wire *wire, const char *subject, marty_bytes lines,
+                             marty_bytes body, int64_t deadline_ns, nats__message **ret_reply,
+                             marty_error *why)
 {
     char reply[96];
-    nats__wire *wire = &port->wires[wire_index];
-    nats__call call = {.id = 0};
+    marty_port *port = wire->port;
+    nats__call call = {.id = ++port->next_call, .sign = subject == NULL};
     marty_err err = MARTY_OK;
-    pthread_mutex_lock(&port->lock);
-    call.id = ++port->next_call;
-    call.sign = subject == NULL;
     subject_of_call(wire, call.id, reply);
     call.subject_hash = nats__hash(subject ? subject : reply);
     if (nats__frame_locked(wire, subject ? subject : reply, subject ? reply : NULL, lines, body)) {
@@ -150,7 +142,6 @@ marty_err nats__call_with(marty_port *port, int wire_index, const char *subject,
     } else {
         call.done = true;
     }
-    pthread_mutex_unlock(&port->lock);
     if (!call.done) {
         err = marty_error_set(why, MARTY_E_TIMEOUT, "nats://%s: no answer to %s in time",
                               port->server, subject ? subject : "a sign of life");
@@ -168,6 +159,24 @@ marty_err nats__call_with(marty_port *port, int wire_index, const char *subject,
         err = gone(port, why);
     }
     *ret_reply = call.reply;
+    return err;
+}
+
+marty_err nats__ask(marty_port *port, const char *subject, marty_bytes lines, marty_bytes body,
+                    int64_t deadline_ns, nats__message **ret_reply, marty_error *why)
+{
+    pthread_mutex_lock(&port->lock);
+    marty_err err = call_locked(&port->wires[0], subject, lines, body, deadline_ns, ret_reply, why);
+    pthread_mutex_unlock(&port->lock);
+    return err;
+}
+
+marty_err nats__sign_locked(nats__wire *wire, int64_t deadline_ns, marty_error *why)
+{
+    nats__message *reply = NULL;
+    const marty_bytes nothing = {NULL, 0};
+    marty_err err = call_locked(wire, NULL, nothing, nothing, deadline_ns, &reply, why);
+    marty_free(reply);
     return err;
 }
 
@@ -256,8 +265,8 @@ marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t de
     (void)snprintf(subject, sizeof subject, "$JS.%s%sAPI.%s", domain ? domain : "",
                    domain ? "." : "", what);
     marty_err err = body && !text ? marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory")
-                                  : nats__call_wait(port, 0, subject, marty_text(text), deadline_ns,
-                                                    &reply, why);
+                                  : nats__ask(port, subject, (marty_bytes){NULL, 0},
+                                              marty_text(text), deadline_ns, &reply, why);
     if (err == MARTY_E_NO_RESPONDER) {
         code = 503;
         err = MARTY_E_UNAVAILABLE;

@@ -155,8 +155,8 @@ marty_err nats__cell_write(marty_port *port, nats__share *share, marty_error *wh
     }
     (void)snprintf(lines, sizeof lines, "Nats-Expected-Last-Subject-Sequence: %llu\r\n",
                    (unsigned long long)share->cell.revision);
-    marty_err err = nats__call_with(port, 0, share->key, marty_text(lines), marty_text(text),
-                                    call_deadline(port), &reply, why);
+    marty_err err = nats__ask(port, share->key, marty_text(lines), marty_text(text),
+                              call_deadline(port), &reply, why);
     free(text);
     json_t *answer = err ? NULL : json_loadb(reply->data, reply->size, 0, NULL);
     marty_free(reply);

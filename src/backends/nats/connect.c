@@ -237,13 +237,11 @@ static marty_err open_control(marty_port *port, marty_error *why)
         (void)snprintf(subject, sizeof subject, "%s.c.>", wire->base);
         err = nats__inbox_open_locked(wire, &wire->control, subject, NULL, why);
     }
-    pthread_mutex_unlock(&port->lock);
     for (int i = 0; i < 2 && !err; i++) {
-        nats__message *sign = NULL;
-        err = nats__call_wait(port, i, NULL, (marty_bytes){NULL, 0},
-                              nats__now_ns(port) + (int64_t)NATS__CONNECT_MS * 1000000, &sign, why);
-        marty_free(sign);
+        int64_t until_ns = nats__now_ns(port) + (int64_t)NATS__CONNECT_MS * 1000000;
+        err = nats__sign_locked(&port->wires[i], until_ns, why);
     }
+    pthread_mutex_unlock(&port->lock);
     return err;
 }
 

@@ -53,17 +53,14 @@ static size_t room(const nats__inbox *inbox)
 static void core_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
                          size_t count);
 
-static marty_err open_one(marty_port *port, nats__subscription *subscription, int index, int wire,
-                          const char *subject, const char *queue, marty_error *why)
+static marty_err open_one_locked(marty_port *port, nats__subscription *subscription, int index,
+                                 int wire, const char *subject, const char *queue, marty_error *why)
 {
     nats__inbox *inbox = &subscription->inboxes[index];
     inbox->owner = subscription;
     inbox->arrived = core_arrived;
     inbox->room = room;
-    pthread_mutex_lock(&port->lock);
-    marty_err err = nats__inbox_open_locked(&port->wires[wire], inbox, subject, queue, why);
-    pthread_mutex_unlock(&port->lock);
-    return err;
+    return nats__inbox_open_locked(&port->wires[wire], inbox, subject, queue, why);
 }
 
 /* Queue group: instances of a service share its queries; without one each gets all. */
@@ -85,7 +82,6 @@ marty_err nats__core_setup(marty_port *port, nats__subscription *subscription, m
     char subject[NATS__SUBJECT_MAX], below[NATS__SUBJECT_MAX + 4], queue[256] = "";
     bool reply = subscription->kind == MARTY_KIND_REPLY;
     int wire = reply || subscription->kind == MARTY_KIND_REQUEST ? 1 : 0;
-    nats__message *sign = NULL;
     nats__core_remove(port, subscription);
     marty_err err = reply ? nats__reply_subject(port, subscription->name, NULL, subject, why)
                           : pattern_subject(port, subscription->name, subject, sizeof subject, why);
@@ -93,17 +89,17 @@ marty_err nats__core_setup(marty_port *port, nats__subscription *subscription, m
     (void)snprintf(below, sizeof below, "%s.>", subject);
     bool rest = strcmp(subject, ">") == 0 ||
                 (strlen(subject) > 1 && strcmp(subject + strlen(subject) - 2, ".>") == 0);
+    pthread_mutex_lock(&port->lock);
     if (!err && !reply) {
-        err = open_one(port, subscription, 0, wire, subject, *queue ? queue : NULL, why);
+        err = open_one_locked(port, subscription, 0, wire, subject, *queue ? queue : NULL, why);
     }
     if (!err && !rest) {
-        err = open_one(port, subscription, 1, wire, below, *queue ? queue : NULL, why);
+        err = open_one_locked(port, subscription, 1, wire, below, *queue ? queue : NULL, why);
     }
-    if (!err) { /* the answer to a round trip means that the server has it */
-        err = nats__call_wait(port, wire, NULL, (marty_bytes){NULL, 0}, nats__api_deadline(port),
-                              &sign, why);
-        marty_free(sign);
+    if (!err) { /* what comes back from the server means that it has it */
+        err = nats__sign_locked(&port->wires[wire], nats__api_deadline(port), why);
     }
+    pthread_mutex_unlock(&port->lock);
     return err;
 }
 

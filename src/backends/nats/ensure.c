@@ -41,8 +41,8 @@ static marty_err wait_until_taken(marty_port *port, const nats__channel *channel
     (void)snprintf(subject, sizeof subject, "%s%s", channel->subject, words ? ".0" : "");
     while (err == MARTY_E_NO_RESPONDER && nats__now_ns(port) < deadline_ns) {
         nats__message *answer = NULL;
-        err = nats__call_with(port, 0, subject, marty_text("Nats-Expected-Stream: _none\r\n"),
-                              (marty_bytes){NULL, 0}, deadline_ns, &answer, why);
+        err = nats__ask(port, subject, marty_text("Nats-Expected-Stream: _none\r\n"),
+                        (marty_bytes){NULL, 0}, deadline_ns, &answer, why);
         marty_free(answer);
         pthread_mutex_lock(&port->lock);
         while (err == MARTY_E_NO_RESPONDER && port->life == NATS__UP &&

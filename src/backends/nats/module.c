@@ -189,10 +189,10 @@ static void close_run(marty_port *port, nats__job *job)
     port->life = up ? port->life : NATS__CLOSED;
     pthread_mutex_unlock(&port->lock);
     if (up) {
-        nats__message *sign = NULL; /* what was given back has arrived */
         marty_error ignored = {0};
-        (void)nats__call_wait(port, 0, NULL, (marty_bytes){NULL, 0}, deadline_ns, &sign, &ignored);
-        marty_free(sign);
+        pthread_mutex_lock(&port->lock); /* what was given back has arrived */
+        (void)nats__sign_locked(&port->wires[0], deadline_ns, &ignored);
+        pthread_mutex_unlock(&port->lock);
         nats__lose(port, MARTY_E_CLOSED, "closed before the answer came");
     } else {
         port->sink->state(port->sink, MARTY_STATE_CLOSED, NULL, MARTY_OK, "closed");

@@ -78,14 +78,14 @@ void nats__grants(const marty_port *port, marty_capabilities *ret_granted);
 extern const marty_capabilities nats__claims;
 
 /* ---- api.c: calls that wait for an answer */
-/** Publish to subject and wait for the answer (a copy, yours to marty_free); subject NULL = a round
- * trip to the server. */
-marty_err nats__call_wait(marty_port *port, int wire, const char *subject, marty_bytes body,
-                          int64_t deadline_ns, nats__message **ret_reply, marty_error *why);
-/** The same with header lines. */
-marty_err nats__call_with(marty_port *port, int wire, const char *subject, marty_bytes lines,
-                          marty_bytes body, int64_t deadline_ns, nats__message **ret_reply,
-                          marty_error *why);
+/** Publish header lines and a body to subject, and wait for the answer (a copy, yours to
+ * marty_free). */
+marty_err nats__ask(marty_port *port, const char *subject, marty_bytes lines, marty_bytes body,
+                    int64_t deadline_ns, nats__message **ret_reply, marty_error *why);
+/** Wait until the server has seen to all that was said to it on that connection. DENIED = it does
+ * not permit a subscription that was made since the lock was taken. The lock is given up meanwhile.
+ */
+marty_err nats__sign_locked(nats__wire *wire, int64_t deadline_ns, marty_error *why);
 /** A JetStream API call; what is the part behind $JS.API. and ret_code the server's err_code. */
 marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t deadline_ns,
                     json_t **ret_answer, int *ret_code, marty_error *why);
