@@ -86,7 +86,7 @@ static const cli_flag start_flags[] = {
     {"key", 'k', CLI_STRING, "KEY", "Start key: starting twice with one key is starting once."},
     {"version", 0, CLI_NUMBER, "N", "Version of the definition; default: the newest."},
     {"deadline", 0, CLI_DURATION, "DURATION", "Cancel it when it takes longer."},
-    {"wait", 'w', CLI_SWITCH, NULL, "Wait until it has ended; exit code 5 when compensated."},
+    {"await", 'w', CLI_SWITCH, NULL, "Wait until it has ended; exit code 5 when compensated."},
     {"timeout", 't', CLI_DURATION, "DURATION", "How long to wait; default 30s."},
     {0}};
 
@@ -124,7 +124,7 @@ static int start(cli_run *cli)
                                  marty_text(input ? input : "{}"), &options, id, &why);
     if (err) {
         code = cli_fail(cli, err, &why);
-    } else if (cli_set(cli, "wait")) {
+    } else if (cli_set(cli, "await")) {
         code = wait_for(cli, &saga, id);
     } else {
         cli_rows_begin(cli, started_columns, 1, true);
@@ -143,7 +143,7 @@ const cli_verb cli_verb_saga_start = {
             "again it is the same saga.",
     .examples = "marty saga start order '{\"id\":7}' --key order-7 --store sqlite:sagas.db "
                 "-b sqlite:bus.db\n"
-                "marty saga start order '{\"id\":7}' --key order-7 --wait",
+                "marty saga start order '{\"id\":7}' --key order-7 --await",
     .tables = {start_flags, cli_flags_store, cli_flags_bus, cli_flags_common},
     .run = start,
     .argument_min = 1,

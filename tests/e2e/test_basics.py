@@ -38,6 +38,9 @@ class Words(Test):
             self.assertEqual(text, self.marty(*verb.split(), "--help", code=0).out)
             self.assertNotRegex(text, r" \n", "no line ends in a space")
             self.assertLess(max(map(len, text.splitlines())), 110)
+            flags = re.findall(r"^  (?:-(\w), |    )--([\w-]+)", text, re.M)
+            for words in ([word for _, word in flags], [letter for letter, _ in flags if letter]):
+                self.assertEqual(sorted(words), sorted(set(words)), f"{verb}: a flag means two things")
 
     def test_no_verb_is_a_usage_error_with_help(self):
         result = self.marty(code=2)

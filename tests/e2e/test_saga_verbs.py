@@ -79,7 +79,7 @@ class Running(Sagas):
             self.wait_step(one, name, "calling")
             self.answer(one, name, "ok", result)
         self.assertEqual(self.marty("saga", "wait", one, code=0).row["status"], "completed")
-        self.assertEqual(self.bus("saga", "start", "order", '{"id":1}', "-k", "o-1", "--wait").row["status"], "completed")
+        self.assertEqual(self.bus("saga", "start", "order", '{"id":1}', "-k", "o-1", "--await").row["status"], "completed")
         table = self.marty("saga", "show", one, "-o", "table", code=0).out
         for part in ("order version 1", "completed", '{"shelf":4}', "start     -> reserve", "reserve done  -> charge"):
             self.assertIn(part, table)

@@ -174,7 +174,7 @@ static int64_t next_turn(marty__saga_core *core, int64_t now_ns)
     bool waits = core->waiting || !marty__list_empty(&core->outcomes);
     marty__unlock(&core->mutex);
     int64_t next_ns = waits ? now_ns : INT64_MAX;
-    if (core->options.leads) {
+    if (core->options.leads && !core->has_left) {
         next_ns = core->lease_next_ns < next_ns ? core->lease_next_ns : next_ns;
         if (core->lease.count && now_ns < core->lease_until_ns) {
             next_ns = core->scan_ns < next_ns ? core->scan_ns : next_ns;
@@ -213,15 +213,20 @@ static void answer_closed(marty__saga_core *core)
     }
 }
 
-/* In doubt about a commit nothing new is decided; what is being sent is answered all the same, and
- * an end need not wait for the store. */
-static int64_t turn_in_doubt(marty__saga_core *core, int64_t now_ns)
+static bool is_closed(marty__saga_core *core)
 {
     marty__lock(&core->mutex);
     bool closed = core->closed;
     marty__unlock(&core->mutex);
+    return closed;
+}
+
+/* In doubt about a commit nothing new is decided; what is being sent is answered all the same, and
+ * an end need not wait for the store. */
+static int64_t turn_in_doubt(marty__saga_core *core, int64_t now_ns)
+{
     marty__saga_items_work(core, now_ns);
-    if (closed) {
+    if (is_closed(core)) {
         answer_closed(core);
     }
     return now_ns + DOUBT_PAUSE_NS;
@@ -235,6 +240,9 @@ int64_t marty__saga_core_turn(marty__saga_core *core)
     }
     core->soonest_us = INT64_MAX;
     marty__saga_items_work(core, now_ns);
+    if (is_closed(core)) {
+        marty__saga_lease_leave(core); /* others need not wait for the last of its commands */
+    }
     marty__saga_lease_work(core, now_ns);
     marty__saga_scan_work(core, now_ns);
     work_inputs(core);
@@ -280,18 +288,6 @@ uint32_t marty__saga_core_shards(const marty__saga_core *core)
 }
 
 /* ---- the end */
-static void leave(marty__saga_core *core)
-{
-    if (!core->options.leads) {
-        return;
-    }
-    int64_t until_ns = marty__saga_call_until(core);
-    (void)core->options.table->release(core->options.store, core->owner, core->lease.held,
-                                       core->lease.count, until_ns, NULL);
-    core->lease.want = core->lease.count = 0;
-    (void)core->options.table->lease(core->options.store, &core->lease, until_ns, NULL);
-}
-
 static void free_outcomes(marty__saga_core *core)
 {
     while (!marty__list_empty(&core->outcomes)) {
@@ -304,6 +300,7 @@ void marty__saga_core_stop(marty__saga_core *core)
 {
     marty__lock(&core->mutex);
     core->closed = true;
+    core->options.wire.wake(core->options.wire.user);
     marty__unlock(&core->mutex);
 }
 
@@ -316,7 +313,7 @@ void marty__saga_core_close(marty__saga_core *core)
     answer_closed(core);
     if (!core->doubt) {
         marty__saga_marks_work(core, 0, true);
-        leave(core);
+        marty__saga_lease_leave(core);
     }
     free_outcomes(core);
     size_t at = 0;
@@ -325,6 +322,7 @@ void marty__saga_core_close(marty__saga_core *core)
         marty__saga_entry_drop(core, entry);
     }
     marty__map_free(&core->entries);
+    marty__saga_put_off_free(core);
     while (core->known) {
         saga_known *known = core->known;
         core->known = known->next;

@@ -15,7 +15,9 @@ enum {
     SAGA_SCAN_MS = 500,    /* timers of others' transitions are found within this */
     SAGA_UNSENT_MS = 2000, /* an outbox that nobody has sent for so long is sent again */
     SAGA_RESEND_MS = 200,  /* first pause after a publish that failed; doubles */
-    SAGA_RESEND_MAX_MS = 5000
+    SAGA_RESEND_MAX_MS = 5000,
+    SAGA_PUT_OFF_MS = 1000, /* first pause of a timer that is due and cannot act; doubles */
+    SAGA_PUT_OFF_MAX_MS = 10000
 };
 
 /* A saga in memory: what the store has of it, and the commands of its outbox that are not known to
@@ -67,6 +69,14 @@ struct marty__saga_item {
     char bytes[]; /* as in the store; the command's texts point into it */
 };
 
+/* A saga whose timer is due and cannot act: it is left out for a while, so that those that can act
+ * are not behind it. */
+typedef struct saga_put_off {
+    int64_t until_ns;
+    unsigned tries;
+    char id[40];
+} saga_put_off;
+
 typedef struct saga_known { /* a definition */
     marty__saga_definition *definition;
     char hash[65];
@@ -94,9 +104,11 @@ struct marty__saga_core {
     marty_saga_shards shards; /* those of the lease */
     uint64_t epochs[MARTY_SAGA_SHARDS];
     int64_t lease_next_ns, lease_until_ns; /* when to renew; until when it surely holds */
+    marty__map put_off;                    /* id -> saga_put_off */
     int64_t scan_ns, unsent_ns;            /* when to look for timers, for unsent outboxes */
     int64_t soonest_us; /* the earliest timer that this turn has written for a shard of ours */
     bool unsent_all;    /* shards were taken: look at all unsent outboxes, however new */
+    bool has_left;      /* it has handed its shards over, and takes no more */
     bool doubt;         /* a commit has no known end: settle before anything else */
     saga_plan plans[SAGA_BATCH_MAX];
     uint64_t turn;
@@ -150,6 +162,10 @@ void marty__saga_plan_free(saga_plan *plan);
 /* ---- shards.c */
 /** Renew, take and give back shards, when it is time. */
 void marty__saga_lease_work(marty__saga_core *core, int64_t now_ns);
+/** Hand all shards over, for good: once, and not while a commit is in doubt. */
+void marty__saga_lease_leave(marty__saga_core *core);
+/** Forget all timers that were put off. */
+void marty__saga_put_off_free(marty__saga_core *core);
 /** Put in ticks of what is due, and send again what nobody has sent. */
 void marty__saga_scan_work(marty__saga_core *core, int64_t now_ns);
 /** Another has that shard now. */

@@ -4,6 +4,7 @@
  * without a lease, by the saga's version; a lease only keeps two from doing the same work. */
 #include "inside.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { NS_PER_MS = 1000000 };
@@ -57,7 +58,7 @@ static void give_back_surplus(marty__saga_core *core, uint32_t fair)
 
 void marty__saga_lease_work(marty__saga_core *core, int64_t now_ns)
 {
-    if (!core->options.leads || now_ns < core->lease_next_ns) {
+    if (!core->options.leads || core->has_left || now_ns < core->lease_next_ns) {
         return;
     }
     marty_saga_shards before = core->shards;
@@ -85,6 +86,22 @@ void marty__saga_lease_work(marty__saga_core *core, int64_t now_ns)
     }
 }
 
+/* From then on it looks after nothing: what it still decides it decides as one without a lease. */
+void marty__saga_lease_leave(marty__saga_core *core)
+{
+    if (!core->options.leads || core->has_left || core->doubt) {
+        return;
+    }
+    int64_t until_ns = marty__saga_call_until(core);
+    (void)core->options.table->release(core->options.store, core->owner, core->lease.held,
+                                       core->lease.count, until_ns, NULL);
+    core->lease.want = core->lease.count = 0;
+    (void)core->options.table->lease(core->options.store, &core->lease, until_ns, NULL);
+    core->lease.count = 0;
+    note_held(core);
+    core->has_left = true;
+}
+
 /* ---- scans */
 typedef struct tick {
     marty__saga_input input;
@@ -92,13 +109,74 @@ typedef struct tick {
     char saga[40];
 } tick;
 
+static void no_put_off(marty__saga_core *core, const char *id)
+{
+    marty_free(marty__map_take(&core->put_off, id, strlen(id)));
+}
+
+/* Without memory it is tried again at the next scan, as if nothing had been. */
+static void put_off(marty__saga_core *core, const char *id)
+{
+    saga_put_off *off = marty__map_get(&core->put_off, id, strlen(id));
+    if (!off) {
+        off = marty_alloc_zero(1, sizeof *off);
+        if (!off) {
+            return;
+        }
+        (void)snprintf(off->id, sizeof off->id, "%s", id);
+        if (!marty__map_put(&core->put_off, off->id, strlen(off->id), off)) {
+            marty_free(off);
+            return;
+        }
+    }
+    int64_t pause_ms = SAGA_PUT_OFF_MS;
+    for (unsigned i = 0; i < off->tries && pause_ms < SAGA_PUT_OFF_MAX_MS; i++) {
+        pause_ms *= 2;
+    }
+    off->tries++;
+    off->until_ns = marty__saga_now_ns(core) + pause_ms * NS_PER_MS;
+}
+
+static bool is_put_off(const marty__saga_core *core, const char *id)
+{
+    const saga_put_off *off = marty__map_get(&core->put_off, id, strlen(id));
+    return off && off->until_ns > marty__saga_now_ns(core);
+}
+
+/* Those that were helped otherwise meanwhile. */
+static void forget_put_off(marty__saga_core *core, int64_t now_ns)
+{
+    size_t at = 0;
+    saga_put_off *off = NULL;
+    while ((off = marty__map_next(&core->put_off, &at)) != NULL) {
+        if (off->until_ns + SAGA_PUT_OFF_MAX_MS * INT64_C(2) * NS_PER_MS < now_ns) {
+            no_put_off(core, off->id);
+        }
+    }
+}
+
+void marty__saga_put_off_free(marty__saga_core *core)
+{
+    forget_put_off(core, INT64_MAX);
+    marty__map_free(&core->put_off);
+}
+
 static void on_tick_done(marty__saga_input *input, const marty__saga_done *done)
 {
     tick *one = MARTY__OWNER(input, tick, input);
-    if (done->err && done->err != MARTY_E_CLOSED) {
-        one->core->counts.timer_failures++;
-        marty__saga_log(one->core, 1, "sagas: the timer of %s is due and cannot act: %s", one->saga,
+    marty__saga_core *core = one->core;
+    bool failed = done->err && done->err != MARTY_E_CLOSED;
+    bool idle = !done->err && done->ignored && done->facts &&
+                done->facts->due_us <= marty__saga_now_us(core);
+    if (failed) {
+        core->counts.timer_failures++;
+        marty__saga_log(core, 1, "sagas: the timer of %s is due and cannot act: %s", one->saga,
                         done->why);
+    }
+    if (failed || idle) {
+        put_off(core, one->saga);
+    } else {
+        no_put_off(core, one->saga);
     }
     marty_free(one);
 }
@@ -113,6 +191,10 @@ typedef struct scan {
 static bool on_due(void *user, const marty_saga_facts *facts)
 {
     scan *of = user;
+    of->first_us = of->count++ ? of->first_us : facts->due_us;
+    if (is_put_off(of->core, facts->id)) {
+        return true;
+    }
     tick *one = marty_alloc_zero(1, sizeof *one);
     if (!one) {
         of->failed = true;
@@ -124,7 +206,6 @@ static bool on_due(void *user, const marty_saga_facts *facts)
         .saga = one->saga,
         .done = on_tick_done,
         .event = {.kind = MARTY__SAGA_EVENT_TICK, .saga = one->saga, .cause = "timer"}};
-    of->first_us = of->count++ ? of->first_us : facts->due_us;
     marty__saga_core_put(of->core, &one->input);
     return true;
 }
@@ -134,9 +215,10 @@ static void scan_due(marty__saga_core *core, int64_t now_ns)
     scan of = {.core = core, .now_us = marty__saga_now_us(core)};
     int64_t next_us = INT64_MAX;
     marty_error why = {0};
-    marty_err err =
-        core->options.table->due(core->options.store, &core->shards, of.now_us, SAGA_BATCH_MAX,
-                                 on_due, &of, &next_us, marty__saga_call_until(core), &why);
+    forget_put_off(core, now_ns);
+    marty_err err = core->options.table->due(core->options.store, &core->shards, of.now_us,
+                                             SAGA_BATCH_MAX + (uint32_t)core->put_off.count, on_due,
+                                             &of, &next_us, marty__saga_call_until(core), &why);
     core->scan_ns = now_ns + SAGA_SCAN_MS * INT64_C(1000000);
     if (err) {
         marty__saga_log(core, 1, "sagas: timers could not be read: %s", why.text);
@@ -207,7 +289,7 @@ static void scan_unsent(marty__saga_core *core, int64_t now_ns)
     for (uint32_t i = 0; i < found->count; i++) {
         send_again(core, found->id[i], found->version[i], now_ns);
     }
-    core->unsent_all &= found->count == UNSENT_MAX;
+    core->unsent_all &= err || found->count == UNSENT_MAX;
     core->unsent_ns = now_ns + SAGA_UNSENT_MS / 2 * INT64_C(1000000);
     marty_free(found);
 }
