@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Growing bytes, numbers as text and hashes: the small change of the module. Pure; a buffer belongs
+ * Growing bytes, numbers as text, hashes and base64: the small change of the module. Pure; a buffer belongs
  * to whoever holds the lock of its owner. */
 #include "nats.h"
 
@@ -118,4 +118,38 @@ int64_t nats__now_ns(const marty_port *port)
 int64_t nats__wall_us(const marty_port *port)
 {
     return port->sink->env->wall_us(port->sink->env->user);
+}
+
+/* ---- base64 of the JetStream API */
+static int digit(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+size_t nats__base64_decode(const char *text, char *out, size_t size)
+{
+    uint32_t bits = 0, count = 0;
+    size_t used = 0;
+    for (; *text && used < size; text++) {
+        int value = digit(*text);
+        if (value < 0) {
+            continue;
+        }
+        bits = bits << 6 | (uint32_t)value;
+        count += 6;
+        if (count >= 8) {
+            count -= 8;
+            out[used++] = (char)(bits >> count & 0xff);
+        }
+    }
+    return used;
 }

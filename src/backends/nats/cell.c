@@ -20,34 +20,6 @@ static int64_t call_deadline(marty_port *port)
     return nats__now_ns(port) + (half_ns < most_ns ? half_ns : most_ns);
 }
 
-/* ---- base64 of the API */
-
-static int digit(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-size_t nats__base64_decode(const char *text, char *out, size_t size)
-{
-    uint32_t bits = 0, count = 0;
-    size_t used = 0;
-    for (; *text && used < size; text++) {
-        int value = digit(*text);
-        if (value < 0) {
-            continue;
-        }
-        bits = bits << 6 | (uint32_t)value;
-        count += 6;
-        if (count >= 8) {
-            count -= 8;
-            out[used++] = (char)(bits >> count & 0xff);
-        }
-    }
-    return used;
-}
-
 /* ---- reading */
 
 static void read_members(nats__cell *cell, json_t *members, const nats__cell *before,

@@ -5,8 +5,8 @@
  * Functions named ..._locked expect the lock; the others take it. */
 #ifndef MARTY_BACKENDS_NATS_NATS_H
 #define MARTY_BACKENDS_NATS_NATS_H
+#include "common.h"
 #include "frames.h"
-#include "options.h"
 
 #include "base/list.h"
 
@@ -24,7 +24,6 @@ enum {
     NATS__CALL_MS = 5000,           /* a JetStream API call */
     NATS__PING_MS = 1500,           /* silence after which the server is asked for a sign */
     NATS__SILENCE_MS = 4500,        /* silence after which it counts as gone */
-    NATS__CONNECT_MS = 2000,        /* greeting and handshake of one server */
     NATS__PULL_MS = 4700,           /* how long a pull waits at the server, at most */
     NATS__MAX_ACK_PENDING = 100000, /* of a group, over all its instances */
     NATS__LEVEL_TTL = 1,            /* API levels of the server */

@@ -209,6 +209,17 @@ static marty_err check_subject(const nats__options *options, const char *key, co
     return MARTY_OK;
 }
 
+marty_err nats__options_connection(nats__options *options, marty_error *why)
+{
+    options->inbox = text_of(options, "inbox", "_INBOX");
+    options->domain = text_of(options, "domain", NULL);
+    options->name = text_of(options, "name", "marty");
+    marty_err err = parse_credentials(options, why);
+    err = err ? err : parse_tls(options, why);
+    err = err ? err : check_subject(options, "inbox", options->inbox, why);
+    return err ? err : check_subject(options, "domain", options->domain, why);
+}
+
 marty_err nats__options_parse(nats__options *options, const char *url, marty_error *why)
 {
     marty_err err = marty_url_parse(&options->url, url, why);
@@ -216,9 +227,6 @@ marty_err nats__options_parse(nats__options *options, const char *url, marty_err
         return err;
     }
     options->prefix = text_of(options, "prefix", "");
-    options->inbox = text_of(options, "inbox", "_INBOX");
-    options->domain = text_of(options, "domain", NULL);
-    options->name = text_of(options, "name", "marty");
     options->lease_ms = 10000;
     options->dedup_ms = 120000;
     options->retention_ms = 7ull * 86400000;
@@ -229,15 +237,12 @@ marty_err nats__options_parse(nats__options *options, const char *url, marty_err
                               options->url->redacted);
     }
     err = err ? err : parse_words(options, why);
-    err = err ? err : parse_credentials(options, why);
-    err = err ? err : parse_tls(options, why);
+    err = err ? err : nats__options_connection(options, why);
     err = err ? err : parse_replicas(options, why);
     err = err ? err : parse_retention(options, why);
     err = err ? err : duration(options, "lease", 200, &options->lease_ms, why);
     err = err ? err : duration(options, "dedup", 100, &options->dedup_ms, why);
     err = err ? err : check_subject(options, "prefix", options->prefix, why);
-    err = err ? err : check_subject(options, "inbox", options->inbox, why);
-    err = err ? err : check_subject(options, "domain", options->domain, why);
     if (err) {
         nats__options_free(options);
     }

@@ -29,5 +29,7 @@ typedef struct nats__options {
 
 /** Parse and check. E: CONFIG with the key, what was expected. Freed by nats__options_free. */
 marty_err nats__options_parse(nats__options *options, const char *url, marty_error *why);
+/** The part of it that says how to connect and who we are, from options->url. */
+marty_err nats__options_connection(nats__options *options, marty_error *why);
 void nats__options_free(nats__options *options);
 #endif

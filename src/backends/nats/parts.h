@@ -63,7 +63,7 @@ void nats__living_add(marty_port *port);
 void nats__living_remove(marty_port *port);
 natsStatus nats__error_options(const marty_port *port, natsOptions *options);
 
-/* ---- connect.c, probe.c, nkey.c */
+/* ---- connect.c, probe.c */
 typedef struct nats__greeting { /* what the server said of itself */
     char version[32];
     bool tls_required, tls_available, tls_verify, auth_required, jetstream, headers;
@@ -72,8 +72,6 @@ typedef struct nats__greeting { /* what the server said of itself */
 void nats__connect_run(marty_port *port, nats__job *job);
 marty_err nats__probe(marty_port *port, const char *host, uint16_t number,
                       nats__greeting *ret_greeting, marty_error *why);
-/** Public key ("U...", 56 bytes and NUL) of the seed in a file. */
-marty_err nats__nkey_public(const char *path, char ret_public[57], marty_error *why);
 void nats__grants(const marty_port *port, marty_capabilities *ret_granted);
 extern const marty_capabilities nats__claims;
 
@@ -310,8 +308,6 @@ void nats__share_stop(marty_port *port, nats__subscription *subscription);
 void nats__shares_lost_locked(marty_port *port);
 void nats__keeper_stop(marty_port *port);
 void nats__shares_free(marty_port *port);
-/** Bytes written; out has room for size. */
-size_t nats__base64_decode(const char *text, char *out, size_t size);
 
 /* ---- topology.c, inspect.c, browse.c (blocking) */
 marty_err nats__topology_op(marty_port *port, const char *verb, const marty_want *what,
