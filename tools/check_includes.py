@@ -23,13 +23,14 @@ ARROWS = {
 }
 BUILT_IN = {"memory", "sqlite"}  # other backends are modules: exported symbols and what is inline only
 MODULES_MAY = {"base/grouped.h", "base/list.h"}
+SHARED = {"saga/stores/nats": {"backends/nats/common.h"}}  # one module, one way to connect
 PUBLIC_STD = {"stdbool.h", "stddef.h", "stdint.h", "string.h"}
 LIBRARIES = {  # header: folders that may use the library
     "sqlite3.h": ["backends/sqlite", "saga/stores/sqlite", "saga/participant/sqlite"],
     "libpq-fe.h": ["saga/postgres", "saga/stores/postgres", "saga/participant/postgres"],
     "yaml.h": ["bus", "saga", "cli"],
     "jansson.h": ["message", "backend", "backends", "bus", "patterns", "reliability", "saga", "cli"],
-    "nats": ["backends/nats"],
+    "nats": ["backends/nats", "saga/stores/nats"],
     "openssl": ["backends/nats"],
 }
 
@@ -65,6 +66,8 @@ def judge(base, path, name, angled):
     if (path.parent / name).exists() and "/" not in name:
         return None
     target = name.split("/")[0]
+    if name in SHARED.get(place, ()):
+        return None
     if folder == "backends" and parts[2] not in BUILT_IN:
         own = name.startswith("/".join(parts[1:3]) + "/")
         return None if own or name in MODULES_MAY else f"a module may include <marty/...> and its own files only, not {name}"

@@ -169,7 +169,7 @@ typedef struct marty_saga_store_table {
     uint32_t abi;       /**< MARTY_SAGA_STORE_ABI. */
     const char *scheme; /**< Of its URLs. */
     /** Open it, and make its tables where they are missing. `env` gives the time, every slot is
-     * filled; it outlives the store. E: CONFIG, and as any. */
+     * filled; it and the URL outlive the store. E: CONFIG, and as any. */
     marty_err (*open)(marty_saga_store **ret_store, const marty_url *url, const marty_env *env,
                       int64_t until_ns, marty_error *why);
     /** Close and free; nothing may be running. */

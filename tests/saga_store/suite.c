@@ -10,17 +10,15 @@
 suite_store suite_open(const char *text)
 {
     marty_error why = {0};
-    marty_url *url = NULL;
     suite_store store = {0};
-    if (marty_url_parse(&url, text, &why) == MARTY_OK) {
-        store.table = marty__saga_store_find(url->scheme, &why);
-        marty_err err = store.table ? store.table->open(&store.handle, url, marty__env_real(),
+    if (marty_url_parse(&store.url, text, &why) == MARTY_OK) {
+        store.table = marty__saga_store_find(store.url->scheme, &why);
+        marty_err err = store.table ? store.table->open(&store.handle, store.url, marty__env_real(),
                                                         suite_until(), &why)
                                     : MARTY_E_CONFIG;
         if (err) {
             store.handle = NULL;
         }
-        marty_url_free(url);
     }
     if (!store.handle) {
         fprintf(stderr, "%s: %s\n", text, why.text);
@@ -32,7 +30,8 @@ suite_store suite_open(const char *text)
 void suite_close(suite_store *store)
 {
     store->table->close(store->handle);
-    store->handle = NULL;
+    marty_url_free(store->url);
+    *store = (suite_store){0};
 }
 
 int64_t suite_until(void)

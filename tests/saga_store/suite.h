@@ -10,6 +10,7 @@
 typedef struct suite_store {
     const marty_saga_store_table *table;
     marty_saga_store *handle;
+    marty_url *url; /* outlives the handle */
 } suite_store;
 
 /** Open the store of a URL; ends the program when that fails. */

@@ -87,8 +87,9 @@ static bool write_config(test_server *server, const int routes[3])
     fprintf(file, "listen: \"127.0.0.1:%d\"\nhttp: \"127.0.0.1:%d\"\nserver_name: %s\n",
             server->port, server->monitor_port, server->name);
     if (!options->no_jetstream) {
-        fprintf(file, "jetstream { store_dir: \"%s/store\", max_mem: 256MB, max_file: 1GB }\n",
-                options->store_folder ? options->store_folder : server->folder);
+        fprintf(file, "jetstream { store_dir: \"%s/store\", max_mem: 256MB, max_file: 1GB%s }\n",
+                options->store_folder ? options->store_folder : server->folder,
+                options->sync_always ? ", sync_interval: always" : "");
     }
     if (options->tls) {
         write_tls(file, options);

@@ -15,6 +15,7 @@ typedef struct test_server_options { /* zero = default; strings are copied into 
     const char *user, *password, *token; /* how clients prove themselves */
     const char *nkey;                    /* public user key "U..." */
     bool no_jetstream;
+    bool sync_always;         /* each write is synced; the new server only */
     const char *store_folder; /* NULL = its own scratch folder; set for example to a small tmpfs */
     const char *extra;        /* more lines for the configuration file */
 } test_server_options;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Growing bytes, numbers as text, hashes and base64: the small change of the module. Pure; a buffer belongs
- * to whoever holds the lock of its owner. */
+ * Growing bytes, numbers as text, hashes and base64: the small change of the module. Pure; a buffer
+ * belongs to whoever holds the lock of its owner. */
 #include "nats.h"
 
 #include <string.h>

@@ -21,4 +21,6 @@ marty_err nats__refused(const nats__options *options, bool verifies, const char 
 marty_err nats__nkey_public(const char *path, char ret_public[57], marty_error *why);
 /** Decode what the JetStream API encodes; at most size bytes. Returns how many there are. */
 size_t nats__base64_decode(const char *text, char *out, size_t size);
+/** "2026-11-25T17:03:33.5Z" as Unix time in us; 0 = it is none. */
+int64_t nats__parse_time(const char *text);
 #endif

@@ -326,6 +326,4 @@ marty_err nats__pages(marty_port *port, const char *call, const char *key, json_
 const char *nats__kind_word(marty_kind kind);
 /** Group and shard that a consumer of that stream stands for. */
 bool nats__group_of(const char *consumer, bool sharded, char ret_group[256]);
-/** RFC 3339 as Unix microseconds; 0 = none. */
-int64_t nats__parse_time(const char *text);
 #endif

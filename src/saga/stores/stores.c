@@ -13,7 +13,8 @@ static const marty_saga_store_table *load_store(const char *scheme, marty_error 
 {
     static const struct {
         const char *scheme, *module;
-    } modules[] = {{"postgres", "postgres"}, {"postgresql", "postgres"}};
+    } modules[] = {
+        {"postgres", "postgres"}, {"postgresql", "postgres"}, {"nats", "nats"}, {"tls", "nats"}};
     for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
         if (strcmp(modules[i].scheme, scheme) != 0) {
             continue;
@@ -34,7 +35,7 @@ static const marty_saga_store_table *load_store(const char *scheme, marty_error 
     }
     (void)marty_error_set(
         why, MARTY_E_CONFIG,
-        "there is no store of sagas for %s: take sqlite:, postgres: or memory:", scheme);
+        "there is no store of sagas for %s: take sqlite:, postgres:, nats: or memory:", scheme);
     return NULL;
 }
 
