@@ -26,7 +26,7 @@ MODULES_MAY = {"base/grouped.h", "base/list.h"}
 SHARED = {"saga/stores/nats": {"backends/nats/common.h"}}  # one module, one way to connect
 PUBLIC_STD = {"stdbool.h", "stddef.h", "stdint.h", "string.h"}
 LIBRARIES = {  # header: folders that may use the library
-    "sqlite3.h": ["backends/sqlite", "saga/stores/sqlite", "saga/participant/sqlite"],
+    "sqlite3.h": ["backend/sqlite", "backends/sqlite", "saga/stores/sqlite", "saga/participant/sqlite"],
     "libpq-fe.h": ["saga/postgres", "saga/stores/postgres", "saga/participant/postgres"],
     "yaml.h": ["bus", "saga", "cli"],
     "jansson.h": ["message", "backend", "backends", "bus", "patterns", "reliability", "saga", "cli"],

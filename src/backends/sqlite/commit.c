@@ -5,12 +5,11 @@
  * program that stays can make it grow: past 1 GiB nothing more is taken. */
 #include "db.h"
 
+#include "backend/sqlite/errors.h"
 #include "base/clock.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum {
     IDLE_FRAMES = 256,
@@ -99,74 +98,9 @@ bool marty__sq_wal_full(const sq_db *db)
 }
 
 /* ---- what codes mean */
-static marty_err cannot_open(const char *path, marty_error *why)
-{
-    struct stat status;
-    char folder[512];
-    (void)snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (stat(path, &status) == 0) {
-        return S_ISDIR(status.st_mode)
-                   ? marty_error_set(why, MARTY_E_CONFIG, "%s: it is a folder; name a file", path)
-                   : marty_error_set(why, MARTY_E_DENIED,
-                                     "%s: no permission to open it (its -wal and -shm, too)", path);
-    }
-    if (slash && slash != folder) {
-        *slash = '\0';
-        if (stat(folder, &status) != 0 && errno == ENOENT) {
-            return marty_error_set(why, MARTY_E_NOT_FOUND,
-                                   "%s: the folder %s does not exist; make it first", path, folder);
-        }
-    }
-    return marty_error_set(why, MARTY_E_DENIED, "%s: cannot open it: %s", path, strerror(errno));
-}
-
-static marty_err io_failed(const sq_db *db, int code, const char *path, marty_error *why)
-{
-    if (code == SQLITE_IOERR_NOMEM) {
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "%s: out of memory", path);
-    }
-    return marty_error_set(why, MARTY_E_STORAGE,
-                           "%s: %s; look at the disk and the log of the system", path, db->text);
-}
-
 marty_err marty__sq_explain(const sq_db *db, int code, const char *path, marty_error *why)
 {
-    switch (code & 0xff) {
-    case SQLITE_CANTOPEN:
-        return cannot_open(path, why);
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_AUTH:
-        return marty_error_set(why, MARTY_E_DENIED,
-                               "%s: it is read-only; file and folder must be writable", path);
-    case SQLITE_NOTADB:
-        return marty_error_set(why, MARTY_E_MALFORMED,
-                               "%s: it is not a SQLite database (or is encrypted)", path);
-    case SQLITE_CORRUPT:
-        return marty_error_set(why, MARTY_E_STORAGE,
-                               "%s: the database is damaged: %s; restore a copy, or save what is "
-                               "left with: sqlite3 FILE .recover",
-                               path, db->text);
-    case SQLITE_FULL:
-        return marty_error_set(why, MARTY_E_STORAGE,
-                               "%s: disk full; free some space, publishing goes on by itself",
-                               path);
-    case SQLITE_IOERR:
-        return io_failed(db, code, path, why);
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-    case SQLITE_PROTOCOL:
-        return marty_error_set(why, MARTY_E_UNAVAILABLE,
-                               "%s: locked by another program, which does not let go of it", path);
-    case SQLITE_NOMEM:
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "%s: out of memory", path);
-    case SQLITE_TOOBIG:
-        return marty_error_set(why, MARTY_E_TOO_LARGE, "%s: too large for a row", path);
-    default:
-        return marty_error_set(why, MARTY_E_INTERNAL, "%s: %s (code %d)", path,
-                               db->text[0] ? db->text : sqlite3_errstr(code), code);
-    }
+    return marty__sqlite_error(code, db->text, path, why);
 }
 
 bool marty__sq_is_fatal(int code)

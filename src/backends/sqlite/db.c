@@ -22,7 +22,7 @@ static const char *const once_sql[] = {SQ_STATEMENTS_ONCE(SQ__TEXT)};
 static int note(sq_db *db, int code)
 {
     const char *text = db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code);
-    (void)snprintf(db->text, sizeof db->text, "%s (%d)", text, code);
+    (void)snprintf(db->text, sizeof db->text, "%s", text);
     return code;
 }
 

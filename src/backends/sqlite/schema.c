@@ -6,6 +6,8 @@
  * delivered again (retry). README.md says more. */
 #include "schema.h"
 
+#include "backend/sqlite/errors.h"
+
 #include <stdio.h>
 
 #define MESSAGES(n)                                                                                \
@@ -151,10 +153,7 @@ static marty_err bring_up(sq_db *db, const marty_env *env, marty_error *why)
     const char *path = marty__sq_db_path(db);
     int code = look(db, &version, &others);
     if (!code && version > SQ_SCHEMA_VERSION) {
-        return marty_error_set(why, MARTY_E_UNSUPPORTED,
-                               "%s: its schema is version %lld, this Marty (%s) knows up to %d; "
-                               "upgrade Marty",
-                               path, (long long)version, marty_version(), (int)SQ_SCHEMA_VERSION);
+        return marty__sqlite_newer(path, version, SQ_SCHEMA_VERSION, why);
     }
     if (!code && !version && others) {
         return marty_error_set(why, MARTY_E_CONFIG,

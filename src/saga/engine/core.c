@@ -15,8 +15,7 @@ enum { DOUBT_PAUSE_NS = 200000000, TERM_MS = 3000 };
 
 int64_t marty__saga_call_until(const marty__saga_core *core)
 {
-    (void)core;
-    return marty__deadline_ns(marty__monotonic_ns(), SAGA_CALL_MS);
+    return marty__deadline_ns(marty__saga_now_ns(core), SAGA_CALL_MS);
 }
 
 void marty__saga_log(marty__saga_core *core, int level, const char *format, ...)

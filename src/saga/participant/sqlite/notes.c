@@ -3,13 +3,12 @@
  */
 #include "saga/participant/notes.h"
 
+#include "backend/sqlite/errors.h"
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/thread.h"
 
 #include <sqlite3.h>
 #include <string.h>
-#include <time.h>
 
 typedef enum notes_sql {
     NOTES_BEGIN,
@@ -37,33 +36,15 @@ static const char *const sql_text[NOTES_SQL_COUNT] = {
 struct marty__notes {
     marty__mutex mutex; /* held from begin to the end */
     sqlite3 *handle;
-    const marty_env *env;
     sqlite3_stmt *statements[NOTES_SQL_COUNT];
-    int64_t until_ns;
+    marty__sqlite_patience patience;
 };
 
-static int on_busy(void *user, int times)
+static marty_err explain(marty__notes *notes, int code, marty_error *why)
 {
-    const marty__notes *notes = user;
-    (void)times;
-    if (notes->env->monotonic_ns(notes->env->user) >= notes->until_ns) {
-        return 0;
-    }
-    (void)nanosleep(&(struct timespec){.tv_nsec = MARTY__NS_PER_MS}, NULL);
-    return 1;
-}
-
-static marty_err explain(marty__notes *notes, int code, const char *doing, marty_error *why)
-{
-    int kind = code & 0xff;
-    marty_err err = kind == SQLITE_BUSY || kind == SQLITE_LOCKED       ? MARTY_E_UNAVAILABLE
-                    : kind == SQLITE_NOMEM                             ? MARTY_E_NO_MEMORY
-                    : kind == SQLITE_CANTOPEN || kind == SQLITE_NOTADB ? MARTY_E_CONFIG
-                                                                       : MARTY_E_STORAGE;
-    const char *path = notes->handle ? sqlite3_db_filename(notes->handle, "main") : "";
-    return marty_error_set(why, err, "%s the operations of %s: %s (SQLite %d)", doing,
-                           path ? path : "", notes->handle ? sqlite3_errmsg(notes->handle) : "",
-                           code);
+    const char *path = sqlite3_db_filename(notes->handle, "main");
+    return marty__sqlite_error(code, marty__sqlite_words(notes->handle, code), path ? path : "",
+                               why);
 }
 
 static int prepare(marty__notes *notes, notes_sql which, sqlite3_stmt **ret)
@@ -122,20 +103,16 @@ static marty_err notes_open(marty__notes **ret_notes, const marty_url *url, cons
         marty_free(notes);
         return marty_error_set(why, MARTY_E_NO_MEMORY, "opening %s", url->redacted);
     }
-    notes->env = env;
-    notes->until_ns = until_ns;
+    notes->patience = (marty__sqlite_patience){env, until_ns};
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int code = sqlite3_open_v2(url->path, &notes->handle, flags, NULL);
     if (!code) {
-        (void)sqlite3_busy_handler(notes->handle, on_busy, notes);
-        code = sqlite3_exec(notes->handle, setup, NULL, NULL, NULL);
-    }
-    while ((code & 0xff) == SQLITE_BUSY && on_busy(notes, 0)) { /* setting WAL asks but once */
-        code = sqlite3_exec(notes->handle, setup, NULL, NULL, NULL);
+        (void)sqlite3_busy_handler(notes->handle, marty__sqlite_on_busy, &notes->patience);
+        code = marty__sqlite_execute(notes->handle, setup, &notes->patience);
     }
     if (code) {
-        err = explain(notes, code, "opening", why);
+        err = marty__sqlite_error(code, marty__sqlite_words(notes->handle, code), url->path, why);
         notes_close(notes);
         return err;
     }
@@ -163,10 +140,10 @@ static marty_err notes_begin(marty__notes *notes, int64_t until_ns, void **ret_t
                              marty_error *why)
 {
     marty__lock(&notes->mutex);
-    notes->until_ns = until_ns;
+    notes->patience.until_ns = until_ns;
     int code = run(notes, NOTES_BEGIN);
     if (code) {
-        marty_err err = explain(notes, code, "beginning with", why);
+        marty_err err = explain(notes, code, why);
         notes_roll_back(notes);
         return err;
     }
@@ -177,11 +154,11 @@ static marty_err notes_begin(marty__notes *notes, int64_t until_ns, void **ret_t
 
 /* The savepoint is gone with the transaction that it was in, also when an effect has begun another
  * one. */
-static marty_err explain_effect(marty__notes *notes, int code, const char *doing, marty_error *why)
+static marty_err explain_effect(marty__notes *notes, int code, marty_error *why)
 {
     bool ended = sqlite3_get_autocommit(notes->handle) || code == SQLITE_ERROR;
     return ended ? marty_error_set(why, MARTY_E_FAILED, MARTY__NOTES_ENDED)
-                 : explain(notes, code, doing, why);
+                 : explain(notes, code, why);
 }
 
 static marty_err notes_find(marty__notes *notes, const char *key, marty__note *ret_note,
@@ -206,16 +183,14 @@ static marty_err notes_find(marty__notes *notes, const char *key, marty__note *r
         }
     }
     (void)sqlite3_reset(row);
-    return code == SQLITE_ROW || code == SQLITE_DONE ? MARTY_OK
-                                                     : explain(notes, code, "reading", why);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? MARTY_OK : explain(notes, code, why);
 }
 
 static marty_err notes_enter(marty__notes *notes, const char *key, marty__note *ret_note,
                              marty_error *why)
 {
     int code = run(notes, NOTES_SAVE);
-    return code ? explain(notes, code, "going on with", why)
-                : notes_find(notes, key, ret_note, why);
+    return code ? explain(notes, code, why) : notes_find(notes, key, ret_note, why);
 }
 
 static marty_err notes_add(marty__notes *notes, const char *key, marty__note_kind kind,
@@ -223,7 +198,7 @@ static marty_err notes_add(marty__notes *notes, const char *key, marty__note_kin
 {
     sqlite3_stmt *row = NULL;
     if (sqlite3_get_autocommit(notes->handle)) {
-        return explain_effect(notes, SQLITE_ERROR, "noting", why);
+        return explain_effect(notes, SQLITE_ERROR, why);
     }
     int code = prepare(notes, NOTES_ADD, &row);
     code = code ? code : sqlite3_bind_text(row, 1, key, -1, NULL);
@@ -232,26 +207,26 @@ static marty_err notes_add(marty__notes *notes, const char *key, marty__note_kin
     code = code ? code : sqlite3_bind_int64(row, 4, at_us);
     code = code ? code : sqlite3_step(row);
     (void)sqlite3_reset(row);
-    return code == SQLITE_DONE ? MARTY_OK : explain(notes, code, "noting", why);
+    return code == SQLITE_DONE ? MARTY_OK : explain(notes, code, why);
 }
 
 static marty_err notes_undo(marty__notes *notes, marty_error *why)
 {
     int code = run(notes, NOTES_UNDO);
-    return code ? explain_effect(notes, code, "undoing", why) : MARTY_OK;
+    return code ? explain_effect(notes, code, why) : MARTY_OK;
 }
 
 static marty_err notes_leave(marty__notes *notes, marty_error *why)
 {
     int code = run(notes, NOTES_KEEP);
-    return code ? explain_effect(notes, code, "going on with", why) : MARTY_OK;
+    return code ? explain_effect(notes, code, why) : MARTY_OK;
 }
 
 static marty_err notes_commit(marty__notes *notes, marty_error *why)
 {
     (void)sqlite3_commit_hook(notes->handle, NULL, NULL);
     int code = run(notes, NOTES_COMMIT);
-    marty_err err = code ? explain(notes, code, "committing", why) : MARTY_OK;
+    marty_err err = code ? explain(notes, code, why) : MARTY_OK;
     if ((code & 0xff) == SQLITE_CONSTRAINT) { /* one that was deferred until here */
         err = marty_error_set(why, MARTY_E_FAILED, "%s", sqlite3_errmsg(notes->handle));
     }
@@ -264,12 +239,12 @@ static marty_err notes_purge(marty__notes *notes, int64_t before_us, int64_t unt
 {
     sqlite3_stmt *row = NULL;
     marty__lock(&notes->mutex);
-    notes->until_ns = until_ns;
+    notes->patience.until_ns = until_ns;
     int code = prepare(notes, NOTES_PURGE, &row);
     code = code ? code : sqlite3_bind_int64(row, 1, before_us);
     code = code ? code : sqlite3_step(row);
     (void)sqlite3_reset(row);
-    marty_err err = code == SQLITE_DONE ? MARTY_OK : explain(notes, code, "purging", why);
+    marty_err err = code == SQLITE_DONE ? MARTY_OK : explain(notes, code, why);
     marty__unlock(&notes->mutex);
     return err;
 }

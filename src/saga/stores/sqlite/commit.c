@@ -183,13 +183,13 @@ marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *c
     }
     marty_err err = MARTY_OK;
     if (code) {
-        err = marty__saga_db_error(db, code, "writing", why);
+        err = marty__saga_db_error(db, code, why);
         marty__saga_db_roll_back(db);
     } else {
         code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
         if (code) {
             marty_error ended;
-            marty_err kind = marty__saga_db_error(db, code, "committing", &ended);
+            marty_err kind = marty__saga_db_error(db, code, &ended);
             answer_all(writes, count,
                        kind == MARTY_E_UNAVAILABLE ? MARTY_E_UNAVAILABLE : MARTY_E_MAYBE_STORED);
             marty__saga_db_roll_back(db);
@@ -204,7 +204,7 @@ marty_err marty__saga_sqlite_settle(marty_saga_store *store, int64_t until_ns, m
     saga_db *db = &store->writer;
     marty__saga_db_enter(db, until_ns);
     int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_SETTLE));
-    marty_err err = code ? marty__saga_db_error(db, code, "settling", why) : MARTY_OK;
+    marty_err err = code ? marty__saga_db_error(db, code, why) : MARTY_OK;
     marty__saga_db_leave(db);
     return err;
 }
@@ -218,7 +218,7 @@ marty_err marty__saga_sqlite_sent(marty_saga_store *store, const marty_saga_fact
         code = marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_SENT, saga_text(sagas[i].id),
                                                 saga_int((int64_t)sagas[i].version)));
     }
-    return marty__saga_db_end(db, code, "marking", why);
+    return marty__saga_db_end(db, code, why);
 }
 
 static int purge_some(saga_db *db, int64_t before_us, uint32_t limit, uint32_t *ret_count)
@@ -248,7 +248,7 @@ marty_err marty__saga_sqlite_purge(marty_saga_store *store, int64_t before_us, u
     uint32_t count = 0;
     int code = marty__saga_db_begin(db, until_ns);
     code = code ? code : purge_some(db, before_us, limit, &count);
-    marty_err err = marty__saga_db_end(db, code, "purging", why);
+    marty_err err = marty__saga_db_end(db, code, why);
     if (!err) {
         *ret_count = count;
     }

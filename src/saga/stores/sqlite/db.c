@@ -2,13 +2,10 @@
  * One connection of the sqlite store: opening it, its tables, its statements, its errors. */
 #include "sqlite.h"
 
-#include "base/clock.h"
-
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-enum { BUSY_NS = MARTY__NS_PER_MS, SCHEMA = 1 };
+enum { SCHEMA = 1 };
 
 #define FACTS                                                                                      \
     "id, name, key, definition, stuck, status, paused, shard, version, started_us, changed_us, "   \
@@ -100,17 +97,6 @@ static const char schema[] =
     "NOT NULL);"
     "INSERT INTO marty_saga_store VALUES (1, '', 0);";
 
-static int on_busy(void *user, int times)
-{
-    const saga_db *db = user;
-    (void)times;
-    if (marty__monotonic_ns() >= db->until_ns) {
-        return 0;
-    }
-    (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_NS}, NULL);
-    return 1;
-}
-
 static int execute(saga_db *db, const char *sql)
 {
     return sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
@@ -177,12 +163,7 @@ static int prepare_file(saga_db *db, const char *sync, bool writes)
                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s; PRAGMA cache_size=-8192; "
                    "PRAGMA wal_autocheckpoint=4000; PRAGMA query_only=%d",
                    sync, !writes);
-    int code = execute(db, sql);
-    while ((code & 0xff) == SQLITE_BUSY && marty__monotonic_ns() < db->until_ns) {
-        (void)nanosleep(&(struct timespec){.tv_nsec = BUSY_NS}, NULL); /* WAL asks but once */
-        code = execute(db, sql);
-    }
-    return code;
+    return marty__sqlite_execute(db->handle, sql, &db->patience);
 }
 
 /* One that is to be there already: a name that was mistyped must not make a store, nor tables in a
@@ -202,10 +183,10 @@ marty_err marty__saga_db_open(saga_db *db, const saga_db_how *how, int64_t until
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 (how->there ? 0 : SQLITE_OPEN_CREATE);
     int64_t found = SCHEMA;
-    db->until_ns = until_ns;
+    db->patience = (marty__sqlite_patience){how->env, until_ns};
     int code = sqlite3_open_v2(how->path, &db->handle, flags, NULL);
     if (!code) {
-        (void)sqlite3_busy_handler(db->handle, on_busy, db);
+        (void)sqlite3_busy_handler(db->handle, marty__sqlite_on_busy, &db->patience);
     }
     if (is_missing(db, code, how)) {
         return marty_error_set(why, MARTY_E_NOT_FOUND,
@@ -217,14 +198,9 @@ marty_err marty__saga_db_open(saga_db *db, const saga_db_how *how, int64_t until
         code = make_tables(db, &found);
     }
     if (code) {
-        return marty__saga_db_error(db, code, "opening", why);
+        return marty__sqlite_error(code, marty__sqlite_words(db->handle, code), how->path, why);
     }
-    return found == SCHEMA
-               ? MARTY_OK
-               : marty_error_set(why, MARTY_E_CONFIG,
-                                 "%s: its sagas have the tables of version %d, this program knows "
-                                 "version %d: take the newer program",
-                                 how->path, (int)found, (int)SCHEMA);
+    return found == SCHEMA ? MARTY_OK : marty__sqlite_newer(how->path, found, SCHEMA, why);
 }
 
 void marty__saga_db_close(saga_db *db)
@@ -242,7 +218,7 @@ void marty__saga_db_close(saga_db *db)
 void marty__saga_db_enter(saga_db *db, int64_t until_ns)
 {
     marty__lock(&db->mutex);
-    db->until_ns = until_ns;
+    db->patience.until_ns = until_ns;
 }
 
 void marty__saga_db_leave(saga_db *db)
@@ -256,10 +232,10 @@ int marty__saga_db_begin(saga_db *db, int64_t until_ns)
     return marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
 }
 
-marty_err marty__saga_db_end(saga_db *db, int code, const char *doing, marty_error *why)
+marty_err marty__saga_db_end(saga_db *db, int code, marty_error *why)
 {
     code = code ? code : marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
-    marty_err err = code ? marty__saga_db_error(db, code, doing, why) : MARTY_OK;
+    marty_err err = code ? marty__saga_db_error(db, code, why) : MARTY_OK;
     marty__saga_db_roll_back(db);
     marty__saga_db_leave(db);
     return err;
@@ -362,40 +338,9 @@ void marty__saga_db_facts(sqlite3_stmt *row, marty_saga_facts *ret_facts)
     };
 }
 
-static marty_err error_of(int code)
-{
-    switch (code & 0xff) {
-    case SQLITE_NOMEM:
-        return MARTY_E_NO_MEMORY;
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-    case SQLITE_PROTOCOL:
-        return MARTY_E_UNAVAILABLE;
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-    case SQLITE_AUTH:
-        return MARTY_E_DENIED;
-    case SQLITE_NOTADB:
-        return MARTY_E_MALFORMED;
-    case SQLITE_TOOBIG:
-        return MARTY_E_TOO_LARGE;
-    case SQLITE_FULL:
-    case SQLITE_IOERR:
-    case SQLITE_CORRUPT:
-        return MARTY_E_STORAGE;
-    case SQLITE_CANTOPEN:
-        return MARTY_E_CONFIG;
-    default:
-        return MARTY_E_INTERNAL;
-    }
-}
-
-marty_err marty__saga_db_error(saga_db *db, int code, const char *doing, marty_error *why)
+marty_err marty__saga_db_error(saga_db *db, int code, marty_error *why)
 {
     const char *path = db->handle ? sqlite3_db_filename(db->handle, "main") : NULL;
-    const char *text = db->handle && sqlite3_extended_errcode(db->handle) == code
-                           ? sqlite3_errmsg(db->handle)
-                           : sqlite3_errstr(code);
-    return marty_error_set(why, error_of(code), "%s the sagas of %s: %s (SQLite %d)", doing,
-                           path && *path ? path : "the file", text, code);
+    return marty__sqlite_error(code, marty__sqlite_words(db->handle, code),
+                               path && *path ? path : "the file", why);
 }

@@ -120,7 +120,7 @@ marty_err marty__saga_sqlite_lease(marty_saga_store *store, marty_saga_lease *le
     marty_saga_lease changed = *lease;
     int code = marty__saga_db_begin(db, until_ns);
     code = code ? code : lease_all(db, &changed, now_of(store));
-    marty_err err = marty__saga_db_end(db, code, "leasing", why);
+    marty_err err = marty__saga_db_end(db, code, why);
     if (!err) {
         *lease = changed;
     }
@@ -138,5 +138,5 @@ marty_err marty__saga_sqlite_release(marty_saga_store *store, const char *owner,
             marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_SHARD_FREE, saga_int(shards[i].shard),
                                              saga_int((int64_t)shards[i].epoch), saga_text(owner)));
     }
-    return marty__saga_db_end(db, code, "releasing", why);
+    return marty__saga_db_end(db, code, why);
 }

@@ -6,11 +6,10 @@
 #include <string.h>
 
 /* The end of a scan: an error, or NOT_FOUND where something had to be there. */
-static marty_err ended(saga_db *db, sqlite3_stmt *statement, int code, const char *doing,
-                       marty_error *why)
+static marty_err ended(saga_db *db, sqlite3_stmt *statement, int code, marty_error *why)
 {
     bool fine = code == SQLITE_ROW || code == SQLITE_DONE || code == SQLITE_OK;
-    marty_err err = fine ? MARTY_OK : marty__saga_db_error(db, code, doing, why);
+    marty_err err = fine ? MARTY_OK : marty__saga_db_error(db, code, why);
     (void)sqlite3_reset(statement);
     return err;
 }
@@ -42,7 +41,7 @@ marty_err marty__saga_sqlite_load(marty_saga_store *store, const char *id,
                                   marty__saga_db_bytes(row, 13), marty__saga_db_bytes(row, 14));
         code = record ? SQLITE_ROW : SQLITE_NOMEM;
     }
-    marty_err err = ended(db, row, code, "reading", why);
+    marty_err err = ended(db, row, code, why);
     marty__saga_db_leave(db);
     if (!err && !record) {
         return no_saga(id, why);
@@ -64,7 +63,7 @@ marty_err marty__saga_sqlite_find(marty_saga_store *store, const char *name, con
     if (code == SQLITE_ROW) {
         (void)strncpy(id, marty__saga_db_text(row, 0), sizeof id - 1);
     }
-    marty_err err = ended(db, row, code, "reading", why);
+    marty_err err = ended(db, row, code, why);
     marty__saga_db_leave(db);
     if (!err && !*id) {
         return marty_error_set(why, MARTY_E_NOT_FOUND, "no saga %s has the key %s", name, key);
@@ -97,7 +96,7 @@ marty_err marty__saga_sqlite_due(marty_saga_store *store, const marty_saga_shard
         limit--;
         goes_on = found(user, &facts);
     }
-    marty_err err = ended(db, row, code, "reading", why);
+    marty_err err = ended(db, row, code, why);
     marty__saga_db_leave(db);
     if (!err) {
         *ret_next_us = next;
@@ -123,7 +122,7 @@ marty_err marty__saga_sqlite_unsent(marty_saga_store *store, const marty_saga_sh
             }
         }
     }
-    marty_err err = ended(db, row, code, "reading", why);
+    marty_err err = ended(db, row, code, why);
     marty__saga_db_leave(db);
     return err;
 }
@@ -149,7 +148,7 @@ marty_err marty__saga_sqlite_list(marty_saga_store *store, const marty_saga_filt
             break;
         }
     }
-    marty_err err = ended(db, row, code, "listing", why);
+    marty_err err = ended(db, row, code, why);
     marty__saga_db_leave(db);
     return err;
 }
@@ -163,7 +162,7 @@ marty_err marty__saga_sqlite_history(marty_saga_store *store, const char *id, ui
     sqlite3_stmt *saga = SAGA_BIND(db, SAGA_SQL_VERSION, saga_text(id));
     int code = step(db, saga);
     bool there = code == SQLITE_ROW;
-    marty_err err = ended(db, saga, code, "reading", why);
+    marty_err err = ended(db, saga, code, why);
     if (!err && there) {
         sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_HISTORY, saga_text(id), saga_int((int64_t)from));
         for (code = step(db, row); code == SQLITE_ROW; code = sqlite3_step(row)) {
@@ -172,7 +171,7 @@ marty_err marty__saga_sqlite_history(marty_saga_store *store, const char *id, ui
                 break;
             }
         }
-        err = ended(db, row, code, "reading", why);
+        err = ended(db, row, code, why);
     }
     marty__saga_db_leave(db);
     return err || there ? err : no_saga(id, why);
@@ -192,7 +191,7 @@ marty_err marty__saga_sqlite_definitions(marty_saga_store *store, const char *na
             break;
         }
     }
-    marty_err err = ended(db, row, code, "reading", why);
+    marty_err err = ended(db, row, code, why);
     marty__saga_db_leave(db);
     return err;
 }

@@ -5,6 +5,7 @@
  */
 #ifndef MARTY_SAGA_STORES_SQLITE_SQLITE_H
 #define MARTY_SAGA_STORES_SQLITE_SQLITE_H
+#include "backend/sqlite/errors.h"
 #include "base/thread.h"
 #include "saga/stores/stores.h"
 
@@ -59,13 +60,14 @@ typedef struct saga_db {
     marty__mutex mutex;
     sqlite3 *handle;
     sqlite3_stmt *statements[SAGA_SQL_COUNT];
-    int64_t until_ns; /* how long to wait for the file's lock */
+    marty__sqlite_patience patience; /* for the file's lock */
 } saga_db;
 
 typedef struct saga_db_how {
     const char *path, *sync;
-    bool there;  /* it must be: nothing is made */
-    bool writes; /* this connection */
+    const marty_env *env; /* lives as long as the connection */
+    bool there;           /* it must be: nothing is made */
+    bool writes;          /* this connection */
 } saga_db_how;
 
 struct marty_saga_store {
@@ -85,7 +87,7 @@ void marty__saga_db_leave(saga_db *db);
 /** Take the connection and begin to write. An SQLite code, for `end`. */
 int marty__saga_db_begin(saga_db *db, int64_t until_ns);
 /** Commit what went well (code 0), roll back what did not, and give the connection back. */
-marty_err marty__saga_db_end(saga_db *db, int code, const char *doing, marty_error *why);
+marty_err marty__saga_db_end(saga_db *db, int code, marty_error *why);
 /** Roll back, where a transaction is open. */
 void marty__saga_db_roll_back(saga_db *db);
 /** A statement, reset and without values; NULL without memory. */
@@ -118,7 +120,7 @@ int64_t marty__saga_db_int(sqlite3_stmt *statement, int column);
 const char *marty__saga_db_text(sqlite3_stmt *statement, int column);
 marty_bytes marty__saga_db_bytes(sqlite3_stmt *statement, int column);
 /** What a code of SQLite is to us, with the file in the text. */
-marty_err marty__saga_db_error(saga_db *db, int code, const char *doing, marty_error *why);
+marty_err marty__saga_db_error(saga_db *db, int code, marty_error *why);
 /** Facts of the columns that SAGA_FACTS names, borrowed from the row. */
 void marty__saga_db_facts(sqlite3_stmt *row, marty_saga_facts *ret_facts);
 

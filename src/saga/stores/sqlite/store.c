@@ -60,6 +60,7 @@ static marty_err sqlite_open(marty_saga_store **ret_store, const marty_url *url,
         return marty_error_set(why, MARTY_E_NO_MEMORY, "opening %s", url->redacted);
     }
     store->env = marty__env_complete(env);
+    how.env = &store->env;
     (void)snprintf(
         store->line, sizeof store->line,
         "sqlite: %.120s, WAL, synchronous=%s; all transitions that wait are one commit%s", how.path,
@@ -101,7 +102,7 @@ marty_err marty__saga_sqlite_define(marty_saga_store *store, const char *name, u
         code = code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
         (void)sqlite3_reset(row);
     }
-    marty_err err = code ? marty__saga_db_error(db, code, "defining", why) : MARTY_OK;
+    marty_err err = code ? marty__saga_db_error(db, code, why) : MARTY_OK;
     marty__saga_db_leave(db);
     return err || same ? err
                        : marty_error_set(why, MARTY_E_EXISTS,
