@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DOUBT_PAUSE_NS = 200000000, TERM_MS = 3000 };
+enum { DOUBT_PAUSE_NS = 200000000, TERM_MS = 2000 };
 
 int64_t marty__saga_call_until(const marty__saga_core *core)
 {
@@ -93,10 +93,14 @@ static void put_first(marty__saga_core *core, marty__link *again)
     marty__unlock(&core->mutex);
 }
 
+/* Those that were there when the turn began. One that comes later may be newer than what the turn
+ * has read: the answer to a command that another engine has sent meanwhile would name an unknown
+ * op. */
 static size_t decide_all(marty__saga_core *core, marty__link *again)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < SAGA_BATCH_MAX; i++) {
+    size_t count = 0, there = marty__saga_core_waiting(core);
+    there = MARTY__MUTANT(113, there < SAGA_BATCH_MAX, false) ? there : SAGA_BATCH_MAX;
+    for (size_t i = 0; i < there; i++) {
         marty__saga_input *input = next_input(core);
         if (!input) {
             break;

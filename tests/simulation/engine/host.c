@@ -336,6 +336,11 @@ static void on_done(marty__saga_input *input, const marty__saga_done *done)
     delivery *one = MARTY__OWNER(input, delivery, input);
     world *w = one->in;
     bool verb = one->message.event.kind == MARTY__SAGA_EVENT_VERB;
+    if (!done->err && one->message.event.kind == MARTY__SAGA_EVENT_REPLY &&
+        done->ignored == MARTY__SAGA_IGNORED_UNKNOWN) {
+        sim_wrong(&w->s, sim_find(&w->s, one->message.saga),
+                  "3: the answer to a command that was sent is unknown");
+    }
     if (!done->err) {
         check_acknowledged(w, &one->message, done);
     } else if (!verb && done->err != MARTY_E_EXISTS && done->err != MARTY_E_NOT_FOUND) {

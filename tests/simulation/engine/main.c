@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { HEALING_ROUNDS = 3000, MUTANT_FIRST = 101, MUTANT_LAST = 112, MUTANT_SEEDS = 5000 };
+enum { HEALING_ROUNDS = 3000, MUTANT_FIRST = 101, MUTANT_LAST = 113, MUTANT_SEEDS = 5000 };
 
 int marty__saga_mutant; /* which known mistake the engine has; 0 = none */
 
@@ -186,6 +186,27 @@ static void step(world *w)
     } else {
         world_engine_turn(w, number);
     }
+}
+
+void world_meanwhile(world *w, unsigned number)
+{
+    sim *s = &w->s;
+    if (w->meanwhile || s->healing || !sim_chance(s, 20)) {
+        return;
+    }
+    w->meanwhile = true;
+    for (uint32_t left = 1 + sim_below(s, 12); left > 0; left--) {
+        unsigned other = (number + 1 + sim_below(s, ENGINES - 1)) % ENGINES;
+        uint32_t what = sim_below(s, 10);
+        if (what < 5) {
+            deliver(w);
+        } else if (what < 8) {
+            world_engine_turn(w, other);
+        } else {
+            world_engine_outcome(w, other);
+        }
+    }
+    w->meanwhile = false;
 }
 
 /* ---- the end */

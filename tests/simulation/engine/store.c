@@ -320,7 +320,9 @@ static marty_err world_load(marty_saga_store *store, const char *id, marty_saga_
     if (met != FATE_FINE) {
         return down(why);
     }
-    return store->in->memory->load(store->in->shared, id, ret, until_ns, why);
+    marty_err err = store->in->memory->load(store->in->shared, id, ret, until_ns, why);
+    world_meanwhile(store->in, store->number);
+    return err;
 }
 
 static marty_err world_find(marty_saga_store *store, const char *name, const char *key,

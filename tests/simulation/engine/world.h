@@ -83,6 +83,7 @@ struct world {
     uint32_t promise_count;
     inside insides[INSIDE_MAX];
     uint32_t inside_count;
+    bool meanwhile; /* others run in the middle of an engine's turn */
     uint64_t calls, commits, deaths, doubts, late_writes;
 };
 
@@ -106,6 +107,8 @@ void world_engine_turn(world *w, unsigned number);
 void world_engine_outcome(world *w, unsigned number);
 /** Give a message to a saga to some engine that lives; it comes back when it was not taken. */
 void world_deliver(world *w, uint32_t index);
+/** While an engine waits for the store, the others, the messages and the time go on. */
+void world_meanwhile(world *w, unsigned number);
 /** Turns until nobody has anything to do at this time. */
 void world_drain(world *w);
 #endif
