@@ -25,8 +25,8 @@ sqlite3 *databases_open(const char *folder)
     sqlite3 *db = NULL;
     char *path = sqlite3_mprintf("%s/order.db", folder);
     bool fine = path && sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
-                attach(db, folder, "inventory") && attach(db, folder, "payment") &&
-                attach(db, folder, "shipping");
+                sqlite3_busy_timeout(db, 5000) == SQLITE_OK && attach(db, folder, "inventory") &&
+                attach(db, folder, "payment") && attach(db, folder, "shipping");
     if (!fine) {
         databases_complain(db, folder);
         sqlite3_close(db);

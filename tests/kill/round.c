@@ -16,7 +16,7 @@ enum {
     DONE_MS = 120000, /* for a round, and for each kill: */
     EACH_KILL_MS = 4000,
     TAKEOVER_MS = 15000, /* for all that is open, once the lease of the dead has ended */
-    LEASE_MS = 3000      /* the default */
+    LEASE_MS = 2000      /* the default */
 };
 
 typedef struct game {
@@ -145,7 +145,9 @@ static bool look(void *user)
     return g->failed || (g->next == kill_count(g->o) && all_done(g));
 }
 
-static bool is_up(void *user)
+/* All of them run, and the broker has nothing left: what a dead one had comes again after its lease
+ * and is answered from the notes. */
+static bool is_quiet(void *user)
 {
     game *g = user;
     bool up = true;
@@ -153,7 +155,7 @@ static bool is_up(void *user)
     for (int actor = 0; actor < ACTORS; actor++) {
         up = up && !g->s.up_at_ms[actor];
     }
-    return up || g->failed;
+    return (up && queues_are_empty(g->bus)) || g->failed;
 }
 
 /* ---- the round */
@@ -185,8 +187,14 @@ static bool play(game *g)
                        "not all sagas have ended %lld ms after the last kill, %d effects of %d",
                        (long long)g->out->kill_to_done_ms, count_effects(g), 4 * g->o->sagas);
     }
-    return done && !g->failed && test_wait_for(is_up, g, test_patience(DONE_MS)) && !g->failed &&
-           stage_stop(&g->s) &&
+    if (!done || g->failed) {
+        return false;
+    }
+    if (!test_wait_for(is_quiet, g, test_patience(DONE_MS)) || g->failed) {
+        (void)snprintf(g->s.why, sizeof g->s.why, "the broker's queues do not become empty");
+        return false;
+    }
+    return stage_stop(&g->s) && letters_are_none(g->bus, g->s.why, sizeof g->s.why) &&
            verdict_take(g->engine, g->s.folder, g->o->sagas, g->s.why, sizeof g->s.why);
 }
 

@@ -20,6 +20,10 @@ typedef struct outcome {
 int place_orders(const char *bus, const char *store, int count);
 /** Plays one. */
 void round_play(outcome *ret, const kill_options *o);
+/** Whether nothing waits at the broker, and nothing is unsettled. */
+bool queues_are_empty(marty_bus *bus);
+/** false: why. */
+bool letters_are_none(marty_bus *bus, char *ret_why, size_t why_size);
 /** Counts what is in the store of sagas and in the participants' databases. false: why. */
 bool verdict_take(marty_saga_engine *engine, const char *folder, int orders, char *ret_why,
                   size_t why_size);

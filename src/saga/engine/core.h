@@ -76,7 +76,7 @@ typedef struct marty__saga_core_options {
     marty__saga_rules rules;
     const char *owner;  /* unique for each start of a process */
     bool leads;         /* has shards: timers and outboxes of others; else only what is put in */
-    uint32_t term_ms;   /* of leases; 0 = 3,000 */
+    uint32_t term_ms;   /* of leases; 0 = 2,000 */
     uint32_t cache_max; /* sagas kept in memory; 0 = 4,096 */
 } marty__saga_core_options;
 
