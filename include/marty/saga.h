@@ -11,6 +11,30 @@
 extern "C" {
 #endif
 
+/** A transition that is durable. Made by the library, borrowed until the callback returns.
+ *  @since 0.1 @source docs/operations/watching.md */
+typedef struct marty_saga_change {
+    const marty_saga_facts *facts; /**< Of the saga now. When it has ended, changed_us - started_us
+                                    *   is how long it took. */
+    const char *alert;             /**< What a person should know, or NULL. */
+    int64_t operation_us; /**< Of the operation that was answered, from its first attempt on; 0 =
+                           *   none was. */
+    uint32_t in_doubt;    /**< Steps whose outcome is not known any more. */
+    uint32_t undo_stuck;  /**< Undos that were given up, for a person. */
+    uint64_t reserved[4]; /**< 0. */
+} marty_saga_change;
+
+/**
+ * Told of every transition that this engine has made, for metrics. It must not call the engine.
+ *
+ * @param user Of the options of the engine.
+ * @param change What has changed. Borrowed until the return.
+ * @threads The one that makes all transitions: be quick.
+ * @since 0.1
+ * @source docs/operations/watching.md
+ */
+typedef void (*marty_saga_changed)(void *user, const marty_saga_change *change);
+
 /** How to open an engine. Zero means the default.
  *  @since 0.1 @source docs/design/0016-saga-engine.md */
 typedef struct marty_saga_options {
@@ -30,6 +54,10 @@ typedef struct marty_saga_options {
     /** For how long a broker may still deliver what it was given: that much earlier than the
      *  horizon nothing is asked any more; 0 = a day, or half of a horizon below two days. */
     uint64_t redelivery_ms;
+    /** Told of every transition; NULL = nobody. */
+    marty_saga_changed on_change;
+    /** Given to on_change. */
+    void *user;
     /** Leave it 0. */
     uint64_t reserved[5];
 } marty_saga_options;
@@ -261,14 +289,17 @@ MARTY_MUST marty_err marty_saga_purge(marty_saga_engine *engine, int64_t before_
                                       uint64_t *ret_count, marty_error *why);
 
 /**
- * Numbers of an engine, as JSON: transitions, ends, what is stuck, late answers, lost fences, lag.
+ * Numbers of an engine since it was opened, and what waits in its store now, as JSON:
+ * docs/operations/watching.md has the fields.
  *
  * @param engine The engine.
  * @param ret_report A message whose data is the JSON; yours to unref.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK.
- * @errors MARTY_E_NO_MEMORY.
+ * @errors MARTY_E_NO_MEMORY; what the store does not answer is left out, and "store_error" says
+ * why.
  * @threads Any.
+ * @blocks On the store, at most 3,000 ms.
  * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */

@@ -38,6 +38,35 @@ static int define(cli_run *cli, const cli_saga *saga)
     return CLI_OK;
 }
 
+static int report(cli_run *cli, const cli_saga *saga)
+{
+    marty_error why = {0};
+    marty_message *numbers = NULL;
+    marty_err err = marty_saga_report(saga->engine, &numbers, &why);
+    if (err) {
+        return cli_fail(cli, err, &why);
+    }
+    (void)cli_line(cli, numbers->data.data, numbers->data.size);
+    marty_message_unref(numbers);
+    return CLI_OK;
+}
+
+/* Until it is interrupted or the time is over; with --report its numbers every so often. */
+static int run_until(cli_run *cli, const cli_saga *saga, cli_wait *wait)
+{
+    uint64_t every_ms = cli_number(cli, "report", 0), left_ms = cli_number(cli, "for", 0);
+    bool ends = left_ms > 0;
+    int code = CLI_OK;
+    do {
+        uint64_t ms = every_ms && (!ends || every_ms < left_ms) ? every_ms : left_ms;
+        wait->timed_out = false;
+        cli_wait_run(cli, wait, ms);
+        left_ms -= ends ? ms : 0;
+        code = every_ms ? report(cli, saga) : CLI_OK;
+    } while (!code && wait->timed_out && !cli->out.broken && (!ends || left_ms > 0));
+    return code;
+}
+
 static int run(cli_run *cli)
 {
     cli_wait wait;
@@ -51,7 +80,7 @@ static int run(cli_run *cli)
         code = err ? cli_fail(cli, err, &why) : code;
         if (!code) {
             cli_say(cli, "running sagas; end it with Ctrl-C, others go on with them");
-            cli_wait_run(cli, &wait, cli_number(cli, "for", 0));
+            code = run_until(cli, &saga, &wait);
         }
         code = cli_saga_close(cli, &saga, code);
     }
@@ -60,6 +89,7 @@ static int run(cli_run *cli)
 }
 
 static const cli_flag run_flags[] = {
+    {"report", 0, CLI_DURATION, "DURATION", "Print its numbers, one JSON line, that often."},
     {"for", 0, CLI_DURATION, "DURATION", "End after that long; default: until it is interrupted."},
     {0}};
 

@@ -81,6 +81,8 @@ void marty__saga_emit_slot(inside *in, marty__saga_entry_kind kind, uint32_t slo
 
 void marty__saga_emit_status(inside *in, uint32_t slot, marty__saga_status status, marty_bytes text)
 {
+    in->doubts += status == MARTY__SAGA_IN_DOUBT;
+    in->undo_failures += status == MARTY__SAGA_UNDO_STUCK;
     marty__saga_emit_slot(in, MARTY__ENTRY_STATUS, slot, status, text);
 }
 

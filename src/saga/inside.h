@@ -24,6 +24,9 @@ typedef struct marty__saga_inside {
     bool began; /* the batch has its header */
     marty__saga_ignored ignored;
     const char *alert, *refused;
+    uint32_t doubts, undo_failures;
+    int64_t answered_us;
+    bool late;
     marty__saga_command *commands;
     size_t command_count, command_room;
     marty_bytes *items; /* the array of the map in slot items_of */

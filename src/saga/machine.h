@@ -136,7 +136,11 @@ typedef struct marty__saga_turn {
     const char *alert;           /* NULL, or static text: a person should know */
     const char
         *refused; /* NULL, or why the verb was recorded and not done ("too late"): to the caller */
-    marty_bytes state;                   /* the new state, encoded */
+    uint32_t doubts, undo_failures; /* steps that came into doubt, undos that are stuck now */
+    bool late;                      /* an answer that came too late, and says something new */
+    int64_t
+        answered_us;   /* from its first attempt to the answer that this event is; 0 = it is none */
+    marty_bytes state; /* the new state, encoded */
     marty_bytes history;                 /* the batch of the new version */
     const marty__saga_command *commands; /* with changed: the outbox; without: answers to repeat */
     size_t command_count;

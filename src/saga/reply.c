@@ -53,6 +53,7 @@ static void record(inside *in, uint32_t slot, uint32_t flag, const char *text)
         marty__saga_ignore(in, MARTY__SAGA_IGNORED_LATE);
         return;
     }
+    in->late = true;
     marty__saga_emit_mark(in, slot, flag, 0);
     marty__saga_emit_note(in, text);
     in->alert = flag == MARTY__SAGA_BROKEN ? "a participant contradicts itself" : in->alert;
@@ -194,8 +195,19 @@ static void on_undo_definite(inside *in, uint32_t slot)
     }
 }
 
+static bool speaks_for_the_op(marty__saga_reply reply)
+{
+    return reply == MARTY__SAGA_OK || reply == MARTY__SAGA_REFUSED ||
+           reply == MARTY__SAGA_WAS_DONE || reply == MARTY__SAGA_NOT_DONE;
+}
+
 static void on_match(inside *in, const match *found)
 {
+    const marty__saga_slot *at = marty__saga_slot_at(in, found->slot);
+    int64_t first_us = found->undo ? at->undo.first_us : at->forward.first_us;
+    if (first_us && speaks_for_the_op(in->event->reply)) {
+        in->answered_us = in->now_us > first_us ? in->now_us - first_us : 1;
+    }
     switch (in->event->reply) {
     case MARTY__SAGA_OK:
     case MARTY__SAGA_REFUSED:

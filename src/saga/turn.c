@@ -131,6 +131,10 @@ static void fill(marty__saga_turn *turn, inside *in)
     turn->ignored = in->began ? MARTY__SAGA_NOT_IGNORED : in->ignored;
     turn->alert = in->alert;
     turn->refused = in->refused;
+    turn->doubts = in->doubts;
+    turn->undo_failures = in->undo_failures;
+    turn->answered_us = in->late ? 0 : in->answered_us;
+    turn->late = in->late;
     turn->state = (marty_bytes){in->state_bytes.data, in->state_bytes.size};
     turn->history = (marty_bytes){in->history.data, in->history.size};
     turn->commands = in->commands;

@@ -145,6 +145,21 @@ class Running(Sagas):
         self.assertEqual(watching.end(), 0)
         self.marty("saga", "watch", "--for", "1ms", code=0)
 
+    def test_its_numbers(self):
+        self.write("0.yaml", ORDER.replace("TIMEOUT", PATIENT))
+        running = self.start("saga", "run", "0.yaml", "--service", "orders", "--report", "50ms", ready="running sagas")
+        one = self.begin("order")
+        self.wait_step(one, "reserve", "calling")
+        self.answer(one, "reserve", "ok")
+        numbers = harness.wait_for(lambda: next((n for n in [running.json()] if n["transitions"] > 0), None), "a transition")
+        self.assertEqual(numbers["operations"]["count"], 1)
+        for name in ("completed", "compensated", "abandoned", "stuck", "steps_in_doubt", "late_replies", "fence_losses",
+                     "timer_lag_us", "outbox_age_us", "shards"):
+            self.assertIsInstance(numbers[name], int)
+        self.assertEqual(numbers["sagas"]["count"], 0)
+        running.signal(signal.SIGINT)
+        self.assertEqual(running.end(), 0)
+
     def test_interrupted_it_ends_well(self):
         running = self.run_sagas(ORDER.replace("TIMEOUT", PATIENT))
         running.signal(signal.SIGTERM)

@@ -152,6 +152,32 @@ static void stuck_timers_starve_nobody(void)
     rig_close(&r);
 }
 
+/* ---- a pause in the middle of a turn, for longer than the lease: the fence is what stops it */
+static void long_pause(rig *r)
+{
+    r->a.after_due = NULL;
+    r->now_us += 12000000;
+    rig_start(&r->b, r, "b");
+    CHECK_INT(marty__saga_core_shards(r->b.core), MARTY_SAGA_SHARDS);
+}
+
+static void paused_past_its_lease(void)
+{
+    rig r;
+    rig_open(&r, two);
+    rig_begin(&r.a, "s1");
+    rig_turn(&r.a);
+    r.now_us += 600000; /* not yet time to renew; time to scan */
+    rig_answer(&r.a, &r.a.sent[0], MARTY__SAGA_OK);
+    r.a.after_due = long_pause;
+    rig_turn(&r.a);
+    CHECK(r.a.after_due == NULL);
+    CHECK_INT(marty__saga_core_counts(r.a.core)->fence_losses, 1);
+    rig_pass(&r, 100); /* decided again, as one without a lease */
+    CHECK_INT(rig_count(&r.a, "forward b.1"), 1);
+    rig_close(&r);
+}
+
 int main(void)
 {
     reply_before_save();
@@ -159,5 +185,6 @@ int main(void)
     draining_owner_reclaims();
     recovery_db_restart();
     stuck_timers_starve_nobody();
+    paused_past_its_lease();
     return check_result();
 }

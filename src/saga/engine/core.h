@@ -8,6 +8,9 @@
 #include "base/list.h"
 #include "saga/machine.h"
 #include "saga/stores/stores.h"
+#include "spread.h"
+
+#include <marty/saga.h>
 
 typedef struct marty__saga_core marty__saga_core;
 
@@ -54,18 +57,21 @@ typedef struct marty__saga_wire {
     /* There is something to do: make a turn soon. Any thread; it must not call core. */
     void (*wake)(void *user);
     /* A transition is durable. For waits and hooks. */
-    void (*changed)(void *user, const marty_saga_facts *facts, const char *alert);
+    void (*changed)(void *user, const marty_saga_change *change);
     /* A line for the log; 0 error, 1 warning, 2 information. */
     void (*log)(void *user, int level, const char *text);
 } marty__saga_wire;
 
 /* Counters, for metrics. */
 typedef struct marty__saga_counts {
-    uint64_t inputs, transitions, commits, sent, resent, send_failures;
+    uint64_t inputs, transitions, commits, sent, resent, send_failures, started;
     uint64_t ended[MARTY_SAGA_ABANDONED + 1]; /* by status */
     uint64_t ignored[MARTY__SAGA_IGNORED_MALFORMED + 1];
-    uint64_t stuck, fence_losses, conflicts, doubts, timer_failures;
-    int64_t timer_lag_us; /* of the last timer that acted */
+    uint64_t late; /* answers: of an attempt that is over, a saga that has ended, ... */
+    uint64_t stuck, in_doubt, undo_failures; /* how often that came about */
+    uint64_t fence_losses, conflicts, doubts, timer_failures;
+    int64_t timer_lag_us;            /* of the last timer that acted */
+    marty__spread sagas, operations; /* from start to end; from the first attempt to the answer */
 } marty__saga_counts;
 
 typedef struct marty__saga_core_options {

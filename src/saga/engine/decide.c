@@ -11,6 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool is_late(const saga_plan *plan)
+{
+    marty__saga_ignored ignored = plan->turn.ignored;
+    return plan->input->event.kind == MARTY__SAGA_EVENT_REPLY &&
+           (ignored == MARTY__SAGA_IGNORED_LATE || ignored == MARTY__SAGA_IGNORED_ENDED ||
+            ignored == MARTY__SAGA_IGNORED_STALE);
+}
+
 static void answer(saga_plan *plan, marty_err err, const marty_saga_facts *facts, marty_bytes state)
 {
     marty__saga_core *core = plan->core;
@@ -22,6 +30,7 @@ static void answer(saga_plan *plan, marty_err err, const marty_saga_facts *facts
                              .why = err ? plan->why.text : NULL};
     if (!err && !plan->writes) {
         core->counts.ignored[plan->turn.ignored]++;
+        core->counts.late += is_late(plan);
     }
     input->done(input, &done);
 }
@@ -340,13 +349,34 @@ static void drop_answered(saga_plan *plan)
     }
 }
 
-static void count_end(marty__saga_core *core, const marty_saga_facts *facts, bool was_stuck)
+static void count(saga_plan *plan, bool was_stuck)
 {
-    core->counts.transitions++;
+    marty__saga_counts *counts = &plan->core->counts;
+    const marty_saga_facts *facts = &plan->write.facts;
+    counts->transitions++;
+    counts->started += facts->version == 1;
     if (marty__saga_is_over(facts->status)) {
-        core->counts.ended[facts->status]++;
+        counts->ended[facts->status]++;
+        marty__spread_add(&counts->sagas, facts->changed_us - facts->started_us);
     }
-    core->counts.stuck += *facts->stuck && !was_stuck;
+    if (plan->turn.answered_us) {
+        marty__spread_add(&counts->operations, plan->turn.answered_us);
+    }
+    counts->stuck += *facts->stuck && !was_stuck;
+    counts->late += plan->turn.late;
+    counts->in_doubt += plan->turn.doubts;
+    counts->undo_failures += plan->turn.undo_failures;
+}
+
+static void tell_change(const saga_plan *plan)
+{
+    const marty__saga_turn *turn = &plan->turn;
+    marty_saga_change change = {.facts = &plan->write.facts,
+                                .alert = turn->alert,
+                                .operation_us = turn->answered_us,
+                                .in_doubt = turn->doubts,
+                                .undo_stuck = turn->undo_failures};
+    plan->core->options.wire.changed(plan->core->options.wire.user, &change);
 }
 
 /* A verb that came too late is in the history, and its caller is told that nothing will follow. */
@@ -365,7 +395,7 @@ static void on_written(saga_plan *plan)
     bool was_stuck = entry->record && *entry->record->facts.stuck;
     marty_saga_record *record =
         marty_saga_record_new(&write->facts, write->epoch, write->state, (marty_bytes){"", 0});
-    count_end(core, &write->facts, was_stuck);
+    count(plan, was_stuck);
     drop_answered(plan);
     marty_saga_record *old = entry->record; /* the write's facts borrow from it to the end */
     entry->record = record;
@@ -376,7 +406,7 @@ static void on_written(saga_plan *plan)
     }
     entry->turn = core->turn; /* what was just written is what the store has */
     send_new(plan);
-    core->options.wire.changed(core->options.wire.user, &write->facts, plan->turn.alert);
+    tell_change(plan);
     answer(plan, told_of(plan), &write->facts, write->state);
     marty_free(old);
     entry->gone |= !record;

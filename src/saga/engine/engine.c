@@ -213,6 +213,8 @@ marty_err marty_saga_open(marty_saga_engine **ret_engine, marty_bus *bus, const 
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
     engine->bus = marty__bus_ref(bus);
+    engine->on_change = options->on_change;
+    engine->user = options->user;
     err = name_service(engine, options, why);
     err = err ? err : set_rules(engine, options, why);
     err = err ? err : open_store(engine, store_url, why);

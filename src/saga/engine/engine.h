@@ -41,6 +41,8 @@ struct marty_saga_engine {
     marty__link steps; /* waiting to be run */
     bool steps_started;
     marty__saga_rules rules;
+    marty_saga_changed on_change;
+    void *user; /* of on_change */
     engine_function *functions;
     marty_subscription *answers;
     marty__saga_counts counts; /* as of the last turn */

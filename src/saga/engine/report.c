@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What an engine can show: one saga with its history, lists, its own numbers. Read from the store
- * on the caller's thread. */
+ * What an engine can show: one saga with its history, and lists. Read from the store on the
+ * caller's thread. */
 #include "engine.h"
 
 #include "base/alloc.h"
@@ -186,53 +186,5 @@ marty_err marty_saga_purge(marty_saga_engine *engine, int64_t before_us, uint64_
     if (!err) {
         *ret_count = total;
     }
-    return err;
-}
-
-marty_err marty_saga_report(marty_saga_engine *engine, marty_message **ret_report, marty_error *why)
-{
-    marty_err err = marty__engine_enter(engine, false, why);
-    if (err || !ret_report) {
-        return err ? err : marty_error_set(why, MARTY_E_ARGUMENT, "ret_report is required");
-    }
-    marty__lock(&engine->mutex);
-    marty__saga_counts counts = engine->counts;
-    uint32_t shards = engine->shards;
-    marty__unlock(&engine->mutex);
-    marty__buffer json = {0};
-    marty__buffer_text(&json, "{\"store\":");
-    const char *line = engine->table->describe(engine->store);
-    marty__buffer_json(&json, line, strlen(line));
-    const struct {
-        const char *name;
-        uint64_t value;
-    } rows[] = {
-        {"shards", shards},
-        {"events", counts.inputs},
-        {"transitions", counts.transitions},
-        {"commits", counts.commits},
-        {"commands_sent", counts.sent},
-        {"commands_sent_again", counts.resent},
-        {"send_failures", counts.send_failures},
-        {"completed", counts.ended[MARTY_SAGA_COMPLETED]},
-        {"compensated", counts.ended[MARTY_SAGA_COMPENSATED]},
-        {"abandoned", counts.ended[MARTY_SAGA_ABANDONED]},
-        {"stuck", counts.stuck},
-        {"duplicates", counts.ignored[MARTY__SAGA_IGNORED_DUPLICATE]},
-        {"late_replies",
-         counts.ignored[MARTY__SAGA_IGNORED_LATE] + counts.ignored[MARTY__SAGA_IGNORED_ENDED]},
-        {"fence_losses", counts.fence_losses},
-        {"conflicts", counts.conflicts},
-        {"commits_in_doubt", counts.doubts},
-        {"timer_failures", counts.timer_failures},
-        {"timer_lag_us", (uint64_t)(counts.timer_lag_us > 0 ? counts.timer_lag_us : 0)},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        marty__buffer_format(&json, ",\"%s\":%llu", rows[i].name,
-                             (unsigned long long)rows[i].value);
-    }
-    marty__buffer_byte(&json, '}');
-    err = marty__engine_report(&json, "marty.sagas", ret_report, why);
-    marty__buffer_free(&json);
     return err;
 }

@@ -358,11 +358,16 @@ static void tell_waiters(marty_saga_engine *engine, const marty_saga_facts *fact
     marty__unlock(&engine->mutex);
 }
 
-static void wire_changed(void *user, const marty_saga_facts *facts, const char *alert)
+static void wire_changed(void *user, const marty_saga_change *change)
 {
     marty_saga_engine *engine = user;
-    if (alert && has_owner(engine)) {
-        marty__bus_log(engine->bus, 1, "saga %s (%s): %s", facts->id, facts->name, alert);
+    const marty_saga_facts *facts = change->facts;
+    bool told = has_owner(engine);
+    if (change->alert && told) {
+        marty__bus_log(engine->bus, 1, "saga %s (%s): %s", facts->id, facts->name, change->alert);
+    }
+    if (engine->on_change && told) {
+        engine->on_change(engine->user, change);
     }
     if (marty__saga_is_over(facts->status)) {
         tell_waiters(engine, facts);

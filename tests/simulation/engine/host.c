@@ -191,11 +191,10 @@ static void wire_wake(void *user)
     own->next_ns = 0;
 }
 
-static void wire_changed(void *user, const marty_saga_facts *facts, const char *alert)
+static void wire_changed(void *user, const marty_saga_change *change)
 {
     (void)user;
-    (void)facts;
-    (void)alert;
+    (void)change;
 }
 
 static void wire_log(void *user, int level, const char *text)

@@ -152,11 +152,19 @@ marty_err pg_unsent(marty_saga_store *store, const marty_saga_shards *shards, in
     return MARTY_OK;
 }
 
+#define LIST(of)                                                                                   \
+    "SELECT " PG_FACTS " FROM marty_saga WHERE " of                                                \
+    " AND id > $1 AND ($2::text IS NULL OR name = "                                                \
+    "$2) AND ($3::text IS NULL OR key = $3) AND ($4::int = 0 OR status = $4) AND (NOT $5::bool "   \
+    "OR stuck <> '') AND ($6::bigint = 0 OR changed_us < $6) ORDER BY id LIMIT $7"
+
 marty_err pg_list(marty_saga_store *store, const marty_saga_filter *filter, marty_saga_found found,
                   void *user, int64_t until_ns, marty_error *why)
 {
+    static const char *const any = LIST("true"), *const unended = LIST("status < 3"),
+                             *const stuck = LIST("stuck <> '' AND status < 3");
     pg_parameters space = {.count = 0};
-    bool open = filter->open || filter->stuck;
+    bool open = filter->open;
     pg_text(&space, filter->after ? filter->after : "");
     pg_text(&space, filter->name);
     pg_text(&space, filter->key);
@@ -164,17 +172,11 @@ marty_err pg_list(marty_saga_store *store, const marty_saga_filter *filter, mart
     pg_text(&space, filter->stuck ? "t" : "f");
     pg_number(&space, filter->changed_before_us);
     pg_number(&space, filter->limit ? filter->limit : 100);
-    PGresult *result = pg_ask(
-        &store->reader,
-        open ? "SELECT " PG_FACTS " FROM marty_saga WHERE status < 3 AND id > $1 AND ($2::text IS "
-               "NULL OR name = $2) AND ($3::text IS NULL OR key = $3) AND ($4::int = 0 OR status = "
-               "$4) AND (NOT $5::bool OR stuck <> '') AND ($6::bigint = 0 OR changed_us < $6) "
-               "ORDER BY id LIMIT $7"
-             : "SELECT " PG_FACTS " FROM marty_saga WHERE id > $1 AND ($2::text IS NULL OR name = "
-               "$2) AND ($3::text IS NULL OR key = $3) AND ($4::int = 0 OR status = $4) AND (NOT "
-               "$5::bool OR stuck <> '') AND ($6::bigint = 0 OR changed_us < $6) ORDER BY id LIMIT "
-               "$7",
-        &space, until_ns, why);
+    PGresult *result = pg_ask(&store->reader,
+                              filter->stuck ? stuck
+                              : open        ? unended
+                                            : any,
+                              &space, until_ns, why);
     if (!result) {
         return code_of(why);
     }

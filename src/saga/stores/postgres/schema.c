@@ -17,6 +17,7 @@ const char *const pg_schema[] = {
     "CREATE INDEX IF NOT EXISTS marty_saga_due ON marty_saga (due_us, id) WHERE due_us < " NEVER "",
     "CREATE INDEX IF NOT EXISTS marty_saga_unsent ON marty_saga (changed_us, id) WHERE unsent",
     "CREATE INDEX IF NOT EXISTS marty_saga_open ON marty_saga (id) WHERE status < 3",
+    "CREATE INDEX IF NOT EXISTS marty_saga_stuck ON marty_saga (id) WHERE stuck <> ''",
     "CREATE INDEX IF NOT EXISTS marty_saga_ended ON marty_saga (changed_us) WHERE status >= 3",
     "CREATE TABLE IF NOT EXISTS marty_saga_history (id text COLLATE \"C\", version bigint, at_us "
     "bigint NOT NULL, "

@@ -45,6 +45,10 @@ static const char *const sql_text[SAGA_SQL_COUNT] = {
         "SELECT " FACTS " FROM marty_saga WHERE status < 3 AND id > ?1 AND "
         "(?2 IS NULL OR name = ?2) AND (?3 IS NULL OR key = ?3) AND (?4 = 0 OR status = ?4) AND "
         "(?5 = 0 OR stuck <> '') AND (?6 = 0 OR changed_us < ?6) ORDER BY id LIMIT ?7",
+    [SAGA_SQL_LIST_STUCK] =
+        "SELECT " FACTS " FROM marty_saga WHERE stuck <> '' AND id > ?1 AND "
+        "(?2 IS NULL OR name = ?2) AND (?3 IS NULL OR key = ?3) AND (?4 = 0 OR status = ?4) AND "
+        "(?6 = 0 OR changed_us < ?6) AND status < 3 ORDER BY id LIMIT ?7",
     [SAGA_SQL_HISTORY] = "SELECT version, at_us, batch FROM marty_saga_history WHERE number = "
                          "(SELECT number FROM marty_saga WHERE id = ?1) AND version >= ?2 "
                          "ORDER BY version",
@@ -84,6 +88,7 @@ static const char schema[] =
     "CREATE INDEX marty_saga_due ON marty_saga (due_us) WHERE due_us < " NEVER ";"
     "CREATE INDEX marty_saga_unsent ON marty_saga (changed_us) WHERE unsent = 1;"
     "CREATE INDEX marty_saga_open ON marty_saga (id) WHERE status < 3;"
+    "CREATE INDEX marty_saga_stuck ON marty_saga (id) WHERE stuck <> '';"
     "CREATE INDEX marty_saga_ended ON marty_saga (changed_us) WHERE status >= 3;"
     "CREATE TABLE marty_saga_history (number INTEGER, version INTEGER, at_us INTEGER NOT NULL, "
     "batch BLOB NOT NULL, PRIMARY KEY (number, version)) WITHOUT ROWID;"

@@ -132,11 +132,12 @@ marty_err marty__saga_sqlite_list(marty_saga_store *store, const marty_saga_filt
                                   marty_error *why)
 {
     saga_db *db = &store->reader;
-    bool open = filter->open || filter->stuck;
+    saga_sql which = filter->stuck  ? SAGA_SQL_LIST_STUCK
+                     : filter->open ? SAGA_SQL_LIST_OPEN
+                                    : SAGA_SQL_LIST;
     marty__saga_db_enter(db, until_ns);
     sqlite3_stmt *row =
-        SAGA_BIND(db, open ? SAGA_SQL_LIST_OPEN : SAGA_SQL_LIST,
-                  saga_text(filter->after ? filter->after : ""), saga_text(filter->name),
+        SAGA_BIND(db, which, saga_text(filter->after ? filter->after : ""), saga_text(filter->name),
                   saga_text(filter->key), saga_int(filter->status), saga_int(filter->stuck),
                   saga_int(filter->changed_before_us),
                   saga_int((int64_t)(filter->limit ? filter->limit : 100)));
