@@ -23,6 +23,7 @@ static bool table_reserve(table *t)
     if (!slots) {
         return false;
     }
+    marty__match_room_advise(slots, capacity * sizeof *slots);
     for (size_t i = 0; i < t->capacity; i++) {
         if (t->slots[i].node) {
             size_t at = t->slots[i].hash & (capacity - 1);
@@ -79,9 +80,10 @@ static node *child_of(const marty__match *match, const node *parent, const char 
     return marty__match_child(match, parent, segment, size);
 }
 
-static node *new_node(node *parent, const char *pattern, size_t segment_at, size_t size)
+static node *new_node(marty__match *match, node *parent, const char *pattern, size_t segment_at,
+                      size_t size)
 {
-    node *made = marty_alloc_zero(1, sizeof *made + size + 1);
+    node *made = marty__match_room_take(&match->room, sizeof *made + size + 1);
     if (made) {
         made->parent = parent;
         made->size = (uint16_t)size;
@@ -102,7 +104,7 @@ static node *add_child(marty__match *match, node *parent, const char *pattern, s
     if (!wildcard && !table_reserve(&match->edges)) {
         return NULL;
     }
-    node *made = new_node(parent, pattern, segment_at, size);
+    node *made = new_node(match, parent, pattern, segment_at, size);
     if (!made) {
         return NULL;
     }
@@ -137,12 +139,12 @@ static void unlink_node(marty__match *match, node *leaf)
     }
 }
 
-static void free_node(node *old)
+static void free_node(marty__match *match, node *old)
 {
     if (old->values != &old->one) {
         marty_free(old->values);
     }
-    marty_free(old);
+    marty__match_room_give(&match->room, old, sizeof *old + old->size + 1u);
 }
 
 /* Frees this node and those above it that hold nothing any more; the root stays. */
@@ -151,7 +153,7 @@ static void prune(marty__match *match, node *at)
     while (at->parent && !at->value_count && !at->child && !at->star && !at->tail) {
         node *parent = at->parent;
         unlink_node(match, at);
-        free_node(at);
+        free_node(match, at);
         at = parent;
     }
 }
@@ -161,7 +163,7 @@ static void count_wild(node *at, bool add)
     for (; at; at = at->parent) {
         at->wild = add ? at->wild + 1 : at->wild - 1;
         if (at->parent && at != at->parent->star && at != at->parent->tail) {
-            size_t *literal = &at->parent->wild_literal;
+            uint32_t *literal = &at->parent->wild_literal;
             *literal = add ? *literal + 1 : *literal - 1;
         }
     }
@@ -256,7 +258,7 @@ marty__match *marty__match_new(void)
 {
     marty__match *match = marty_alloc_zero(1, sizeof *match);
     if (match) {
-        match->root = new_node(NULL, "", 0, 0);
+        match->root = new_node(match, NULL, "", 0, 0);
     }
     if (match && !match->root) {
         marty_free(match);
@@ -279,9 +281,10 @@ void marty__match_free(marty__match *match)
             continue;
         }
         node *parent = at->parent;
-        free_node(at);
+        free_node(match, at);
         at = parent;
     }
+    marty__match_room_free(&match->room);
     marty_free(match->edges.slots);
     marty_free(match->exact.slots);
     marty_free(match);

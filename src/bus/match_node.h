@@ -7,21 +7,24 @@
 #ifndef MARTY_BUS_MATCH_NODE_H
 #define MARTY_BUS_MATCH_NODE_H
 #include "match.h"
+#include "match_room.h"
 
 typedef struct marty__match_node marty__match_node;
 struct marty__match_node {
-    marty__match_node *child, *next, *before; /* literal children, and its siblings */
+    marty__match_node *next, *before; /* siblings among literal children */
     uint64_t edge_hash;
-    size_t wild_literal; /* patterns with a wildcard below literal children */
-    size_t wild;         /* those at or below it */
-    /* What a lookup reads lies together, as among a million nodes none is in the cache. */
-    marty__match_node *parent, *star, *tail; /* tail: the child ">" */
-    void **values, *one;                     /* values points at one, until there are two */
-    uint32_t value_count, value_room;
-    uint16_t size, segment_at; /* of path: all, and where its last segment begins */
+    uint32_t value_room, wild_literal; /* patterns with a wildcard below literal children */
+    marty__match_node *child, *parent, *star, *tail; /* child: a literal one; tail: the child ">" */
+    /* What most look-ups read, in one line: among a million nodes none is in the cache. */
+    void **values, *one;        /* values points at one, until there are two */
+    uint32_t value_count, wild; /* wild: patterns with wildcards at or below it */
+    uint16_t size, segment_at;  /* of path: all, and where its last segment begins */
     bool path_wild;
     char path[];
 };
+_Static_assert(offsetof(marty__match_node, values) == MARTY__LINE, "a line begins there");
+_Static_assert(sizeof(marty__match_node) + 256 <= MARTY__LINE * MARTY__ROOM_LINES,
+               "a pattern has up to 255 bytes");
 typedef struct marty__match_slot {
     uint64_t hash;
     marty__match_node *node;
@@ -33,6 +36,7 @@ typedef struct marty__match_table {
 struct marty__match {
     marty__match_node *root;
     marty__match_table edges, exact;
+    marty__match_room room;
 };
 
 /** The child of a node by a segment that is no wildcard, or NULL. */
