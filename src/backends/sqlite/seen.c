@@ -77,6 +77,24 @@ static uint64_t context_of(const sq_channel *channel, const char *group, const c
     return marty__hash_stable(text, size + group_size + source_size);
 }
 
+/* Most messages of a round have the context of the one before. */
+static uint64_t context_again(sq_seen_set *seen, const sq_channel *channel, const char *group,
+                              const char *source)
+{
+    if (!group && seen->context_channel == channel->id &&
+        strcmp(seen->context_source, source) == 0) {
+        return seen->context;
+    }
+    uint64_t context = context_of(channel, group, source);
+    size_t size = strlen(source) + 1;
+    if (!group && size <= sizeof seen->context_source) {
+        memcpy(seen->context_source, source, size);
+        seen->context_channel = channel->id;
+        seen->context = context;
+    }
+    return context;
+}
+
 void marty__sq_seen_name(const sq_channel *channel, const char *group, const marty_message *message,
                          int64_t ret_name[3])
 {
@@ -179,7 +197,7 @@ int marty__sq_seen_before(marty_port *port, const sq_entry *entry, bool fresh, b
         return add_name(port, name, ret_seen);
     }
     int64_t ms = time_of(key);
-    uint64_t context = context_of(entry->channel, entry->group, message->source);
+    uint64_t context = context_again(port->seen, entry->channel, entry->group, message->source);
     for (size_t i = 0; i < SQ_SEEN_BYTES; i++) {
         key[i] = (unsigned char)(key[i] ^ context >> 8 * (i % 8));
     }

@@ -28,6 +28,9 @@ typedef struct sq_seen_set { /* pending: entries from there on are of this round
     uint64_t round;            /* synced in it */
     uint32_t last_slot;
     bool any_late, undo_name, started;
+    int64_t context_channel; /* the last context, and of what it is; 0 = none */
+    uint64_t context;
+    char context_source[128];
     int64_t undo[3];
 } sq_seen_set;
 
