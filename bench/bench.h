@@ -51,6 +51,9 @@ void bench_pair(const bench_job *job, int rounds);
 /** Run only the pairs whose name contains part. */
 void bench_only(const char *part);
 
+/** Leave out the runs that count calls and allocations. */
+void bench_timed(void);
+
 /* ---- the parts; each runs its pairs */
 void bench_memory(int rounds);
 void bench_sqlite(int rounds);

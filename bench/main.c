@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * marty_bench [--rounds N] [--only WORD] [--json FILE] [--postgres URL] [PART...]: all parts of the
- * program unless some are named; --only: the rows whose name contains the word. */
+ * marty_bench [--rounds N] [--only WORD] [--timed] [--json FILE] [--postgres URL] [PART...]: all
+ * parts of the program unless some are named; --only: the rows whose name contains the word;
+ * --timed: without the runs that count calls and allocations, for a profiler. */
 #include "bench.h"
 
 #include "support/process.h"
@@ -63,6 +64,9 @@ int main(int count, char **words)
         } else if (strcmp(words[i], "--only") == 0 && i + 1 < count) {
             bench_only(words[++i]);
             known = true;
+        } else if (strcmp(words[i], "--timed") == 0) {
+            bench_timed();
+            known = true;
         } else if (strcmp(words[i], "--postgres") == 0 && i + 1 < count) {
             postgres = words[++i];
             known = true;
@@ -75,8 +79,8 @@ int main(int count, char **words)
         if (!known) {
             (void)fprintf(
                 stderr,
-                "usage: marty_bench [--rounds N] [--only WORD] [--json FILE] [--postgres URL] "
-                "[PART...]\n");
+                "usage: marty_bench [--rounds N] [--only WORD] [--timed] [--json FILE] [--postgres "
+                "URL] [PART...]\n");
             return 2;
         }
     }
