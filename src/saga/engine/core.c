@@ -135,6 +135,13 @@ static marty_err commit_all(marty__saga_core *core, size_t count, marty_error *w
                                        marty__saga_call_until(core), why);
 }
 
+void marty__saga_flush(marty__saga_core *core)
+{
+    if (core->options.wire.flush) {
+        core->options.wire.flush(core->options.wire.user);
+    }
+}
+
 static void work_inputs(marty__saga_core *core)
 {
     marty__link again;
@@ -150,6 +157,7 @@ static void work_inputs(marty__saga_core *core)
         }
         marty__saga_plan_end(&core->plans[i], &again);
     }
+    marty__saga_flush(core);
     for (size_t i = 0; i < count; i++) { /* who writes is the last of its saga, and drops it */
         marty__saga_plan_free(&core->plans[i]);
     }

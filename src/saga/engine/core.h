@@ -47,6 +47,8 @@ typedef struct marty__saga_wire {
     /* Publish a command; marty__saga_item_sent follows once, from any thread, also at once. */
     void (*send)(void *user, const char *saga, const marty__saga_command *command,
                  marty__saga_item *item);
+    /* Nothing more is sent for now: those that were may go. NULL = they have gone. */
+    void (*flush)(void *user);
     /* Run a local function outside the store's transaction; a REPLY input follows, and sent. */
     void (*local)(void *user, const char *saga, const marty__saga_command *command,
                   marty__saga_item *item);

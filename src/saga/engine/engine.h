@@ -16,6 +16,17 @@ typedef struct engine_function {
     char name[];
 } engine_function;
 
+enum { ENGINE_POSTS = 64 };
+
+typedef struct engine_post { /* a command to be published; all is borrowed from its item */
+    const char *saga;
+    const marty__saga_command *command;
+    marty__saga_item *item;
+    marty_message message;
+    marty_header headers[9];
+    char attempt[12];
+} engine_post;
+
 typedef struct engine_waiter { /* for the end of a saga */
     marty__link link;
     const char *id;
@@ -47,6 +58,8 @@ struct marty_saga_engine {
     marty_subscription *answers;
     marty__saga_counts counts; /* as of the last turn */
     uint32_t shards;
+    engine_post posts[ENGINE_POSTS]; /* of this turn; of the thread that makes turns */
+    size_t post_count;
     char *inside_data; /* of the last local function inside: its result */
     char inside_reason[MARTY__SAGA_REASON_BYTES_MAX + 1];
 };
@@ -62,6 +75,10 @@ typedef struct engine_operation {
 
 /** Wire of core over the bus and the functions. */
 marty__saga_wire marty__engine_wire(marty_saga_engine *engine);
+/** Send a command, with those that the turn sends until it flushes. */
+void marty__engine_send(void *user, const char *saga, const marty__saga_command *command,
+                        marty__saga_item *item);
+void marty__engine_flush(void *user);
 /** Handle the participants' answers. */
 marty_err marty__engine_listen(marty_saga_engine *engine, marty_error *why);
 /** Run the local functions outside, until stopping. */

@@ -115,6 +115,9 @@ struct marty__saga_core {
     marty__saga_counts counts;
 };
 
+/** Let go what was sent. */
+void marty__saga_flush(marty__saga_core *core);
+
 /* ---- outbox.c */
 /** Append a command's encoding. */
 void marty__saga_command_write(const marty__saga_command *command, marty__buffer *to);

@@ -374,6 +374,7 @@ void marty__saga_items_work(marty__saga_core *core, int64_t now_ns)
             marty__saga_item_send(item);
         }
     }
+    marty__saga_flush(core);
 }
 
 void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Between core and the bus: commands to participants as CloudEvents with the attributes of
- * docs/guide/participants.md, and their answers as events. A delivery is acked when its event is
- * durable. Answers come on workers, outcomes on any thread. */
+ * What comes to core: the participants' answers, with the attributes of docs/guide/participants.md,
+ * as events, each acked when it is durable; and local functions. Answers come on workers. */
 #include "engine.h"
 
 #include "base/alloc.h"
@@ -14,64 +13,6 @@
 #include <string.h>
 
 enum { DELAY_MAX_MS = 3600000 };
-
-/* ---- out */
-static void on_published(void *user, const marty_outcome *outcomes, size_t count)
-{
-    marty__saga_item *item = user;
-    (void)count;
-    marty__saga_item_sent(item, outcomes[0].err);
-}
-
-static const char *direction_of(const marty__saga_command *command)
-{
-    return command->kind == MARTY__SAGA_FORWARD ? "forward"
-           : command->kind == MARTY__SAGA_UNDO  ? "undo"
-                                                : "probe";
-}
-
-static uint32_t expires_in_ms(const marty_saga_engine *engine, const marty__saga_command *command)
-{
-    if (!command->expires_us) {
-        return 0;
-    }
-    int64_t left_ms = (command->expires_us - engine->env.wall_us(engine->env.user)) / 1000;
-    return left_ms < 1 ? 1 : left_ms > INT32_MAX ? 0 : (uint32_t)left_ms;
-}
-
-static void wire_send(void *user, const char *saga, const marty__saga_command *command,
-                      marty__saga_item *item)
-{
-    marty_saga_engine *engine = user;
-    char attempt[12];
-    marty_header headers[9];
-    size_t count = 0;
-    (void)snprintf(attempt, sizeof attempt, "%u", (unsigned)command->attempt);
-    marty__saga_attribute_add(headers, &count, "sagaid", saga);
-    marty__saga_attribute_add(headers, &count, "sagastep", command->step);
-    bool event = command->kind == MARTY__SAGA_PUBLISH;
-    if (!event) {
-        marty__saga_attribute_add(headers, &count, "sagaop", command->key);
-        marty__saga_attribute_add(headers, &count, "sagaattempt", attempt);
-        marty__saga_attribute_add(headers, &count, "sagadirection", direction_of(command));
-        marty__saga_attribute_add(headers, &count, "sagaforward", command->forward_key);
-        marty__saga_attribute_add(headers, &count, "sagaknown", command->known ? "true" : NULL);
-        marty__saga_attribute_add(headers, &count, "sagareplyto", engine->service);
-    }
-    marty_message with = {
-        .id = command->message, .key = saga, .headers = headers, .header_count = count};
-    marty_publish_options options = {.with = &with,
-                                     .done = on_published,
-                                     .user = item,
-                                     .expires_in_ms = expires_in_ms(engine, command)};
-    marty_err err =
-        event ? marty_publish_event(engine->bus, command->type, command->data, &options, NULL)
-              : marty_send_command(engine->bus, command->service, command->type, command->data,
-                                   &options, NULL);
-    if (err) {
-        marty__saga_item_sent(item, err);
-    }
-}
 
 /* ---- in */
 typedef struct answer {
@@ -385,7 +326,8 @@ static void wire_log(void *user, int level, const char *text)
 marty__saga_wire marty__engine_wire(marty_saga_engine *engine)
 {
     return (marty__saga_wire){.user = engine,
-                              .send = wire_send,
+                              .send = marty__engine_send,
+                              .flush = marty__engine_flush,
                               .local = wire_local,
                               .inside = wire_inside,
                               .wake = wire_wake,
