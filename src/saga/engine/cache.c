@@ -232,6 +232,12 @@ marty_err marty__saga_definition_by_name(marty__saga_core *core, const char *nam
                                          const marty__saga_definition **ret, marty_error *why)
 {
     lookup found = {.version = version};
+    const saga_named *last = &core->named;
+    if (last->turn == core->turn && last->version == version &&
+        strcmp(last->definition->name, name) == 0) {
+        *ret = last->definition; /* many start in a turn, of one definition mostly */
+        return MARTY_OK;
+    }
     marty_err err = core->options.table->definitions(core->options.store, name, NULL, look, &found,
                                                      marty__saga_call_until(core), why);
     if (err) {
@@ -244,5 +250,9 @@ marty_err marty__saga_definition_by_name(marty__saga_core *core, const char *nam
                        : marty_error_set(why, MARTY_E_NOT_FOUND,
                                          "there is no saga %s: register it first", name);
     }
-    return marty__saga_definition_by_hash(core, found.hash, ret, why);
+    err = marty__saga_definition_by_hash(core, found.hash, ret, why);
+    if (!err) {
+        core->named = (saga_named){.definition = *ret, .version = version, .turn = core->turn};
+    }
+    return err;
 }

@@ -197,12 +197,22 @@ static bool is_birth(const marty__saga_event *event)
            event->kind == MARTY__SAGA_EVENT_PARENT_UNDO;
 }
 
+/* A start that nobody has put in before has an id that was made for it: no look into the store is
+ * needed. Were it taken all the same, the version would be refused, and the next try looks. */
+static bool is_surely_new(const marty__saga_core *core, const marty__saga_input *input)
+{
+    return input->event.kind == MARTY__SAGA_EVENT_START && !input->event.parent && !input->tries &&
+           !marty__map_get(&core->entries, input->saga, strlen(input->saga));
+}
+
 /* The saga of an input, or a new one. */
 static marty_err find_saga(saga_plan *plan)
 {
     marty__saga_core *core = plan->core;
     marty__saga_input *input = plan->input;
-    marty_err err = marty__saga_entry_get(core, input->saga, &plan->entry, &plan->why);
+    marty_err err = is_surely_new(core, input)
+                        ? MARTY_E_NOT_FOUND
+                        : marty__saga_entry_get(core, input->saga, &plan->entry, &plan->why);
     if (err != MARTY_E_NOT_FOUND || !is_birth(&input->event)) {
         return err;
     }

@@ -83,6 +83,12 @@ typedef struct saga_known { /* a definition */
     struct saga_known *next;
 } saga_known;
 
+typedef struct saga_named { /* the definition that a name and version were found to mean */
+    const marty__saga_definition *definition;
+    uint32_t version;
+    uint64_t turn;
+} saga_named;
+
 struct marty__saga_core {
     marty__saga_core_options options;
     char owner[64];
@@ -96,6 +102,7 @@ struct marty__saga_core {
     marty__link used;
     size_t entry_count;
     saga_known *known;               /* under the mutex */
+    saga_named named;                /* of this turn, or an old one */
     marty__link later;               /* items whose publish failed, by time of the next try */
     saga_mark marks[SAGA_BATCH_MAX]; /* to be marked as sent */
     size_t mark_count;

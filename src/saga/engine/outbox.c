@@ -279,6 +279,21 @@ void marty__saga_item_sent(marty__saga_item *item, marty_err outcome)
     marty__unlock(&core->mutex);
 }
 
+/* A saga that has gone on since is marked by that. */
+static void drop_stale_marks(marty__saga_core *core)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < core->mark_count; i++) {
+        const saga_mark *mark = &core->marks[i];
+        const saga_entry *entry = marty__map_get(&core->entries, mark->id, strlen(mark->id));
+        if (entry && entry->to_mark && entry->record &&
+            entry->record->facts.version == mark->version) {
+            core->marks[kept++] = *mark;
+        }
+    }
+    core->mark_count = kept;
+}
+
 /* Once nothing of the saga is unsent, the store may know it too. */
 static void note_quiet(marty__saga_core *core, saga_entry *entry)
 {
@@ -379,9 +394,14 @@ void marty__saga_items_work(marty__saga_core *core, int64_t now_ns)
 
 void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all)
 {
-    if (!core->mark_count ||
-        !(all || core->mark_ns <= now_ns || core->mark_count == SAGA_BATCH_MAX)) {
+    bool full = core->mark_count == SAGA_BATCH_MAX;
+    if (!core->mark_count || !(all || core->mark_ns <= now_ns || full)) {
         return;
+    }
+    drop_stale_marks(core);
+    if (!core->mark_count ||
+        (full && !all && core->mark_ns > now_ns && core->mark_count < SAGA_BATCH_MAX / 2)) {
+        return; /* room enough, and not yet time */
     }
     marty_saga_facts facts[SAGA_BATCH_MAX];
     for (size_t i = 0; i < core->mark_count; i++) {
