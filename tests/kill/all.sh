@@ -7,7 +7,7 @@ program=$1
 bin=$2
 wrong=0
 for bus in sqlite nats; do
-    for store in sqlite postgres; do
+    for store in sqlite postgres kv; do
         "$program" --bin "$bin" --store "$store" --bus "$bus" --seed "${FROM:-1}" --rounds "${ROUNDS:-1}" || wrong=1
         "$program" --bin "$bin" --store "$store" --bus "$bus" --seed "${FROM:-1}" --rounds "${TAKEOVERS:-3}" --takeover || wrong=1
     done

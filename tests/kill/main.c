@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sagas under kill -9, outside of the simulation: order sagas run in processes that a seed has
  * killed, and in the end every effect is counted. One JSON line for each kill, and for each round.
- *     kill_sagas [--store sqlite|postgres] [--bus sqlite|nats] [--sagas N] [--kills N] [--rounds N]
+ *     kill_sagas [--store sqlite|postgres|kv] [--bus sqlite|nats] [--sagas N] [--kills N] [--rounds
+ * N]
  *                [--seed N] [--lease MS] [--takeover] [--bus-options ?KEY=VALUE] [--bin FOLDER]
  * Exit code: 0 all was right, 1 not so, 2 usage, 77 a server is not installed. */
 #include "round.h"
@@ -71,8 +72,8 @@ static bool parse(int argc, char **argv, kill_options *o)
             i++;
         }
     }
-    return fine && one_of(o->store, "sqlite", "postgres") && one_of(o->bus, "sqlite", "nats") &&
-           o->sagas > 0 && o->sagas <= 10000 && o->rounds > 0;
+    return fine && (one_of(o->store, "sqlite", "postgres") || one_of(o->store, "kv", "kv")) &&
+           one_of(o->bus, "sqlite", "nats") && o->sagas > 0 && o->sagas <= 10000 && o->rounds > 0;
 }
 
 static void report(const kill_options *o, const outcome *out)
@@ -138,7 +139,7 @@ int main(int argc, char **argv)
     }
     if (!parse(argc, argv, &o)) {
         fprintf(stderr,
-                "usage: kill_sagas [--store sqlite|postgres] [--bus sqlite|nats] [--sagas N] "
+                "usage: kill_sagas [--store sqlite|postgres|kv] [--bus sqlite|nats] [--sagas N] "
                 "[--kills N] [--rounds N] [--seed N] [--lease MS] [--takeover] "
                 "[--bus-options ?KEY=VALUE] [--bin FOLDER]\n");
         return 2;

@@ -82,6 +82,17 @@ static bool open_store(stage *s, bool *ret_missing)
         snprintf(s->store, sizeof s->store, "sqlite:%s/sagas.db", s->folder);
         return true;
     }
+    if (strcmp(s->options->store, "kv") == 0) {
+        char url[300], path[600];
+        const test_server_options synced = {.kind = TEST_NATS_NEW, .sync_always = true};
+        *ret_missing = !test_server_find(TEST_NATS_NEW, path, sizeof path, s->why, sizeof s->why);
+        if (*ret_missing || !test_cluster_start(s->kv, &synced, s->why, sizeof s->why)) {
+            return false;
+        }
+        test_cluster_url(s->kv, url, sizeof url);
+        snprintf(s->store, sizeof s->store, "%s/sagas?sync=always", url);
+        return true;
+    }
     bool fine = test_postgres_start(&s->postgres, ret_missing, s->why, sizeof s->why);
     test_postgres_url(&s->postgres, s->store, sizeof s->store);
     return fine;
@@ -107,15 +118,23 @@ bool stage_open(stage *s, const kill_options *o, bool *ret_missing)
 static bool has_server(const stage *s, int actor)
 {
     return actor == BROKER ? strcmp(s->options->bus, "nats") == 0
-                           : strcmp(s->options->store, "postgres") == 0;
+                           : strcmp(s->options->store, "sqlite") != 0;
 }
 
-/* A primary is killed only while its standby has all that was committed. */
+/* A primary is killed only while its standby has all that was committed, one server of three only
+ * while the others have it. */
+static bool may_lose_one(stage *s)
+{
+    char body[256];
+    return s->kv[0].port ? test_server_get(&s->kv[s->kv_down], "/healthz", body, sizeof body) == 200
+                         : s->postgres.standby == TEST_STANDBY_FOLLOWS;
+}
+
 bool stage_runs(stage *s, int actor)
 {
-    return actor < PROCESSES ? test_process_alive(&s->process[actor])
-                             : has_server(s, actor) && !s->down[actor] &&
-                                   (actor != STORE || s->postgres.standby == TEST_STANDBY_FOLLOWS);
+    return actor < PROCESSES
+               ? test_process_alive(&s->process[actor])
+               : has_server(s, actor) && !s->down[actor] && (actor != STORE || may_lose_one(s));
 }
 
 static bool come_up(stage *s, int actor)
@@ -128,6 +147,9 @@ static bool come_up(stage *s, int actor)
     }
     if (actor == BROKER) {
         return test_server_restart(&s->nats, s->why, sizeof s->why);
+    }
+    if (actor == STORE && s->kv[0].port) {
+        return test_server_begin(&s->kv[s->kv_down]) || fail(s, "store", "does not start again");
     }
     if (actor == STORE && s->restarts) {
         return test_postgres_restart(&s->postgres, s->why, sizeof s->why);
@@ -167,6 +189,9 @@ bool stage_kill(stage *s, int actor, int64_t down_ms)
 {
     if (actor == BROKER) {
         test_server_kill(&s->nats);
+    } else if (actor == STORE && s->kv[0].port) {
+        s->kv_down = (int)(down_ms % 3);
+        test_server_kill(&s->kv[s->kv_down]);
     } else if (actor == STORE) {
         test_postgres_kill(&s->postgres);
         s->restarts = down_ms % 3 == 0;
@@ -226,6 +251,9 @@ void stage_close(stage *s, bool right)
     }
     test_server_free(&s->nats);
     test_postgres_free(&s->postgres);
+    for (int i = 0; i < 3; i++) {
+        test_server_free(&s->kv[i]);
+    }
     if (right) {
         test_folder_remove(s->folder);
     }

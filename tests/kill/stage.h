@@ -22,7 +22,7 @@ enum {
 };
 
 typedef struct kill_options {
-    const char *store, *bus; /* sqlite, postgres; sqlite, nats */
+    const char *store, *bus; /* sqlite, postgres, kv; sqlite, nats */
     const char *bus_options; /* query of the bus' URL */
     const char *bin;         /* folder of the example's programs */
     const char *self;
@@ -37,7 +37,8 @@ typedef struct stage {
     int64_t started_ms[PROCESSES];
     int64_t up_at_ms[ACTORS]; /* when it is to come up again; 0 = it runs, or is to stay down */
     bool down[ACTORS];        /* killed, and not up again */
-    test_server nats;
+    test_server nats, kv[3];
+    int kv_down; /* which of the three */
     test_postgres postgres;
     char folder[512], bus[700], store[700];
     int64_t began_ms, trouble_until_ms;
@@ -52,7 +53,8 @@ extern const char *const actor_names[ACTORS];
  * missing: a server that is not installed. */
 bool stage_open(stage *s, const kill_options *o, bool *ret_missing);
 /** kill -9; it comes up again after down_ms, or never when that is negative. Of a primary of
- * PostgreSQL one of three times; else its standby takes over. */
+ * PostgreSQL one of three times; else its standby takes over. Of the three servers of kv it is
+ * one. */
 bool stage_kill(stage *s, int actor, int64_t down_ms);
 /** Whether there is such an actor in this round and it runs. */
 bool stage_runs(stage *s, int actor);

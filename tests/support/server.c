@@ -274,6 +274,11 @@ void test_server_thaw(test_server *server)
     test_process_signal(&server->process, SIGCONT);
 }
 
+bool test_server_begin(test_server *server)
+{
+    return launch(server);
+}
+
 bool test_server_restart(test_server *server, char *ret_why, size_t why_size)
 {
     if (!launch(server)) {

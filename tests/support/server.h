@@ -49,7 +49,10 @@ void test_server_stop(test_server *server);
 /** SIGSTOP, SIGCONT. */
 void test_server_freeze(test_server *server);
 void test_server_thaw(test_server *server);
-/** Starts it again on the same ports and data, and waits until it is healthy. */
+/** Starts it again on the same ports and data; whether it is healthy is asked by test_server_get.
+ */
+bool test_server_begin(test_server *server);
+/** The same, and waits until it is healthy. */
 bool test_server_restart(test_server *server, char *ret_why, size_t why_size);
 /** Writes the configuration again with other options (credentials rotated, other certificate) and
  * has it reloaded (SIGHUP). */
