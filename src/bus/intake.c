@@ -5,6 +5,7 @@
 #include "internal.h"
 
 #include "base/alloc.h"
+#include "base/number.h"
 #include "message/message.h"
 
 #include <string.h>
@@ -17,11 +18,8 @@ static uint32_t number_in(const marty_message *message, const char *name)
 {
     marty_bytes value = marty__message_attribute(message, name);
     uint64_t number = 0;
-    const char *digits = value.data;
-    for (size_t i = 0; i < value.size && i < 10 && digits[i] >= '0' && digits[i] <= '9'; i++) {
-        number = number * 10 + (uint64_t)(digits[i] - '0');
-    }
-    return number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+    (void)marty__number_read(&number, value.data, value.size, UINT32_MAX);
+    return (uint32_t)number;
 }
 
 static uint32_t carried_attempts(const marty_message *message)

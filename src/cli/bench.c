@@ -150,12 +150,13 @@ static marty_err on_message(void *user, marty_delivery *delivery)
     cli_bench *bench = user;
     const marty_delivery *at;
     for (at = delivery; at; at = at->next) {
-        char text[CLI_BENCH_STAMP + 1] = "";
+        char text[CLI_BENCH_STAMP + 1] = "", *end = NULL;
         int64_t due;
         if (at->message->data.size >= CLI_BENCH_STAMP) {
             memcpy(text, at->message->data.data, CLI_BENCH_STAMP);
         }
-        due = (int64_t)strtoull(text, NULL, 16);
+        due = (int64_t)strtoull(text, &end, 16);
+        due = *end ? 0 : due; /* another's message */
         if (at->attempt > 1) {
             atomic_fetch_add(&bench->repeated, 1);
         } else {

@@ -145,6 +145,9 @@ static int run(cli_run *cli)
     const char *line;
     size_t size;
     self->cli = cli;
+    self->buses.letter = 'b';
+    self->subscriptions.letter = 's';
+    self->deliveries.letter = 'd';
     (void)pthread_mutex_init(&self->out, NULL);
     (void)pthread_mutex_init(&self->tables, NULL);
     (void)pthread_cond_init(&self->received, NULL);

@@ -2,6 +2,7 @@
  * What all requests of `marty peer` share: lines out, tables of names, and fields of a request. */
 #include "peer.h"
 
+#include <ctype.h>
 #include <marty/adapter.h>
 #include <stdlib.h>
 
@@ -71,11 +72,22 @@ uint64_t peer_add(peer *self, peer_table *table, peer_item *item)
     return number;
 }
 
-peer_item *peer_get(peer *self, peer_table *table, const json_t *name, bool take)
+/* 0 = there is none of this name. */
+static uint64_t number_of(const peer_table *table, const json_t *name)
 {
     const char *text = json_string_value(name);
-    uint64_t number =
-        text && text[0] ? strtoull(text + 1, NULL, 10) : (uint64_t)json_integer_value(name);
+    char *end = NULL;
+    if (!text) {
+        return (uint64_t)json_integer_value(name);
+    }
+    bool named = text[0] == table->letter && isdigit((unsigned char)text[1]);
+    uint64_t number = named ? strtoull(text + 1, &end, 10) : 0; /* too large a one is never given */
+    return named && !*end ? number : 0;
+}
+
+peer_item *peer_get(peer *self, peer_table *table, const json_t *name, bool take)
+{
+    uint64_t number = number_of(table, name);
     peer_item **at, *found;
     (void)pthread_mutex_lock(&self->tables);
     at = &table->cells[number % PEER_CELLS];

@@ -18,6 +18,7 @@ enum { PEER_CELLS = 1024 };
 typedef struct peer_table {
     peer_item *cells[PEER_CELLS];
     uint64_t last; /* number given last */
+    char letter;   /* its names begin with: "d12" */
 } peer_table;
 
 typedef struct peer_bus {

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <marty/adapter.h>
+#include <math.h>
 #include <regex.h>
 #include <stdlib.h>
 
@@ -159,9 +160,12 @@ cli_where *cli_where_parse(const char *text, const char *fields, cli_text *why)
 
 static bool holds(const comparison *made, const json_t *row)
 {
-    char *cell = cli_cell(row, made->field);
-    double number = strtod(cell, NULL), than = made->number;
+    char *cell = cli_cell(row, made->field), *end = NULL;
+    double number = strtod(cell, &end), than = made->number;
     bool fulfilled = false;
+    if (end == cell || *end) {
+        number = (double)NAN; /* neither less nor more than anything */
+    }
     switch (made->op) {
     case OP_EQUAL:
         fulfilled = strcmp(cell, made->text) == 0;

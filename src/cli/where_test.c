@@ -18,7 +18,10 @@ static void conditions_hold_or_not(void)
                  {"code == MARTY_E_TIMEOUT and reason !~ disk", true},
                  {"age > 1h", true},
                  {"age > 2h", false},
-                 {"id = -", true}}; /* absent is "-" */
+                 {"id = -", true}, /* absent is "-" */
+                 {"id < 5", false},
+                 {"id >= 0", false},
+                 {"cause < 5", false}};
     json_t *row = json_pack("{s:s, s:i, s:s, s:i}", "cause", "timed out after 5 s", "attempts", 5,
                             "code", "MARTY_E_TIMEOUT", "age", 3600001);
     size_t i;

@@ -7,11 +7,11 @@
 
 #include "backend/capability.h"
 #include "base/alloc.h"
+#include "base/number.h"
 #include "base/time.h"
 #include "message/message.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { AGAIN_MS = 1000, ATTRIBUTES = 14 };
@@ -90,7 +90,7 @@ static marty_err make_letter(marty__delivery *delivery, marty_err code, const ch
     describe(&with, delivery, code, reason);
     /* a letter that was replayed and died again is another one */
     marty__derived_id(id, delivery->handle.message->id, consumer->group_name,
-                      (uint32_t)strtoul(with.replays, NULL, 10));
+                      (uint32_t)marty__number_or_0(with.replays, UINT32_MAX));
     marty__change change = {.id = id, .set = with.set, .set_count = with.count, .expires = true};
     marty__dead *dead = marty_alloc_zero(1, sizeof *dead);
     if (!dead) {

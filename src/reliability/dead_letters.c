@@ -8,12 +8,12 @@
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "base/error.h"
+#include "base/number.h"
 #include "base/time.h"
 #include "message/message.h"
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { PAGE = 64, LETTER_MS = 30000 };
@@ -114,8 +114,8 @@ static void describe(const walk *self, const marty_message *message, const char 
         take_text(message, "martydeadcode", to->code, sizeof to->code), MARTY_E_FAILED);
     letter->pattern =
         pattern_of(take_text(message, "martydeadpattern", to->pattern, sizeof to->pattern));
-    letter->attempts = attempts ? (uint32_t)strtoul(attempts, NULL, 10) : 0;
-    letter->replays = replays ? (uint32_t)strtoul(replays, NULL, 10) : 0;
+    letter->attempts = (uint32_t)marty__number_or_0(attempts, UINT32_MAX);
+    letter->replays = (uint32_t)marty__number_or_0(replays, UINT32_MAX);
     if (time) {
         (void)marty__time_parse(time, strlen(time), &letter->died_us);
     }
@@ -180,7 +180,7 @@ static marty_err send_back(walk *self, marty_message *message, const marty_dead_
         .group = call->strings + channel_size,
         .kind = kind,
         .order = ordered && strcmp(ordered, "key") == 0 ? MARTY_ORDER_KEY : MARTY_ORDER_NONE,
-        .shards = count ? (uint32_t)strtoul(count, NULL, 10) : 0,
+        .shards = (uint32_t)marty__number_or_0(count, UINT32_MAX),
         .native = marty__route_find(self->bus->config, letter->channel, &place) && place.native,
         .message = marty_message_ref(message)};
     call->waited = true;

@@ -3,10 +3,9 @@
  * compared as decimals, exactly, whatever the locale. Pure functions. */
 #include "inside.h"
 
+#include "base/number.h"
 #include "base/utf8.h"
 #include "message/json_scan.h"
-
-#include <stdlib.h>
 
 enum { NAME_MAX_BYTES = 256 };
 
@@ -77,15 +76,8 @@ static bool member_of(marty__json_value *value, const char *part, size_t size)
 
 static bool element_of(marty__json_value *value, const char *part, size_t size)
 {
-    char *end = NULL;
-    char number[24];
-    if (!size || size >= sizeof number || (size > 1 && part[0] == '0')) {
-        return false;
-    }
-    memcpy(number, part, size);
-    number[size] = '\0';
-    unsigned long wanted = strtoul(number, &end, 10);
-    if (*end || number[0] < '0' || number[0] > '9') {
+    uint64_t wanted = 0;
+    if ((size > 1 && part[0] == '0') || !marty__number_read(&wanted, part, size, UINT64_MAX)) {
         return false;
     }
     marty__json_scan scan;
@@ -94,7 +86,7 @@ static bool element_of(marty__json_value *value, const char *part, size_t size)
     if (!marty__json_enter(&scan, '[')) {
         return false;
     }
-    for (unsigned long i = 0; marty__json_element(&scan, i == 0, &each, 0) > 0; i++) {
+    for (uint64_t i = 0; marty__json_element(&scan, i == 0, &each, 0) > 0; i++) {
         if (i == wanted) {
             *value = each;
             return true;

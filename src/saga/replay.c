@@ -4,11 +4,12 @@
  * docs/reference/saga-replay.md, so that another implementation can be compared line by line. */
 #include "inside.h"
 
+#include "base/number.h"
 #include "base/time.h"
 #include "message/json_scan.h"
 
 #include <marty/saga_tools.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 #define LONGEST_MS (UINT64_C(100) * 366 * 24 * 3600 * 1000)
 
@@ -70,8 +71,8 @@ static void wrong(replay *r, const char *field, const char *text)
 
 static bool get(marty_bytes line, const char *field, marty_bytes *ret)
 {
-    char pointer[40] = "/";
-    strncpy(pointer + 1, field, sizeof pointer - 2);
+    char pointer[40];
+    (void)snprintf(pointer, sizeof pointer, "/%s", field);
     return marty__json_at(line, pointer, ret);
 }
 
@@ -101,12 +102,9 @@ static uint64_t get_number(replay *r, marty_bytes line, const char *field)
     if (!get(line, field, &value)) {
         return 0;
     }
-    const char *text = marty__arena_text(&r->arena, value.data, value.size);
-    char *end = NULL;
-    unsigned long long number = text ? strtoull(text, &end, 10) : 0;
-    if (!end || *end || *text == '-' || number > INT64_MAX) {
+    uint64_t number = 0;
+    if (!marty__number_read(&number, value.data, value.size, INT64_MAX)) {
         wrong(r, field, "expected a whole number");
-        return 0;
     }
     return number;
 }

@@ -23,6 +23,8 @@ class OnePeer(Test):
         self.assertEqual(event["message"]["id"], outcome["id"])
         peer.ok("check", delivery=event["delivery"])
         peer.ok("settle", delivery=event["delivery"], verb="extend")
+        for other in ("s" + event["delivery"][1:], event["delivery"] + "x", "d", "d-1", "d18446744073709551617"):
+            self.assertEqual(peer.error("settle", delivery=other, verb="ack")["code"], "MARTY_E_STATE", other)
         peer.ok("settle", delivery=event["delivery"], verb="ack")
         self.assertEqual(peer.error("settle", delivery=event["delivery"], verb="ack")["code"], "MARTY_E_STATE")
         stats = peer.ok("stats", subscription=subscription)["stats"]

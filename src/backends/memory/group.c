@@ -4,8 +4,8 @@
 #include "memory.h"
 
 #include "base/alloc.h"
+#include "base/number.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 group *marty__mem_group_find(const channel *c, const char *name)
@@ -126,12 +126,7 @@ marty_start marty__mem_start(const marty_port *port, const marty_start *start)
 
 bool marty__mem_position(uint64_t *ret_offset, const char *text)
 {
-    if (!text || text[0] < '0' || text[0] > '9' || strlen(text) > 19) {
-        return false;
-    }
-    char *end = NULL;
-    *ret_offset = strtoull(text, &end, 10);
-    return !*end;
+    return text && marty__number_read(ret_offset, text, strlen(text), INT64_MAX);
 }
 
 marty_err marty__mem_group_seek(group *g, const marty_start *start, marty_from otherwise,

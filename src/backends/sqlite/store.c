@@ -4,7 +4,7 @@
  * thread. */
 #include "work.h"
 
-#include <stdlib.h>
+#include "base/number.h"
 
 enum { TRIM_AT_ONCE = 500, TRIM_ROUNDS = 64, GROUPS_MAX = 64 };
 
@@ -300,13 +300,12 @@ void marty__sq_position_write(char out[SQ_POSITION_BYTES], int64_t message, int6
 
 int64_t marty__sq_position_read(const char *text, int64_t first_log)
 {
-    char *end = NULL;
-    long long log = first_log, place = text ? strtoll(text, &end, 10) : 0;
-    if (end && *end == ':') {
-        log = place;
-        place = strtoll(end + 1, &end, 10);
+    uint64_t log = (uint64_t)first_log, place = 0;
+    const char *colon = text ? strchr(text, ':') : NULL, *at = colon ? colon + 1 : text;
+    if (colon && !marty__number_read(&log, text, (size_t)(colon - text),
+                                     (UINT64_C(1) << (62 - SQ_SEQ_BITS)) - 1)) {
+        return 0;
     }
-    bool good = text && end && end != text && !*end && place > 0 && place >> SQ_SEQ_BITS == 0 &&
-                log > 0 && log < (long long)1 << (62 - SQ_SEQ_BITS);
-    return good ? marty__sq_first_of(log) + place : 0;
+    bool good = at && marty__number_read(&place, at, strlen(at), (UINT64_C(1) << SQ_SEQ_BITS) - 1);
+    return good && place && log ? marty__sq_first_of((int64_t)log) + (int64_t)place : 0;
 }

@@ -38,7 +38,7 @@ marty_err marty__saga_core_open(marty__saga_core **ret_core,
     }
     core->options = *options;
     core->options.env = marty__env_complete(&options->env);
-    (void)strncpy(core->owner, options->owner, sizeof core->owner - 1);
+    (void)snprintf(core->owner, sizeof core->owner, "%s", options->owner);
     core->lease = (marty_saga_lease){
         .owner = core->owner, .term_ms = options->term_ms ? options->term_ms : TERM_MS, .want = 1};
     marty__list_init(&core->inputs);

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { OUTBOX_VERSION = 1 };
@@ -152,7 +153,7 @@ marty__saga_item *marty__saga_item_read(marty__saga_core *core, const char *saga
     item->core = core;
     item->size = size;
     memcpy(item->bytes, (const char *)from.data + *at, size);
-    (void)strncpy(item->saga, saga, sizeof item->saga - 1);
+    (void)snprintf(item->saga, sizeof item->saga, "%s", saga);
     reader again = {.data = item->bytes, .size = size};
     read_command(&again, &item->command);
     *at = measure.at;

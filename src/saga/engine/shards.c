@@ -200,7 +200,7 @@ static bool on_due(void *user, const marty_saga_facts *facts)
         of->failed = true;
         return false;
     }
-    (void)strncpy(one->saga, facts->id, sizeof one->saga - 1);
+    (void)snprintf(one->saga, sizeof one->saga, "%s", facts->id);
     one->core = of->core;
     one->input = (marty__saga_input){
         .saga = one->saga,
@@ -246,7 +246,8 @@ static bool on_unsent(void *user, const marty_saga_facts *facts)
 {
     unsent *to = user;
     to->version[to->count] = facts->version;
-    (void)strncpy(to->id[to->count++], facts->id, sizeof to->id[0] - 1);
+    (void)snprintf(to->id[to->count], sizeof to->id[to->count], "%s", facts->id);
+    to->count++;
     return to->count < UNSENT_MAX;
 }
 

@@ -5,11 +5,11 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/number.h"
 #include "bus/bus.h"
 #include "saga/attributes.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { DELAY_MAX_MS = 3600000 };
@@ -23,10 +23,9 @@ typedef struct answer {
 
 static uint64_t number_header(const marty_message *message, const char *name)
 {
-    char text[24], *end = NULL;
+    char text[24];
     marty__saga_attribute_get(text, sizeof text, message, name);
-    unsigned long long value = strtoull(text, &end, 10);
-    return *text && !*end ? value : 0;
+    return marty__number_or_0(text, UINT64_MAX);
 }
 
 /* A mistake in the unit must not put a step off for years. */
@@ -197,7 +196,7 @@ static void wire_local(void *user, const char *saga, const marty__saga_command *
     }
     one->command = command;
     one->item = item;
-    (void)strncpy(one->saga, saga, sizeof one->saga - 1);
+    (void)snprintf(one->saga, sizeof one->saga, "%s", saga);
     marty__lock(&engine->mutex);
     marty__list_push(&engine->steps, &one->link);
     marty__wake_one(&engine->steps_wake);

@@ -7,11 +7,11 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/number.h"
 #include "bus/bus.h"
 #include "saga/attributes.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { OPEN_MS = 10000, EFFECT_MS = 30000, KEEP_DAYS = 30, PURGE_EVERY = 1000, BATCH_MAX = 64 };
@@ -33,7 +33,7 @@ static bool read_asked(asked *one)
         .step = one->step,
         .key = one->key,
         .forward_key = undo ? one->forward : NULL,
-        .attempt = (uint32_t)strtoul(one->attempt, NULL, 10),
+        .attempt = (uint32_t)marty__number_or_0(one->attempt, UINT32_MAX),
         .undo = undo,
         .probe = probe,
         .data = message->data,

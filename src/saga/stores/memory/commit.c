@@ -3,6 +3,7 @@
  * happens whole or not at all. */
 #include "memory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 size_t marty__saga_memory_place(const marty_saga_store *store, const char *id)
@@ -50,7 +51,7 @@ static marty_err check_start(const marty_saga_store *store, marty_saga_write *wr
         const marty_saga_facts *facts = &store->sagas[i]->record->facts;
         if (strcmp(facts->name, write->facts.name) == 0 &&
             strcmp(facts->key, write->facts.key) == 0) {
-            (void)strncpy(write->existing, facts->id, sizeof write->existing - 1);
+            (void)snprintf(write->existing, sizeof write->existing, "%s", facts->id);
             return MARTY_E_EXISTS;
         }
     }

@@ -2,6 +2,7 @@
  * Leases in memory: who is alive, and who has which shard under which epoch. */
 #include "memory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int64_t now_us(const marty_saga_store *store)
@@ -36,7 +37,7 @@ static uint32_t count_members(const marty_saga_store *store, int64_t now)
 
 static void own(memory_shard *shard, const char *owner, int64_t until_us)
 {
-    (void)strncpy(shard->owner, owner, sizeof shard->owner - 1);
+    (void)snprintf(shard->owner, sizeof shard->owner, "%s", owner);
     shard->until_us = until_us;
 }
 
@@ -72,7 +73,7 @@ marty_err marty__saga_memory_lease(marty_saga_store *store, marty_saga_lease *le
     bool leaves = !lease->want && !lease->count;
     memset(member, 0, sizeof *member);
     if (!leaves) {
-        (void)strncpy(member->owner, lease->owner, sizeof member->owner - 1);
+        (void)snprintf(member->owner, sizeof member->owner, "%s", lease->owner);
         member->until_us = until;
     }
     marty_saga_shards kept;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +24,7 @@ static marty_saga_store *new_store(const char *name, const marty_env *env)
     if (store) {
         store->env = marty__env_complete(env);
         store->opened = 1;
-        (void)strncpy(store->name, name, sizeof store->name - 1);
+        (void)snprintf(store->name, sizeof store->name, "%s", name);
     }
     return store;
 }
@@ -129,8 +130,8 @@ static marty_err memory_define(marty_saga_store *store, const char *name, uint32
 {
     (void)until_ns;
     memory_definition definition = {.version = version, .size = document.size};
-    (void)strncpy(definition.name, name, sizeof definition.name - 1);
-    (void)strncpy(definition.hash, hash, sizeof definition.hash - 1);
+    (void)snprintf(definition.name, sizeof definition.name, "%s", name);
+    (void)snprintf(definition.hash, sizeof definition.hash, "%s", hash);
     marty__lock(&store->mutex);
     size_t place = 0;
     while (place < store->definition_count &&

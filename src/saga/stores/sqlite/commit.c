@@ -6,6 +6,7 @@
  * does. */
 #include "sqlite.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int epoch_of(saga_db *db, uint32_t shard, uint64_t *ret_epoch)
@@ -26,8 +27,8 @@ static int existing(saga_db *db, marty_saga_write *write)
         SAGA_BIND(db, SAGA_SQL_KEY, saga_text(write->facts.name), saga_text(write->facts.key));
     int code = statement ? sqlite3_step(statement) : marty__saga_db_code(db);
     if (code == SQLITE_ROW) {
-        (void)strncpy(write->existing, marty__saga_db_text(statement, 0),
-                      sizeof write->existing - 1);
+        (void)snprintf(write->existing, sizeof write->existing, "%s",
+                       marty__saga_db_text(statement, 0));
         write->result = MARTY_E_EXISTS;
     }
     (void)sqlite3_reset(statement);

@@ -3,6 +3,7 @@
  * writing connection, or by another process, is seen by the next call. */
 #include "sqlite.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The end of a scan: an error, or NOT_FOUND where something had to be there. */
@@ -61,7 +62,7 @@ marty_err marty__saga_sqlite_find(marty_saga_store *store, const char *name, con
     int code = step(db, row);
     char id[40] = "";
     if (code == SQLITE_ROW) {
-        (void)strncpy(id, marty__saga_db_text(row, 0), sizeof id - 1);
+        (void)snprintf(id, sizeof id, "%s", marty__saga_db_text(row, 0));
     }
     marty_err err = ended(db, row, code, why);
     marty__saga_db_leave(db);
