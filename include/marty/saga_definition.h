@@ -76,11 +76,11 @@ typedef struct marty_step_body {
 
 /** The fields of a step. @since 0.1 @source docs/design/0012-saga-machine.md */
 struct marty_step {
-    const char *name;    /**< Unique in the saga; 1 to 64 of [A-Za-z0-9_-]. */
-    const char *service; /**< Whose command it is. */
-    const char *command; /**< A remote command. */
-    const char *local;   /**< A function of the orchestrator, by the name it is registered under. */
-    const char *saga;    /**< A child saga, by the name of its definition. */
+    const char *name;       /**< Unique in the saga; 1 to 64 of [A-Za-z0-9_-]. */
+    const char *service;    /**< Whose command it is. */
+    const char *command;    /**< A remote command. */
+    const char *local;      /**< A function of the engine's, by the name it is registered under. */
+    const char *saga;       /**< A child saga, by the name of its definition. */
     uint32_t saga_version;  /**< Of the child's definition; 0 = the newest when it starts. */
     uint64_t timer_ms;      /**< Wait that long. */
     const char *signal;     /**< Wait for a signal of that name. */

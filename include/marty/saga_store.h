@@ -93,7 +93,7 @@ typedef struct marty_saga_shard {
     uint64_t epoch; /**< Raised whenever it is taken; renewing leaves it. */
 } marty_saga_shard;
 
-/** The claim of one orchestrator. @since 0.1 @source docs/design/0013-saga-stores.md */
+/** The claim of one engine. @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_lease {
     const char *owner; /**< Who, unique for each start of a process; at most 63 characters. */
     uint32_t term_ms;  /**< How long a lease holds from now, by the store's clock. */
@@ -101,7 +101,7 @@ typedef struct marty_saga_lease {
     /** In: what one has. Out: what one has now; those lost to another are gone. */
     marty_saga_shard held[MARTY_SAGA_SHARDS];
     uint32_t count;   /**< Of held. */
-    uint32_t members; /**< Out: orchestrators alive, this one too. */
+    uint32_t members; /**< Out: engines alive, this one too. */
 } marty_saga_lease;
 
 /** Which sagas to list. Zero = all. @since 0.1 @source docs/design/0013-saga-stores.md */

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BACKENDS_MAX = 64, BACKEND_NAME_MAX = 63 };
-
 void marty__config_defaults(marty__config *config)
 {
     config->retry = (marty_retry_policy){.attempts = MARTY__RETRY_ATTEMPTS,
@@ -101,7 +99,7 @@ marty_err marty__config_template(const marty__config_reader *r, const marty__yam
 static bool backend_name_fine(const char *name)
 {
     size_t size = strlen(name);
-    return size > 0 && size <= BACKEND_NAME_MAX && strcmp(name, "auto") != 0 &&
+    return size > 0 && size <= MARTY__BACKEND_NAME_BYTES_MAX && strcmp(name, "auto") != 0 &&
            strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == size;
 }
 
@@ -146,13 +144,13 @@ marty_err marty__config_add_backend(const marty__config_reader *r, uint32_t line
 
 static marty_err read_backend(const marty__config_reader *r, const marty__yaml *node)
 {
-    char path[BACKEND_NAME_MAX + 16];
+    char path[MARTY__BACKEND_NAME_BYTES_MAX + 16];
     const char *url = NULL;
     if (!backend_name_fine(node->key)) {
         return marty__config_wrong(r, MARTY_E_CONFIG, node->line, "backends",
                                    "\"%.80s\": the name of a backend has 1 to %d letters, digits, "
                                    "\"_\" and \"-\", and is not \"auto\"",
-                                   node->key, BACKEND_NAME_MAX);
+                                   node->key, MARTY__BACKEND_NAME_BYTES_MAX);
     }
     (void)snprintf(path, sizeof path, "backends.%s", node->key);
     if (node->kind != MARTY__YAML_TEXT || !node->text[0]) {
@@ -168,11 +166,12 @@ static marty_err read_backend(const marty__config_reader *r, const marty__yaml *
 
 static marty_err read_backends(const marty__config_reader *r, const marty__yaml *node)
 {
-    if (!node || node->kind != MARTY__YAML_MAP || node->count == 0 || node->count > BACKENDS_MAX) {
+    if (!node || node->kind != MARTY__YAML_MAP || node->count == 0 ||
+        node->count > MARTY__BACKENDS_MAX) {
         return marty__config_wrong(r, MARTY_E_CONFIG, node ? node->line : 0, "backends",
                                    "expected a mapping of 1 to %d names and URLs, such as main: "
                                    "sqlite:orders.db",
-                                   BACKENDS_MAX);
+                                   MARTY__BACKENDS_MAX);
     }
     r->config->backends = marty__arena_alloc(r->arena, node->count * sizeof *r->config->backends);
     if (!r->config->backends) {

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROUTES_MAX = 2000, CHANNELS_MAX = 64, SHARDS_MAX = 4096, PATH_ROOM = 64 };
+enum { PATH_ROOM = 64 };
 
 static const char *const route_keys[] = {"events", "commands", "queries",  "streams", "broadcast",
                                          "to",     "channel",  "channels", "name",    "order",
@@ -137,11 +137,11 @@ static marty_err read_channels(route_reader *t)
     if (!node) {
         return MARTY_OK;
     }
-    if (node->kind != MARTY__YAML_LIST || node->count == 0 || node->count > CHANNELS_MAX) {
+    if (node->kind != MARTY__YAML_LIST || node->count == 0 || node->count > MARTY__CHANNELS_MAX) {
         return marty__config_wrong(t->r, MARTY_E_CONFIG, node->line, t->path,
                                    "expected a list of 1 to %d channels, such as [events.order, "
                                    "events.user]",
-                                   CHANNELS_MAX);
+                                   MARTY__CHANNELS_MAX);
     }
     t->route->channels = marty__arena_alloc(t->r->arena, node->count * sizeof(const char *));
     if (!t->route->channels) {
@@ -210,7 +210,7 @@ static marty_err read_order(route_reader *t)
     if (node && !stream && t->route->order != MARTY_ORDER_KEY) {
         return wrong(t, node, "only streams and channels with order: key have shards");
     }
-    return node ? marty__config_number(t->r, node, t->path, 1, SHARDS_MAX, &t->route->shards)
+    return node ? marty__config_number(t->r, node, t->path, 1, MARTY__SHARDS_MAX, &t->route->shards)
                 : MARTY_OK;
 }
 
@@ -328,11 +328,11 @@ marty_err marty__config_read_routes(const marty__config_reader *r, const marty__
 {
     marty__config *config = r->config;
     size_t count = routes ? routes->count : 0;
-    if (routes && (routes->kind != MARTY__YAML_LIST || count == 0 || count > ROUTES_MAX)) {
+    if (routes && (routes->kind != MARTY__YAML_LIST || count == 0 || count > MARTY__ROUTES_MAX)) {
         return marty__config_wrong(r, MARTY_E_CONFIG, routes->line, "routes",
                                    "expected a list of 1 to %d routes, such as - {events: "
                                    "\"order.*\", to: %s}",
-                                   ROUTES_MAX, config->backends[0].name);
+                                   MARTY__ROUTES_MAX, config->backends[0].name);
     }
     config->routes = marty__arena_alloc(r->arena, (count + PATTERNS) * sizeof *config->routes);
     if (!config->routes) {

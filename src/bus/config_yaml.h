@@ -5,10 +5,10 @@
 #ifndef MARTY_BUS_CONFIG_YAML_H
 #define MARTY_BUS_CONFIG_YAML_H
 #include "base/arena.h"
+#include "base/limits.h"
 
 #include <marty/backend.h>
 
-enum { MARTY__YAML_BYTES_MAX = 1 << 20, MARTY__YAML_DEPTH_MAX = 16, MARTY__YAML_NODES_MAX = 10000 };
 typedef enum marty__yaml_kind {
     MARTY__YAML_TEXT = 1,
     MARTY__YAML_LIST,

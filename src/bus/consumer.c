@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { AGAIN_FIRST_MS = 200, AGAIN_MAX_MS = 10000 };
-
 /* ---- lifetime */
 void marty__consumer_ref_many(marty__consumer *consumer, uint32_t count)
 {
@@ -221,8 +219,8 @@ static bool may_pass(marty_err reason)
 static void ask_again(marty__consumer *consumer)
 {
     uint32_t doublings = consumer->resubscribes < 6 ? consumer->resubscribes : 6;
-    int64_t wait_ms = (int64_t)AGAIN_FIRST_MS << doublings;
-    wait_ms = wait_ms > AGAIN_MAX_MS ? AGAIN_MAX_MS : wait_ms;
+    int64_t wait_ms = (int64_t)MARTY__RESUBSCRIBE_FIRST_MS << doublings;
+    wait_ms = wait_ms > MARTY__RESUBSCRIBE_MAX_MS ? MARTY__RESUBSCRIBE_MAX_MS : wait_ms;
     consumer->resubscribes++;
     marty__consumer_arm(consumer, &consumer->again_alarm,
                         marty__deadline_ns(marty__bus_now(consumer->bus), wait_ms));

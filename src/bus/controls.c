@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include "base/error.h"
+#include "base/grouped.h"
 
 #include <string.h>
 
@@ -38,9 +39,9 @@ marty_err marty_subscription_concurrency(marty_subscription *subscription, uint3
     if (err) {
         return err;
     }
-    if (concurrency < 1 || concurrency > 65536) {
-        return marty_error_set(why, MARTY_E_ARGUMENT, "concurrency is %u; expected 1 to 65,536",
-                               concurrency);
+    if (concurrency < 1 || concurrency > MARTY__CONCURRENCY_MAX) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "concurrency is %u; expected 1 to %s",
+                               concurrency, marty__grouped(MARTY__CONCURRENCY_MAX).text);
     }
     marty__lock(&subscription->lock);
     err = marty__lanes_make(subscription, concurrency, why);

@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-enum { ATTEMPTS_MAX = 999999 };
-
 /* ---- the object */
 /* Of an attribute of ours; 0 = none, or none that we wrote. */
 static uint32_t number_in(const marty_message *message, const char *name)
@@ -25,7 +23,7 @@ static uint32_t number_in(const marty_message *message, const char *name)
 static uint32_t carried_attempts(const marty_message *message)
 {
     uint32_t count = message && message->header_count ? number_in(message, "martyattempts") : 0;
-    return count < ATTEMPTS_MAX ? count : ATTEMPTS_MAX;
+    return count < MARTY__ATTEMPTS_MAX ? count : MARTY__ATTEMPTS_MAX;
 }
 
 /* The references of consumer and subscription are its maker's to take. */

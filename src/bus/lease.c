@@ -4,13 +4,13 @@
  */
 #include "internal.h"
 
-enum { LEASE_DEFAULT_MS = 30000, AT_ONCE = 128 };
+enum { AT_ONCE = 128 };
 
 static int64_t lease_ns(const marty__consumer *consumer)
 {
     marty__port *port = consumer->port;
     marty__lock(&port->lock);
-    uint64_t ms = port->granted.lease_ms ? port->granted.lease_ms : LEASE_DEFAULT_MS;
+    uint64_t ms = port->granted.lease_ms ? port->granted.lease_ms : MARTY__LEASE_MS;
     marty__unlock(&port->lock);
     return (int64_t)ms * MARTY__NS_PER_MS;
 }

@@ -303,8 +303,6 @@ void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscr
     }
 }
 
-enum { NAMES_KEPT = 10000 }; /* types come from others: what is kept of them has an end */
-
 static const char *routed_channel(const marty__consumer *consumer,
                                   const marty_subscription *subscription,
                                   const marty_message *message)
@@ -317,7 +315,7 @@ static const char *routed_channel(const marty__consumer *consumer,
         !marty__pattern_covers(consumer->channel, place.channel)) {
         return consumer->channel;
     }
-    const char *kept = marty__bus_keep_name(bus, place.channel, NAMES_KEPT);
+    const char *kept = marty__bus_keep_name(bus, place.channel, MARTY__KNOWN_CHANNELS_MAX);
     return kept ? kept : consumer->channel;
 }
 
@@ -329,7 +327,8 @@ const char *marty__consumer_channel_of(const marty__consumer *consumer,
         return consumer->channel;
     }
     if (incoming->channel) {
-        const char *kept = marty__bus_keep_name(consumer->bus, incoming->channel, NAMES_KEPT);
+        const char *kept =
+            marty__bus_keep_name(consumer->bus, incoming->channel, MARTY__KNOWN_CHANNELS_MAX);
         return kept ? kept : consumer->channel;
     }
     bool routed = subscription && incoming->message &&

@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BACKOFF_FIRST_MS = 100, BACKOFF_MAX_MS = 10000 };
-
 static bool usable(const marty__port *port)
 {
     return port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED;
@@ -216,8 +214,8 @@ static void reconnect_rang(marty__alarm *alarm)
 static int64_t backoff_ns(marty__port *port)
 {
     uint32_t failures = atomic_load(&port->failures), doublings = failures < 7 ? failures : 7;
-    uint64_t ceiling_ms = (uint64_t)BACKOFF_FIRST_MS << doublings;
-    ceiling_ms = ceiling_ms > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ceiling_ms;
+    uint64_t ceiling_ms = (uint64_t)MARTY__RECONNECT_FIRST_MS << doublings;
+    ceiling_ms = ceiling_ms > MARTY__RECONNECT_MAX_MS ? MARTY__RECONNECT_MAX_MS : ceiling_ms;
     uint32_t chance = 0;
     port->bus->env.random(port->bus->env.user, &chance, sizeof chance);
     uint64_t ms = ceiling_ms / 2 + chance % (ceiling_ms / 2 + 1);

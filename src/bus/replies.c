@@ -8,14 +8,12 @@
 
 #include <stdio.h>
 
-enum { REPLY_CREDIT = 4096 };
-
 static marty_err subscribe(marty__port *port, const char *name, marty_error *why)
 {
     marty_bus *bus = port->bus;
     marty__place place = {
         .backend = port->index, .kind = MARTY_KIND_REPLY, .order = MARTY_ORDER_NONE};
-    marty_subscribe_options options = {.credit = REPLY_CREDIT, .timeout_ms = MARTY_NO_WAIT};
+    marty_subscribe_options options = {.credit = MARTY__REPLY_CREDIT, .timeout_ms = MARTY_NO_WAIT};
     marty__subscribe what = {.pattern = MARTY_QUERY,
                              .name = ">",
                              .group = MARTY_GROUP_INSTANCE,

@@ -101,7 +101,7 @@ marty_err marty_bus_flush(marty_bus *bus, int32_t timeout_ms, marty_error *why)
     if (err) {
         return err;
     }
-    int64_t deadline = marty__bus_deadline(bus, timeout_ms, 10000);
+    int64_t deadline = marty__bus_deadline(bus, timeout_ms, MARTY__DRAIN_MS);
     bool pump = bus->driven && !marty__pool_inside(bus);
     marty__pool_block(bus);
     while (!idle(bus) && marty__bus_now(bus) < deadline) {

@@ -16,8 +16,7 @@
 enum {
     LOOK_MS = 500, /* a handler that has one for longer keeps its key from others */
     BACK_MIN_MS = 250,
-    BACK_MAX_MS = 5000,
-    STALLED_MS = 5000
+    BACK_MAX_MS = 5000
 };
 
 static uint32_t share_of(const marty_subscription *subscription)
@@ -266,7 +265,7 @@ static void look_for_stall(marty__consumer *consumer, look *self)
     bool before = consumer->stalled;
     int64_t quiet_ns = self->now_ns - consumer->last_delivery_ns;
     consumer->stalled = self->key[0] && consumer->unsettled_count >= consumer->credit &&
-                        quiet_ns >= STALLED_MS * (int64_t)MARTY__NS_PER_MS;
+                        quiet_ns >= MARTY__QUIET_MS * (int64_t)MARTY__NS_PER_MS;
     bool begins = consumer->stalled && !before, ends = before && !consumer->stalled;
     memcpy(consumer->stuck_key, self->key, sizeof self->key);
     self->credit = consumer->credit;

@@ -156,7 +156,7 @@ static void link_to_bus(marty_subscription *subscription)
     subscription->started = atomic_load(&bus->started);
     if (!atomic_load(&bus->started) && bus->subscription_count == 1 && subscription->handler) {
         marty__alarm_set(bus, &bus->unstarted_alarm,
-                         marty__deadline_ns(marty__bus_now(bus), 10000));
+                         marty__deadline_ns(marty__bus_now(bus), MARTY__UNSTARTED_MS));
     }
     marty__unlock(&bus->lock);
 }

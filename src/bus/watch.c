@@ -7,7 +7,7 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { QUIET_MS = 5000, QUIET_MAX_MS = 60000, ASK_MS = 2000 };
+enum { QUIET_MAX_MS = 60000, ASK_MS = 2000 };
 
 static bool worth_watching(const marty__consumer *consumer)
 {
@@ -25,7 +25,7 @@ void marty__watch_start(marty__consumer *consumer)
 {
     if (worth_watching(consumer)) {
         consumer->watch_rounds = 0;
-        watch_in(consumer, QUIET_MS);
+        watch_in(consumer, MARTY__QUIET_MS);
     }
 }
 
@@ -35,7 +35,7 @@ static bool silent(marty__consumer *consumer)
     int64_t quiet_ns = marty__bus_now(consumer->bus) - consumer->last_delivery_ns;
     return consumer->subscribed && !consumer->paused && !consumer->gone &&
            atomic_load(&consumer->bus->started) && consumer->unsettled_count == 0 &&
-           quiet_ns >= QUIET_MS * (int64_t)MARTY__NS_PER_MS;
+           quiet_ns >= MARTY__QUIET_MS * (int64_t)MARTY__NS_PER_MS;
 }
 
 void marty__watch_rang(marty__alarm *alarm)
@@ -46,7 +46,7 @@ void marty__watch_rang(marty__alarm *alarm)
     bool gone = consumer->gone;
     consumer->suspected = look && consumer->suspected;
     consumer->watch_rounds = look ? consumer->watch_rounds + 1 : 0;
-    int64_t next_ms = (int64_t)QUIET_MS
+    int64_t next_ms = (int64_t)MARTY__QUIET_MS
                       << (consumer->watch_rounds < 5 ? consumer->watch_rounds : 5);
     marty__unlock(&consumer->lock);
     if (gone || atomic_load(&consumer->bus->phase) != MARTY__OPEN) {
@@ -109,7 +109,7 @@ void marty__watch_look(marty__task *task)
     consumer->watching = false;
     marty__unlock(&consumer->lock);
     if (lag) {
-        watch_in(consumer, QUIET_MS); /* look again soon */
+        watch_in(consumer, MARTY__QUIET_MS); /* look again soon */
     }
     if (stalled) {
         marty__event(consumer->bus, MARTY_STATE_STALLED, consumer->port, consumer, MARTY_E_TIMEOUT,

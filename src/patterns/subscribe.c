@@ -4,10 +4,10 @@
 
 #include "backend/capability.h"
 #include "base/error.h"
+#include "base/grouped.h"
+#include "base/limits.h"
 
 #include <string.h>
-
-enum { PLACES_MAX = 64 };
 
 static marty_err check(marty_pattern pattern, const char *name,
                        const marty_subscribe_options *options, marty_error *why)
@@ -21,9 +21,11 @@ static marty_err check(marty_pattern pattern, const char *name,
         return marty_error_set(why, MARTY_E_ARGUMENT,
                                "name is NULL; expected a type such as \"order.*\"");
     }
-    if (options->concurrency > 65536 || options->batch_max > 65536) {
-        return marty_error_set(why, MARTY_E_ARGUMENT, "options.%s is over 65,536",
-                               options->concurrency > 65536 ? "concurrency" : "batch_max");
+    bool many = options->concurrency > MARTY__CONCURRENCY_MAX;
+    if (many || options->batch_max > MARTY__BATCH_MAX) {
+        uint64_t max = many ? MARTY__CONCURRENCY_MAX : MARTY__BATCH_MAX;
+        return marty_error_set(why, MARTY_E_ARGUMENT, "options.%s is over %s",
+                               many ? "concurrency" : "batch_max", marty__grouped(max).text);
     }
     if (options->start.from == MARTY_FROM_POSITION && !options->start.position) {
         return marty_error_set(why, MARTY_E_ARGUMENT,
@@ -115,7 +117,7 @@ marty_err marty_subscribe(marty_bus *bus, marty_pattern pattern, const char *nam
         return marty_error_set(why, MARTY_E_ARGUMENT,
                                "handler and ret_subscription are NULL: nobody could receive");
     }
-    marty__place places[PLACES_MAX];
+    marty__place places[MARTY__PLACES_MAX];
     marty__subscribe what = {.pattern = pattern,
                              .name = name,
                              .handler = handler,
@@ -124,8 +126,8 @@ marty_err marty_subscribe(marty_bus *bus, marty_pattern pattern, const char *nam
                              .places = places};
     err = choose_group(bus, pattern, options, &what.group, &what.service, why);
     err = err ? err
-              : marty__route_subscribe(bus->config, pattern, name, what.service, places, PLACES_MAX,
-                                       &what.place_count, why);
+              : marty__route_subscribe(bus->config, pattern, name, what.service, places,
+                                       MARTY__PLACES_MAX, &what.place_count, why);
     for (size_t i = 0; i < what.place_count && !err; i++) {
         err = check_order(&places[i], options, why);
         if (options->order == MARTY_ORDER_NONE) {

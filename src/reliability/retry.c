@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WORN_OUT_EXTRA = 10 };
-
 uint32_t marty__backoff_ms(const marty_retry_policy *policy, uint32_t attempt, const marty_env *env)
 {
     uint32_t doublings = attempt > 1 ? attempt - 1 : 0;
@@ -49,7 +47,7 @@ bool marty__retry_admit(marty__delivery *delivery)
         }
         return false;
     }
-    uint64_t worn_out = 2 * (uint64_t)policy.attempts + WORN_OUT_EXTRA;
+    uint64_t worn_out = 2 * (uint64_t)policy.attempts + MARTY__WORN_OUT_EXTRA;
     if (policy.attempts != UINT32_MAX && delivery->handle.attempt > worn_out) {
         if (!marty__delivery_take(delivery)) {
             marty__dead_letter(

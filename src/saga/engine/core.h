@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The orchestrator without threads, broker or clock of its own: events go in, the machine decides,
+ * The engine without threads, broker or clock of its own: events go in, the machine decides,
  * the store keeps, commands go out. It works in turns: a turn takes what waits, decides it, commits
  * all of it together, and only then acknowledges and sends. Simulation runs this very code over a
  * simulated store and wire. One thread makes turns; inputs and outcomes may come from any. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The shards that this orchestrator looks after: leases renewed, a fair part taken, the surplus
+ * The shards that this engine looks after: leases renewed, a fair part taken, the surplus
  * given back, and the timers and outboxes of their sagas found. What it does for a saga is safe
  * without a lease, by the saga's version; a lease only keeps two from doing the same work. */
 #include "inside.h"

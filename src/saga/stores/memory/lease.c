@@ -67,8 +67,7 @@ marty_err marty__saga_memory_lease(marty_saga_store *store, marty_saga_lease *le
     memory_member *member = member_of(store, lease->owner, now);
     if (!member) {
         marty__unlock(&store->mutex);
-        return marty_error_set(why, MARTY_E_UNAVAILABLE, "more than %d orchestrators",
-                               MARTY_SAGA_SHARDS);
+        return marty_error_set(why, MARTY_E_UNAVAILABLE, "more than %d engines", MARTY_SAGA_SHARDS);
     }
     bool leaves = !lease->want && !lease->count;
     memset(member, 0, sizeof *member);

@@ -198,7 +198,7 @@ static marty_err change(shards *of, marty_saga_lease *lease, int64_t now, marty_
     bool leaves = !lease->want && !lease->count, kept[SHARDS] = {false};
     member *self = member_of(of, lease->owner, now);
     if (!self) {
-        return marty_error_set(why, MARTY_E_UNAVAILABLE, "more than %d orchestrators", SHARDS);
+        return marty_error_set(why, MARTY_E_UNAVAILABLE, "more than %d engines", SHARDS);
     }
     *self = (member){.until_us = 0};
     if (!leaves) {
