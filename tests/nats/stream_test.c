@@ -155,6 +155,31 @@ static void test_given_back_comes_before_later_ones(test_server *server)
     harness_close(h);
 }
 
+/* Also when those behind it have used up all that was asked for. */
+static void test_a_retry_is_asked_for_behind_many_later_ones(test_server *server)
+{
+    enum { COUNT = 100 };
+    harness *h = harness_up(server, "");
+    marty_want want = want_of("streams.busy", "g");
+    want.channel.shards = 1;
+    want.credit = 1;
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK(harness_wait_shards(h, 1, 1, 5000));
+    publish_keys(h, "streams.busy", 0, COUNT);
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    marty_module.grant(h->port, 1, 20);
+    CHECK(harness_wait_delivered(h, 21, 5000));
+    for (unsigned i = 0; i < 3; i++) {
+        harness_settle(h, i, i ? MARTY_SETTLE_GIVE_BACK : MARTY_SETTLE_RETRY, 200 + i * 50);
+    }
+    CHECK(harness_quiet(h, 100)); /* what was asked for has come, and waits behind them */
+    harness_settle_all(h, 3, MARTY_SETTLE_ACK);
+    marty_module.grant(h->port, 1, COUNT);
+    CHECK(harness_wait_delivered(h, COUNT + 3, 5000));
+    CHECK(in_order(h, 21));
+    harness_close(h);
+}
+
 static void test_a_group_seeks(test_server *server)
 {
     harness *h = harness_up(server, "");
@@ -216,6 +241,7 @@ int main(int argc, char **argv)
     test_shards_are_shared_and_move(server);
     test_a_dead_member_is_taken_over_within_the_lease(server);
     test_given_back_comes_before_later_ones(server);
+    test_a_retry_is_asked_for_behind_many_later_ones(server);
     test_a_group_seeks(server);
     test_an_instance_of_its_own_leaves_nothing(server);
     test_server_free(server);

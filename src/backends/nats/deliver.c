@@ -146,7 +146,7 @@ static bool keep_in_order(marty_port *port, nats__source *source, const nats__me
 static bool is_awaited(nats__source *source, uint64_t sequence)
 {
     for (size_t i = 0; i < source->awaited_count; i++) {
-        if (source->awaited[i] == sequence) {
+        if (source->awaited[i].sequence == sequence) {
             source->awaited[i] = source->awaited[--source->awaited_count];
             return true;
         }

@@ -164,6 +164,12 @@ typedef struct nats__entry {
     char tail[104]; /* of the ack subject, behind the source's prefix */
 } nats__entry;
 
+/* Ordered: a message that was given back and comes again before later ones. */
+typedef struct nats__awaited {
+    uint64_t sequence;
+    int64_t due_ns; /* the server has it ready then */
+} nats__awaited;
+
 /* One consumer at the server that a subscription pulls from. Its inbox is its own. */
 struct nats__source {
     nats__inbox inbox;
@@ -188,7 +194,7 @@ struct nats__source {
     nats__message **kept; /* copies: without credit, or behind one that goes back; in order */
     size_t kept_head, kept_count, kept_capacity;
     int64_t kept_since_ns;
-    uint64_t *awaited; /* sequences given back, to come again before later ones (ordered) */
+    nats__awaited *awaited;
     size_t awaited_count, awaited_capacity;
     int64_t awaited_until_ns;
     uint64_t last_sequence; /* highest delivered */

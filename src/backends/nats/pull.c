@@ -9,7 +9,8 @@
 #include <string.h>
 
 static const int64_t hot_ns = 1000000000, pause_ns = 100000000, grace_ns = 2000000000,
-                     missing_ns = 250000000, gone_ns = 3000000000, first_ns = 500000000;
+                     missing_ns = 250000000, gone_ns = 3000000000, first_ns = 500000000,
+                     late_ns = 20000000; /* by which the server may be late with what is due */
 
 /* Ends well before a lease does, and not on the same beat: a server of 2.9 may lose the message
  * that it delivers to a pull in the very moment in which the pull ends. */
@@ -67,8 +68,33 @@ typedef struct credit_share {
 
 static bool can_ask(const nats__source *source, int64_t now_ns)
 {
-    return source->running && !source->releasing && source->kept_count == 0 &&
-           now_ns >= source->not_before_ns;
+    return source->running && !source->releasing && now_ns >= source->not_before_ns;
+}
+
+/* With later ones kept here, those that were given back must be asked for still, when they are due:
+ * the server hands them out before all else then. ret_next_ns: when the next one is. */
+static uint32_t due_again(const nats__source *source, int64_t now_ns, int64_t *ret_next_ns)
+{
+    uint32_t due = 0;
+    *ret_next_ns = INT64_MAX;
+    for (size_t i = 0; i < source->awaited_count; i++) {
+        int64_t at_ns = source->awaited[i].due_ns;
+        due += at_ns <= now_ns;
+        *ret_next_ns = at_ns > now_ns ? least(at_ns, *ret_next_ns) : *ret_next_ns;
+    }
+    return due;
+}
+
+/* As many as it may have at the server now. */
+static uint32_t wanted_of(const nats__source *source, uint32_t share, int64_t now_ns)
+{
+    int64_t next_ns;
+    if (source->kept_count > 0) {
+        return due_again(source, now_ns, &next_ns);
+    }
+    bool many = source->proven && now_ns < source->hot_ns && share > 1;
+    uint32_t limit = NATS__MAX_ACK_PENDING / 2;
+    return !many ? 1 : share < limit ? share : limit;
 }
 
 static credit_share share_credit(nats__subscription *subscription, int64_t now_ns)
@@ -96,13 +122,15 @@ void nats__pull_locked(nats__subscription *subscription, int64_t now_ns)
     credit_share budget = share_credit(subscription, now_ns);
     for (marty__link *s = subscription->sources.next; s != &subscription->sources; s = s->next) {
         nats__source *source = MARTY__OWNER(s, nats__source, link);
-        bool many = source->proven && now_ns < source->hot_ns && budget.share > 1;
-        uint32_t target = many ? budget.share : 1;
-        uint32_t limit = NATS__MAX_ACK_PENDING / 2;
-        target = target < limit ? target : limit;
+        uint32_t target = wanted_of(source, budget.share, now_ns);
         if (can_ask(source, now_ns) && target > source->outstanding &&
             (source->outstanding == 0 || target - source->outstanding >= (target + 1) / 2)) {
             ask(source, target - source->outstanding, now_ns);
+            if (source->kept_count > 0) { /* another one may have been quicker */
+                source->not_before_ns = now_ns + late_ns;
+                subscription->port->due_ns =
+                    least(subscription->port->due_ns, source->not_before_ns);
+            }
         }
     }
 }
@@ -245,8 +273,9 @@ static int64_t check_pull(nats__source *source, int64_t now_ns)
         due_ns = source->not_before_ns < due_ns ? source->not_before_ns : due_ns;
     }
     if (source->kept_count > 0) {
-        int64_t soon_ns = now_ns + missing_ns;
-        due_ns = soon_ns < due_ns ? soon_ns : due_ns;
+        int64_t next_ns;
+        (void)due_again(source, now_ns, &next_ns);
+        due_ns = least(due_ns, least(next_ns, now_ns + missing_ns));
     }
     return due_ns;
 }

@@ -62,16 +62,17 @@ static void await(marty_port *port, const nats__entry *entry, uint32_t delay_ms)
     nats__source *source = entry->source;
     if (source->awaited_count == source->awaited_capacity) {
         size_t capacity = source->awaited_capacity ? source->awaited_capacity * 2 : 16;
-        uint64_t *awaited = marty_realloc(source->awaited, capacity * sizeof *awaited);
+        nats__awaited *awaited = marty_realloc(source->awaited, capacity * sizeof *awaited);
         if (!awaited) {
             return;
         }
         source->awaited = awaited;
         source->awaited_capacity = capacity;
     }
-    source->awaited[source->awaited_count++] = entry->sequence;
-    int64_t until_ns = nats__now_ns(port) + (int64_t)delay_ms * 1000000 +
-                       (int64_t)port->options.lease_ms * 1000000 + AWAIT_NS;
+    int64_t due_ns = nats__now_ns(port) + (int64_t)delay_ms * 1000000 + AWAIT_NS;
+    int64_t until_ns = due_ns + (int64_t)port->options.lease_ms * 1000000;
+    source->awaited[source->awaited_count++] = (nats__awaited){entry->sequence, due_ns};
+    port->due_ns = due_ns < port->due_ns ? due_ns : port->due_ns;
     source->awaited_until_ns =
         until_ns > source->awaited_until_ns ? until_ns : source->awaited_until_ns;
 }
