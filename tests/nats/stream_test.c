@@ -180,6 +180,36 @@ static void test_a_retry_is_asked_for_behind_many_later_ones(test_server *server
     harness_close(h);
 }
 
+/* The server stands still, the lease of the shard ends while messages wait here for credit, and
+ * credit comes: nothing of it may go any more, and all of it comes when the server goes on. */
+static void test_a_lease_that_ends_while_messages_wait(test_server *server)
+{
+    enum { FIRST = 20, COUNT = 300, STEP_MS = 10 };
+    harness *h = harness_up(server, "lease=1s");
+    marty_want want = want_of("streams.waiting", "g");
+    want.credit = 3 * COUNT;
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK(harness_wait_shards(h, 1, 12, 5000));
+    publish_keys(h, "streams.waiting", 0, FIRST);
+    CHECK(harness_wait_delivered(h, FIRST, 5000));
+    harness_settle_all(h, 0, MARTY_SETTLE_ACK);
+    CHECK(harness_wait_settled(h, FIRST, 1000));
+    marty_module.grant(h->port, 1, 0);
+    publish_keys(h, "streams.waiting", FIRST, COUNT);
+    test_server_freeze(server);
+    for (int64_t until = test_now_ms() + 1500; test_now_ms() < until;) {
+        marty_module.grant(h->port, 1, 1);
+        (void)harness_wait_delivered(h, 2 * COUNT, STEP_MS); /* they take longer than the lease */
+    }
+    unsigned before = harness_delivered(h);
+    CHECK(before < FIRST + COUNT);
+    test_server_thaw(server);
+    marty_module.grant(h->port, 1, COUNT);
+    CHECK(harness_wait_delivered(h, before + COUNT, 10000));
+    CHECK(in_order(h, before));
+    harness_close(h);
+}
+
 static void test_a_group_seeks(test_server *server)
 {
     harness *h = harness_up(server, "");
@@ -242,6 +272,7 @@ int main(int argc, char **argv)
     test_a_dead_member_is_taken_over_within_the_lease(server);
     test_given_back_comes_before_later_ones(server);
     test_a_retry_is_asked_for_behind_many_later_ones(server);
+    test_a_lease_that_ends_while_messages_wait(server);
     test_a_group_seeks(server);
     test_an_instance_of_its_own_leaves_nothing(server);
     test_server_free(server);

@@ -241,6 +241,12 @@ static void fill(marty_port *port, nats__source *source, const nats__message *me
                          .raw = {message->data, message->size}};
 }
 
+bool nats__source_flows_locked(const nats__source *source, int64_t now_ns)
+{
+    return source->running && !source->owner->leaving && !source->releasing &&
+           (!source->ordered || now_ns < source->valid_until_ns);
+}
+
 /* Lock held. Decides about one message: handed over, kept, or given back. */
 static bool admit(marty_port *port, nats__source *source, const nats__message *message,
                   size_t place, bool fresh, int64_t now_ns)
@@ -250,8 +256,7 @@ static bool admit(marty_port *port, nats__source *source, const nats__message *m
     if (!read_ack(source, message->reply, &parts)) {
         return false;
     }
-    bool running = source->running && !subscription->leaving && !source->releasing &&
-                   (!source->ordered || now_ns < source->valid_until_ns);
+    bool running = nats__source_flows_locked(source, now_ns);
     bool waits = source->awaited_count > 0 || (fresh && source->kept_count > 0);
     bool behind = waits && !is_awaited(source, parts.sequence);
     bool room = subscription->credit > 0 && !behind;
@@ -295,8 +300,8 @@ static void hand_over(marty_port *port, marty_kind kind, size_t count, const ser
     }
 }
 
-void nats__deliver(marty_port *port, nats__source *source, const nats__message *messages,
-                   size_t count, bool fresh)
+size_t nats__deliver(marty_port *port, nats__source *source, const nats__message *messages,
+                     size_t count, bool fresh)
 {
     size_t used = 0;
     int64_t now_ns = nats__now_ns(port);
@@ -309,4 +314,5 @@ void nats__deliver(marty_port *port, nats__source *source, const nats__message *
     server_clock clock = read_clock(port);
     pthread_mutex_unlock(&port->lock);
     hand_over(port, kind, used, &clock);
+    return used;
 }

@@ -281,9 +281,11 @@ void nats__pull_locked(nats__subscription *subscription, int64_t now_ns);
 /** The loop: what waits for credit, time or a lost pull; returns when to look again. */
 int64_t nats__sources_look(marty_port *port, int64_t now_ns);
 /** The loop: hand messages over that are there; those without credit are kept. fresh: they were
- * pulled just now. */
-void nats__deliver(marty_port *port, nats__source *source, const nats__message *messages,
-                   size_t count, bool fresh);
+ * pulled just now. How many went. */
+size_t nats__deliver(marty_port *port, nats__source *source, const nats__message *messages,
+                     size_t count, bool fresh);
+/** Whether it is there for deliveries, and ours. */
+bool nats__source_flows_locked(const nats__source *source, int64_t now_ns);
 /** The consumer is gone or of another mind: core hears it and subscribes again. */
 void nats__source_failed(marty_port *port, nats__source *source, marty_err err, const char *text);
 void nats__settle(marty_port *port, const marty_settling batch[], size_t count);

@@ -213,7 +213,7 @@ void nats__source_arrived(marty_port *port, nats__inbox *inbox, const nats__mess
     for (size_t at = 0; at <= count; at++) {
         bool status = at < count && is_status(port, source, &messages[at]);
         if (at > first && (status || at == count || at - first == NATS__BATCH)) {
-            nats__deliver(port, source, messages + first, at - first, true);
+            (void)nats__deliver(port, source, messages + first, at - first, true);
             first = at;
             any = true;
         }
@@ -247,8 +247,9 @@ static size_t take_kept(marty_port *port, nats__source *source, nats__message **
         nats__nak_locked(&port->wires[0], message->reply, 0);
         marty_free(message);
     }
-    while (source->running && !source->releasing && source->awaited_count == 0 &&
-           count < NATS__BATCH && count < source->owner->credit && source->kept_count > 0) {
+    bool flows = nats__source_flows_locked(source, now_ns) && source->awaited_count == 0;
+    while (flows && count < NATS__BATCH && count < source->owner->credit &&
+           source->kept_count > 0) {
         kept[count++] = source->kept[source->kept_head++];
         source->kept_count--;
     }
@@ -325,9 +326,9 @@ static bool check_pulls(marty_port *port, int64_t now_ns, int64_t *due_ns)
 }
 
 /* Lock held: messages that were kept and may go now, of the first source that has some. */
-static nats__source *next_kept(marty_port *port, nats__message **kept, size_t *ret_count,
-                               int64_t now_ns)
+static nats__source *next_kept(marty_port *port, nats__message **kept, size_t *ret_count)
 {
+    int64_t now_ns = nats__now_ns(port);
     for (marty__link *at = port->subscriptions.next; at != &port->subscriptions; at = at->next) {
         nats__subscription *subscription = MARTY__OWNER(at, nats__subscription, link);
         for (marty__link *s = subscription->sources.next; s != &subscription->sources;
@@ -342,16 +343,18 @@ static nats__source *next_kept(marty_port *port, nats__message **kept, size_t *r
     return NULL;
 }
 
-static void deliver_kept(marty_port *port, nats__source *source, nats__message **kept, size_t count)
+/* Whether some went. */
+static bool deliver_kept(marty_port *port, nats__source *source, nats__message **kept, size_t count)
 {
     nats__message messages[NATS__BATCH];
     for (size_t i = 0; i < count; i++) {
         messages[i] = *kept[i];
     }
-    nats__deliver(port, source, messages, count, false);
+    size_t went = nats__deliver(port, source, messages, count, false);
     for (size_t i = 0; i < count; i++) {
         marty_free(kept[i]);
     }
+    return went > 0;
 }
 
 int64_t nats__sources_look(marty_port *port, int64_t now_ns)
@@ -361,15 +364,12 @@ int64_t nats__sources_look(marty_port *port, int64_t now_ns)
     pthread_mutex_lock(&port->lock);
     bool kept = check_pulls(port, now_ns, &due_ns);
     pthread_mutex_unlock(&port->lock);
-    while (kept) {
+    while (kept) { /* what does not go after all is kept again */
         size_t count = 0;
         pthread_mutex_lock(&port->lock);
-        nats__source *source = next_kept(port, messages, &count, now_ns);
+        nats__source *source = next_kept(port, messages, &count);
         pthread_mutex_unlock(&port->lock);
-        kept = source != NULL;
-        if (source) {
-            deliver_kept(port, source, messages, count);
-        }
+        kept = source && deliver_kept(port, source, messages, count);
     }
     return due_ns;
 }
