@@ -4,6 +4,7 @@
  * that says that it is a standby. */
 #include "postgres.h"
 
+#include "postgres_tools.h"
 #include "server.h"
 #include "wait.h"
 
@@ -17,79 +18,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { READY_MS = 30000, TOOL_MS = 60000, CHILDREN_MAX = 256, ARGUMENTS_MAX = 32 };
+enum { READY_MS = 30000, COPY_MS = 60000 };
 
 static bool fail(char *ret_why, size_t size, const char *what, const char *where)
 {
     snprintf(ret_why, size, "%s; see the logs in %s", what, where);
     return false;
-}
-
-/* ---- programs */
-static bool take_bin(test_postgres *pair, const char *folder)
-{
-    char path[600];
-    snprintf(path, sizeof path, "%.500s/initdb", folder);
-    snprintf(pair->bin, sizeof pair->bin, "%s", folder);
-    return access(path, X_OK) == 0;
-}
-
-/* A folder with a version in its path: the last there is. */
-static bool take_versions(test_postgres *pair, const char *parent)
-{
-    bool found = false;
-    DIR *entries = opendir(parent);
-    for (struct dirent *entry; entries && (entry = readdir(entries));) {
-        char path[600];
-        snprintf(path, sizeof path, "%.400s/%.40s/bin", parent, entry->d_name);
-        found = (entry->d_name[0] != '.' && take_bin(pair, path)) || found;
-    }
-    if (entries) {
-        closedir(entries);
-    }
-    return found;
-}
-
-/* The same order as with_postgres.sh: named, fetched by setup, the system's. */
-static bool find_programs(test_postgres *pair)
-{
-    const char *named = getenv("POSTGRES_BIN"), *cache = getenv("MARTY_CACHE");
-    const char *home = getenv("HOME");
-    char path[600];
-    if (named && take_bin(pair, named)) {
-        return true;
-    }
-    snprintf(path, sizeof path, "%.300s%s/servers/postgresql/usr/lib/postgresql",
-             cache  ? cache
-             : home ? home
-                    : "",
-             cache ? "" : "/.cache/marty");
-    return take_versions(pair, path) || take_versions(pair, "/usr/lib/postgresql");
-}
-
-/* As the server's user: it refuses to be root. It dies with us, also after the change of user. */
-static size_t put_user(const char *argv[])
-{
-    static const char *const user[] = {"setpriv",        "--reuid=nobody",   "--regid=nogroup",
-                                       "--clear-groups", "--pdeathsig=KILL", "env",
-                                       "HOME=/tmp"};
-    size_t count = geteuid() == 0 ? sizeof user / sizeof *user : 0;
-    memcpy(argv, user, count * sizeof *argv);
-    return count;
-}
-
-static bool run_tool(const test_postgres *pair, const char *const arguments[])
-{
-    const char *argv[ARGUMENTS_MAX] = {NULL};
-    char program[600], log[600];
-    size_t count = put_user(argv);
-    snprintf(program, sizeof program, "%s/%s", pair->bin, arguments[0]);
-    snprintf(log, sizeof log, "%s/tools.log", pair->folder);
-    argv[count++] = program;
-    for (size_t i = 1; arguments[i] && count + 1 < ARGUMENTS_MAX; i++) {
-        argv[count++] = arguments[i];
-    }
-    return test_process_run(argv, log, TOOL_MS) == 0;
 }
 
 /* ---- one server */
@@ -167,9 +101,9 @@ static bool wait_for(test_postgres *pair, int which, const char *sql)
 
 static bool launch(test_postgres *pair, int which)
 {
-    const char *argv[ARGUMENTS_MAX] = {NULL};
+    const char *argv[TEST_POSTGRES_ARGUMENTS] = {NULL};
     char program[600], data[600], port[16], from[160], log[600];
-    size_t count = put_user(argv);
+    size_t count = test_postgres_user(argv);
     data_of(pair, which, data);
     snprintf(program, sizeof program, "%s/postgres", pair->bin);
     snprintf(log, sizeof log, "%s/%d.log", pair->folder, which);
@@ -195,31 +129,6 @@ static bool synchronise(test_postgres *pair)
            ask(pair, primary, "SELECT pg_logical_emit_message(true, 'test', 'both') IS NOT NULL");
 }
 
-static bool prepare_folder(test_postgres *pair)
-{
-    const char *from = pair->bin;
-    if (!test_folder_make_in(pair->folder, sizeof pair->folder, "/tmp", "marty-postgres")) {
-        return false;
-    }
-    if (geteuid() != 0) {
-        return true;
-    }
-    char to[600], log[600];
-    snprintf(to, sizeof to, "%.500s/server", pair->folder);
-    snprintf(log, sizeof log, "%.500s/tools.log", pair->folder);
-    const char *const mine[] = {"chown", "nobody:nogroup", pair->folder, NULL};
-    bool fine = test_process_run(mine, NULL, TOOL_MS) == 0;
-    const char *tree = strstr(from, "/usr/lib/postgresql/");
-    if (fine && tree && tree != from) { /* in a folder of root's, where others cannot look */
-        char prefix[512];
-        snprintf(prefix, sizeof prefix, "%.*s", (int)(tree - from), from);
-        const char *const copy[] = {"cp", "-r", prefix, to, NULL};
-        fine = test_process_run(copy, log, TOOL_MS) == 0;
-        snprintf(pair->bin, sizeof pair->bin, "%.200s%.300s", to, tree);
-    }
-    return fine;
-}
-
 /* Of both. The log is kept for pg_rewind, also by the server that it runs for the recovery. */
 static const char settings[] = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
                                "wal_keep_size = 512MB\nwal_retrieve_retry_interval = 100ms\n";
@@ -231,12 +140,12 @@ static bool make_pair(test_postgres *pair)
     data_of(pair, 1, second);
     const char *const init[] = {"initdb", "-D", first, "-A",   "trust",       "-U", "postgres",
                                 "-N",     "-k", "-E",  "UTF8", "--no-locale", NULL};
-    const char *argv[ARGUMENTS_MAX] = {NULL};
-    size_t count = put_user(argv);
+    const char *argv[TEST_POSTGRES_ARGUMENTS] = {NULL};
+    size_t count = test_postgres_user(argv);
     const char *const copy[] = {"cp", "-r", first, second, NULL};
     memcpy(&argv[count], copy, sizeof copy);
-    return run_tool(pair, init) && write_file(pair, 0, "postgresql.conf", settings) &&
-           test_process_run(argv, NULL, TOOL_MS) == 0 &&
+    return test_postgres_tool(pair, init) && write_file(pair, 0, "postgresql.conf", settings) &&
+           test_process_run(argv, NULL, COPY_MS) == 0 &&
            write_file(pair, 1, "standby.signal", "") && launch(pair, 0) && launch(pair, 1) &&
            synchronise(pair);
 }
@@ -244,7 +153,7 @@ static bool make_pair(test_postgres *pair)
 bool test_postgres_start(test_postgres *pair, bool *ret_missing, char *ret_why, size_t why_size)
 {
     *pair = (test_postgres){.primary = 0};
-    *ret_missing = !find_programs(pair);
+    *ret_missing = !test_postgres_find(pair);
     if (*ret_missing) {
         snprintf(ret_why, why_size, "no PostgreSQL server; `make setup` gets one");
         return false;
@@ -254,7 +163,7 @@ bool test_postgres_start(test_postgres *pair, bool *ret_missing, char *ret_why, 
     pair->port[1] = test_free_port();
     pthread_mutex_init(&pair->mutex, NULL);
     pthread_cond_init(&pair->gone, NULL);
-    if (!prepare_folder(pair) || !make_pair(pair)) {
+    if (!test_postgres_folder(pair) || !make_pair(pair)) {
         return fail(ret_why, why_size, "PostgreSQL does not start", pair->folder);
     }
     return true;
@@ -308,7 +217,7 @@ bool test_postgres_promote(test_postgres *pair, char *ret_why, size_t why_size)
     char data[600];
     data_of(pair, standby, data);
     const char *const promote[] = {"pg_ctl", "-D", data, "promote", "-w", NULL};
-    if (!write_standbys(pair, standby, false) || !run_tool(pair, promote)) {
+    if (!write_standbys(pair, standby, false) || !test_postgres_tool(pair, promote)) {
         return fail(ret_why, why_size, "the standby is not promoted", pair->folder);
     }
     pair->primary = standby;
@@ -324,7 +233,7 @@ static bool rejoin(test_postgres *pair, int old)
              pair->port[1 - old]);
     const char *const rewind[] = {"pg_rewind", "-D", data, source, NULL};
     /* The checkpoint: else pg_rewind does not see that the promoted one is ahead. */
-    return ask(pair, 1 - old, "CHECKPOINT") && run_tool(pair, rewind) &&
+    return ask(pair, 1 - old, "CHECKPOINT") && test_postgres_tool(pair, rewind) &&
            write_file(pair, old, "standby.signal", "") && launch(pair, old) && synchronise(pair);
 }
 

@@ -33,8 +33,7 @@ int test_free_port(void)
     return port;
 }
 
-/* Where `make setup` puts a server: the same rule as tools/setup.sh. */
-static void cached(char *ret_path, size_t size, const char *name)
+void test_server_cached(char *ret_path, size_t size, const char *name)
 {
     const char *cache = getenv("MARTY_CACHE");
     const char *base = getenv("XDG_CACHE_HOME");
@@ -55,7 +54,8 @@ bool test_server_find(test_server_kind kind, char *ret_path, size_t size, char *
     if (named) {
         snprintf(ret_path, size, "%s", named);
     } else {
-        cached(ret_path, size, kind == TEST_NATS_OLD ? "nats-server-2.9.10" : "nats-server-2.15.2");
+        test_server_cached(ret_path, size,
+                           kind == TEST_NATS_OLD ? "nats-server-2.9.10" : "nats-server-2.15.2");
     }
     if (kind == TEST_NATS_OLD && !named && access(ret_path, X_OK) != 0) {
         snprintf(ret_path, size, "/usr/sbin/nats-server");

@@ -27,6 +27,8 @@ typedef struct test_server {
     bool tls;
 } test_server;
 
+/** Where `make setup` puts servers, and that name there: the same rule as tools/setup.sh. */
+void test_server_cached(char *ret_path, size_t size, const char *name);
 /** Path of the binary; false = not there, ret_why says which and how to get it (a test skips then).
  */
 bool test_server_find(test_server_kind kind, char *ret_path, size_t size, char *ret_why,
