@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The suite of the stores of sagas: saga_store_suite URL [SEED CALLS]. "sqlite:" alone makes a file
- * of its own in a folder that is removed at the end. */
+ * What the tests of stores share; see suite.h. */
 #include "suite.h"
 
 #include "base/clock.h"
-
-#include <unistd.h>
 
 suite_store suite_open(const char *text)
 {
@@ -78,34 +75,4 @@ marty_err suite_commit(suite_store *store, marty_saga_write *write)
     marty_error why;
     marty_err err = store->table->commit(store->handle, &write, 1, suite_until(), &why);
     return err ? err : write->result;
-}
-
-int main(int count, char **values)
-{
-    const char *text = count > 1 ? values[1] : "memory:";
-    char folder[] = "/tmp/marty-saga-store-XXXXXX", url[200];
-    bool own = strcmp(text, "sqlite:") == 0;
-    if (own) {
-        REQUIRE(mkdtemp(folder));
-        (void)snprintf(url, sizeof url, "sqlite:%s/sagas.db", folder);
-    } else {
-        (void)snprintf(url, sizeof url, "%s%s", text, strcmp(text, "memory:") == 0 ? "suite" : "");
-    }
-    suite_store keep = suite_open(url); /* a shared store in memory lives as long as this */
-    printf("%s\n", keep.table->describe(keep.handle));
-    uint64_t seed = count > 2 ? strtoull(values[2], NULL, 10) : 1;
-    int failed = suite_random(url, seed, count > 3 ? (unsigned)strtoul(values[3], NULL, 10) : 4000);
-    failed |= suite_cases(url); /* after the other, which begins with the first epochs */
-    failed |= suite_races(url);
-    suite_close(&keep);
-    if (own) {
-        static const char *const ends[] = {"", "-wal", "-shm"};
-        for (int i = 0; i < 3; i++) {
-            char path[220];
-            (void)snprintf(path, sizeof path, "%s/sagas.db%s", folder, ends[i]);
-            (void)unlink(path);
-        }
-        (void)rmdir(folder);
-    }
-    return failed;
 }

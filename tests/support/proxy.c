@@ -23,6 +23,7 @@ struct test_proxy {
     atomic_int mode;
     atomic_bool stop, cut;
     atomic_uint_fast64_t taken;
+    atomic_uint_fast64_t said; /* times that something was passed to the server */
     struct {
         int ends[2];
     } pairs[PAIRS];
@@ -75,9 +76,12 @@ static void take(test_proxy *self)
 }
 
 /* False: this pair is over. */
-static bool pass(test_proxy *self, int from, int to)
+static bool pass(test_proxy *self, int from, int to, bool of_server)
 {
     char bytes[CHUNK];
+    if (atomic_load(&self->mode) == TEST_PROXY_HOLD) {
+        return true; /* since it was polled */
+    }
     ssize_t got = recv(from, bytes, sizeof bytes, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
         return true;
@@ -86,7 +90,7 @@ static bool pass(test_proxy *self, int from, int to)
         return false;
     }
     int mode = atomic_load(&self->mode);
-    if (mode == TEST_PROXY_SWALLOW) {
+    if (mode == TEST_PROXY_SWALLOW || (mode == TEST_PROXY_DEAF && of_server)) {
         return true;
     }
     if (mode == TEST_PROXY_SLOW) {
@@ -99,6 +103,7 @@ static bool pass(test_proxy *self, int from, int to)
         }
         sent += some;
     }
+    atomic_fetch_add(&self->said, of_server ? 0 : 1);
     return true;
 }
 
@@ -108,10 +113,11 @@ static void *serve(void *user)
     while (!atomic_load(&self->stop)) {
         struct pollfd polled[1 + 2 * PAIRS];
         size_t count = self->count;
-        polled[0] = (struct pollfd){self->listener, POLLIN, 0};
+        bool hold = atomic_load(&self->mode) == TEST_PROXY_HOLD; /* then none is looked at */
+        polled[0] = (struct pollfd){hold ? -1 : self->listener, POLLIN, 0};
         for (size_t i = 0; i < count; i++) {
-            polled[1 + 2 * i] = (struct pollfd){self->pairs[i].ends[0], POLLIN, 0};
-            polled[2 + 2 * i] = (struct pollfd){self->pairs[i].ends[1], POLLIN, 0};
+            polled[1 + 2 * i] = (struct pollfd){hold ? -1 : self->pairs[i].ends[0], POLLIN, 0};
+            polled[2 + 2 * i] = (struct pollfd){hold ? -1 : self->pairs[i].ends[1], POLLIN, 0};
         }
         poll(polled, 1 + 2 * count, 20);
         bool cut =
@@ -120,7 +126,8 @@ static void *serve(void *user)
             bool alive = !cut;
             for (size_t end = 0; end < 2 && alive; end++) {
                 if (polled[1 + 2 * i + end].revents) {
-                    alive = pass(self, self->pairs[i].ends[end], self->pairs[i].ends[!end]);
+                    alive =
+                        pass(self, self->pairs[i].ends[end], self->pairs[i].ends[!end], end == 1);
                 }
             }
             if (!alive) {
@@ -170,6 +177,11 @@ void test_proxy_set(test_proxy *self, test_proxy_mode mode)
 void test_proxy_cut(test_proxy *self)
 {
     atomic_store(&self->cut, true);
+}
+
+uint64_t test_proxy_said(test_proxy *self)
+{
+    return atomic_load(&self->said);
 }
 
 uint64_t test_proxy_taken(test_proxy *self)

@@ -331,6 +331,10 @@ void kv_exchange(marty_saga_store *store, kv_link *link, kv_call *const calls[],
         }
     }
     answered += link->nc ? take_all(link, calls, count, first, &unheard) : 0;
+    if (!answered && !unheard) { /* a server that is silent may be gone: to the next one */
+        link->lost = true;
+        store->host_next++;
+    }
     for (size_t i = 0; i < count; i++) {
         if (!calls[i]->answered) {
             calls[i]->code = -1;
