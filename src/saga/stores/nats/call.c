@@ -152,22 +152,43 @@ marty_err kv_ask(marty_saga_store *store, kv_link *link, kv_call *call, int64_t 
     }
 }
 
-marty_err kv_read(marty_saga_store *store, kv_link *link, const char *key, kv_value **ret,
-                  int64_t until_ns, marty_error *why)
+static marty_err read_once(marty_saga_store *store, kv_link *link, const char *key, kv_value **ret,
+                           int64_t until_ns, marty_error *why)
 {
     kv_call call = {.code = 0};
     kv_get(store, &call, key);
     marty_err err = kv_ask(store, link, &call, until_ns, why);
-    if (!err && call.code == KV_NO_MESSAGE) {
-        *ret = NULL;
-    } else if (!err && call.code) {
+    if (!err && call.code && call.code != KV_NO_MESSAGE) {
         err = kv_refused(&call, "reading sagas", why);
-    } else if (!err) {
+    } else if (!err && !call.code) {
         *ret = kv_value_of(store, &call);
         err = *ret ? MARTY_OK : marty_error_set(why, MARTY_E_NO_MEMORY, "reading sagas");
     }
     kv_end(&call);
     return err;
+}
+
+marty_err kv_read(marty_saga_store *store, kv_link *link, const char *key, kv_value **ret,
+                  int64_t until_ns, marty_error *why)
+{
+    for (;;) {
+        kv_value *value = NULL;
+        marty_err err = read_once(store, link, key, &value, until_ns, why);
+        uint64_t seq = value ? value->seq : 0;
+        if (err || !kv_is_old(store, key, seq)) {
+            *ret = value;
+            kv_saw(store, key, seq);
+            return err;
+        }
+        marty_free(value);
+        if (kv_is_late(store, until_ns)) {
+            return marty_error_set(why, MARTY_E_TIMEOUT,
+                                   "reading %s: JetStream answers with what was, not with what is: "
+                                   "it is choosing another leader",
+                                   key);
+        }
+        kv_pause(store, link, until_ns);
+    }
 }
 
 marty_err kv_write(marty_saga_store *store, kv_link *link, const char *key, const char *facts,
@@ -183,6 +204,7 @@ marty_err kv_write(marty_saga_store *store, kv_link *link, const char *key, cons
     if (call.answered && call.code == 0) {
         *ret_seq = call.seq;
         kv_seen(store, call.seq);
+        kv_saw(store, key, call.seq);
     } else if (!call.answered && !call.unheard) {
         err = marty_error_set(why, MARTY_E_MAYBE_STORED, "%s: no answer to a write", key);
     } else {

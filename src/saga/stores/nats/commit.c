@@ -214,6 +214,15 @@ static void fetched(batch *of, kv_one *one)
         kv_finish(one, MARTY_E_NO_MEMORY);
         return;
     }
+    kv_key key;
+    uint64_t seq = value ? value->seq : 0;
+    kv_saga_key(key, one->write->facts.id);
+    if (seq < one->seq || kv_is_old(of->store, key, seq)) {
+        one->waits = true; /* of a leader that is none any more: ask again */
+        marty_free(value);
+        return;
+    }
+    kv_saw(of->store, key, seq);
     one->fetched = true;
     if (value && !value->gone) {
         take_saga(of, one, value);
@@ -232,6 +241,9 @@ static void written(batch *of, kv_one *one)
     const kv_call *call = &one->call;
     if (call->answered && call->code == 0) {
         marty_saga_facts facts;
+        kv_key key;
+        kv_saga_key(key, one->write->facts.id);
+        kv_saw(of->store, key, call->seq);
         settle_facts(one, &facts);
         kv_known_put(of->store, &facts, call->seq,
                      (marty_bytes){one->body + one->run_at, one->body_size - one->run_at});

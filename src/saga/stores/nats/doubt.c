@@ -104,8 +104,11 @@ static void note_cleared(marty_saga_store *store, const kv_call *call, const mar
 {
     kv_body body;
     kv_facts facts;
+    kv_key key;
+    kv_saga_key(key, saga->id);
     if (call->answered && !call->code && kv_body_read(value->data, &body) &&
         kv_facts_read(&facts, saga->id, value->facts)) {
+        kv_saw(store, key, call->seq);
         kv_known_put(store, &facts.facts, call->seq, body.run);
         kv_seen(store, call->seq);
     } else {

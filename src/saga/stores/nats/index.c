@@ -163,16 +163,19 @@ static marty_err catch_up(marty_saga_store *store, uint64_t target, int64_t unti
 static marty_err find_target(marty_saga_store *store, bool all, uint64_t *ret_target,
                              int64_t until_ns, marty_error *why)
 {
-    kv_value *last = NULL;
+    kv_call call = {.code = 0};
     *ret_target = kv_seen_last(store);
     if (!all && store->index->applied) {
         return MARTY_OK;
     }
-    marty_err err = kv_read(store, &store->index->link, ">", &last, until_ns, why);
-    if (!err && last && last->seq > *ret_target) {
-        *ret_target = last->seq;
+    kv_get(store, &call, ">");
+    marty_err err = kv_ask(store, &store->index->link, &call, until_ns, why);
+    if (!err && !call.code) {
+        const json_t *last = json_object_get(json_object_get(call.json, "message"), "seq");
+        uint64_t seq = (uint64_t)json_integer_value(last);
+        *ret_target = seq > *ret_target ? seq : *ret_target;
     }
-    marty_free(last);
+    kv_end(&call);
     return err;
 }
 

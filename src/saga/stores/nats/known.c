@@ -1,18 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What is remembered of sagas: the revision that a write must name, and the history that it must
  * carry on. One place per hash; who has none is read first. It may be old: then the write is
- * refused, and the saga read. */
+ * refused, and the saga read. And the revisions that keys were seen to have: an answer that is
+ * older comes from a leader that was cut off or frozen and does not know that it is deposed, which
+ * takes some seconds. So no store ever goes back behind what it has seen. */
 #include "kv.h"
 
 #include <string.h>
 
-static kv_known *place_of(marty_saga_store *store, const char *id)
+/* A bound counts for so long: by then every server knows who leads, and what is older was removed.
+ */
+#define BOUND_NS INT64_C(60000000000)
+
+static uint64_t hash_of(const char *text)
 {
     uint64_t hash = UINT64_C(14695981039346656037);
-    for (const char *at = id; *at; at++) {
+    for (const char *at = text; *at; at++) {
         hash = (hash ^ (unsigned char)*at) * UINT64_C(1099511628211);
     }
-    return &store->known[hash % KV_KNOWN];
+    return hash;
+}
+
+static kv_known *place_of(marty_saga_store *store, const char *id)
+{
+    return &store->known[hash_of(id) % KV_KNOWN];
 }
 
 static char *copy_of(const char *data, size_t size)
@@ -96,4 +107,44 @@ uint64_t kv_seen_last(marty_saga_store *store)
     uint64_t seq = store->seen;
     (void)pthread_mutex_unlock(&store->mutex);
     return seq;
+}
+
+/* ---- bounds */
+static int64_t now_ns(const marty_saga_store *store)
+{
+    return store->env.monotonic_ns(store->env.user);
+}
+
+void kv_saw(marty_saga_store *store, const char *key, uint64_t seq)
+{
+    uint64_t hash = hash_of(key);
+    int64_t now = now_ns(store);
+    (void)pthread_mutex_lock(&store->mutex);
+    kv_bound *bound = &store->bounds[hash % KV_KNOWN];
+    if (bound->hash != hash || bound->seq <= seq || now - bound->at_ns > BOUND_NS) {
+        *bound = (kv_bound){hash, seq, now};
+    }
+    (void)pthread_mutex_unlock(&store->mutex);
+}
+
+bool kv_is_old(marty_saga_store *store, const char *key, uint64_t seq)
+{
+    uint64_t hash = hash_of(key);
+    int64_t now = now_ns(store);
+    (void)pthread_mutex_lock(&store->mutex);
+    const kv_bound *bound = &store->bounds[hash % KV_KNOWN];
+    bool old = bound->hash == hash && seq < bound->seq && now - bound->at_ns <= BOUND_NS;
+    (void)pthread_mutex_unlock(&store->mutex);
+    return old;
+}
+
+void kv_forget(marty_saga_store *store, const char *key)
+{
+    uint64_t hash = hash_of(key);
+    (void)pthread_mutex_lock(&store->mutex);
+    kv_bound *bound = &store->bounds[hash % KV_KNOWN];
+    if (bound->hash == hash) {
+        *bound = (kv_bound){.seq = 0};
+    }
+    (void)pthread_mutex_unlock(&store->mutex);
 }

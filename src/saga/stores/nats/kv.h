@@ -100,6 +100,12 @@ typedef struct kv_known {
     size_t run_size;
 } kv_known;
 
+/* The least revision that a key can have: what was written or read of it before. */
+typedef struct kv_bound {
+    uint64_t hash, seq; /* of the key */
+    int64_t at_ns;
+} kv_bound;
+
 /* A write that may still come through. */
 typedef struct kv_doubt {
     char id[40];
@@ -122,6 +128,7 @@ struct marty_saga_store {
     size_t doubt_count, doubt_room;
     pthread_mutex_t mutex; /* over what follows */
     kv_known known[KV_KNOWN];
+    kv_bound bounds[KV_KNOWN];
     uint64_t seen; /* the highest revision that was written or read here */
     struct kv_index *index;
     char line[400];
@@ -199,6 +206,13 @@ void kv_known_put(marty_saga_store *store, const marty_saga_facts *facts, uint64
 void kv_birth_take(kv_birth *birth, const marty_saga_facts *facts);
 void kv_known_drop(marty_saga_store *store, const char *id);
 void kv_known_free(marty_saga_store *store);
+/** A key was seen to have that revision. */
+void kv_saw(marty_saga_store *store, const char *key, uint64_t seq);
+/** Whether that answer (0 = none) is older than what was seen: from a leader that is none any more
+ * and does not know it. */
+bool kv_is_old(marty_saga_store *store, const char *key, uint64_t seq);
+/** A key was removed. */
+void kv_forget(marty_saga_store *store, const char *key);
 /** Revisions that must be seen by a scan from now on. */
 void kv_seen(marty_saga_store *store, uint64_t seq);
 uint64_t kv_seen_last(marty_saga_store *store);

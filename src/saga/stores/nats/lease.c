@@ -230,6 +230,8 @@ static marty_err server_time(marty_saga_store *store, int64_t *ret_us, int64_t u
     marty_err err = kv_ask(store, &store->writer, &call, until_ns, why);
     if (!err && call.code) {
         err = kv_refused(&call, "asking for the time", why);
+    } else if (!err) {
+        kv_saw(store, TICK_KEY, call.seq);
     }
     kv_end(&call);
     err = err ? err : kv_read(store, &store->writer, TICK_KEY, &value, until_ns, why);

@@ -166,6 +166,9 @@ static uint32_t mark_all(marty_saga_store *store, old *all, size_t count, int64_
         bool now = !all[i].marked && all[i].call.answered && all[i].call.code == 0;
         if (now) {
             marked++;
+            kv_key key;
+            kv_saga_key(key, all[i].id);
+            kv_saw(store, key, all[i].call.seq);
             kv_seen(store, all[i].call.seq);
             kv_known_drop(store, all[i].id);
         }
@@ -194,6 +197,7 @@ static void remove_keys(marty_saga_store *store, old *all, size_t count, int64_t
             kv_call *calls[] = {call};
             kv_start_key(key, all[i].name, all[i].key);
             kv_remove(store, call, key, value->seq);
+            kv_forget(store, key);
             kv_exchange(store, &store->writer, calls, 1, until_ns);
         }
         marty_free(value);
@@ -214,6 +218,9 @@ static void remove_rest(marty_saga_store *store, old *all, size_t count, int64_t
         kv_saga_key(key, all[i].id);
         kv_remove(store, &all[i].call, key, all[i].seq);
         all[i].done |= !all[i].marked;
+        if (all[i].marked) {
+            kv_forget(store, key);
+        }
     }
     ask_all(store, all, count, until_ns);
     for (size_t i = 0; i < count; i++) {
