@@ -10,7 +10,7 @@ static void begin(kv_call *call)
 {
     json_decref(call->json);
     call->json = NULL;
-    call->puts = call->gone = call->expects = call->answered = call->unheard = false;
+    call->puts = call->gone = call->expects = call->answered = call->unsent = false;
     call->facts[0] = call->text[0] = '\0';
     call->expected = call->seq = 0;
     call->body = (marty_bytes){NULL, 0};
@@ -112,7 +112,7 @@ marty_err kv_refused(const kv_call *call, const char *doing, marty_error *why)
     const char *text =
         json_string_value(json_object_get(json_object_get(call->json, "error"), "description"));
     if (!call->answered) {
-        return marty_error_set(why, call->unheard ? MARTY_E_UNAVAILABLE : MARTY_E_TIMEOUT,
+        return marty_error_set(why, call->unsent ? MARTY_E_UNAVAILABLE : MARTY_E_TIMEOUT,
                                "%s: JetStream does not answer", doing);
     }
     marty_err err = kv_is_conflict(call)          ? MARTY_E_STATE
@@ -205,7 +205,7 @@ marty_err kv_write(marty_saga_store *store, kv_link *link, const char *key, cons
         *ret_seq = call.seq;
         kv_seen(store, call.seq);
         kv_saw(store, key, call.seq);
-    } else if (!call.answered && !call.unheard) {
+    } else if (!call.answered && !call.unsent) {
         err = marty_error_set(why, MARTY_E_MAYBE_STORED, "%s: no answer to a write", key);
     } else {
         err = kv_refused(&call, "writing sagas", why);

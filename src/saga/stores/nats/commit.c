@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Writing sagas: each is one message over the revision that was read, all of a batch are on their
  * way together, in rounds: what each needs next is asked at once, and waited for once. A write
- * without an answer is not in doubt for long: the saga is read, and its history says whether the
- * write has come through; if not it is made again, over the same revision, so that the two cannot
- * both be. Only what is open at the deadline is answered MAYBE_STORED. */
+ * without an answer, or refused, is not in doubt for long: the saga is read, and its history says
+ * whether the write has come through; if not it is made again, over the same revision, so that the
+ * two cannot both be. Only what is open at the deadline is answered MAYBE_STORED. */
 #include "kv.h"
 
 #include <stdlib.h>
@@ -177,7 +177,7 @@ static void take_saga(batch *of, kv_one *one, const kv_value *value)
     }
     kv_known_put(of->store, &his.facts, value->seq, body.run);
     bool ours = false, there = has_version(one, body.run, &ours);
-    if (one->maybe && ours) {
+    if (ours) {
         kv_seen(of->store, value->seq);
         kv_finish(one, MARTY_OK);
         return;
@@ -256,8 +256,9 @@ static void written(batch *of, kv_one *one)
         kv_finish(one, MARTY_E_TOO_LARGE);
         return;
     }
-    one->maybe |= !call->unheard && !kv_is_conflict(call);
-    one->waits = call->unheard;
+    /* A refusal is no proof either: two may hold themselves for the leader, and both have it. */
+    one->maybe |= !call->unsent;
+    one->waits = call->unsent;
     one->stage = KV_FETCH;
 }
 

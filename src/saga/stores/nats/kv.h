@@ -50,7 +50,7 @@ typedef struct kv_call {
     bool expects;                    /* only over this revision, 0 = none */
     uint64_t expected;
     marty_bytes body; /* borrowed until it is answered */
-    bool answered, unheard;
+    bool answered, unsent;
     int code;     /* 0 = done; else the API's error */
     uint64_t seq; /* of what was written */
     json_t *json;
@@ -141,7 +141,7 @@ void kv_link_free(kv_link *link);
 marty_err kv_enter(marty_saga_store *store, kv_link *link, int64_t until_ns, marty_error *why);
 void kv_leave(kv_link *link);
 /** Send all, and wait until all are answered, the link is lost or the time of one try is over. What
- * has no answer then was maybe done, except what is marked as unheard. */
+ * has no answer then was maybe done, except what is marked as unsent. */
 void kv_exchange(marty_saga_store *store, kv_link *link, kv_call *const calls[], size_t count,
                  int64_t until_ns);
 /** Read and write what the socket has; wait until then for more. False: the link is lost. */

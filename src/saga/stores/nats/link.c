@@ -315,9 +315,9 @@ void kv_exchange(marty_saga_store *store, kv_link *link, kv_call *const calls[],
         }
     }
     for (size_t i = 0; i < count; i++) {
-        calls[i]->answered = calls[i]->unheard = false;
+        calls[i]->answered = false;
         calls[i]->code = -1;
-        calls[i]->unheard = link->lost; /* never sent */
+        calls[i]->unsent = link->lost;
         if (!link->lost) {
             calls[i]->code = 0;
             link->lost |= send_one(link, calls[i], link->next++) != NATS_OK;
@@ -338,7 +338,6 @@ void kv_exchange(marty_saga_store *store, kv_link *link, kv_call *const calls[],
     for (size_t i = 0; i < count; i++) {
         if (!calls[i]->answered) {
             calls[i]->code = -1;
-            calls[i]->unheard |= answered + unheard >= count;
         }
     }
 }
