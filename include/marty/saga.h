@@ -257,11 +257,11 @@ MARTY_MUST marty_err marty_saga_show(marty_saga_engine *engine, const char *id, 
  *
  * @param engine The engine.
  * @param filter Which; NULL = the first hundred. Borrowed.
- * @param found Called for each. It must not call the engine.
+ * @param found Called for each; it may call the engine.
  * @param user Given to it.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK.
- * @errors Those of the store.
+ * @errors MARTY_E_ARGUMENT, MARTY_E_NO_MEMORY, and those of the store.
  * @threads Any.
  * @blocks On the store, at most 10,000 ms.
  * @since 0.1

@@ -142,12 +142,14 @@ static int start(cli_run *cli)
     marty_error why = {0};
     char id[40];
     const char *input = cli_argument(cli, 1);
+    marty_saga_start_options options = {.deadline_ms = cli_number(cli, "deadline", 0)};
+    if (!cli_saga_version(cli, "version", &options.version)) {
+        return cli_usage(cli, "--version: no version is that high");
+    }
     int code = cli_saga_open(cli, &saga, true, true);
     if (code) {
         return code;
     }
-    marty_saga_start_options options = {.version = (uint32_t)cli_number(cli, "version", 0),
-                                        .deadline_ms = cli_number(cli, "deadline", 0)};
     marty_err err = marty_bus_start(saga.bus, &why);
     err = err ? err
               : marty_saga_start(saga.engine, cli_argument(cli, 0), cli_string(cli, "key", NULL),

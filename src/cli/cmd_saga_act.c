@@ -138,7 +138,9 @@ SAGA_ACT(abandon, MARTY_SAGA_ABANDON, "ID", 1, "end a saga as it is",
 static int migrate(cli_run *cli)
 {
     marty_saga_order order = order_of(cli);
-    order.version = (uint32_t)cli_number(cli, "to", 0);
+    if (!cli_saga_version(cli, "to", &order.version)) {
+        return cli_usage(cli, "--to: no version is that high");
+    }
     return act(cli, MARTY_SAGA_MIGRATE, &order);
 }
 

@@ -98,7 +98,7 @@ static int purge(cli_run *cli)
     if (code) {
         return code;
     }
-    int64_t before_us = cli_wall_us() - (int64_t)cli_number(cli, "older", 0) * 1000;
+    int64_t before_us = cli_saga_ago(cli, "older");
     marty_err err = dry ? count_ended(&saga, before_us, &count, &why)
                         : marty_saga_purge(saga.engine, before_us, &count, &why);
     if (!err) {

@@ -21,6 +21,10 @@ typedef struct cli_saga_want {
     int64_t started_before_us;
 } cli_saga_want;
 
+/** The time that a flag's duration is ago; for "before then". */
+int64_t cli_saga_ago(const cli_run *cli, const char *flag);
+/** A version of a definition, 0 = none given; false when no version is that high. */
+bool cli_saga_version(const cli_run *cli, const char *flag, uint32_t *ret);
 /** By the flags of cli_flags_sagas. */
 void cli_saga_wanted(const cli_run *cli, cli_saga_want *ret);
 bool cli_saga_meant(const cli_saga_want *want, const marty_saga_facts *facts);

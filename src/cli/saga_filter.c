@@ -19,10 +19,23 @@ const cli_flag cli_flags_sagas[] = {
     {"after", 0, CLI_STRING, "ID", "Go on after this one."},
     {0}};
 
+int64_t cli_saga_ago(const cli_run *cli, const char *flag)
+{
+    int64_t now_us = cli_wall_us();
+    uint64_t ms = cli_number(cli, flag, 0);
+    return ms < (uint64_t)now_us / 1000 ? now_us - (int64_t)ms * 1000 : 1; /* 1970 */
+}
+
+bool cli_saga_version(const cli_run *cli, const char *flag, uint32_t *ret)
+{
+    uint64_t version = cli_number(cli, flag, 0);
+    *ret = (uint32_t)version;
+    return version <= UINT32_MAX;
+}
+
 void cli_saga_wanted(const cli_run *cli, cli_saga_want *ret)
 {
     const char *status = cli_string(cli, "status", "");
-    int64_t now_us = cli_wall_us();
     *ret = (cli_saga_want){.stuck = cli_string(cli, "stuck", NULL),
                            .paused = strcmp(status, "paused") == 0,
                            .started_before_us = INT64_MAX};
@@ -33,10 +46,10 @@ void cli_saga_wanted(const cli_run *cli, cli_saga_want *ret)
                                       .open = ret->paused || strcmp(status, "open") == 0};
     ret->filter.status = cli_saga_status(status);
     if (cli_set(cli, "older")) {
-        ret->filter.changed_before_us = now_us - (int64_t)cli_number(cli, "older", 0) * 1000;
+        ret->filter.changed_before_us = cli_saga_ago(cli, "older");
     }
     if (cli_set(cli, "age")) {
-        ret->started_before_us = now_us - (int64_t)cli_number(cli, "age", 0) * 1000;
+        ret->started_before_us = cli_saga_ago(cli, "age");
     }
 }
 
@@ -53,60 +66,40 @@ bool cli_saga_meant(const cli_saga_want *want, const marty_saga_facts *facts)
            (!filter->changed_before_us || facts->changed_us < filter->changed_before_us);
 }
 
-/* One page: what is meant is copied, since what is found must not call the engine. */
-typedef struct page {
+typedef struct walking {
     const cli_saga_want *want;
-    marty_saga_record *kept[PAGE];
-    uint32_t count, seen;
+    marty_saga_found found;
+    void *user;
     uint64_t left;
+    uint32_t seen;
     char last[40];
-} page;
+} walking;
 
 static bool on_saga(void *user, const marty_saga_facts *facts)
 {
-    page *to = user;
-    const marty_bytes none = {"", 0};
+    walking *to = user;
     to->seen++;
     (void)snprintf(to->last, sizeof to->last, "%s", facts->id);
     if (cli_saga_meant(to->want, facts)) {
-        to->kept[to->count++] = marty_saga_record_new(facts, 0, none, none);
-        to->left--;
+        to->left = to->found(to->user, facts) ? to->left - 1 : 0;
     }
     return to->left > 0;
-}
-
-static bool give_page(page *from, marty_saga_found found, void *user)
-{
-    bool more = true;
-    for (uint32_t i = 0; i < from->count; i++) {
-        more = more && from->kept[i] && found(user, &from->kept[i]->facts);
-        marty_free(from->kept[i]);
-    }
-    return more;
 }
 
 marty_err cli_saga_walk(const cli_saga *saga, const cli_saga_want *want, uint64_t limit,
                         marty_saga_found found, void *user, marty_error *why)
 {
-    page *at = marty_alloc_zero(1, sizeof *at);
+    walking at = {.want = want, .found = found, .user = user, .left = limit, .seen = PAGE};
     marty_saga_filter filter = want->filter;
-    marty_err err = at ? MARTY_OK : marty_error_set(why, MARTY_E_NO_MEMORY, "out of memory");
-    bool more = at && limit > 0;
-    while (more && !err) {
+    marty_err err = MARTY_OK;
+    (void)snprintf(at.last, sizeof at.last, "%.39s", filter.after ? filter.after : "");
+    while (!err && at.left && at.seen == PAGE) {
         char after[40];
-        (void)snprintf(after, sizeof after, "%.39s",
-                       *at->last      ? at->last
-                       : filter.after ? filter.after
-                                      : "");
-        at->want = want;
-        at->left = limit;
-        at->count = at->seen = 0;
+        memcpy(after, at.last, sizeof after);
+        at.seen = 0;
         filter.after = after;
         filter.limit = PAGE;
-        err = marty_saga_list(saga->engine, &filter, on_saga, at, why);
-        limit = at->left;
-        more = give_page(at, found, user) && at->seen == PAGE && limit > 0;
+        err = marty_saga_list(saga->engine, &filter, on_saga, &at, why);
     }
-    marty_free(at);
     return err;
 }

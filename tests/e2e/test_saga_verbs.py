@@ -244,7 +244,8 @@ class Repair(Sagas):
         for code, words in ((3, ("cancel", "nobody")), (3, ("retry", one, "--step", "nothing")), (2, ("retry",)),
                             (2, ("retry", one, "two")), (2, ("retry", one, "--what")), (2, ("signal", one)),
                             (1, ("waive", one, "-m", "x")), (1, ("resume", one, "--id", "x" * 300)),
-                            (3, ("migrate", one, "--to", "7"))):
+                            (3, ("migrate", one, "--to", "7")), (2, ("migrate", one, "--to", "99999999999")),
+                            (1, ("pause", one, "-m", "\x1b[31m"))):
             self.assertEqual((words, self.act(*words, code=code).out), (words, ""))
         self.marty("saga", "ls", "--store", f"sqlite:{self.folder}/nowhere.db", code=3)
         self.marty("saga", "ls", "--store", f"sqlite:{self.folder}/e2e.db", code=3)

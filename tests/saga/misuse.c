@@ -83,6 +83,12 @@ static void null_is_refused(void)
     says(&why, marty_saga_purge(engine, 0, NULL, &why), e);
     says(&why, marty_saga_purge(NULL, 0, &count, &why), e);
     says(&why, marty_saga_report(engine, NULL, &why), e);
+    says(&why, marty_saga_start(engine, "one", "a\xff", marty_text("{}"), NULL, id, &why), e);
+    says(&why, marty_saga_start(engine, "one", "a\nb", marty_text("{}"), NULL, id, &why), e);
+    says(&why,
+         marty_saga_act(engine, "x", MARTY_SAGA_CANCEL,
+                        &(marty_saga_order){.who = "kim", .note = "\x1b[31m"}, &why),
+         e);
     CHECK_INT(marty_operation_reply(NULL, marty_text("{}")), e);
     CHECK_INT(marty_operation_refuse(NULL, "no"), e);
     CHECK_INT(marty_saga_close(NULL, 0, &why), MARTY_OK);
@@ -143,6 +149,8 @@ static void close_both(marty_err want)
 }
 
 /* ---- effects that hang */
+static int quiet; /* threads of the test alone, and of a sanitizer */
+
 static int threads(void)
 {
     int count = 0;
@@ -171,7 +179,7 @@ static void closed_while_one_hangs(const char *saga)
     CHECK(check_now_ms() - before < 5000);
     marty_bus_free(bus); /* the engine holds what it still needs of it */
     atomic_store(&gate, true);
-    CHECK_SOON(threads() == 1, 10000); /* all has ended, and the sanitizers find nothing left */
+    CHECK_SOON(threads() == quiet, 10000); /* all has ended, and the sanitizers find nothing left */
 }
 
 static marty_err inside_err, close_err;
@@ -183,6 +191,9 @@ static marty_err use_the_engine(void *user, marty_operation *operation, void *tr
     marty_saga_status status;
     (void)user;
     (void)transaction;
+    while (!atomic_load(&gate)) { /* nobody else may be in a call with what is closed */
+        check__pause();
+    }
     inside_err = marty_saga_start(engine, "one", NULL, marty_text("{}"), NULL, id, &why);
     inside_err = inside_err == MARTY_E_STATE
                      ? marty_saga_wait(engine, operation->saga, 0, &status, &why)
@@ -197,14 +208,16 @@ static void closed_from_an_effect(void)
     char id[40];
     marty_error why = {0};
     atomic_store(&running, false);
+    atomic_store(&gate, false);
     open_both();
     CHECK_INT(marty_saga_function(engine, "work", use_the_engine, NULL, &why), MARTY_OK);
     CHECK_INT(marty_saga_start(engine, "one", NULL, marty_text("{}"), NULL, id, &why), MARTY_OK);
+    atomic_store(&gate, true);
     CHECK_SOON(atomic_load(&running), 10000);
     CHECK_INT(inside_err, MARTY_E_STATE);
     CHECK_INT(close_err, MARTY_E_STATE);
     marty_bus_free(bus);
-    CHECK_SOON(threads() == 1, 10000);
+    CHECK_SOON(threads() == quiet, 10000);
 }
 
 static marty_err close_it(void *user, marty_delivery *delivery)
@@ -226,7 +239,49 @@ static void closed_from_a_handler(void)
     CHECK_SOON(atomic_load(&running), 10000);
     CHECK_INT(close_err, MARTY_E_STATE);
     marty_bus_free(bus);
-    CHECK_SOON(threads() == 1, 10000);
+    CHECK_SOON(threads() == quiet, 10000);
+}
+
+/* What a service author writes first: for each that is found, do something to it. */
+static bool pause_it(void *user, const marty_saga_facts *facts)
+{
+    int *count = user;
+    marty_saga_order order = {.who = "kim"};
+    marty_message *report = NULL;
+    CHECK_INT(marty_saga_show(engine, facts->id, false, &report, NULL), MARTY_OK);
+    marty_message_unref(report);
+    CHECK_INT(marty_saga_act(engine, facts->id, MARTY_SAGA_PAUSE, &order, NULL), MARTY_OK);
+    return ++*count < 3;
+}
+
+static void used_while_listing(void)
+{
+    char id[40];
+    int count = 0;
+    marty_error why = {0};
+    open_both();
+    for (int i = 0; i < 5; i++) {
+        CHECK_INT(marty_saga_start(engine, "one", NULL, marty_text("{}"), NULL, id, &why),
+                  MARTY_OK);
+    }
+    CHECK_INT(marty_saga_list(engine, NULL, pause_it, &count, &why), MARTY_OK);
+    CHECK_INT(count, 3);
+    close_both(MARTY_OK);
+}
+
+static void bus_freed_before_the_engine(void)
+{
+    char id[40];
+    marty_error why = {0};
+    open_both();
+    CHECK_INT(marty_saga_start(engine, "one", NULL, marty_text("{}"), NULL, id, &why), MARTY_OK);
+    marty_bus_free(bus);
+    bus = NULL;
+    CHECK_INT(marty_saga_start(engine, "one", NULL, marty_text("{}"), NULL, id, &why), MARTY_OK);
+    marty_err err = marty_saga_close(engine, 0, &why);
+    CHECK(err == MARTY_OK || err == MARTY_E_TIMEOUT);
+    engine = NULL;
+    CHECK_SOON(threads() == quiet, 10000);
 }
 
 int main(void)
@@ -236,9 +291,12 @@ int main(void)
     no_wait_and_timeouts();
     a_child_of_fork_is_told();
     close_both(MARTY_OK);
+    quiet = threads(); /* a sanitizer has begun its own with the first of ours */
     closed_while_one_hangs("one");
     closed_while_one_hangs("out");
     closed_from_an_effect();
     closed_from_a_handler();
+    used_while_listing();
+    bus_freed_before_the_engine();
     return check_result();
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "bus/bus.h"
+#include "message/rules.h"
 #include "message/uuid.h"
 
 #include <stdio.h>
@@ -122,6 +123,10 @@ static marty_err check_start(const char *saga, const char *key, marty_bytes inpu
     }
     if (key && strlen(key) > KEY_MAX) {
         return marty_error_set(why, MARTY_E_ARGUMENT, "a start key has at most %d bytes", KEY_MAX);
+    }
+    const char *wrong = key ? marty__text_wrong(key, strlen(key)) : NULL;
+    if (wrong) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "key: %s", wrong);
     }
     return marty__reserved_check(
         options->reserved, sizeof options->reserved / sizeof options->reserved[0], "options", why);

@@ -302,7 +302,7 @@ static void *reap(void *user)
 {
     marty_saga_engine *engine = user;
     if (engine->answers) {
-        (void)marty_unsubscribe(engine->answers, MARTY_NO_WAIT, NULL);
+        (void)marty_unsubscribe(engine->answers, CLOSE_MS, NULL);
     }
     end(engine);
     return NULL;

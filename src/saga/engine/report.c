@@ -151,6 +151,43 @@ marty_err marty_saga_show(marty_saga_engine *engine, const char *id, bool histor
     return err;
 }
 
+/* What the store finds is copied first, so that whoever is told may call the engine. */
+typedef struct copies {
+    marty_saga_record **all;
+    size_t count, room;
+    bool failed;
+} copies;
+
+static bool on_found(void *user, const marty_saga_facts *facts)
+{
+    copies *to = user;
+    if (to->count == to->room) {
+        size_t room = to->room ? 2 * to->room : 64;
+        marty_saga_record **more = marty_realloc(to->all, room * sizeof *more);
+        if (!more) {
+            to->failed = true;
+            return false;
+        }
+        to->all = more;
+        to->room = room;
+    }
+    marty_saga_record *copy =
+        marty_saga_record_new(facts, 0, (marty_bytes){"", 0}, (marty_bytes){"", 0});
+    to->failed = !copy;
+    to->all[to->count] = copy;
+    to->count += copy != NULL;
+    return copy != NULL;
+}
+
+static void tell(copies *from, bool goes_on, marty_saga_found found, void *user)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        goes_on = goes_on && found(user, &from->all[i]->facts);
+        marty_free(from->all[i]);
+    }
+    marty_free(from->all);
+}
+
 marty_err marty_saga_list(marty_saga_engine *engine, const marty_saga_filter *filter,
                           marty_saga_found found, void *user, marty_error *why)
 {
@@ -165,7 +202,11 @@ marty_err marty_saga_list(marty_saga_engine *engine, const marty_saga_filter *fi
                                "found is required, limit is at most %d, status one of the enum",
                                LIST_MAX);
     }
-    return engine->table->list(engine->store, filter, found, user, marty__engine_until(), why);
+    copies to = {.all = NULL};
+    err = engine->table->list(engine->store, filter, on_found, &to, marty__engine_until(), why);
+    err = !err && to.failed ? marty__error_code(why, MARTY_E_NO_MEMORY) : err;
+    tell(&to, !err, found, user);
+    return err;
 }
 
 marty_err marty_saga_purge(marty_saga_engine *engine, int64_t before_us, uint64_t *ret_count,

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "bus/bus.h"
+#include "message/rules.h"
 #include "message/uuid.h"
 
 #include <stdio.h>
@@ -50,6 +51,23 @@ static marty_err check_verb(marty_saga_verb verb, const marty_saga_order *order,
     return MARTY_OK;
 }
 
+/* They go into the history, onto terminals and into logs. */
+static marty_err check_texts(const marty_saga_order *order, marty_error *why)
+{
+    const struct {
+        const char *name, *text;
+    } texts[] = {{"id", order->id},     {"who", order->who},       {"note", order->note},
+                 {"step", order->step}, {"signal", order->signal}, {"key", order->key}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *text = texts[i].text;
+        const char *wrong = text ? marty__text_wrong(text, strlen(text)) : NULL;
+        if (wrong) {
+            return marty_error_set(why, MARTY_E_ARGUMENT, "%s: %s", texts[i].name, wrong);
+        }
+    }
+    return MARTY_OK;
+}
+
 static marty_err check(const char *id, marty_saga_verb verb, const marty_saga_order *order,
                        marty_error *why)
 {
@@ -65,6 +83,7 @@ static marty_err check(const char *id, marty_saga_verb verb, const marty_saga_or
     }
     marty_err err = marty__reserved_check(
         order->reserved, sizeof order->reserved / sizeof order->reserved[0], "order", why);
+    err = err ? err : check_texts(order, why);
     return err ? err : check_verb(verb, order, why);
 }
 
