@@ -289,5 +289,8 @@ marty_bytes pg_get_bytes(const PGresult *result, int row, int column)
     for (size_t i = 0; bytes && i < size; i++) {
         bytes[i] = (char)(digit(text[2 + 2 * i]) << 4 | digit(text[3 + 2 * i]));
     }
+    if (bytes) {
+        bytes[size] = '\0'; /* for those that are text */
+    }
     return (marty_bytes){bytes, bytes ? size : 0};
 }

@@ -59,7 +59,8 @@ marty_err pg_make(pg_link *link, const char *const statements[], int64_t until_n
                   marty_error *why);
 /** What a failed result means. */
 marty_err pg_error(PGconn *connection, const PGresult *result, const char *doing, marty_error *why);
-/** Columns of a row: text, number, bytes (decoded, to be freed with marty_free). */
+/** Columns of a row: text, number, bytes (decoded, a NUL behind them, to be freed with marty_free).
+ */
 const char *pg_get_text(const PGresult *result, int row, int column);
 int64_t pg_get_number(const PGresult *result, int row, int column);
 marty_bytes pg_get_bytes(const PGresult *result, int row, int column);
