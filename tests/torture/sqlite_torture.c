@@ -5,65 +5,11 @@
  * may crash, hang, leak (under the address sanitizer) or leave a token unanswered.
  *     sqlite_torture memory|sqlite-memory|disk-error|disk-full|locked SECONDS (0 = all points) */
 #include "backends/sqlite/test_file.h"
-#include "backends/sqlite/test_vfs.h"
-#include "base/alloc.h"
+#include "faults.h"
 
 #include <stdlib.h>
 
 enum { MESSAGES = 10, SETTLES_MAX = 200, ANSWER_MS = 20000, SOON_MS = 250 };
-
-/* ---- faults */
-static _Atomic long points, fail_at; /* calls so far; the one that fails, 0 = none */
-static _Atomic bool for_ever, armed;
-static _Thread_local bool exempt; /* what the test itself needs */
-
-static bool fault(void)
-{
-    if (exempt || !atomic_load(&armed)) {
-        return false;
-    }
-    long now = atomic_fetch_add(&points, 1) + 1, at = atomic_load(&fail_at);
-    return at && (atomic_load(&for_ever) ? now >= at : now == at);
-}
-
-static bool may_allocate(size_t size)
-{
-    (void)size;
-    return !fault();
-}
-
-static sqlite3_mem_methods real_memory;
-
-static void *torture_malloc(int size)
-{
-    return fault() ? NULL : real_memory.xMalloc(size);
-}
-
-static void *torture_realloc(void *block, int size)
-{
-    return fault() ? NULL : real_memory.xRealloc(block, size);
-}
-
-static int disk_error(vfs_call call)
-{
-    static const int codes[] = {
-        [VFS_OPEN] = SQLITE_CANTOPEN,     [VFS_READ] = SQLITE_IOERR_READ,
-        [VFS_WRITE] = SQLITE_IOERR_WRITE, [VFS_TRUNCATE] = SQLITE_IOERR_TRUNCATE,
-        [VFS_SYNC] = SQLITE_IOERR_FSYNC,  [VFS_SIZE] = SQLITE_IOERR_FSTAT,
-        [VFS_LOCK] = SQLITE_IOERR_LOCK,   [VFS_SHARED] = SQLITE_IOERR_SHMLOCK,
-        [VFS_SHM] = SQLITE_IOERR_SHMMAP,  [VFS_DELETE] = SQLITE_IOERR_DELETE};
-    return fault() ? codes[call] : SQLITE_OK;
-}
-
-static int disk_full(vfs_call call)
-{
-    return call == VFS_WRITE && fault() ? SQLITE_FULL : SQLITE_OK;
-}
-
-static int locked(vfs_call call)
-{
-    return call == VFS_LOCK && fault() ? SQLITE_BUSY : SQLITE_OK;
-}
 
 /* ---- one run */
 typedef struct run { /* asked: settlings whose answers are read once all is closed */
@@ -79,9 +25,9 @@ typedef struct run { /* asked: settlings whose answers are read once all is clos
 
 static void drop_notes(probe *p)
 {
-    exempt = true;
+    faults_exempt(true);
     probe_forget(p);
-    exempt = false;
+    faults_exempt(false);
 }
 
 /* Up, after some tries: with faults that last it stays down. */
@@ -125,9 +71,9 @@ static marty_err try_publish(probe *p, marty_outgoing out, const marty_message *
 {
     marty_error why = {0};
     size_t taken = 0, before = p->publishes;
-    exempt = true;
+    faults_exempt(true);
     marty_message *message = message_of(template_);
-    exempt = false;
+    faults_exempt(false);
     out.message = message;
     out.token = ++p->next_token;
     marty_err err = test_backend->publish(p->port, &out, 1, &taken, &why);
@@ -186,9 +132,9 @@ static void settle_one(run *r, const noted_delivery *d, size_t turn)
     probe *p = r->p;
     size_t before = p->settlings;
     marty_message letter = {.id = "dead"};
-    exempt = true;
+    faults_exempt(true);
     marty_message *message = message_of(&letter);
-    exempt = false;
+    faults_exempt(false);
     marty_outgoing dead = {.channel = {.kind = MARTY_KIND_DEAD, .name = "dead.commands.q"},
                            .message = message};
     marty_settling how = {.subscription = d->subscription,
@@ -262,16 +208,16 @@ static void use(run *r)
     test_backend->unsubscribe(r->p->port, 3);
 }
 
-static void one_run(const char *url, run *r)
+static long one_run(const char *url, run *r, long at, bool for_ever)
 {
     marty_error why = {0};
-    exempt = true;
+    faults_exempt(true);
     probe *p = calloc(1, sizeof *p);
     REQUIRE(p && marty__mutex_init(&p->lock) && marty__cond_init(&p->changed));
     p->sink = noting_sink;
-    exempt = false;
+    faults_exempt(false);
     r->p = p;
-    atomic_store(&armed, true);
+    faults_arm(at, for_ever);
     if (test_backend->open(&p->port, url, &p->sink, &why) == MARTY_OK) {
         if (come_up(p)) {
             use(r);
@@ -283,13 +229,14 @@ static void one_run(const char *url, run *r)
         REQUIRE(await_state(p, MARTY_STATE_CLOSED));
         test_backend->free(p->port);
     }
-    atomic_store(&armed, false);
+    long points = faults_disarm();
     read_settlings(r);
     CHECK(p->subscribes >= r->subscribes);
     drop_notes(p);
     marty__mutex_free(&p->lock);
     marty__cond_free(&p->changed);
     free(p);
+    return points;
 }
 
 /* ---- what must hold afterwards */
@@ -337,80 +284,22 @@ static void remove_files(const char *path)
 }
 
 /* The run with a fault at one point; how many points it had. */
-static long torture(const char *kind, long at, bool ever)
+static long torture(const char *kind, long at, bool for_ever)
 {
-    char url[200], what[100];
+    char url[200];
     run r = {.p = NULL};
     bool disk = strncmp(kind, "disk", 4) == 0;
     (void)snprintf(url, sizeof url, "sqlite:%s?lease=5s%s", test_file("torture.db"),
                    disk ? "" : "&sync=off");
-    (void)snprintf(what, sizeof what, "%s %ld %s", kind, at, ever ? "and all later" : "once");
     remove_files(test_file("torture.db"));
-    atomic_store(&points, 0);
-    atomic_store(&fail_at, at);
-    atomic_store(&for_ever, ever);
-    one_run(url, &r);
-    atomic_store(&fail_at, 0);
-    verify(url, &r, what);
-    return atomic_load(&points);
-}
-
-static bool install(const char *kind)
-{
-    if (strcmp(kind, "sqlite-memory") == 0) {
-        sqlite3_mem_methods methods;
-        (void)sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_memory);
-        methods = real_memory;
-        methods.xMalloc = torture_malloc;
-        methods.xRealloc = torture_realloc;
-        (void)sqlite3_config(SQLITE_CONFIG_MALLOC, &methods);
-        return true;
-    }
-    if (strcmp(kind, "memory") == 0) {
-        marty__alloc_set_hook(may_allocate);
-        return true;
-    }
-    vfs_install();
-    atomic_store(&vfs_hook, strcmp(kind, "disk-error") == 0  ? disk_error
-                            : strcmp(kind, "disk-full") == 0 ? disk_full
-                                                             : locked);
-    return strcmp(kind, "disk-error") == 0 || strcmp(kind, "disk-full") == 0 ||
-           strcmp(kind, "locked") == 0;
-}
-
-/* All points, those a stride apart first, until the time is over; how many. */
-static long go_through(const char *kind, long count, bool ever, int64_t until_ms)
-{
-    enum { STRIDE = 97 };
-    long tried = 0;
-    for (long from = 1; from <= STRIDE; from++) {
-        for (long at = from; at <= count && check_now_ms() < until_ms; at += STRIDE) {
-            (void)torture(kind, at, ever);
-            tried++;
-        }
-    }
-    return tried;
+    long points = one_run(url, &r, at, for_ever);
+    verify(url, &r, faults_name(kind, at, for_ever));
+    return points;
 }
 
 int main(int argc, char **argv)
 {
-    const char *kind = argc > 1 ? argv[1] : "memory";
-    long seconds = argc > 2 ? strtol(argv[2], NULL, 10) : 15,
-         only = argc > 3 ? strtol(argv[3], NULL, 10) : 0;
-    if (!install(kind)) {
-        fprintf(stderr, "no kind %s\n", kind);
-        return 2;
-    }
-    if (only) { /* one point, as it was printed */
-        (void)torture(kind, only, argc > 4);
-        test_folder_remove();
-        return check_result();
-    }
-    long count = torture(kind, 0, false);
-    int64_t whole_ms = seconds ? seconds * 1000 : INT64_MAX / 100;
-    long tried = go_through(kind, count, false, check_now_ms() + whole_ms * 6 / 10);
-    tried += go_through(kind, count, true, check_now_ms() + whole_ms * 4 / 10);
-    printf("%s: %ld fault points, %ld tried\n", kind, count, tried);
+    int result = faults_main(argc, argv, torture);
     test_folder_remove();
-    return check_result();
+    return result;
 }
