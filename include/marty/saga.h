@@ -84,7 +84,8 @@ typedef struct marty_operation {
  *
  * @param user As it was registered with.
  * @param operation What is asked. Borrowed until the return.
- * @param transaction The open transaction: sqlite3, PGconn; NULL where there is none.
+ * @param transaction The open transaction: sqlite3, PGconn; NULL where there is none. It must be
+ *     neither committed nor rolled back: then nothing is done, whatever is returned.
  * @return MARTY_OK = done (with a result if marty_operation_reply gave one), or refused for good if
  *     marty_operation_refuse was called; an error = nothing was done, ask again later.
  * @errors Any: it is taken back and tried again by the step's policy.
@@ -343,14 +344,15 @@ typedef struct marty_participant_options {
  *
  * @param bus The bus.
  * @param command Type of the command.
- * @param store_url Its database, "sqlite:inventory.db".
+ * @param store_url Its database, "sqlite:inventory.db" or "postgres://host/inventory".
  * @param effect Does it, once for each operation.
  * @param user Given to it.
  * @param options NULL = the defaults.
  * @param ret_subscription As in marty_subscribe; it is stopped with marty_unsubscribe or the bus.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK.
- * @errors As marty_subscribe; MARTY_E_STORAGE, MARTY_E_CONFIG (the URL).
+ * @errors As marty_subscribe; MARTY_E_STORAGE, MARTY_E_CONFIG (the URL), MARTY_E_MISSING_MODULE,
+ *     MARTY_E_UNAVAILABLE and MARTY_E_DENIED (PostgreSQL).
  * @threads Any.
  * @blocks As marty_subscribe.
  * @since 0.1

@@ -87,6 +87,13 @@ class Docs(Test):
             tried += len(lines)
         self.assertGreater(tried, 30)
 
+    def test_python_is_a_file_of_the_examples(self):
+        files = [path.read_text(encoding="utf-8") for path in SOURCE.glob("examples/**/*.py")]
+        shown = [(page, block) for page in PAGES for block in blocks(page, "python")]
+        self.assertTrue(shown)
+        for page, block in shown:
+            self.assertIn(block, files, f"{page}: its Python is none of the files in examples/")
+
     def test_links_lead_somewhere(self):
         for page in PAGES:
             for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
