@@ -15,6 +15,7 @@ chmod +x "$folder/bin/payment"
 # Not a payment of ours by mistake: the notes are the script's.
 "$python" - "$folder/world/payment.db" <<'END'
 import sqlite3, sys
-found = sqlite3.connect(sys.argv[1]).execute("SELECT word, count(*) FROM operation GROUP BY word ORDER BY word").fetchall()
-assert found == [("ok", 180), ("rejected", 20)], found
+found = dict(sqlite3.connect(sys.argv[1]).execute("SELECT word, count(*) FROM operation GROUP BY word"))
+found.pop("tombstone", None)  # of probes, on a machine so busy that an attempt took too long
+assert found == {"ok": 180, "rejected": 20}, found
 END
