@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     KILLS_MAX = 1000,
     DOWN_MS = 700,    /* at most, of what is killed */
+    FROZEN_MS = 4000, /* at most, of what stands still: longer than a lease */
     DONE_MS = 120000, /* for a round, and for each kill: */
     EACH_KILL_MS = 4000,
     TAKEOVER_MS = 15000, /* for all that is open, once the lease of the dead has ended */
@@ -66,6 +68,18 @@ static void plan(game *g)
 }
 
 /* ---- what happens */
+/* The participants make their databases when they start for the first time. */
+static bool are_there(const game *g)
+{
+    bool there = true;
+    for (int actor = ORDER; actor <= SHIPPING && there; actor++) {
+        char path[600];
+        (void)snprintf(path, sizeof path, "%s/%s.db", g->s.folder, actor_names[actor]);
+        there = access(path, R_OK) == 0;
+    }
+    return there;
+}
+
 /* Rows are only ever added; -1 = not to be read now, or not there yet. */
 static int count_effects(game *g)
 {
@@ -74,7 +88,7 @@ static int count_effects(game *g)
                               " (SELECT coalesce(max(rowid), 0) FROM payment.effect) +"
                               " (SELECT coalesce(max(rowid), 0) FROM shipping.effect)";
     int rows = -1;
-    if (!g->effects && !(g->effects = databases_open(g->s.folder))) {
+    if (!g->effects && (!are_there(g) || !(g->effects = databases_open(g->s.folder)))) {
         return -1;
     }
     if (!g->count && sqlite3_prepare_v2(g->effects, sql, -1, &g->count, NULL) != SQLITE_OK) {
@@ -106,6 +120,7 @@ static bool all_done(game *g)
            marty_saga_list(g->engine, &filter, on_open, &open, NULL) == MARTY_OK && open == 0;
 }
 
+/* One of five only stands still for a while: it comes back with what it believed. */
 static bool kill_one(game *g, int effects)
 {
     int victims[ACTORS], count = 0;
@@ -121,11 +136,17 @@ static bool kill_one(game *g, int effects)
     g->next++;
     uint64_t choice = draw(g, UINT64_C(1) << 32), down_ms = draw(g, DOWN_MS);
     int actor = g->o->takeover ? ORCHESTRATOR_1 : victims[choice % (uint64_t)count];
+    bool freezes = !g->o->takeover && actor <= ORCHESTRATOR_2 && draw(g, 5) == 0;
+    down_ms = freezes ? draw(g, FROZEN_MS) : down_ms;
     (void)snprintf(more, sizeof more, "\"effects\": %d, \"down_ms\": %d", effects, (int)down_ms);
-    stage_say(&g->s, "kill", actor_names[actor], more);
+    stage_say(&g->s, freezes ? "freeze" : "kill", actor_names[actor], more);
     g->last_kill_ms = test_now_ms();
     g->out->kills++;
     g->out->killed[actor]++;
+    if (freezes) {
+        stage_freeze(&g->s, actor, (int64_t)down_ms);
+        return true;
+    }
     return stage_kill(&g->s, actor, g->o->takeover ? -1 : (int64_t)down_ms);
 }
 

@@ -142,6 +142,11 @@ static bool come_up(stage *s, int actor)
     s->down[actor] = false;
     s->up_at_ms[actor] = 0;
     stage_say(s, "up", actor_names[actor], NULL);
+    if (actor < PROCESSES && s->frozen[actor]) {
+        s->frozen[actor] = false;
+        test_process_signal(&s->process[actor], SIGCONT);
+        return true;
+    }
     if (actor >= PROCESSES) {
         s->trouble_until_ms = test_now_ms() + test_patience(TROUBLE_MS);
     }
@@ -196,6 +201,7 @@ bool stage_kill(stage *s, int actor, int64_t down_ms)
         test_postgres_kill(&s->postgres);
         s->restarts = down_ms % 3 == 0;
     } else {
+        s->frozen[actor] = false;
         test_process_kill(&s->process[actor]);
         if (!WIFSIGNALED(s->process[actor].status)) { /* it was quicker */
             return look_after(s, actor);
@@ -204,6 +210,13 @@ bool stage_kill(stage *s, int actor, int64_t down_ms)
     s->down[actor] = true;
     s->up_at_ms[actor] = down_ms < 0 ? 0 : test_now_ms() + down_ms;
     return true;
+}
+
+void stage_freeze(stage *s, int actor, int64_t down_ms)
+{
+    test_process_freeze(&s->process[actor]);
+    s->frozen[actor] = true;
+    s->up_at_ms[actor] = test_now_ms() + down_ms;
 }
 
 bool stage_tend(stage *s)

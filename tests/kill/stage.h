@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The processes of a round, each of which may be killed: four participants, two orchestrators, who
- * places the orders, the broker's server, the server of the store. What is down comes up again
- * when its time has come. One thread; every process dies with it. */
+ * The processes of a round, each of which may be killed, or stand still for a while: four
+ * participants, two orchestrators, who places the orders, the broker's server, the server of the
+ * store. What is down comes up again when its time has come. One thread; every process dies with
+ * it. */
 #ifndef TESTS_KILL_STAGE_H
 #define TESTS_KILL_STAGE_H
 #include "support/postgres.h"
@@ -37,6 +38,7 @@ typedef struct stage {
     int64_t started_ms[PROCESSES];
     int64_t up_at_ms[ACTORS]; /* when it is to come up again; 0 = it runs, or is to stay down */
     bool down[ACTORS];        /* killed, and not up again */
+    bool frozen[PROCESSES];   /* it stands still, and does not know it */
     test_server nats, kv[3];
     int kv_down; /* which of the three */
     test_postgres postgres;
@@ -56,6 +58,8 @@ bool stage_open(stage *s, const kill_options *o, bool *ret_missing);
  * PostgreSQL one of three times; else its standby takes over. Of the three servers of kv it is
  * one. */
 bool stage_kill(stage *s, int actor, int64_t down_ms);
+/** SIGSTOP; it goes on after down_ms, with all that it believes of before. */
+void stage_freeze(stage *s, int actor, int64_t down_ms);
 /** Whether there is such an actor in this round and it runs. */
 bool stage_runs(stage *s, int actor);
 /** Brings up what is due, and looks whether one has ended that should not. false: why. */
