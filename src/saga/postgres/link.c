@@ -149,6 +149,7 @@ PGconn *pg_enter(pg_link *link, int64_t until_ns, marty_error *why)
     }
     if (!link->connection) {
         link->connection = connect_now(link, until_ns, why);
+        link->prepared = false;
     }
     if (!link->connection) {
         (void)pthread_mutex_unlock(&link->mutex);

@@ -15,6 +15,7 @@ enum { PG_PARAMETERS_MAX = 24, PG_SHARDS_BYTES = MARTY_SAGA_SHARDS * 4 + 3 };
 typedef struct pg_link {
     pthread_mutex_t mutex;
     PGconn *connection; /* NULL = lost */
+    bool prepared;      /* it knows the statements that its owner has prepared */
     const char *url;    /* one text for each host */
     const char *good;   /* of those, the one that was connected last: tried first */
     const marty_env *env;

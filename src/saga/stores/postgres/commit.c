@@ -69,6 +69,32 @@ bool pg_send_sql(pg_batch *of, const char *sql, const pg_parameters *with)
                              with->formats, 0);
 }
 
+static bool send_prepared(pg_batch *of, const char *name, const pg_parameters *with)
+{
+    return PQsendQueryPrepared(of->connection, name, with->count, with->values, with->lengths,
+                               with->formats, 0);
+}
+
+/* Once for a connection: then the server need not read and plan the same text for each write. */
+static void prepare(pg_batch *of)
+{
+    static const char *const statements[][2] = {{"marty_begin", pg_begin_sql},
+                                                {"marty_write", pg_write_sql}};
+    pg_link *link = &of->store->writer;
+    for (size_t i = 0; i < 2 && !link->prepared && !of->lost && !of->err; i++) {
+        of->lost = !PQsendPrepare(of->connection, statements[i][0], statements[i][1], 0, NULL);
+        PGresult *result = NULL;
+        while (!of->lost && (result = pg_next(link, of->until_ns, &of->lost)) != NULL) {
+            if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
+                of->err = pg_error(of->connection, result, "preparing to write", of->why);
+            }
+            PQclear(result);
+        }
+    }
+    link->prepared = !of->lost && !of->err;
+    of->lost |= !link->prepared; /* half of them would be in the way of the next try */
+}
+
 /* All results of one statement of the pipeline; the last that is not NULL is given to `write`. */
 static void read_one(pg_batch *of, marty_saga_write *write)
 {
@@ -92,12 +118,16 @@ static void run_pipeline(pg_batch *of)
     static const pg_parameters none;
     pg_parameters space;
     char shards[PG_SHARDS_BYTES];
+    prepare(of);
+    if (of->lost || of->err) {
+        return;
+    }
     pg_begin_parameters(&space, of, shards);
     bool sent = PQenterPipelineMode(of->connection) && pg_send_sql(of, "BEGIN", &none) &&
-                pg_send_sql(of, pg_begin_sql, &space);
+                send_prepared(of, "marty_begin", &space);
     for (size_t i = 0; i < of->count && sent; i++) {
         pg_write_parameters(&space, of->writes[i]);
-        sent = pg_send_sql(of, pg_write_sql, &space);
+        sent = send_prepared(of, "marty_write", &space);
     }
     sent = sent && pg_send_sql(of, "COMMIT", &none) && PQpipelineSync(of->connection);
     of->committing = true;
