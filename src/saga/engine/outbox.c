@@ -295,12 +295,47 @@ static void drop_stale_marks(marty__saga_core *core)
     core->mark_count = kept;
 }
 
+void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all)
+{
+    bool full = core->mark_count == SAGA_BATCH_MAX;
+    if (!core->mark_count || !(all || core->mark_ns <= now_ns || full)) {
+        return;
+    }
+    drop_stale_marks(core);
+    if (!core->mark_count ||
+        (full && !all && core->mark_ns > now_ns && core->mark_count < SAGA_BATCH_MAX / 2)) {
+        return; /* room enough, and not yet time */
+    }
+    marty_saga_facts facts[SAGA_BATCH_MAX];
+    for (size_t i = 0; i < core->mark_count; i++) {
+        facts[i] = (marty_saga_facts){.id = core->marks[i].id, .version = core->marks[i].version};
+    }
+    marty_error why = {0};
+    marty_err err = core->options.table->sent(core->options.store, facts, core->mark_count,
+                                              marty__saga_call_until(core), &why);
+    if (err) {
+        marty__saga_log(core, 1, "sagas: what was sent could not be marked: %s", why.text);
+    }
+    for (size_t i = 0; i < core->mark_count; i++) {
+        saga_entry *entry = marty__map_get(&core->entries, facts[i].id, strlen(facts[i].id));
+        if (entry && entry->to_mark) {
+            entry->to_mark = false;
+            if (!err && entry->record && entry->record->facts.version == facts[i].version) {
+                entry->record->facts.unsent = false;
+            }
+        }
+    }
+    core->mark_count = 0;
+}
+
 /* Once nothing of the saga is unsent, the store may know it too. */
 static void note_quiet(marty__saga_core *core, saga_entry *entry)
 {
     if (entry->record && entry->record->facts.unsent &&
-        MARTY__MUTANT(112, marty__list_empty(&entry->items), true) && !entry->to_mark &&
-        core->mark_count < SAGA_BATCH_MAX) {
+        MARTY__MUTANT(112, marty__list_empty(&entry->items), true) && !entry->to_mark) {
+        if (core->mark_count == SAGA_BATCH_MAX) {
+            marty__saga_marks_work(core, marty__saga_now_ns(core), false);
+        }
         saga_mark *mark = &core->marks[core->mark_count++];
         entry->to_mark = true;
         memcpy(mark->id, entry->id, sizeof mark->id);
@@ -391,37 +426,4 @@ void marty__saga_items_work(marty__saga_core *core, int64_t now_ns)
         }
     }
     marty__saga_flush(core);
-}
-
-void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all)
-{
-    bool full = core->mark_count == SAGA_BATCH_MAX;
-    if (!core->mark_count || !(all || core->mark_ns <= now_ns || full)) {
-        return;
-    }
-    drop_stale_marks(core);
-    if (!core->mark_count ||
-        (full && !all && core->mark_ns > now_ns && core->mark_count < SAGA_BATCH_MAX / 2)) {
-        return; /* room enough, and not yet time */
-    }
-    marty_saga_facts facts[SAGA_BATCH_MAX];
-    for (size_t i = 0; i < core->mark_count; i++) {
-        facts[i] = (marty_saga_facts){.id = core->marks[i].id, .version = core->marks[i].version};
-    }
-    marty_error why = {0};
-    marty_err err = core->options.table->sent(core->options.store, facts, core->mark_count,
-                                              marty__saga_call_until(core), &why);
-    if (err) {
-        marty__saga_log(core, 1, "sagas: what was sent could not be marked: %s", why.text);
-    }
-    for (size_t i = 0; i < core->mark_count; i++) {
-        saga_entry *entry = marty__map_get(&core->entries, facts[i].id, strlen(facts[i].id));
-        if (entry && entry->to_mark) {
-            entry->to_mark = false;
-            if (!err && entry->record && entry->record->facts.version == facts[i].version) {
-                entry->record->facts.unsent = false;
-            }
-        }
-    }
-    core->mark_count = 0;
 }

@@ -234,7 +234,7 @@ static void scan_due(marty__saga_core *core, int64_t now_ns)
     }
 }
 
-enum { UNSENT_MAX = 4096 };
+enum { UNSENT_MAX = 4096, UNSENT_MORE_MS = 50 };
 
 typedef struct unsent {
     char id[UNSENT_MAX][40];
@@ -291,7 +291,8 @@ static void scan_unsent(marty__saga_core *core, int64_t now_ns)
         send_again(core, found->id[i], found->version[i], now_ns);
     }
     core->unsent_all &= err || found->count == UNSENT_MAX;
-    core->unsent_ns = now_ns + SAGA_UNSENT_MS / 2 * INT64_C(1000000);
+    bool more = !err && found->count == UNSENT_MAX;
+    core->unsent_ns = now_ns + (more ? UNSENT_MORE_MS : SAGA_UNSENT_MS / 2) * INT64_C(1000000);
     marty_free(found);
 }
 
