@@ -50,6 +50,7 @@ void bench_pair(const bench_job *job, int rounds);
 
 /** Run only the pairs whose name contains part. */
 void bench_only(const char *part);
+bool bench_wants(const char *what);
 
 /** Leave out the runs that count calls and allocations. */
 void bench_timed(void);

@@ -241,9 +241,14 @@ void bench_only(const char *part)
     only = part;
 }
 
+bool bench_wants(const char *what)
+{
+    return !only || strstr(what, only);
+}
+
 void bench_pair(const bench_job *job, int rounds)
 {
-    if (only && !strstr(job->what, only)) {
+    if (!bench_wants(job->what)) {
         return;
     }
     bench_side ours[ROUNDS_MAX], raw[ROUNDS_MAX];

@@ -239,7 +239,11 @@ void bench_saga_many(int rounds)
     rounds = rounds > MANY_ROUNDS ? MANY_ROUNDS : rounds;
     saga_path(waiting, sizeof waiting, "waiting");
     saga_path(open, sizeof open, "open");
-    if (saga_fill_waiting(waiting, WAITING)) {
+    bool wants_waiting =
+        bench_wants("saga-memory-1M-waiting") || bench_wants("saga-timer-1M-pending");
+    bool wants_open =
+        bench_wants("saga-resend-100k-open") || bench_wants("saga-recovery-100k-open");
+    if (wants_waiting && saga_fill_waiting(waiting, WAITING)) {
         bench_job job = {.what = "saga-memory-1M-waiting",
                          .count = WAITING,
                          .unit = "B/saga",
@@ -259,7 +263,7 @@ void bench_saga_many(int rounds)
                           .raw = naps_alone};
         bench_pair(&job, rounds);
     }
-    if (saga_fill_open(open, OPEN)) {
+    if (wants_open && saga_fill_open(open, OPEN)) {
         bench_job job = {.what = "saga-resend-100k-open",
                          .count = OPEN,
                          .unit = "saga/s",
