@@ -6,6 +6,7 @@
 #include "db.h"
 
 #include "backend/sqlite/errors.h"
+#include "base/assert.h"
 #include "base/clock.h"
 
 #include <stdio.h>
@@ -47,6 +48,7 @@ void marty__sq_rollback(sq_db *db)
         (void)marty__sq_exec(db, "ROLLBACK");
     }
     memcpy(db->text, text, sizeof text);
+    marty__sq_append_clear(&db->append);
     if (db->in_transaction) {
         ended(db);
     }
@@ -54,6 +56,7 @@ void marty__sq_rollback(sq_db *db)
 
 int marty__sq_commit(sq_db *db)
 {
+    marty__assert(!db->append.count);
     int code = marty__sq_exec(db, "COMMIT");
     if (code) {
         marty__sq_rollback(db);

@@ -65,6 +65,13 @@ marty_err marty__sq_db_open(sq_db *db, const char *path, marty_error *why)
     }
     (void)sqlite3_busy_handler(db->handle, on_busy, db);
     (void)sqlite3_wal_hook(db->handle, on_wal, db);
+    code = marty__sq_append_register(db->handle, &db->append);
+    if (code) {
+        (void)note(db, code);
+        marty_err err = marty__sq_explain(db, code, path, why);
+        marty__sq_db_close(db);
+        return err;
+    }
     return MARTY_OK;
 }
 
@@ -158,6 +165,7 @@ void marty__sq_db_close(sq_db *db)
         (void)sqlite3_finalize(db->once[op]);
     }
     (void)sqlite3_close(db->handle);
+    marty__buffer_free(&db->append.bodies);
     memset(db, 0, sizeof *db);
 }
 
@@ -169,11 +177,37 @@ static int prepare(sq_db *db, const char *sql, sqlite3_stmt **ret_statement)
     return code ? note(db, code) : code;
 }
 
+int marty__sq_append_flush(sq_db *db)
+{
+    int code = SQLITE_OK;
+    if (!db->append.count) {
+        return code;
+    }
+    sqlite3_stmt *add = marty__sq_statement(db, SQ_MESSAGE_ADD, db->append.table, &code);
+    code = code ? code : marty__sq_run(db, add);
+    marty__sq_append_clear(&db->append); /* a failure ends the transaction */
+    return code;
+}
+
+int marty__sq_append(sq_db *db, unsigned table, const sq_appended *row, marty_bytes body)
+{
+    sq_append *append = &db->append;
+    bool full = append->count == SQ_APPEND_ROWS ||
+                (append->count && append->bodies.size + body.size > SQ_APPEND_BYTES);
+    int code = full || append->table != table ? marty__sq_append_flush(db) : SQLITE_OK;
+    append->table = table;
+    return code ? code : marty__sq_append_take(append, row, body);
+}
+
 sqlite3_stmt *marty__sq_statement(sq_db *db, sq_op op, unsigned table, int *ret_code)
 {
     sqlite3_stmt **place =
         op < SQ_TABLED ? &db->tabled[op][table] : &db->once[(unsigned)op - SQ_TABLED];
-    *ret_code = SQLITE_OK;
+    bool looks = op < SQ_TABLED && op != SQ_MESSAGE_ADD && table == db->append.table;
+    *ret_code = looks ? marty__sq_append_flush(db) : SQLITE_OK;
+    if (*ret_code) {
+        return NULL;
+    }
     if (*place) {
         (void)sqlite3_reset(*place);
         return *place;

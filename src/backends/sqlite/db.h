@@ -4,6 +4,7 @@
  * the last failure is kept. One thread at a time. */
 #ifndef MARTY_BACKENDS_SQLITE_DB_H
 #define MARTY_BACKENDS_SQLITE_DB_H
+#include "append.h"
 #include "shared.h"
 #include "sql.h"
 #include <sqlite3.h>
@@ -19,6 +20,7 @@ typedef struct sq_db { /* sync: what was asked for; sync_now: what holds at the 
     bool in_transaction, committing;
     int64_t busy_until_ns;
     uint32_t busy_seen;
+    sq_append append; /* messages that are not in their table yet */
     char text[200];
 } sq_db;
 
@@ -31,7 +33,8 @@ void marty__sq_db_close(sq_db *db);
 /** The path as SQLite knows it: absolute, links followed. */
 const char *marty__sq_db_path(const sq_db *db);
 
-/** The statement, reset; NULL: the code is in *ret_code. */
+/** The statement, reset; NULL: the code is in *ret_code. One that looks at a table of messages
+ * finds all that were appended. */
 sqlite3_stmt *marty__sq_statement(sq_db *db, sq_op op, unsigned table, int *ret_code);
 /** Bind numbers to the parameters ?1 ... */
 int marty__sq_bind(sqlite3_stmt *statement, const int64_t values[], int count);
@@ -44,6 +47,10 @@ int marty__sq_do(sq_db *db, sq_op op, unsigned table, const int64_t values[], in
 /** Numbers in, the first `columns` numbers of the first row out; no row: *ret_found false. */
 int marty__sq_get(sq_db *db, sq_op op, const int64_t values[], int count, int64_t ret[],
                   int columns, bool *ret_found);
+/** Append a message to a table, at once or with others later, before the commit at the latest. */
+int marty__sq_append(sq_db *db, unsigned table, const sq_appended *row, marty_bytes body);
+/** Write those that were appended: the last thing before a commit. */
+int marty__sq_append_flush(sq_db *db);
 /** Text of SQL that runs seldom. */
 int marty__sq_exec(sq_db *db, const char *sql);
 

@@ -149,7 +149,8 @@ static int apply(marty_port *port)
         code = marty__sq_claims_run(port);
     }
     code = code ? code : marty__sq_logs_save(port);
-    return code ? code : marty__sq_seen_save(port);
+    code = code ? code : marty__sq_seen_save(port);
+    return code ? code : marty__sq_append_flush(&port->db);
 }
 
 /* ---- afterwards */

@@ -8,7 +8,8 @@ enum { SQ_TABLES = 16 };
 
 /* clang-format off */
 #define SQ_STATEMENTS_TABLED(X)                                                                    \
-    X(MESSAGE_ADD, "INSERT INTO marty_message_%u VALUES(?1, ?2, ?3, ?4, ?5)")                      \
+    X(MESSAGE_ADD, "INSERT INTO marty_message_%u"                                                  \
+                   " SELECT id, at_us, expires_us, key, body FROM marty_rows")                     \
     X(MESSAGE_GET, "SELECT id, at_us, expires_us, key, body FROM marty_message_%u WHERE id = ?1")  \
     X(MESSAGE_RANGE, "SELECT id, at_us, expires_us, key, body FROM marty_message_%u"               \
                      " WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")                           \

@@ -12,21 +12,11 @@ enum { TRIM_AT_ONCE = 500, TRIM_ROUNDS = 64, GROUPS_MAX = 64 };
 int marty__sq_log_append(marty_port *port, sq_log *log, const int64_t times[3], marty_bytes body,
                          int64_t *ret_message)
 {
-    int code;
     int64_t message = marty__sq_first_of(log->id) + log->next;
-    sqlite3_stmt *add =
-        marty__sq_statement(&port->db, SQ_MESSAGE_ADD, marty__sq_table_of(message), &code);
     int64_t at_us = times[0] > log->last_us ? times[0] : log->last_us; /* never back in a log */
-    code = code ? code : sqlite3_bind_int64(add, 1, message);
-    code = code ? code : sqlite3_bind_int64(add, 2, at_us);
-    code = code       ? code
-           : times[1] ? sqlite3_bind_int64(add, 3, times[1])
-                      : sqlite3_bind_null(add, 3);
-    code = code       ? code
-           : times[2] ? sqlite3_bind_int64(add, 4, times[2])
-                      : sqlite3_bind_null(add, 4);
-    code = code ? code : sqlite3_bind_blob64(add, 5, body.data, body.size, SQLITE_STATIC);
-    code = code ? code : marty__sq_run(&port->db, add);
+    const sq_appended row = {
+        .id = message, .at_us = at_us, .expires_us = times[1], .key = times[2]};
+    int code = marty__sq_append(&port->db, marty__sq_table_of(message), &row, body);
     if (code) {
         return code;
     }
