@@ -235,7 +235,7 @@ static marty_err connect_all(marty_bus *bus, bool lazy, marty_error *why)
     marty_err err = MARTY_OK;
     for (size_t i = 0; i < bus->port_count; i++) {
         if (lazy && bus->simulated) { /* process does all, this too */
-            marty__alarm_set(bus, &bus->ports[i].reconnect_alarm, marty__bus_now(bus));
+            (void)marty__alarm_set(bus, &bus->ports[i].reconnect_alarm, marty__bus_now(bus));
         } else {
             marty__port_connect(&bus->ports[i]);
         }

@@ -81,11 +81,12 @@ void marty__clockwork_wake(marty_bus *bus)
     marty__driven_wake(bus);
 }
 
-static void set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns, bool earlier_only)
+static bool set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns, bool earlier_only)
 {
     marty__clockwork *clockwork = &bus->clockwork;
     marty__lock(&clockwork->lock);
-    if (!earlier_only || !alarm->timer.armed || at_ns < alarm->timer.at_ns) {
+    bool was = alarm->timer.armed;
+    if (!earlier_only || !was || at_ns < alarm->timer.at_ns) {
         bool wake =
             at_ns < clockwork->asleep_until_ns; /* later ones it will see when it wakes by itself */
         marty__heap_add(&clockwork->heap, &alarm->timer, at_ns);
@@ -95,16 +96,17 @@ static void set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns, bool earlier
         }
     }
     marty__unlock(&clockwork->lock);
+    return was;
 }
 
-void marty__alarm_set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns)
+bool marty__alarm_set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns)
 {
-    set(bus, alarm, at_ns, false);
+    return set(bus, alarm, at_ns, false);
 }
 
 void marty__alarm_set_earlier(marty_bus *bus, marty__alarm *alarm, int64_t at_ns)
 {
-    set(bus, alarm, at_ns, true);
+    (void)set(bus, alarm, at_ns, true);
 }
 
 bool marty__alarm_cancel(marty_bus *bus, marty__alarm *alarm)

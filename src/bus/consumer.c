@@ -66,10 +66,9 @@ static void again_rang(marty__alarm *alarm)
 void marty__consumer_arm(marty__consumer *consumer, marty__alarm *alarm, int64_t at_ns)
 {
     (void)marty__consumer_ref(consumer);
-    if (marty__alarm_cancel(consumer->bus, alarm)) {
+    if (marty__alarm_set(consumer->bus, alarm, at_ns)) {
         marty__consumer_unref(consumer);
     }
-    marty__alarm_set(consumer->bus, alarm, at_ns);
 }
 
 static void disarm(marty__consumer *consumer, marty__alarm *alarm)
@@ -181,13 +180,8 @@ void marty__consumer_subscribe(marty__consumer *consumer, bool reset)
     consumer->reset = consumer->reset || reset;
     marty__unlock(&consumer->lock);
     (void)marty__consumer_ref(consumer);
-    marty__lock(&port->lock);
-    bool queued = consumer->subscribe_command.link.next != NULL;
-    marty__unlock(&port->lock);
-    if (queued) {
+    if (!marty__port_command(port, &consumer->subscribe_command)) {
         marty__consumer_unref(consumer);
-    } else {
-        marty__port_command(port, &consumer->subscribe_command);
     }
     marty__port_kick_later(port);
 }

@@ -149,7 +149,7 @@ static marty__delivery *fresh_one(marty__delivery *old)
     fresh->handle.position = old->handle.position ? fresh->position : NULL;
     fresh->link = fresh->unsettled = fresh->settle_link = fresh->returning = (marty__link){0};
     fresh->alarm = (marty__alarm){0};
-    fresh->keyed = fresh->kept = fresh->extending = false;
+    fresh->keyed = fresh->kept = fresh->extending = fresh->left_batch = false;
     fresh->follower = NULL;
     fresh->dead = NULL;
     marty__list_init(&fresh->waiting);
@@ -224,7 +224,7 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
     inactive(delivery);
     int64_t again_ns = marty__deadline_ns(marty__bus_now(bus), delay_ms);
     swap_in(delivery, fresh, again_ns, counted);
-    marty__alarm_set(bus, &fresh->alarm, again_ns);
+    (void)marty__alarm_set(bus, &fresh->alarm, again_ns);
     if (marty__subscription_stops(subscription)) { /* its end may have passed by just before */
         marty__lanes_clear(subscription, &(marty__clear){0});
     }

@@ -54,6 +54,8 @@ struct marty__delivery {
     bool held;        /* in subscription->held */
     bool keyed;       /* in subscription->keys or behind one that is */
     bool in_batch, kept, extending, answered;
+    bool left_batch; /* before it was over: it waits with a reference of its own; under
+                        subscription->lock */
     marty__dead *dead;
     char *reply_to;    /* of a query */
     char position[48]; /* last: not cleared */

@@ -119,7 +119,8 @@ void marty__key_unbatch(marty__delivery *delivery)
         int open = MARTY__OPEN_VERDICT;
         if (next->keyed && !next->kept &&
             atomic_compare_exchange_strong(&next->verdict, &open, MARTY__RETURNED_VERDICT)) {
-            marty__list_push(&behind, &next->link);
+            next->left_batch = true;
+            marty__list_push(&behind, &marty__delivery_ref(next)->link);
         }
     }
     delivery->follower = NULL;

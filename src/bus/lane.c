@@ -41,7 +41,7 @@ static void wake_at(marty__lane *lane, int64_t at_ns)
     if (!lane->alarm_set) {
         lane->alarm_set = true;
         (void)marty__subscription_ref(lane->subscription);
-        marty__alarm_set(lane->subscription->bus, &lane->alarm, at_ns);
+        (void)marty__alarm_set(lane->subscription->bus, &lane->alarm, at_ns);
     }
 }
 
@@ -240,7 +240,8 @@ static bool behind_a_failed_one(marty_subscription *subscription, marty__deliver
                                 marty_err err)
 {
     marty__lock(&subscription->lock);
-    bool stays = !delivery->in_batch && delivery->link.next; /* waits already */
+    bool stays = delivery->left_batch; /* it waits already, or has left from there */
+    delivery->left_batch = false;
     if (!stays && delivery->keyed && (err || delivery->kept)) {
         marty__key_unbatch(delivery);
     }
@@ -264,10 +265,14 @@ static bool is_outage(marty_err err)
 }
 
 /* The usual end of a batch: all is well, so all of it is acked at once. */
-static bool conclude_well(marty__delivery **batch, size_t count)
+static bool conclude_well(const marty_subscription *subscription, marty__delivery **batch,
+                          size_t count)
 {
+    bool by_key =
+        subscription->order == MARTY_ORDER_KEY; /* of a key some may have left the batch */
     for (size_t i = 0; i < count; i++) {
-        if (batch[i]->keyed || batch[i]->kept || batch[i]->handle.pattern == MARTY_QUERY) {
+        if (batch[i]->kept || batch[i]->handle.pattern == MARTY_QUERY ||
+            (by_key && batch[i]->handle.message->key)) {
             return false;
         }
     }
@@ -282,7 +287,7 @@ static bool conclude_well(marty__delivery **batch, size_t count)
 static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, marty_err err)
 {
     marty_subscription *subscription = lane->subscription;
-    if (!err && conclude_well(batch, count)) {
+    if (!err && conclude_well(subscription, batch, count)) {
         lane->outages = 0;
         lane->not_before_ns = 0;
         return;
@@ -290,9 +295,10 @@ static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, m
     for (size_t i = 0; i < count; i++) {
         marty__delivery *delivery = batch[i];
         bool open = atomic_load(&delivery->verdict) == MARTY__OPEN_VERDICT;
-        if (delivery->keyed && behind_a_failed_one(subscription, delivery, open ? err : MARTY_OK)) {
-            marty__delivery_end(
-                delivery); /* waits behind the failed one again, with the reference it had */
+        if (subscription->order == MARTY_ORDER_KEY &&
+            behind_a_failed_one(subscription, delivery, open ? err : MARTY_OK)) {
+            marty__delivery_end(delivery);
+            marty__delivery_unref(delivery); /* who has it now has a reference of its own */
             continue;
         }
         delivery->in_batch = false;

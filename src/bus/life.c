@@ -87,7 +87,7 @@ static void unstarted_rang(marty__alarm *alarm)
 void marty__life_step(marty_bus *bus)
 {
     if (atomic_load(&bus->phase) != MARTY__OPEN && !bus->torn_down) {
-        marty__alarm_set(bus, &bus->life_alarm, marty__bus_now(bus));
+        (void)marty__alarm_set(bus, &bus->life_alarm, marty__bus_now(bus));
     }
 }
 
@@ -127,7 +127,7 @@ void marty__life_stop(marty_bus *bus)
         for (size_t i = 0; i < bus->port_count; i++) {
             marty__port_kick(&bus->ports[i]);
         }
-        marty__alarm_set(bus, &bus->drain_alarm, deadline);
+        (void)marty__alarm_set(bus, &bus->drain_alarm, deadline);
         marty__life_step(bus);
     }
     if (again) {
@@ -201,7 +201,7 @@ static void close_ports(marty_bus *bus)
     for (size_t i = 0; i < bus->port_count; i++) {
         marty__port_close(&bus->ports[i], deadline);
     }
-    marty__alarm_set(bus, &bus->drain_alarm, deadline);
+    (void)marty__alarm_set(bus, &bus->drain_alarm, deadline);
 }
 
 static void life_rang(marty__alarm *alarm)

@@ -248,7 +248,9 @@ bool marty__consumer_ends(marty__consumer *consumer)
 void marty__consumer_end(marty__consumer *consumer)
 {
     (void)marty__consumer_ref(consumer);
-    marty__port_command(consumer->port, &consumer->unsubscribe_command);
+    if (!marty__port_command(consumer->port, &consumer->unsubscribe_command)) {
+        marty__consumer_unref(consumer);
+    }
     marty__port_kick(consumer->port);
 }
 

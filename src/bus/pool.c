@@ -70,7 +70,7 @@ static void report_stall(marty_bus *bus)
     bus->pool.stalled = true;
     marty__unlock(&bus->pool.lock);
     if (tell) {
-        marty__alarm_set(bus, &bus->pool.stall_alarm, marty__bus_now(bus));
+        (void)marty__alarm_set(bus, &bus->pool.stall_alarm, marty__bus_now(bus));
     }
 }
 

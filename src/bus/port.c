@@ -162,13 +162,15 @@ void marty__port_kick_later(marty__port *port)
     }
 }
 
-void marty__port_command(marty__port *port, marty__command *command)
+bool marty__port_command(marty__port *port, marty__command *command)
 {
     marty__lock(&port->lock);
-    if (!command->link.next) {
+    bool added = !command->link.next;
+    if (added) {
         marty__list_push(&port->commands, &command->link);
     }
     marty__unlock(&port->lock);
+    return added;
 }
 
 bool marty__port_can(const marty__port *port, marty_kind kind, marty_order order, uint64_t bit)
@@ -197,7 +199,7 @@ static void run_connect(marty__port *port, marty__command *command)
 
 void marty__port_connect(marty__port *port)
 {
-    marty__port_command(port, &port->connect_command);
+    (void)marty__port_command(port, &port->connect_command);
     marty__port_kick(port);
 }
 
@@ -226,7 +228,7 @@ void marty__port_retry(marty__port *port)
 {
     int64_t wait_ns = atomic_load(&port->failures) == 0 ? 0 : backoff_ns(port);
     (void)atomic_fetch_add(&port->failures, 1);
-    marty__alarm_set(port->bus, &port->reconnect_alarm, marty__bus_now(port->bus) + wait_ns);
+    (void)marty__alarm_set(port->bus, &port->reconnect_alarm, marty__bus_now(port->bus) + wait_ns);
 }
 
 /* ---- room */
@@ -244,8 +246,8 @@ static void room_rang(marty__alarm *alarm)
                      "there is room to publish again");
     }
     if (again) {
-        marty__alarm_set(port->bus, &port->room_alarm,
-                         marty__bus_now(port->bus) + 1000 * (int64_t)MARTY__NS_PER_MS);
+        (void)marty__alarm_set(port->bus, &port->room_alarm,
+                               marty__bus_now(port->bus) + 1000 * (int64_t)MARTY__NS_PER_MS);
     }
 }
 
@@ -271,7 +273,7 @@ void marty__port_close(marty__port *port, int64_t deadline_ns)
     (void)marty__alarm_cancel(port->bus, &port->reconnect_alarm);
     (void)marty__alarm_cancel(port->bus, &port->room_alarm);
     if (first && port->adapter) {
-        marty__port_command(port, &port->close_command);
+        (void)marty__port_command(port, &port->close_command);
         marty__port_kick(port);
     }
 }

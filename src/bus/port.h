@@ -79,7 +79,8 @@ extern _Thread_local unsigned marty__in_sink;
 void marty__port_kick_later(marty__port *port);
 /** Whether there is something for the adapter and nobody at it. With the lock held. */
 bool marty__port_waits(const marty__port *port);
-void marty__port_command(marty__port *port, marty__command *command);
+/** Queue a command; false: it is queued already. */
+bool marty__port_command(marty__port *port, marty__command *command);
 void marty__port_connect(marty__port *port);
 /** Up (or blocked) and not closed. Takes the lock. */
 bool marty__port_usable(marty__port *port);

@@ -254,7 +254,7 @@ static void set_deadline(marty__call *call)
 {
     call_ref(call);
     atomic_store(&call->timed, true);
-    marty__alarm_set(call->bus, &call->alarm, call->deadline_ns);
+    (void)marty__alarm_set(call->bus, &call->alarm, call->deadline_ns);
     if (!atomic_load(&call->left) && marty__alarm_cancel(call->bus, &call->alarm)) {
         marty__call_unref(call);
     }
@@ -267,8 +267,8 @@ static void deadline_rang(marty__alarm *alarm)
             grace = marty__deadline_ns(call->deadline_ns, GRACE_MS);
     marty__call_expire(call, MARTY_E_UNAVAILABLE, now >= grace);
     if (atomic_load(&call->left)) {
-        marty__alarm_set(call->bus, alarm,
-                         now >= grace ? marty__deadline_ns(now, GRACE_MS) : grace);
+        (void)marty__alarm_set(call->bus, alarm,
+                               now >= grace ? marty__deadline_ns(now, GRACE_MS) : grace);
         if (atomic_load(&call->left) || !marty__alarm_cancel(call->bus, alarm)) {
             return; /* it rings again, and owns its reference till then */
         }

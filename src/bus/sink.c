@@ -184,7 +184,7 @@ static void timer_run(marty__port *port, marty__command *command)
 static void timer_rang(marty__alarm *alarm)
 {
     marty__adapter_timer *timer = MARTY__OWNER(alarm, marty__adapter_timer, alarm);
-    marty__port_command(timer->port, &timer->command);
+    (void)marty__port_command(timer->port, &timer->command);
     marty__port_kick(timer->port);
 }
 
@@ -215,7 +215,7 @@ static void on_timer(const marty_sink *sink, int64_t at_ns, void (*call)(void *u
     if (at_ns == MARTY__NEVER) {
         (void)marty__alarm_cancel(port->bus, &timer->alarm);
     } else {
-        marty__alarm_set(port->bus, &timer->alarm, at_ns);
+        (void)marty__alarm_set(port->bus, &timer->alarm, at_ns);
     }
 }
 

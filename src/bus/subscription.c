@@ -155,8 +155,8 @@ static void link_to_bus(marty_subscription *subscription)
     (void)marty__subscription_ref(subscription); /* the list's */
     subscription->started = atomic_load(&bus->started);
     if (!atomic_load(&bus->started) && bus->subscription_count == 1 && subscription->handler) {
-        marty__alarm_set(bus, &bus->unstarted_alarm,
-                         marty__deadline_ns(marty__bus_now(bus), MARTY__UNSTARTED_MS));
+        (void)marty__alarm_set(bus, &bus->unstarted_alarm,
+                               marty__deadline_ns(marty__bus_now(bus), MARTY__UNSTARTED_MS));
     }
     marty__unlock(&bus->lock);
 }

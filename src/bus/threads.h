@@ -72,7 +72,8 @@ bool marty__pool_has_work(marty_bus *bus);
 /* ---- clockwork.c */
 marty_err marty__clockwork_open(marty_bus *bus, marty_error *why);
 void marty__clockwork_close(marty_bus *bus);
-void marty__alarm_set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
+/** Whether it was set already (and so is set anew). */
+bool marty__alarm_set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
 /** Earlier of what it is set to and at_ns. */
 void marty__alarm_set_earlier(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
 /** Not any more; true when it was set (and so will not ring). */

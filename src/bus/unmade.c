@@ -49,13 +49,8 @@ void marty__unmade_rang(marty__alarm *alarm)
     marty__consumer *consumer = MARTY__OWNER(alarm, marty__consumer, unmade_alarm);
     marty__port *port = consumer->port;
     (void)marty__consumer_ref(consumer);
-    marty__lock(&port->lock);
-    bool queued = consumer->unmade_command.link.next != NULL;
-    marty__unlock(&port->lock);
-    if (queued) {
+    if (!marty__port_command(port, &consumer->unmade_command)) {
         marty__consumer_unref(consumer);
-    } else {
-        marty__port_command(port, &consumer->unmade_command);
     }
     marty__port_kick(port);
     marty__consumer_unref(consumer);

@@ -115,7 +115,9 @@ void marty__watch_look(marty__task *task)
         marty__event(consumer->bus, MARTY_STATE_STALLED, consumer->port, consumer, MARTY_E_TIMEOUT,
                      "messages wait at the broker and none is delivered; subscribing again");
         (void)marty__consumer_ref(consumer);
-        marty__port_command(consumer->port, &consumer->restart_command);
+        if (!marty__port_command(consumer->port, &consumer->restart_command)) {
+            marty__consumer_unref(consumer);
+        }
         marty__port_kick(consumer->port);
     }
     marty__consumer_unref(consumer);

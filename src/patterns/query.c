@@ -402,7 +402,7 @@ static marty_err ask(query *self, const marty__place *place, int64_t deadline_ns
     }
     (void)atomic_fetch_add(&bus->open_calls, 1);
     (void)ref(self);
-    marty__alarm_set(bus, &self->alarm, deadline_ns);
+    (void)marty__alarm_set(bus, &self->alarm, deadline_ns);
     err = post_request(self, place, reply_to, deadline_ns, why);
     marty_error unsent = {.code = err};
     if (err &&
