@@ -35,6 +35,8 @@ bool sim_chance(sim *s, uint32_t percent);
 typedef struct sim_message {
     bool to_saga;
     const char *saga;            /* id: the receiver, or who sent it */
+    uint32_t version;            /* of a start: of the definition, 0 = the newest */
+    bool migrates;               /* a person has it go on under the next definition */
     int definition;              /* of the receiver, for a child that is not there yet */
     marty__saga_command command; /* to a participant; texts in the seed's arena */
     marty__saga_event event;     /* to a saga; the same */

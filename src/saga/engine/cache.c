@@ -100,6 +100,20 @@ marty_err marty__saga_entry_get(marty__saga_core *core, const char *id, saga_ent
     return MARTY_OK;
 }
 
+marty_err marty__saga_entry_confirm(marty__saga_core *core, saga_entry *entry, bool *ret_true,
+                                    marty_error *why)
+{
+    marty_saga_record *record = NULL;
+    marty_err err = core->options.table->load(core->options.store, entry->id, &record,
+                                              marty__saga_call_until(core), why);
+    *ret_true = !err && entry->record && entry->record->facts.version == record->facts.version;
+    if (*ret_true) {
+        entry->turn = core->turn;
+    }
+    marty_free(record);
+    return err == MARTY_E_NOT_FOUND ? MARTY_OK : err;
+}
+
 void marty__saga_entry_drop(marty__saga_core *core, saga_entry *entry)
 {
     while (!marty__list_empty(&entry->items)) {

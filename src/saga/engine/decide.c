@@ -247,6 +247,11 @@ static marty_err decide_surely(saga_plan *plan)
             MARTY__MUTANT(102, plan->entry->turn == plan->core->turn, true)) {
             return err;
         }
+        bool is_true = false;
+        marty_err unread = marty__saga_entry_confirm(plan->core, plan->entry, &is_true, &plan->why);
+        if (unread || is_true) {
+            return unread ? unread : err;
+        }
         marty__saga_turn_free(&plan->turn);
         marty__saga_entry_drop(plan->core, plan->entry);
         plan->entry = NULL;

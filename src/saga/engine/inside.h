@@ -145,6 +145,11 @@ void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all);
 /** The saga, from memory or the store. E: NOT_FOUND, as load. */
 marty_err marty__saga_entry_get(marty__saga_core *core, const char *id, saga_entry **ret_entry,
                                 marty_error *why);
+/** Whether it is what the store has. Its items stay as they are: dropping and reading it again
+ * would put them off, and again and again where two sagas keep telling each other what they know.
+ */
+marty_err marty__saga_entry_confirm(marty__saga_core *core, saga_entry *entry, bool *ret_true,
+                                    marty_error *why);
 /** An entry for one that is about to start; record is NULL. */
 marty_err marty__saga_entry_new(marty__saga_core *core, const char *id, saga_entry **ret_entry,
                                 marty_error *why);

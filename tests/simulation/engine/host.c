@@ -307,8 +307,13 @@ static bool changes_something(world *w, const sim_message *message)
         return false;
     }
     marty__saga_event event = message->event;
-    marty_err err = marty__saga_decide(s->definitions[record->facts.name[1] - '0'], &s->rules,
-                                       record->state, &event, s->now_us, &s->again, NULL);
+    const marty__saga_definition *under =
+        s->definitions[world_definition(w, record->facts.definition)];
+    marty_err err = message->migrates
+                        ? marty__saga_migrate(under, s->definitions[SIM_NEXT], &s->rules,
+                                              record->state, &event, s->now_us, &s->again, NULL)
+                        : marty__saga_decide(under, &s->rules, record->state, &event, s->now_us,
+                                             &s->again, NULL);
     bool changed = !err && s->again.changed;
     marty_free(record);
     return changed;
@@ -384,6 +389,8 @@ void world_deliver(world *w, uint32_t index)
     one->input = (marty__saga_input){
         .saga = message.saga,
         .event = message.event,
+        .migrates = message.migrates,
+        .version = message.version,
         .name = message.definition >= 0 ? sim_format(s, "d%d", message.definition) : NULL,
         .done = on_done};
     one->input.event.saga = message.saga;

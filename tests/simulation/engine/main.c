@@ -30,6 +30,7 @@ static void send_start(world *w, uint32_t number, bool again)
 {
     sim *s = &w->s;
     sim_message message = {.to_saga = true,
+                           .version = 1,
                            .saga = sim_format(s, "top%u%s", number, again ? "again" : ""),
                            .definition = 0,
                            .event = {.kind = MARTY__SAGA_EVENT_START, .cause = "start"}};
@@ -74,6 +75,24 @@ static void send_verb(world *w, const sim_saga *saga, marty__saga_verb verb)
                                      .note = "because",
                                      .data = marty_text("{\"v\":0}")}};
     sim_send(s, &message);
+}
+
+/* Those of the first definition may go on under the next, however often they are told. */
+static void migrate(world *w)
+{
+    const sim_saga *saga = some_saga(w);
+    if (saga && (saga->definition == 0 || saga->definition == SIM_NEXT)) {
+        sim *s = &w->s;
+        sim_message message = {.to_saga = true,
+                               .saga = saga->id,
+                               .definition = -1,
+                               .migrates = true,
+                               .event = {.kind = MARTY__SAGA_EVENT_VERB,
+                                         .id = sim_format(s, "m%u", ++s->ids),
+                                         .who = "ann"}};
+        w->migrations++;
+        sim_send(s, &message);
+    }
 }
 
 static void act(world *w)
@@ -185,6 +204,8 @@ static void step(world *w)
         act(w);
     } else if (what < 98) {
         disturb(w);
+    } else if (what < 99) {
+        migrate(w);
     } else {
         world_engine_turn(w, number);
     }
@@ -360,7 +381,7 @@ static bool open_store(world *w)
     bool fine = marty_url_parse(&url, "memory:", NULL) == MARTY_OK &&
                 w->memory->open(&w->shared, url, &env, INT64_MAX, NULL) == MARTY_OK;
     marty_url_free(url);
-    for (int i = 0; i < SIM_DEFINITIONS && fine; i++) {
+    for (int i = 0; i <= SIM_NEXT && fine; i++) {
         const marty__saga_definition *definition = w->s.definitions[i];
         char hash[65];
         marty__hex(hash, definition->hash, sizeof definition->hash);
@@ -379,9 +400,14 @@ static bool run(world *w, uint64_t seed)
     w->memory = &marty__saga_memory;
     choose_faults(w);
     for (int i = 0; i < SIM_DEFINITIONS; i++) {
+        uint64_t before = s->random;
         s->definitions[i] = sim_definition(s, i, false);
+        if (i == 0) {
+            s->random = before; /* the same once more, and a step more */
+            s->definitions[SIM_NEXT] = sim_definition(s, i, true);
+        }
         sim_tell(s, "definition %d: %s", i, s->definitions[i] ? s->definitions[i]->json : "none");
-        if (!s->definitions[i]) {
+        if (!s->definitions[i] || !s->definitions[SIM_NEXT]) {
             return !s->failed;
         }
     }
@@ -482,16 +508,17 @@ int main(int argc, char **argv)
             fprintf(stderr, "seed %llu: another run went another way\n", (unsigned long long)seed);
         }
     }
-    printf(
-        "simulation of engines: %llu seeds, %llu events, %llu transitions, %llu calls of the "
-        "store, "
-        "%llu deaths, %llu commits in doubt, %llu late writes, %llu other faults, %llu violations "
-        "(%.0f seeds a second)\n",
-        (unsigned long long)done, (unsigned long long)w.s.events,
-        (unsigned long long)w.s.transitions, (unsigned long long)w.calls,
-        (unsigned long long)w.deaths, (unsigned long long)w.doubts,
-        (unsigned long long)w.late_writes, (unsigned long long)w.s.fault_count,
-        (unsigned long long)wrong, (double)done / (seconds() - began));
+    printf("simulation of engines: %llu seeds, %llu events, %llu transitions, %llu calls of the "
+           "store, "
+           "%llu deaths, %llu migrations asked for, %llu commits in doubt, %llu late writes, %llu "
+           "other faults, %llu violations "
+           "(%.0f seeds a second)\n",
+           (unsigned long long)done, (unsigned long long)w.s.events,
+           (unsigned long long)w.s.transitions, (unsigned long long)w.calls,
+           (unsigned long long)w.deaths, (unsigned long long)w.migrations,
+           (unsigned long long)w.doubts, (unsigned long long)w.late_writes,
+           (unsigned long long)w.s.fault_count, (unsigned long long)wrong,
+           (double)done / (seconds() - began));
     sim_end(&w.s);
     return wrong ? 1 : 0;
 }

@@ -4,6 +4,8 @@
  * is committed is held against the history, here, where nothing can be missed. */
 #include "world.h"
 
+#include "base/hash.h"
+
 #include "base/alloc.h"
 #include "saga/engine/inside.h"
 
@@ -113,15 +115,30 @@ bool world_is_durable(const world *w, const char *saga, const char *message)
     return w->durable_count == DURABLE_MAX; /* it is not known any more */
 }
 
+int world_definition(const world *w, const char *hash)
+{
+    char text[65];
+    int i = 0;
+    for (; i < SIM_NEXT; i++) {
+        marty__hex(text, w->s.definitions[i]->hash, sizeof w->s.definitions[i]->hash);
+        if (strcmp(text, hash) == 0) {
+            break;
+        }
+    }
+    return i;
+}
+
 static sim_saga *mirror_of(world *w, const marty_saga_write *write)
 {
     sim *s = &w->s;
     sim_saga *saga = sim_find(s, write->facts.id);
     if (!saga && s->saga_count < SIM_SAGAS_MAX) {
         saga = &s->sagas[s->saga_count++];
-        *saga = (sim_saga){.id = sim_text(s, write->facts.id),
-                           .definition = write->facts.name[1] - '0'};
+        *saga = (sim_saga){.id = sim_text(s, write->facts.id)};
         saga->shadow.arena = &s->arena;
+    }
+    if (saga) {
+        saga->definition = world_definition(w, write->facts.definition);
     }
     return saga;
 }

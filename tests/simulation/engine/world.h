@@ -84,7 +84,7 @@ struct world {
     inside insides[INSIDE_MAX];
     uint32_t inside_count;
     bool meanwhile; /* others run in the middle of an engine's turn */
-    uint64_t calls, commits, deaths, doubts, late_writes;
+    uint64_t calls, commits, migrations, deaths, doubts, late_writes;
 };
 
 /* store.c */
@@ -95,6 +95,9 @@ marty_saga_store *world_store_new(world *w, unsigned number);
 void world_write_late(world *w);
 /** Whether a committed outbox of the saga had that message. */
 bool world_is_durable(const world *w, const char *saga, const char *message);
+
+/** Which of the definitions one with that hash (as text) is. */
+int world_definition(const world *w, const char *hash);
 
 /* host.c */
 void world_engine_start(world *w, unsigned number);
