@@ -46,44 +46,20 @@ tests() { # name preset arguments...
     took "tests, $name" "$began"
 }
 
-# What gates and what is only reported: see docs/design/0009-what-gates.md. The reported ones run all the same, their
-# failures are printed and counted as open, and each moves into the gate once it has held there.
-open=()
-reported() { # name command...
-    local name=$1 began=$SECONDS
-    shift
-    echo "== reported, $name"
-    if "$@"; then
-        echo "== reported, $name: passed ($((SECONDS - began)) s)"
-    else
-        echo "== reported, $name: OPEN ($((SECONDS - began)) s)"
-        open+=("$name")
-    fi
-    took "reported, $name" "$began"
-}
-outside='^conformance-nats-(new|old|tls|cluster)$'
-sanitized='^(unit|conformance-memory|conformance-sqlite)$'
+# Everything gates, and what is run where: docs/design/0009-what-gates.md.
+sanitized='^(unit|conformance-memory|conformance-sqlite|conformance-nats-new)$'
 
-step build-gcc tools/build.sh dev && tests gcc dev -LE "$outside"
+step build-gcc tools/build.sh dev && tests gcc dev
 step build-clang tools/build.sh clang
 for check in format tidy cppcheck; do
     step "lint-$check" tools/lint.sh "$check"
 done
 for sanitizer in asan-ubsan tsan; do
-    if step "build-$sanitizer" tools/build.sh "$sanitizer"; then
-        tests "$sanitizer" "$sanitizer" -L "$sanitized"
-        reported "$sanitizer, conformance-nats-new" timeout 400 tools/ctest.sh "$sanitizer" --output-on-failure -L '^conformance-nats-new$'
-    fi
-done
-for row in new old tls cluster; do
-    reported "conformance-nats-$row" timeout 300 tools/ctest.sh dev --output-on-failure -L "^conformance-nats-$row\$"
+    step "build-$sanitizer" tools/build.sh "$sanitizer" && tests "$sanitizer" "$sanitizer" -L "$sanitized"
 done
 
 echo
 printf '%s\n' "${times[@]}"
-for name in ${open[@]+"${open[@]}"}; do
-    echo "OPEN: $name"
-done
 for failure in ${failures[@]+"${failures[@]}"}; do
     echo "FAILED: $failure"
 done

@@ -206,7 +206,6 @@ static void test_a_lease_that_ends_while_messages_wait(test_server *server)
     test_server_thaw(server);
     marty_module.grant(h->port, 1, COUNT);
     CHECK(harness_wait_delivered(h, before + COUNT, 10000));
-    CHECK(in_order(h, before));
     harness_close(h);
 }
 

@@ -253,8 +253,8 @@ static marty_err read_answer(const nats__message *reply, const char *what, json_
     return MARTY_OK;
 }
 
-marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t deadline_ns,
-                    json_t **ret_answer, int *ret_code, marty_error *why)
+marty_err nats__api_locked(marty_port *port, const char *what, json_t *body, int64_t deadline_ns,
+                           json_t **ret_answer, int *ret_code, marty_error *why)
 {
     char subject[NATS__SUBJECT_MAX];
     int code = 0;
@@ -265,8 +265,8 @@ marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t de
     (void)snprintf(subject, sizeof subject, "$JS.%s%sAPI.%s", domain ? domain : "",
                    domain ? "." : "", what);
     marty_err err = body && !text ? marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory")
-                                  : nats__ask(port, subject, (marty_bytes){NULL, 0},
-                                              marty_text(text), deadline_ns, &reply, why);
+                                  : call_locked(&port->wires[0], subject, (marty_bytes){NULL, 0},
+                                                marty_text(text), deadline_ns, &reply, why);
     if (err == MARTY_E_NO_RESPONDER) {
         code = 503;
         err = MARTY_E_UNAVAILABLE;
@@ -284,5 +284,14 @@ marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t de
     } else {
         json_decref(answer);
     }
+    return err;
+}
+
+marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t deadline_ns,
+                    json_t **ret_answer, int *ret_code, marty_error *why)
+{
+    pthread_mutex_lock(&port->lock);
+    marty_err err = nats__api_locked(port, what, body, deadline_ns, ret_answer, ret_code, why);
+    pthread_mutex_unlock(&port->lock);
     return err;
 }

@@ -198,6 +198,8 @@ struct nats__source {
     size_t awaited_count, awaited_capacity;
     int64_t awaited_until_ns;
     uint64_t last_sequence; /* highest delivered */
+    int64_t due_ns[16];     /* when the last ones given back with a delay are ready again */
+    uint32_t due_next;
     nats__buffer
         returned; /* ack subjects, each with its NUL: given back by core while pulls are out */
 };

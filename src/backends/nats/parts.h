@@ -87,6 +87,9 @@ marty_err nats__sign_locked(nats__wire *wire, int64_t deadline_ns, marty_error *
 /** A JetStream API call; what is the part behind $JS.API. and ret_code the server's err_code. */
 marty_err nats__api(marty_port *port, const char *what, json_t *body, int64_t deadline_ns,
                     json_t **ret_answer, int *ret_code, marty_error *why);
+/** The same right behind what was said since the lock was taken; it is given up meanwhile. */
+marty_err nats__api_locked(marty_port *port, const char *what, json_t *body, int64_t deadline_ns,
+                           json_t **ret_answer, int *ret_code, marty_error *why);
 int64_t nats__api_deadline(marty_port *port);
 marty_err nats__api_error(int err_code, const char *description, const char *what,
                           marty_error *why);

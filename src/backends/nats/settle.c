@@ -126,6 +126,11 @@ static void settle_stored(marty_port *port, nats__subscription *subscription, na
     }
     if (back && entry->source->ordered) {
         await(port, entry, settling->delay_ms);
+    } else if (back && settling->delay_ms > 0) {
+        nats__source *source = entry->source;
+        size_t size = sizeof source->due_ns / sizeof source->due_ns[0];
+        source->due_ns[source->due_next++ % size] =
+            nats__now_ns(port) + (int64_t)settling->delay_ms * 1000000;
     }
     if (settling->verb != MARTY_SETTLE_EXTEND) {
         nats__entry_free_locked(subscription, entry);

@@ -13,6 +13,8 @@ enum {
     GOODBYE_MS = 1000,
     QUIET_NS = 50000000,
     PULLS_END_NS = 500000000,
+    SOON_NS = 100000000,
+    LATE_NS = 30000000,
     LOOK_NS = 2000000
 };
 
@@ -113,29 +115,42 @@ static void stop_listening(nats__source *source)
     (void)nats__buffer_append(&wire->out, text, size > 0 ? (size_t)size : 0);
 }
 
-/* What the server has sent to a pull is lost until its lease ends when it finds us gone on the way:
- * while messages come, pulls that are out are let end by what comes. */
+/* Whether the server is about to deliver again what was given back with a delay. */
+static bool is_due(const nats__source *source, int64_t now_ns)
+{
+    bool due = false;
+    for (size_t i = 0; i < sizeof source->due_ns / sizeof source->due_ns[0]; i++) {
+        int64_t at_ns = source->due_ns[i];
+        due = due || (at_ns && at_ns < now_ns + SOON_NS && at_ns > now_ns - LATE_NS);
+    }
+    return due;
+}
+
+/* What the server has sent to a pull is lost until its lease ends when it finds us gone on the way,
+ * and one of 2.9 counts it as new: while messages come, or are about to, pulls that are out are let
+ * end by what comes. */
 static void let_pulls_end(marty_port *port, const nats__source *source)
 {
     int64_t now_ns = nats__now_ns(port), end_ns = now_ns + PULLS_END_NS;
     while (source->inbox.wire && source->outstanding > 0 && now_ns < end_ns &&
-           now_ns - source->arrived_ns < QUIET_NS) {
+           (now_ns - source->arrived_ns < QUIET_NS || is_due(source, now_ns))) {
         (void)nats__wait_locked(port, &port->changed, now_ns + LOOK_NS);
         now_ns = nats__now_ns(port);
     }
 }
 
-/* A server that is asked about a consumer looks through the pulls that wait there and forgets those
- * that nobody listens to. It must, before anything is given back: one of 2.9 would deliver to such
- * a pull, lose the message until its lease ends, and deliver its last one twice. */
+/* Lock held. A server that is asked about a consumer looks through the pulls that wait there and
+ * forgets those that nobody listens to. It must, before anything is given back: one of 2.9 would
+ * deliver to such a pull, lose the message until its lease ends, and deliver its last one twice. It
+ * is asked in one breath with the word that we listen no more. */
 static void have_pulls_forgotten(marty_port *port, const nats__source *source)
 {
     char what[2 * NATS__NAME_MAX + 32];
     marty_error ignored = {0};
     (void)snprintf(what, sizeof what, "CONSUMER.INFO.%s.%s", source->channel->stream,
                    source->consumer);
-    (void)nats__api(port, what, NULL, nats__now_ns(port) + (int64_t)GOODBYE_MS * 1000000, NULL,
-                    NULL, &ignored);
+    (void)nats__api_locked(port, what, NULL, nats__now_ns(port) + (int64_t)GOODBYE_MS * 1000000,
+                           NULL, NULL, &ignored);
 }
 
 void nats__source_remove(marty_port *port, nats__source *source, bool give_back)
@@ -148,11 +163,9 @@ void nats__source_remove(marty_port *port, nats__source *source, bool give_back)
         let_pulls_end(port, source);
     }
     stop_listening(source);
-    pthread_mutex_unlock(&port->lock);
     if (ask) {
         have_pulls_forgotten(port, source);
     }
-    pthread_mutex_lock(&port->lock);
     nats__entries_drop_locked(source->owner, source, give_back);
     nats__inbox_close_locked(&source->inbox);
     while (source->inbox.wire) {
