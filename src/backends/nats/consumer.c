@@ -86,6 +86,26 @@ static void begin(json_t *config, const nats__subscription *subscription,
     }
 }
 
+/* "New" is what each replica of a consumer finds to be new when it is made there, which may be
+ * later than we were told that it is: if that one becomes the leader, what came in between is
+ * skipped. So the place is named. */
+static marty_err name_the_place(marty_port *port, const nats__source *source, json_t *config,
+                                marty_error *why)
+{
+    const char *policy = json_string_value(json_object_get(config, "deliver_policy"));
+    if (source->ephemeral || port->options.replicas < 2 || !policy || strcmp(policy, "new") != 0) {
+        return MARTY_OK;
+    }
+    json_t *info = NULL;
+    marty_err err = nats__stream_info(port, source->channel->stream, &info, why);
+    if (!err) {
+        json_t *last = json_object_get(json_object_get(info, "state"), "last_seq");
+        begin_at_sequence(config, (uint64_t)json_integer_value(last) + 1);
+    }
+    json_decref(info);
+    return err;
+}
+
 /* ---- what is wanted */
 
 static void set_filters(json_t *config, json_t *filters)
@@ -272,7 +292,8 @@ marty_err nats__consumer_ensure(marty_port *port, nats__subscription *subscripti
                               subscription->group ? subscription->group : "?", source->consumer,
                               source->channel->stream);
     } else if (err == MARTY_E_NOT_FOUND) {
-        err = create(port, source, wanted, &info, why);
+        err = name_the_place(port, source, wanted, why);
+        err = err ? err : create(port, source, wanted, &info, why);
         report->created = report->created || !err;
     }
     json_t *config = json_object_get(info, "config");
