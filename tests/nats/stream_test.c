@@ -170,7 +170,8 @@ static void test_a_retry_is_asked_for_behind_many_later_ones(test_server *server
     marty_module.grant(h->port, 1, 20);
     CHECK(harness_wait_delivered(h, 21, 5000));
     for (unsigned i = 0; i < 3; i++) {
-        harness_settle(h, i, i ? MARTY_SETTLE_GIVE_BACK : MARTY_SETTLE_RETRY, 200 + i * 50);
+        harness_settle(h, i, i ? MARTY_SETTLE_GIVE_BACK : MARTY_SETTLE_RETRY,
+                       (uint32_t)test_patience(250) + i * 50);
     }
     CHECK(harness_quiet(h, 100)); /* what was asked for has come, and waits behind them */
     harness_settle_all(h, 3, MARTY_SETTLE_ACK);

@@ -4,11 +4,13 @@
  * that they do not know without a word, so what they return is what counts. Blocking. */
 #include "parts.h"
 
+#include "thread.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const int64_t second_ns = 1000000000;
+static const int64_t second_ns = 1000000000, taken_look_ns = 20000000;
 
 bool nats__version_at_least(const marty_port *port, unsigned major, unsigned minor)
 {
@@ -245,7 +247,6 @@ static void take(marty_port *port, nats__channel *channel, json_t *config)
         }
     }
     channel->assumed = false;
-    channel->ready = NATS__READY;
     pthread_mutex_unlock(&port->lock);
 }
 
@@ -307,6 +308,45 @@ static marty_err find_or_make(marty_port *port, nats__channel *channel, nats__to
     return err;
 }
 
+/* In a cluster a stream is there before every server knows that it takes its subjects: what is
+ * published meanwhile finds nobody. It is asked with what no stream takes, until one says no. */
+static marty_err wait_until_taken(marty_port *port, const nats__channel *channel, marty_error *why)
+{
+    char subject[NATS__SUBJECT_MAX + 8];
+    bool words = channel->kind == MARTY_KIND_STREAM && !channel->retry && !channel->bare;
+    int64_t deadline_ns = nats__api_deadline(port);
+    marty_err err = MARTY_E_NO_RESPONDER;
+    (void)snprintf(subject, sizeof subject, "%s%s", channel->subject, words ? ".0" : "");
+    while (err == MARTY_E_NO_RESPONDER && nats__now_ns(port) < deadline_ns) {
+        nats__message *answer = NULL;
+        err = nats__ask(port, subject, marty_text("Nats-Expected-Stream: _none\r\n"),
+                        (marty_bytes){NULL, 0}, deadline_ns, &answer, why);
+        marty_free(answer);
+        pthread_mutex_lock(&port->lock);
+        while (err == MARTY_E_NO_RESPONDER && port->life == NATS__UP &&
+               nats__wait_locked(port, &port->changed, nats__now_ns(port) + taken_look_ns)) {
+        }
+        pthread_mutex_unlock(&port->lock);
+    }
+    err = err == MARTY_E_DENIED ? MARTY_OK : err; /* who may not publish need not wait for it */
+    return err == MARTY_E_NO_RESPONDER ? MARTY_E_UNAVAILABLE : err;
+}
+
+/* From now on it is published to without asking. */
+static marty_err make_ready(marty_port *port, nats__channel *channel, marty_error *why)
+{
+    pthread_mutex_lock(&port->lock);
+    bool ask = channel->ready != NATS__READY && channel->copies > 1 && !channel->native;
+    pthread_mutex_unlock(&port->lock);
+    marty_err err = ask ? wait_until_taken(port, channel, why) : MARTY_OK;
+    if (!err) {
+        pthread_mutex_lock(&port->lock);
+        channel->ready = NATS__READY;
+        pthread_mutex_unlock(&port->lock);
+    }
+    return err;
+}
+
 marty_err nats__stream_ensure(marty_port *port, nats__channel *channel, nats__topology mode,
                               nats__report *report, marty_error *why)
 {
@@ -331,6 +371,7 @@ marty_err nats__stream_ensure(marty_port *port, nats__channel *channel, nats__to
     }
     if (!err) {
         take(port, channel, config);
+        err = make_ready(port, channel, why);
     }
     json_decref(info);
     json_decref(wanted);
