@@ -136,13 +136,17 @@ static marty_err add_member(marty__consumer *consumer, marty_subscription *subsc
 }
 
 /* What the adapter was asked for already, by a port that came up meanwhile, did not count this one:
- * its credit is owed. Who has not asked yet asks for all of it. */
+ * its credit is owed, less what those who have left had more. Who has not asked yet asks for all of
+ * it. */
 static marty_err join(marty__consumer *consumer, marty_subscription *subscription, marty_error *why)
 {
     marty__lock(&consumer->lock);
     marty_err err = consumer->left ? MARTY_E_CLOSED : add_member(consumer, subscription, why);
-    if (!err) {
-        consumer->owed += consumer->asked ? subscription->credit : 0;
+    if (!err && consumer->asked) {
+        uint32_t credit = subscription->credit;
+        uint32_t paid = credit < consumer->surplus ? credit : consumer->surplus;
+        consumer->surplus -= paid;
+        consumer->owed += credit - paid;
     }
     marty__unlock(&consumer->lock);
     if (!err) {

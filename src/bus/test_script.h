@@ -33,6 +33,8 @@ static struct {
     size_t count;
     bool lose_extends;
     bool answers_later; /* what is settled waits for answer_all */
+    int answers_each;   /* publishes: every nth; 0 = all, below 0 = none */
+    uint64_t taken;
     marty_settling waiting[NOTES];
     size_t waiting_count;
 } script = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -74,7 +76,11 @@ static marty_err op_publish(marty_port *port, const marty_outgoing batch[], size
     (void)why;
     for (size_t i = 0; i < count; i++) {
         marty_published one = {.token = batch[i].token, .level = MARTY_LEVEL_MEMORY};
-        port->sink->published(port->sink, &one, 1);
+        int each = script.answers_each;
+        script.taken++;
+        if (!each || (each > 0 && script.taken % (uint64_t)each == 0)) {
+            port->sink->published(port->sink, &one, 1);
+        }
     }
     *ret_taken = count;
     return MARTY_OK;

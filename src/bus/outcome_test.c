@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The outcome of a publish is told exactly once, also when the backend never answers, and the bus
+ * is closed meanwhile: with workers, driven, and with simulated surroundings. */
+#include "test_script.h"
+
+#include <stdatomic.h>
+
+enum { MANY = 3000, EACH = 7 };
+
+typedef struct told {
+    atomic_int times, err;
+} told;
+
+static told all[MANY];
+static atomic_int bad;
+
+static void done(void *user, const marty_outcome *outcomes, size_t count)
+{
+    told *one = user;
+    atomic_fetch_add(&one->times, 1);
+    atomic_store(&one->err, outcomes[0].err);
+    atomic_fetch_add(&bad, count != 1);
+}
+
+static int64_t simulated_ns;
+
+static int64_t monotonic(void *user)
+{
+    (void)user;
+    return simulated_ns += 1000000; /* it goes on whenever it is read */
+}
+
+static int64_t wall(void *user)
+{
+    (void)user;
+    return simulated_ns / 1000;
+}
+
+static void random_bytes(void *user, void *buffer, size_t size)
+{
+    static unsigned char next;
+    (void)user;
+    for (size_t i = 0; i < size; i++) {
+        ((unsigned char *)buffer)[i] = next++;
+    }
+}
+
+static const marty_env surroundings = {
+    .monotonic_ns = monotonic, .wall_us = wall, .random = random_bytes};
+
+static void publish_many(marty_bus *bus, size_t *ret_refused)
+{
+    *ret_refused = 0;
+    for (size_t i = 0; i < MANY; i++) {
+        marty_error why = {0};
+        marty_publish_options options = {.done = done, .user = &all[i], .timeout_ms = 60000};
+        all[i] = (told){0};
+        if (marty_publish_event(bus, "a.b", marty_text("{}"), &options, &why)) {
+            atomic_store(&all[i].times, -1); /* refused: it must never be told */
+            ++*ret_refused;
+        }
+    }
+}
+
+static void each_is_told_once(marty_bus_options options, int answers_each)
+{
+    marty_error why = {0};
+    marty_bus *bus = NULL;
+    size_t refused = 0, stored = 0, in_doubt = 0;
+    options.service = "s";
+    options.drain_ms = 50;
+    script.answers_each = answers_each;
+    script.taken = 0;
+    REQUIRE(!marty_bus_open(&bus, "script:", &options, &why));
+    publish_many(bus, &refused);
+    CHECK_INT(refused, 0);
+    CHECK_INT(marty_bus_close(bus, 50, &why), MARTY_OK);
+    for (size_t i = 0; i < MANY; i++) {
+        CHECK_INT(atomic_load(&all[i].times), 1);
+        stored += atomic_load(&all[i].err) == MARTY_OK;
+        in_doubt += atomic_load(&all[i].err) == MARTY_E_MAYBE_STORED;
+    }
+    CHECK_INT(stored, answers_each > 0 ? MANY / EACH : 0);
+    CHECK_INT(stored + in_doubt, MANY);
+    marty_bus_free(bus);
+    for (size_t i = 0; i < MANY; i++) {
+        CHECK_INT(atomic_load(&all[i].times), 1);
+    }
+    CHECK_INT(atomic_load(&bad), 0);
+}
+
+int main(void)
+{
+    marty_error why = {0};
+    REQUIRE(!marty_backend_register(&script_backend, &why));
+    for (int answers_each = -1; answers_each <= EACH; answers_each += EACH + 1) {
+        each_is_told_once((marty_bus_options){.workers = 2}, answers_each);
+        each_is_told_once((marty_bus_options){.driven = true}, answers_each);
+        each_is_told_once((marty_bus_options){.driven = true, .env = &surroundings}, answers_each);
+    }
+    return check_result();
+}
