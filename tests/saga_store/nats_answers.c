@@ -202,7 +202,7 @@ static void gives_a_key_to_one_when_its_saga_is_late(world *w)
     marty_saga_write *slow = suite_write("slow-2", 1, "key-2");
     slow->fill = hold_now;
     slow->user = w;
-    CHECK_INT(commit_within(&w->near, slow, 600), MARTY_E_MAYBE_STORED);
+    CHECK_INT(commit_within(&w->near, slow, 2000), MARTY_E_MAYBE_STORED);
     char found[40];
     CHECK_INT(w->direct.table->find(w->direct.handle, "order", "key-2", found, suite_until(), NULL),
               MARTY_E_NOT_FOUND); /* the key is there, and tells nobody */

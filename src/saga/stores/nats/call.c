@@ -144,7 +144,8 @@ marty_err kv_ask(marty_saga_store *store, kv_link *link, kv_call *call, int64_t 
             return MARTY_OK;
         }
         if (kv_is_late(store, until_ns)) {
-            return kv_refused(call, "the store of sagas", why);
+            return call->unsent ? marty_error_set(why, link->why.code, "%s", link->why.text)
+                                : kv_refused(call, "the store of sagas", why);
         }
         kv_pause(store, link, until_ns);
         json_decref(call->json);

@@ -85,7 +85,8 @@ static bool make_body(const batch *of, kv_one *one)
         kv_finish(one, MARTY_E_NO_MEMORY);
         return false;
     }
-    bool fits = one->body_size + strlen(one->call.facts) + HEADERS <= of->store->payload_max;
+    bool fits =
+        one->body_size + strlen(one->call.facts) + HEADERS <= atomic_load(&of->store->payload_max);
     if (one->run_size && (!fits || one->run_size > KV_RUN_MAX)) {
         one->stage = KV_CHUNK;
         return false;

@@ -13,6 +13,7 @@
 #include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 enum {
@@ -36,8 +37,10 @@ typedef struct kv_link {
     natsSubscription *inbox, *feed; /* feed: the index's */
     int fd;
     bool wants_write, lost;
-    char base[96]; /* of the subjects that answers come to */
-    uint64_t next; /* number of the next call */
+    char base[96];    /* of the subjects that answers come to */
+    uint64_t next;    /* number of the next call */
+    size_t host_next; /* which server of the URL is tried first */
+    marty_error why;  /* it could not be connected the last time */
     sigset_t before;
 } kv_link;
 
@@ -119,8 +122,8 @@ struct marty_saga_store {
     char bucket[KV_NAME_MAX + 1];
     char api[96]; /* "$JS.API" */
     uint32_t replicas;
-    bool synced; /* said so in the URL */
-    size_t payload_max, host_next;
+    bool synced;               /* said so in the URL */
+    atomic_size_t payload_max; /* of a message, as the server said last */
     /* Of who has the writer: the token of the next write, unique among all writers; and the writes
      * that may still come through. */
     uint64_t token;

@@ -123,7 +123,7 @@ static marty_err connect_to(marty_saga_store *store, kv_link *link, const marty_
     if (!err) {
         (void)natsSubscription_SetPendingLimits(link->inbox, -1, -1);
         int64_t payload_max = natsConnection_GetMaxPayload(link->nc);
-        store->payload_max = payload_max > 0 ? (size_t)payload_max : 0;
+        atomic_store(&store->payload_max, payload_max > 0 ? (size_t)payload_max : 0);
     }
     return err;
 }
@@ -137,10 +137,10 @@ static marty_err connect_any(marty_saga_store *store, kv_link *link, int64_t unt
     size_t count = url->host_count ? url->host_count : 1;
     marty_err err = MARTY_E_UNAVAILABLE;
     for (size_t i = 0; i < count && err && (i == 0 || !kv_is_late(store, until_ns)); i++) {
-        size_t at = (store->host_next + i) % count;
+        size_t at = (link->host_next + i) % count;
         err = connect_to(store, link, url->host_count ? &url->hosts[at] : &local, why);
         if (!err) {
-            store->host_next = at;
+            link->host_next = at;
         }
     }
     return err;
@@ -307,10 +307,9 @@ void kv_exchange(marty_saga_store *store, kv_link *link, kv_call *const calls[],
     int64_t try_ns = sooner(store, until_ns, KV_TRY_MS);
     size_t answered = 0, unheard = 0;
     uint64_t first = link->next;
-    marty_error ignored;
     if (link->lost || !link->nc) {
         disconnect(link);
-        if (connect_any(store, link, try_ns, &ignored) != MARTY_OK) {
+        if (connect_any(store, link, try_ns, &link->why) != MARTY_OK) {
             link->lost = true;
         }
     }
@@ -333,7 +332,7 @@ void kv_exchange(marty_saga_store *store, kv_link *link, kv_call *const calls[],
     answered += link->nc ? take_all(link, calls, count, first, &unheard) : 0;
     if (!answered && !unheard) { /* a server that is silent may be gone: to the next one */
         link->lost = true;
-        store->host_next++;
+        link->host_next++;
     }
     for (size_t i = 0; i < count; i++) {
         if (!calls[i]->answered) {

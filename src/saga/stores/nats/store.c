@@ -181,7 +181,7 @@ static void describe(marty_saga_store *store)
     (void)snprintf(store->line, sizeof store->line,
                    "nats: bucket %s, %u cop%s: %s; %s; a saga is one message of at most %zu bytes",
                    store->bucket, (unsigned)store->replicas, store->replicas == 1 ? "y" : "ies",
-                   copies, sync, store->payload_max);
+                   copies, sync, atomic_load(&store->payload_max));
 }
 
 /* ---- opening and closing */

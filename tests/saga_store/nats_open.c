@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Opening the store on JetStream: what is refused and with which words, what the line of
+ * description says, TLS and passwords, and a store that goes on when its server has been away. */
+#include "suite.h"
+
+#include "support/certificates.h"
+#include "support/server.h"
+
+#include "base/clock.h"
+
+/* The words of a refusal; "" when it opens. */
+static const char *refusal(const char *text, marty_err *ret_err)
+{
+    static marty_error why;
+    marty_url *url = NULL;
+    marty_saga_store *handle = NULL;
+    why = (marty_error){.code = MARTY_OK};
+    REQUIRE(marty_url_parse(&url, text, &why) == MARTY_OK);
+    const marty_saga_store_table *table = marty__saga_store_find(url->scheme, &why);
+    REQUIRE(table);
+    *ret_err = table->open(&handle, url, marty__env_real(),
+                           marty__deadline_ns(marty__monotonic_ns(), 2000), &why);
+    if (handle) {
+        table->close(handle);
+    }
+    marty_url_free(url);
+    return *ret_err ? why.text : "";
+}
+
+static void refuses(const char *hosts)
+{
+    static const struct {
+        const char *rest, *words;
+        marty_err err;
+    } rows[] = {
+        {"/sagas", "cannot be made with 3 copies", MARTY_E_CONFIG},
+        {"/sagas?replicas=9", "expected a number from 1 to 5", MARTY_E_CONFIG},
+        {"/sagas?replicas=1&sync=never", "expected always or unknown", MARTY_E_CONFIG},
+        {"/sagas?replicas=1&dedup=2m", "knows no key dedup", MARTY_E_CONFIG},
+        {"/sa.gas?replicas=1", "a bucket has a name of", MARTY_E_CONFIG},
+        {"/sagas?replicas=1&tls_ca=x", "need tls=on", MARTY_E_CONFIG},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[300];
+        marty_err err = MARTY_OK;
+        (void)snprintf(text, sizeof text, "%s%s", hosts, rows[i].rest);
+        CHECK_HAS(refusal(text, &err), rows[i].words);
+        CHECK_INT(err, rows[i].err);
+    }
+}
+
+static void says_what_is_unsafe(const char *hosts)
+{
+    char text[300];
+    (void)snprintf(text, sizeof text, "%s?replicas=1", hosts);
+    suite_store store = suite_open(text);
+    const char *line = store.table->describe(store.handle);
+    CHECK_HAS(line, "bucket sagas, 1 copy: UNSAFE");
+    CHECK_HAS(line, "UNSAFE unless the server runs with sync_interval: always");
+    suite_close(&store);
+    (void)snprintf(text, sizeof text, "%s/sagas?replicas=1&sync=always", hosts);
+    store = suite_open(text);
+    CHECK_HAS(store.table->describe(store.handle), "each write synced, as the URL says");
+    suite_close(&store);
+    marty_err err = MARTY_OK;
+    (void)snprintf(text, sizeof text, "%s/sagas?replicas=3", hosts);
+    CHECK_HAS(refusal(text, &err), "has 1 copies, and 3 were asked for");
+}
+
+static void goes_on_after_a_restart(test_server *server, const char *hosts)
+{
+    char text[300], why[300] = "";
+    (void)snprintf(text, sizeof text, "%s/again?replicas=1", hosts);
+    suite_store store = suite_open(text);
+    CHECK_INT(suite_commit(&store, suite_write("away", 1, "")), MARTY_OK);
+    unsigned long long before = 0;
+    marty_saga_record *record = NULL;
+    CHECK_INT(store.table->load(store.handle, "away", &record, suite_until(), NULL), MARTY_OK);
+    before = record ? record->facts.version : 0;
+    marty_free(record);
+    test_server_kill(server);
+    marty_error told = {.code = MARTY_OK};
+    CHECK_INT(store.table->load(store.handle, "away", &record,
+                                marty__deadline_ns(marty__monotonic_ns(), 300), &told),
+              MARTY_E_UNAVAILABLE);
+    CHECK_HAS(told.text, "127.0.0.1");
+    CHECK(test_server_restart(server, why, sizeof why));
+    CHECK_INT(suite_commit(&store, suite_write("away", before + 1, "")), MARTY_OK);
+    suite_close(&store);
+}
+
+static void speaks_tls_with_a_password(void)
+{
+    test_server server;
+    char text[600], why[300] = "", url[200];
+    const test_server_options options = {
+        .kind = TEST_NATS_NEW, .tls = true, .user = "sagas", .password = "s3cret"};
+    REQUIRE(test_server_start(&server, &options, why, sizeof why));
+    test_server_url(&server, url, sizeof url);
+    (void)snprintf(text, sizeof text, "%s/tls?replicas=1&tls=on&tls_ca=%s/ca.pem", url,
+                   test_certificates());
+    suite_store store = suite_open(text);
+    for (uint64_t version = 1; version <= 5; version++) {
+        marty_saga_write *writes[] = {suite_write("tls-a", version, ""),
+                                      suite_write("tls-b", version, "")};
+        CHECK_INT(store.table->commit(store.handle, writes, 2, suite_until(), NULL), MARTY_OK);
+        CHECK_INT(writes[0]->result, MARTY_OK);
+        CHECK_INT(writes[1]->result, MARTY_OK);
+    }
+    suite_close(&store);
+    marty_err err = MARTY_OK;
+    (void)snprintf(text, sizeof text, "nats://sagas:wrong@localhost:%d/tls?tls=on&tls_ca=%s/ca.pem",
+                   server.port, test_certificates());
+    CHECK_HAS(refusal(text, &err), "credentials refused");
+    CHECK_INT(err, MARTY_E_DENIED);
+    (void)snprintf(text, sizeof text, "nats://sagas:s3cret@localhost:%d/tls?tls=on", server.port);
+    (void)refusal(text, &err);
+    CHECK_INT(err, MARTY_E_TLS); /* nobody said whom to trust */
+    test_server_free(&server);
+}
+
+static void needs_jetstream(void)
+{
+    test_server server;
+    char why[300] = "", url[200], text[300];
+    marty_err err = MARTY_OK;
+    REQUIRE(test_server_start(&server,
+                              &(test_server_options){.kind = TEST_NATS_NEW, .no_jetstream = true},
+                              why, sizeof why));
+    test_server_url(&server, url, sizeof url);
+    (void)snprintf(text, sizeof text, "%s/sagas?replicas=1", url);
+    CHECK_HAS(refusal(text, &err), "JetStream");
+    CHECK(err == MARTY_E_CONFIG || err == MARTY_E_TIMEOUT);
+    test_server_free(&server);
+}
+
+int main(void)
+{
+    test_server server;
+    char why[300], hosts[200];
+    const test_server_options options = {.kind = TEST_NATS_NEW};
+    if (!test_server_find(options.kind, server.binary, sizeof server.binary, why, sizeof why)) {
+        fprintf(stderr, "skipped: %s\n", why);
+        return 77;
+    }
+    REQUIRE(test_server_start(&server, &options, why, sizeof why));
+    test_server_url(&server, hosts, sizeof hosts);
+    refuses(hosts);
+    says_what_is_unsafe(hosts);
+    goes_on_after_a_restart(&server, hosts);
+    test_server_free(&server);
+    speaks_tls_with_a_password();
+    needs_jetstream();
+    return check_result();
+}
