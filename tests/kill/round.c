@@ -16,7 +16,7 @@ enum {
     DOWN_MS = 700,    /* at most, of what is killed */
     FROZEN_MS = 4000, /* at most, of what stands still: longer than a lease */
     DONE_MS = 120000, /* for a round, and for each kill: */
-    EACH_KILL_MS = 4000,
+    EACH_KILL_MS = 1000,
     TAKEOVER_MS = 15000, /* for all that is open, once the lease of the dead has ended */
     LEASE_MS = 2000      /* the default */
 };
@@ -204,6 +204,7 @@ static bool play(game *g)
     g->out->done_ms = now_ms - g->s.began_ms;
     g->out->kill_to_done_ms = g->last_kill_ms ? now_ms - g->last_kill_ms : 0;
     if (!done) {
+        verdict_show_open(g->engine, g->s.folder);
         (void)snprintf(g->s.why, sizeof g->s.why,
                        "not all sagas have ended %lld ms after the last kill, %d effects of %d",
                        (long long)g->out->kill_to_done_ms, count_effects(g), 4 * g->o->sagas);

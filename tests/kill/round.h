@@ -24,6 +24,8 @@ void round_play(outcome *ret, const kill_options *o);
 bool queues_are_empty(marty_bus *bus);
 /** false: why. */
 bool letters_are_none(marty_bus *bus, char *ret_why, size_t why_size);
+/** Writes what is still open, each with its history, into FOLDER/open.jsonl. */
+void verdict_show_open(marty_saga_engine *engine, const char *folder);
 /** Counts what is in the store of sagas and in the participants' databases. false: why. */
 bool verdict_take(marty_saga_engine *engine, const char *folder, int orders, char *ret_why,
                   size_t why_size);

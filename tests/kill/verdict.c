@@ -101,3 +101,37 @@ bool verdict_take(marty_saga_engine *engine, const char *folder, int orders, cha
     }
     return count_rows(folder, orders, ret_why, why_size);
 }
+
+enum { SHOWN_MAX = 20 };
+
+typedef struct opened {
+    char id[SHOWN_MAX][40];
+    int count;
+} opened;
+
+static bool on_open(void *user, const marty_saga_facts *facts)
+{
+    opened *to = user;
+    (void)snprintf(to->id[to->count++], sizeof to->id[0], "%s", facts->id);
+    return to->count < SHOWN_MAX;
+}
+
+void verdict_show_open(marty_saga_engine *engine, const char *folder)
+{
+    char path[700];
+    opened found = {.count = 0};
+    marty_saga_filter open = {.open = true, .limit = SHOWN_MAX};
+    (void)snprintf(path, sizeof path, "%s/open.jsonl", folder);
+    FILE *file = fopen(path, "w");
+    marty_err err = marty_saga_list(engine, &open, on_open, &found, NULL);
+    for (int i = 0; !err && file && i < found.count; i++) {
+        marty_message *report = NULL;
+        if (marty_saga_show(engine, found.id[i], true, &report, NULL) == MARTY_OK) {
+            (void)fprintf(file, "%.*s\n", MARTY_BYTES_ARGS(report->data));
+            marty_message_unref(report);
+        }
+    }
+    if (file) {
+        (void)fclose(file);
+    }
+}
