@@ -275,7 +275,8 @@ void rig_turn(rig_engine *engine)
             return;
         }
     }
-    CHECK(!"it has something to do all the time");
+    fprintf(stderr, "an engine has something to do all the time\n");
+    CHECK(false);
 }
 
 void rig_pass(rig *r, int64_t ms)
