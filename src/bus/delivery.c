@@ -161,7 +161,7 @@ static void held_rang(marty__alarm *alarm)
     marty__delivery *delivery = MARTY__OWNER(alarm, marty__delivery, alarm);
     marty_subscription *subscription = delivery->subscription;
     marty__lock(&subscription->lock);
-    if (delivery->link.next) { /* else taken away meanwhile */
+    if (delivery->held) { /* else taken away meanwhile, into a list that is not ours */
         marty__list_remove(&delivery->link);
         delivery->held = false;
         marty__lane_put(delivery, true);

@@ -471,6 +471,7 @@ static void pick(marty__link *from, const marty__clear *what, marty__link *to, s
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
         pick(&delivery->waiting, what, to, NULL);
         if (meant(delivery, what)) {
+            delivery->held = false;
             marty__list_remove(link);
             marty__list_push_first(to,
                                    link); /* behind first, so that a key goes back from its end */
