@@ -7,8 +7,8 @@
 
 const cli_flag cli_flags_store[] = {
     {"store", 'S', CLI_STRING, "URL",
-     "Where the sagas are kept: sqlite:sagas.db, postgres://host/db; default: "
-     "$MARTY_STORE."},
+     "Where the sagas are kept: sqlite:sagas.db, postgres://host/db, "
+     "nats://host/bucket; default: $MARTY_STORE."},
     {0}};
 
 /* A name that was mistyped makes no new file: an orchestrator makes the store. */
