@@ -118,7 +118,7 @@ void cli_help_all(FILE *to)
     }
     (void)fputs(
         "\nThe first minute\n"
-        "  marty sub 'order.*' -b sqlite:orders.db &\n"
+        "  marty sub 'order.*' --from earliest -b sqlite:orders.db &\n"
         "  echo '{\"id\": 7}' | marty pub order.created -b sqlite:orders.db\n\n"
         "Exit codes: 0 ok, 1 error, 2 usage, 3 not found, 4 nothing before the time limit,\n"
         "5 partial, 124 timed out, 130 interrupted.\n"
