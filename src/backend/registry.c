@@ -16,19 +16,12 @@ typedef struct known {
 
 /* Schemes that the project has or plans, whether or not installed here; alphabetical. */
 static const known known_schemes[] = {
-    {"amqp", "amqp", "marty-amqp"},
-    {"amqps", "amqp", "marty-amqp"},
-    {"kafka", "kafka", "marty-kafka"},
-    {"memory", NULL, "libmarty"},
-    {"nats", "nats", "marty-nats"},
-    {"postgres", "postgres", "marty-postgres"},
-    {"pubsub", "pubsub", "marty-pubsub"},
-    {"pulsar", "pulsar", "marty-pulsar"},
-    {"redis", "redis", "marty-redis"},
-    {"rediss", "redis", "marty-redis"},
-    {"servicebus", "servicebus", "marty-servicebus"},
-    {"sns", "sns", "marty-sns"},
-    {"sqlite", NULL, "libmarty"},
+    {"amqp", "amqp", "marty-amqp"},       {"amqps", "amqp", "marty-amqp"},
+    {"kafka", "kafka", "marty-kafka"},    {"memory", NULL, "libmarty"},
+    {"nats", "nats", "marty-nats"},       {"pubsub", "pubsub", "marty-pubsub"},
+    {"pulsar", "pulsar", "marty-pulsar"}, {"redis", "redis", "marty-redis"},
+    {"rediss", "redis", "marty-redis"},   {"servicebus", "servicebus", "marty-servicebus"},
+    {"sns", "sns", "marty-sns"},          {"sqlite", NULL, "libmarty"},
     {"tls", "nats", "marty-nats"},
 };
 enum { KNOWN_COUNT = sizeof known_schemes / sizeof known_schemes[0] };
@@ -148,12 +141,24 @@ static void unknown_scheme(const char *scheme, marty_error *why)
     marty__buffer_free(&list);
 }
 
+/* Schemes of stores of sagas only. */
+static bool is_store(const char *scheme)
+{
+    return strcmp(scheme, "postgres") == 0 || strcmp(scheme, "postgresql") == 0;
+}
+
 static const marty_backend *load(const char *scheme, marty_error *why)
 {
     const known *row = find_known(scheme);
     const char *module = row && row->module ? row->module : scheme;
     const marty_backend *backend = find_present(module); /* under its other name */
     char package[64] = "marty-";
+    if (is_store(scheme)) {
+        marty_error_set(why, MARTY_E_CONFIG,
+                        "%s: keeps sagas (--store, marty_saga_open) and is no backend of a bus",
+                        scheme);
+        return NULL;
+    }
     if (!row && !marty__module_exists(module)) {
         unknown_scheme(scheme, why);
         return NULL;

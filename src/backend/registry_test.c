@@ -96,7 +96,19 @@ static void a_registered_backend_is_found(void)
     CHECK_INT(marty_backend_find(&found, "third", &why), MARTY_OK);
     CHECK(found == &whole);
     CHECK_INT(marty_backend_find(&found, "none-such", &why), MARTY_E_CONFIG);
+    CHECK(!strstr(why.text, "postgres"));
     CHECK_INT(marty_backend_find(&found, "", &why), MARTY_E_ARGUMENT);
+}
+
+static void a_store_of_sagas_is_no_backend(void)
+{
+    static const char *const schemes[] = {"postgres", "postgresql"};
+    for (size_t i = 0; i < 2; i++) {
+        marty_error why = {0};
+        const marty_backend *found = NULL;
+        CHECK_INT(marty_backend_find(&found, schemes[i], &why), MARTY_E_CONFIG);
+        CHECK_HAS(why.text, "keeps sagas (--store, marty_saga_open) and is no backend of a bus");
+    }
 }
 
 static void a_table_with_a_gap_is_refused(void)
@@ -246,6 +258,7 @@ static void without_memory_it_says_so(void)
 int main(void)
 {
     a_registered_backend_is_found();
+    a_store_of_sagas_is_no_backend();
     a_table_with_a_gap_is_refused();
     an_absent_backend_names_its_package();
     an_unknown_scheme_lists_the_known();
