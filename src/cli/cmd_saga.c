@@ -67,6 +67,24 @@ static int run_until(cli_run *cli, const cli_saga *saga, cli_wait *wait)
     return code;
 }
 
+/* What may be lost is said to whoever runs sagas, not only to whoever asks. */
+static int say_unsafe(const cli_run *cli, const cli_saga *saga)
+{
+    marty_error why = {0};
+    marty_message *numbers = NULL;
+    marty_err err = marty_saga_report(saga->engine, &numbers, &why);
+    if (err) {
+        return cli_fail(cli, err, &why);
+    }
+    json_t *json = cli_report_json(numbers);
+    const char *store = json_string_value(json_object_get(json, "store"));
+    if (store && strstr(store, "UNSAFE") && !cli->out.verbose) { /* verbose has said it */
+        cli_say(cli, "warning: sagas: %s", store);
+    }
+    json_decref(json);
+    return CLI_OK;
+}
+
 static int run(cli_run *cli)
 {
     cli_wait wait;
@@ -76,6 +94,7 @@ static int run(cli_run *cli)
     if (!code) {
         marty_error why = {0};
         code = define(cli, &saga);
+        code = code ? code : say_unsafe(cli, &saga);
         marty_err err = code ? MARTY_OK : marty_bus_start(saga.bus, &why);
         code = err ? cli_fail(cli, err, &why) : code;
         if (!code) {
