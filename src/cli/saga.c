@@ -11,11 +11,11 @@ const cli_flag cli_flags_store[] = {
      "nats://host/bucket; default: $MARTY_STORE."},
     {0}};
 
-/* A name that was mistyped makes no new file: an orchestrator makes the store. */
+/* A name that was mistyped makes no new store: an orchestrator makes it. */
 static char *store_url(const char *store, bool client)
 {
-    bool file = strncmp(store, "sqlite:", strlen("sqlite:")) == 0;
-    return client && file && !strstr(store, "create=") ? cli_url_with(store, "create", "no")
+    bool kept = strncmp(store, "memory:", strlen("memory:")) != 0;
+    return client && kept && !strstr(store, "create=") ? cli_url_with(store, "create", "no")
                                                        : cli_strdup(store);
 }
 

@@ -129,6 +129,15 @@ class Patterns:
         self.bus("broadcast", "cache.clear", "users")
         self.assertEqual(listener.line(), "users")
 
+    def test_only_an_orchestrator_makes_a_store_of_sagas(self):
+        store = ("--store", f"{self.url}/orders?replicas=1")
+        for verb in (("ls",), ("show", "x"), ("start", "order", "{}"), ("cancel", "x"), ("export",)):
+            result = self.bus("saga", *verb, *store, code=3)
+            self.assertIn("an orchestrator makes the store", result.err)
+        orchestrator = self.start("saga", "run", *store, "--service", "orders", ready="running sagas")
+        orchestrator.wait_said("warning: sagas: nats: bucket orders, 1 copy: UNSAFE")
+        self.assertEqual(self.marty("saga", "ls", *store, code=0).rows, [])
+
     def test_doctor_names_the_server_and_what_is_unsafe(self):
         row = self.bus("doctor").row
         version = subprocess.run([self.server, "--version"], capture_output=True, text=True, check=True).stdout

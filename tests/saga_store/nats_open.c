@@ -8,25 +8,6 @@
 
 #include "base/clock.h"
 
-/* The words of a refusal; "" when it opens. */
-static const char *refusal(const char *text, marty_err *ret_err)
-{
-    static marty_error why;
-    marty_url *url = NULL;
-    marty_saga_store *handle = NULL;
-    why = (marty_error){.code = MARTY_OK};
-    REQUIRE(marty_url_parse(&url, text, &why) == MARTY_OK);
-    const marty_saga_store_table *table = marty__saga_store_find(url->scheme, &why);
-    REQUIRE(table);
-    *ret_err = table->open(&handle, url, marty__env_real(),
-                           marty__deadline_ns(marty__monotonic_ns(), 2000), &why);
-    if (handle) {
-        table->close(handle);
-    }
-    marty_url_free(url);
-    return *ret_err ? why.text : "";
-}
-
 static void refuses(const char *hosts)
 {
     static const struct {
@@ -37,6 +18,8 @@ static void refuses(const char *hosts)
         {"/sagas?replicas=9", "expected a number from 1 to 5", MARTY_E_CONFIG},
         {"/sagas?replicas=1&sync=never", "expected always or unknown", MARTY_E_CONFIG},
         {"/sagas?replicas=1&dedup=2m", "knows no key dedup", MARTY_E_CONFIG},
+        {"/sagas?create=no", "no bucket sagas; an orchestrator makes", MARTY_E_NOT_FOUND},
+        {"/sagas?create=maybe", "expected yes or no", MARTY_E_CONFIG},
         {"/sa.gas?replicas=1", "a bucket has a name of", MARTY_E_CONFIG},
         {"/sagas?replicas=1&tls_ca=x", "need tls=on", MARTY_E_CONFIG},
     };
@@ -44,7 +27,7 @@ static void refuses(const char *hosts)
         char text[300];
         marty_err err = MARTY_OK;
         (void)snprintf(text, sizeof text, "%s%s", hosts, rows[i].rest);
-        CHECK_HAS(refusal(text, &err), rows[i].words);
+        CHECK_HAS(suite_refusal(text, &err), rows[i].words);
         CHECK_INT(err, rows[i].err);
     }
 }
@@ -64,7 +47,7 @@ static void says_what_is_unsafe(const char *hosts)
     suite_close(&store);
     marty_err err = MARTY_OK;
     (void)snprintf(text, sizeof text, "%s/sagas?replicas=3", hosts);
-    CHECK_HAS(refusal(text, &err), "has 1 copies, and 3 were asked for");
+    CHECK_HAS(suite_refusal(text, &err), "has 1 copies, and 3 were asked for");
 }
 
 static void goes_on_after_a_restart(test_server *server, const char *hosts)
@@ -111,10 +94,10 @@ static void speaks_tls_with_a_password(void)
     marty_err err = MARTY_OK;
     (void)snprintf(text, sizeof text, "nats://sagas:wrong@localhost:%d/tls?tls=on&tls_ca=%s/ca.pem",
                    server.port, test_certificates());
-    CHECK_HAS(refusal(text, &err), "credentials refused");
+    CHECK_HAS(suite_refusal(text, &err), "credentials refused");
     CHECK_INT(err, MARTY_E_DENIED);
     (void)snprintf(text, sizeof text, "nats://sagas:s3cret@localhost:%d/tls?tls=on", server.port);
-    (void)refusal(text, &err);
+    (void)suite_refusal(text, &err);
     CHECK_INT(err, MARTY_E_TLS); /* nobody said whom to trust */
     test_server_free(&server);
 }
@@ -129,7 +112,7 @@ static void needs_jetstream(void)
                               why, sizeof why));
     test_server_url(&server, url, sizeof url);
     (void)snprintf(text, sizeof text, "%s/sagas?replicas=1", url);
-    CHECK_HAS(refusal(text, &err), "JetStream");
+    CHECK_HAS(suite_refusal(text, &err), "JetStream");
     CHECK(err == MARTY_E_CONFIG || err == MARTY_E_TIMEOUT);
     test_server_free(&server);
 }

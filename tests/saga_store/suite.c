@@ -24,6 +24,24 @@ suite_store suite_open(const char *text)
     return store;
 }
 
+const char *suite_refusal(const char *text, marty_err *ret_err)
+{
+    static marty_error why;
+    marty_url *url = NULL;
+    marty_saga_store *handle = NULL;
+    why = (marty_error){.code = MARTY_OK};
+    REQUIRE(marty_url_parse(&url, text, &why) == MARTY_OK);
+    const marty_saga_store_table *table = marty__saga_store_find(url->scheme, &why);
+    REQUIRE(table);
+    *ret_err = table->open(&handle, url, marty__env_real(),
+                           marty__deadline_ns(marty__monotonic_ns(), 2000), &why);
+    if (handle) {
+        table->close(handle);
+    }
+    marty_url_free(url);
+    return *ret_err ? why.text : "";
+}
+
 void suite_close(suite_store *store)
 {
     store->table->close(store->handle);

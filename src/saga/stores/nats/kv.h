@@ -123,6 +123,7 @@ struct marty_saga_store {
     char api[96]; /* "$JS.API" */
     uint32_t replicas;
     bool synced;               /* said so in the URL */
+    bool there;                /* the bucket is not to be made */
     atomic_size_t payload_max; /* of a message, as the server said last */
     /* Of who has the writer: the token of the next write, unique among all writers; and the writes
      * that may still come through. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The store of sagas on JetStream: nats://HOST:PORT,.../BUCKET?replicas=3&sync=always. Opening
- * makes the bucket where it is missing, and refuses one that keeps fewer copies than were asked
- * for, or more than the last message of a key. What a client cannot see (whether servers sync each
- * write) is taken from the URL, and the line of description says so. */
+ * makes the bucket where it is missing (create=no: refuses), and refuses one that keeps fewer
+ * copies than were asked for, or more than the last message of a key. What a client cannot see
+ * (whether servers sync each write) is taken from the URL, and the line of description says so. */
 #include "kv.h"
 
 #include <stdlib.h>
@@ -10,9 +10,9 @@
 
 enum { NOT_IN_USE = 10059, IN_USE = 10058, NO_CLUSTER = 10074, OFF = 10039, OFF_HERE = 10076 };
 
-static const char *const keys[] = {"inbox",    "domain",  "name",     "replicas", "sync", "user",
-                                   "password", "token",   "creds",    "nkey",     "tls",  "tls_ca",
-                                   "tls_cert", "tls_key", "tls_host", NULL};
+static const char *const keys[] = {"inbox",  "domain",   "name",    "replicas", "sync", "create",
+                                   "user",   "password", "token",   "creds",    "nkey", "tls",
+                                   "tls_ca", "tls_cert", "tls_key", "tls_host", NULL};
 
 /* ---- the URL */
 static marty_err check_keys(const marty_url *url, marty_error *why)
@@ -24,11 +24,11 @@ static marty_err check_keys(const marty_url *url, marty_error *why)
             at++;
         }
         if (!keys[at]) {
-            return marty_error_set(
-                why, MARTY_E_CONFIG,
-                "%s: a store of sagas knows no key %.64s; it knows replicas, sync, inbox, domain, "
-                "name and those of credentials and TLS",
-                url->redacted, name);
+            return marty_error_set(why, MARTY_E_CONFIG,
+                                   "%s: a store of sagas knows no key %.64s; it knows replicas, "
+                                   "sync, create, inbox, domain, "
+                                   "name and those of credentials and TLS",
+                                   url->redacted, name);
         }
     }
     return MARTY_OK;
@@ -51,6 +51,7 @@ static marty_err read_bucket(marty_saga_store *store, const marty_url *url, mart
 static marty_err read_url(marty_saga_store *store, const marty_url *url, marty_error *why)
 {
     const char *replicas = marty_url_get(url, "replicas"), *sync = marty_url_get(url, "sync");
+    const char *create = marty_url_get(url, "create");
     store->options.url = (marty_url *)(uintptr_t)url; /* read only */
     store->replicas = 3;
     marty_err err = check_keys(url, why);
@@ -66,7 +67,12 @@ static marty_err read_url(marty_saga_store *store, const marty_url *url, marty_e
                               url->redacted, sync);
     }
     store->replicas = !err && replicas ? (uint32_t)(replicas[0] - '0') : store->replicas;
+    if (!err && create && strcmp(create, "yes") != 0 && strcmp(create, "no") != 0) {
+        err = marty_error_set(why, MARTY_E_CONFIG, "%s: create=%.16s: expected yes or no",
+                              url->redacted, create);
+    }
     store->synced = sync && strcmp(sync, "always") == 0;
+    store->there = create && strcmp(create, "no") == 0;
     const char *domain = store->options.domain;
     (void)snprintf(store->api, sizeof store->api, "$JS%s%.64s.API", domain ? "." : "",
                    domain ? domain : "");
@@ -91,7 +97,7 @@ static void ask_stream(const marty_saga_store *store, kv_call *call, const char 
     }
 }
 
-static marty_err cannot_make(const marty_saga_store *store, const kv_call *call, marty_error *why)
+static marty_err cannot_open(const marty_saga_store *store, const kv_call *call, marty_error *why)
 {
     const char *text =
         json_string_value(json_object_get(json_object_get(call->json, "error"), "description"));
@@ -99,6 +105,15 @@ static marty_err cannot_make(const marty_saga_store *store, const kv_call *call,
         return marty_error_set(why, MARTY_E_CONFIG,
                                "%s: JetStream is off; a store of sagas needs it (nats-server -js)",
                                store->options.url->redacted);
+    }
+    if (store->there && call->code == NOT_IN_USE) {
+        return marty_error_set(why, MARTY_E_NOT_FOUND,
+                               "%s: no sagas are kept there: there is no bucket %s; an "
+                               "orchestrator makes the store",
+                               store->options.url->redacted, store->bucket);
+    }
+    if (store->there) {
+        return kv_refused(call, "the bucket of sagas", why);
     }
     return marty_error_set(why, MARTY_E_CONFIG,
                            "%s: the bucket %s cannot be made with %u copies: %s; sagas want three "
@@ -131,13 +146,13 @@ static marty_err check_bucket(marty_saga_store *store, const json_t *config, mar
 }
 
 /* A cluster that has just started cannot place three copies yet: what may pass is tried again. */
-static bool may_pass(const kv_call *call)
+static bool may_pass(const marty_saga_store *store, const kv_call *call)
 {
-    return call->code && call->code != IN_USE && call->code != NO_CLUSTER && call->code != OFF &&
-           call->code != OFF_HERE;
+    return call->code && !(store->there && call->code == NOT_IN_USE) && call->code != IN_USE &&
+           call->code != NO_CLUSTER && call->code != OFF && call->code != OFF_HERE;
 }
 
-static marty_err make_bucket(marty_saga_store *store, int64_t until_ns, marty_error *why)
+static marty_err open_bucket(marty_saga_store *store, int64_t until_ns, marty_error *why)
 {
     kv_call call = {.code = 0};
     marty_err err = kv_enter(store, &store->writer, until_ns, why);
@@ -147,13 +162,13 @@ static marty_err make_bucket(marty_saga_store *store, int64_t until_ns, marty_er
     ask_stream(store, &call, "INFO", false);
     err = kv_ask(store, &store->writer, &call, until_ns, why);
     while (!err && call.code) {
-        ask_stream(store, &call, "CREATE", true);
+        ask_stream(store, &call, store->there ? "INFO" : "CREATE", !store->there);
         err = kv_ask(store, &store->writer, &call, until_ns, why);
         if (!err && (call.code == IN_USE || !call.code)) { /* another made it just now */
             ask_stream(store, &call, "INFO", false);
             err = kv_ask(store, &store->writer, &call, until_ns, why);
-        } else if (!err && (!may_pass(&call) || kv_is_late(store, until_ns))) {
-            err = cannot_make(store, &call, why);
+        } else if (!err && (!may_pass(store, &call) || kv_is_late(store, until_ns))) {
+            err = cannot_open(store, &call, why);
         } else if (!err) {
             kv_pause(store, &store->writer, until_ns);
         }
@@ -218,7 +233,7 @@ static marty_err kv_open(marty_saga_store **ret_store, const marty_url *url, con
     locks &= pthread_mutex_init(&store->mutex, NULL) == 0;
     marty_err err = locks ? read_url(store, url, why)
                           : marty_error_set(why, MARTY_E_NO_MEMORY, "opening %s", url->redacted);
-    err = err ? err : make_bucket(store, until_ns, why);
+    err = err ? err : open_bucket(store, until_ns, why);
     if (err) {
         kv_close(store);
         return err;

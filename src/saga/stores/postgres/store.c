@@ -57,6 +57,53 @@ static void make_token(marty_saga_store *store)
     }
 }
 
+/* libpq gets the URL without the key that is ours. */
+static marty_err read_url(marty_saga_store *store, const marty_url *url, bool *ret_there,
+                          marty_error *why)
+{
+    const char *create = marty_url_get(url, "create");
+    marty_header *parameters = marty_alloc_zero(url->parameter_count + 1, sizeof *parameters);
+    marty_url rest = *url;
+    rest.parameters = parameters;
+    rest.parameter_count = 0;
+    for (size_t i = 0; parameters && i < url->parameter_count; i++) {
+        if (strcmp(url->parameters[i].name, "create") != 0) {
+            parameters[rest.parameter_count++] = url->parameters[i];
+        }
+    }
+    store->url = parameters ? pg_url(&rest, IDLE_MS) : NULL;
+    marty_free(parameters);
+    *ret_there = create && strcmp(create, "no") == 0;
+    if (create && !*ret_there && strcmp(create, "yes") != 0) {
+        return marty_error_set(why, MARTY_E_CONFIG, "%s: create=%.16s: expected yes or no",
+                               url->redacted, create);
+    }
+    return store->url ? MARTY_OK : marty_error_set(why, MARTY_E_NO_MEMORY, "opening a store");
+}
+
+/* A name that was mistyped must not get tables. */
+static marty_err check_there(marty_saga_store *store, const marty_url *url, int64_t until_ns,
+                             marty_error *why)
+{
+    PGresult *result = pg_ask(&store->writer, "SELECT to_regclass('marty_saga_writer') IS NULL",
+                              NULL, until_ns, why);
+    if (!result) {
+        return code_of(why);
+    }
+    bool missing = strcmp(pg_get_text(result, 0, 0), "t") == 0;
+    PQclear(result);
+    return missing ? marty_error_set(why, MARTY_E_NOT_FOUND,
+                                     "%s: no sagas are kept there; an orchestrator makes the store",
+                                     url->redacted)
+                   : MARTY_OK;
+}
+
+static marty_err make_tables(marty_saga_store *store, int64_t until_ns, marty_error *why)
+{
+    marty_err err = pg_make(&store->writer, pg_guard, until_ns, why);
+    return err ? err : pg_make(&store->writer, pg_schema, until_ns, why);
+}
+
 marty_err pg_open(marty_saga_store **ret_store, const marty_url *url, const marty_env *env,
                   int64_t until_ns, marty_error *why)
 {
@@ -65,13 +112,14 @@ marty_err pg_open(marty_saga_store **ret_store, const marty_url *url, const mart
         return marty_error_set(why, MARTY_E_NO_MEMORY, "opening %s", url->redacted);
     }
     store->env = *env;
-    store->url = pg_url(url, IDLE_MS);
+    bool there = false;
+    marty_err err = read_url(store, url, &there, why);
     pg_link_init(&store->writer, store->url, &store->env);
     pg_link_init(&store->reader, store->url, &store->env);
     make_token(store);
-    marty_err err = store->url ? pg_make(&store->writer, pg_guard, until_ns, why)
-                               : marty_error_set(why, MARTY_E_NO_MEMORY, "opening a store");
-    err = err ? err : pg_make(&store->writer, pg_schema, until_ns, why);
+    err = err     ? err
+          : there ? check_there(store, url, until_ns, why)
+                  : make_tables(store, until_ns, why);
     err = err ? err : pg_settle(store, until_ns, why);
     err = err ? err : describe(store, until_ns, why);
     if (err) {
