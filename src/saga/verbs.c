@@ -227,7 +227,9 @@ static void cancel(inside *in)
 static void of_step(inside *in, uint32_t slot)
 {
     const marty__saga_slot *at = slot == UINT32_MAX ? NULL : marty__saga_slot_at(in, slot);
-    if (!at) {
+    if (!at && !(in->event->name && *in->event->name)) {
+        refuse(in, "nothing is stuck");
+    } else if (!at) {
         (void)marty__saga_fail(in, MARTY_E_NOT_FOUND, "it has no such step that has begun");
     } else if (!at->stuck && at->status != MARTY__SAGA_IN_DOUBT) {
         refuse(in, "the step is neither stuck nor in doubt");

@@ -83,7 +83,8 @@ static void a_preview_of_any_verb(void)
     CHECK_HAS(text, "\"command\":\"local-undo\"");
     CHECK_HAS(text, "\"type\":\"release\"");
     CHECK_INT(marty_saga_preview(engine, id, MARTY_SAGA_RETRY, &order, &report, &why),
-              MARTY_E_NOT_FOUND); /* nothing is stuck */
+              MARTY_E_STATE);
+    CHECK_HAS(why.text, "nothing is stuck");
     CHECK_HAS(shown(false), "\"state\":\"running\"");
 }
 
