@@ -107,7 +107,8 @@ void marty__saga_attempt_over(inside *in, uint32_t slot, bool doubtful, bool may
 void marty__saga_in_doubt(inside *in, uint32_t slot, const char *reason);
 /** A group, loop or map is over its limit. */
 void marty__saga_over_limit(inside *in, uint32_t slot, const char *reason);
-void marty__saga_undo_over(inside *in, uint32_t slot, uint64_t delay_ms);
+/** The same of an undo; in_time: the participant has answered, and the reason is emitted. */
+void marty__saga_undo_over(inside *in, uint32_t slot, bool in_time, uint64_t delay_ms);
 void marty__saga_undo_refused(inside *in, uint32_t slot, const char *reason);
 
 /* ---- undo.c */

@@ -87,6 +87,8 @@ void marty__saga_over_limit(inside *in, uint32_t slot, const char *reason)
     failed(in, slot, MARTY__SAGA_STUCK_LIMIT, reason);
 }
 
+static const char no_answer[] = "no answer in time";
+
 static bool has_budget(const inside *in, uint32_t slot, bool undo)
 {
     const marty__saga_node *node = marty__saga_node_at(in, slot);
@@ -127,11 +129,12 @@ void marty__saga_attempt_over(inside *in, uint32_t slot, bool doubtful, bool may
         return;
     }
     if (!may_retry || once || !has_budget(in, slot, false)) {
-        marty__saga_in_doubt(in, slot, doubtful ? "no answer" : "no answer that counts");
+        const char *asked = in->event->reason && *in->event->reason ? in->event->reason : "put off";
+        marty__saga_in_doubt(in, slot, doubtful ? "no answer" : asked);
         return;
     }
     uint64_t wait_ms = marty__saga_backoff_ms(in, slot, false);
-    marty__saga_emit_status(in, slot, MARTY__SAGA_BACKOFF, none);
+    marty__saga_emit_status(in, slot, MARTY__SAGA_BACKOFF, doubtful ? marty_text(no_answer) : none);
     if (doubtful) {
         marty__saga_emit_mark(in, slot, MARTY__SAGA_DOUBTFUL, 0);
     }
@@ -174,17 +177,23 @@ void marty__saga_in_doubt(inside *in, uint32_t slot, const char *reason)
 }
 
 /* Rows 21 and 22. */
-void marty__saga_undo_over(inside *in, uint32_t slot, uint64_t delay_ms)
+void marty__saga_undo_over(inside *in, uint32_t slot, bool in_time, uint64_t delay_ms)
 {
+    uint32_t used = marty__saga_slot_at(in, slot)->undo.used;
     if (!has_budget(in, slot, true)) {
+        const char *reason =
+            in_time ? NULL
+                    : marty__arena_format(&in->arena, "no answer within the time of %u attempt%s",
+                                          (unsigned)used, used == 1 ? "" : "s");
         marty__saga_emit_status(in, slot, MARTY__SAGA_UNDO_STUCK, none);
         if (MARTY__MUTANT(28, true, false)) {
-            marty__saga_emit_stuck(in, slot, MARTY__SAGA_STUCK_UNDO, NULL);
+            marty__saga_emit_stuck(in, slot, MARTY__SAGA_STUCK_UNDO, reason);
         }
         return;
     }
     uint64_t wait_ms = marty__saga_backoff_ms(in, slot, true);
-    marty__saga_emit_status(in, slot, MARTY__SAGA_UNDO_BACKOFF, none);
+    marty__saga_emit_status(in, slot, MARTY__SAGA_UNDO_BACKOFF,
+                            in_time ? none : marty_text(no_answer));
     marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_MAIN,
                            marty__saga_after(in, delay_ms > wait_ms ? delay_ms : wait_ms));
 }

@@ -85,7 +85,8 @@ static void on_definite(inside *in, uint32_t slot)
                    MARTY__MUTANT(13, event->tombstone, false)) {
             marty__saga_no_effect(in, slot, event->reason ? event->reason : "it was not done");
         } else {
-            marty__saga_refused(in, slot, event->reason ? event->reason : "refused");
+            marty__saga_refused(in, slot,
+                                event->reason && *event->reason ? event->reason : "refused");
         }
     } else if (done && at->flags & MARTY__SAGA_KNOWN) {
         marty__saga_ignore(in, MARTY__SAGA_IGNORED_DUPLICATE);
@@ -165,9 +166,10 @@ static void on_attempt(inside *in, uint32_t slot, bool undo)
     } else if (event->reply != MARTY__SAGA_RETRY) {
         on_alive(in, slot, undo);
     } else {
-        marty__saga_emit_slot(in, MARTY__ENTRY_REASON, slot, 0, marty_text(event->reason));
+        const char *reason = event->reason && *event->reason ? event->reason : "put off";
+        marty__saga_emit_slot(in, MARTY__ENTRY_REASON, slot, 0, marty_text(reason));
         if (undo) {
-            marty__saga_undo_over(in, slot, event->delay_ms);
+            marty__saga_undo_over(in, slot, true, event->delay_ms);
         } else {
             marty__saga_attempt_over(in, slot, false, true, event->delay_ms);
         }
@@ -187,7 +189,8 @@ static void on_undo_definite(inside *in, uint32_t slot)
             marty__saga_ignore(in, MARTY__SAGA_IGNORED_DUPLICATE);
         }
     } else if (going && at->undo.attempt) {
-        marty__saga_undo_refused(in, slot, event->reason ? event->reason : "refused");
+        marty__saga_undo_refused(in, slot,
+                                 event->reason && *event->reason ? event->reason : "refused");
     } else if (at->status == MARTY__SAGA_UNDO_STUCK && !(at->flags & MARTY__SAGA_C_REFUSED)) {
         marty__saga_emit_mark(in, slot, MARTY__SAGA_C_REFUSED, 0);
     } else {

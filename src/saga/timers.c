@@ -44,7 +44,7 @@ static void on_main(inside *in, uint32_t slot)
         }
         break;
     case MARTY__SAGA_UNDOING:
-        marty__saga_undo_over(in, slot, 0); /* 21, 22 */
+        marty__saga_undo_over(in, slot, false, 0); /* 21, 22 */
         break;
     case MARTY__SAGA_UNDO_BACKOFF:
         marty__saga_send_undo(in, slot); /* 21b */
@@ -89,7 +89,7 @@ static void fire(inside *in, uint32_t slot, unsigned which)
         marty__saga_attempt_over(
             in, slot, true, marty__saga_node_at(in, slot)->in_doubt == MARTY_IN_DOUBT_RETRY, 0);
     } else if (which == MARTY__SAGA_TIMER_HEARTBEAT && at->status == MARTY__SAGA_UNDOING) {
-        marty__saga_undo_over(in, slot, 0);
+        marty__saga_undo_over(in, slot, false, 0);
     } else {
         on_limit(in, slot, which);
     }

@@ -74,8 +74,8 @@ static const char *stuck_text(saga_plan *plan, const marty__saga_state *state)
     if (!slot) {
         return "";
     }
-    (void)snprintf(plan->stuck, sizeof plan->stuck, "%s: %s: %.*s", name ? name : "",
-                   marty__saga_stuck_word(slot->stuck),
+    (void)snprintf(plan->stuck, sizeof plan->stuck, "%s: %s%s%.*s", name ? name : "",
+                   marty__saga_stuck_word(slot->stuck), slot->reason.size ? ": " : "",
                    slot->reason.size > 100 ? 100 : (int)slot->reason.size,
                    slot->reason.size ? (const char *)slot->reason.data : "");
     return plan->stuck;
