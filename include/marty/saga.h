@@ -225,8 +225,8 @@ MARTY_MUST marty_err marty_saga_start(marty_saga_engine *engine, const char *sag
  * @param ret_status How it has ended.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK = it has ended.
- * @errors MARTY_E_TIMEOUT (it goes on), MARTY_E_NOT_FOUND, MARTY_E_STATE (in an effect), and those
- * of the store.
+ * @errors MARTY_E_TIMEOUT (it goes on, or is stuck: why says so), MARTY_E_NOT_FOUND, MARTY_E_STATE
+ * (in an effect), and those of the store.
  * @threads Any, not in an effect.
  * @blocks At most timeout_ms, and 1,000 ms where a store does not answer the first look.
  * @since 0.1

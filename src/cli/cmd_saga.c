@@ -146,7 +146,11 @@ static int wait_for(cli_run *cli, const cli_saga *saga, const char *id)
     marty_err err =
         marty_saga_wait(saga->engine, id, cli_timeout(cli, "timeout", 30000), &status, &why);
     if (err) {
-        return cli_fail(cli, err, &why);
+        int code = cli_fail(cli, err, &why);
+        if (err == MARTY_E_TIMEOUT) {
+            cli_next(cli, "marty saga show %s", id);
+        }
+        return code;
     }
     marty_saga_facts facts = {.status = status, .stuck = ""};
     cli_rows_begin(cli, started_columns, 2, true);

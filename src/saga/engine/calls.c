@@ -178,12 +178,13 @@ marty_err marty_saga_start(marty_saga_engine *engine, const char *saga, const ch
 
 /* ---- wait */
 /* How it stands, by until_ns. */
-static marty_err look(marty_saga_engine *engine, const char *id, int64_t until_ns,
+static marty_err look(marty_saga_engine *engine, engine_waiter *waiter, int64_t until_ns,
                       marty_saga_status *ret_status, marty_error *why)
 {
     marty_saga_record *record = NULL;
-    marty_err err = engine->table->load(engine->store, id, &record, until_ns, why);
+    marty_err err = engine->table->load(engine->store, waiter->id, &record, until_ns, why);
     if (!err) {
+        (void)snprintf(waiter->stuck, sizeof waiter->stuck, "%s", record->facts.stuck);
         *ret_status = record->facts.status;
         marty_free(record);
     }
@@ -208,7 +209,7 @@ static marty_err look_and_wait(marty_saga_engine *engine, engine_waiter *waiter,
     int64_t first_ns = marty__engine_deadline(FIRST_LOOK_MS, 0);
     int32_t pause_ms = LOOK_MS;
     marty_err err =
-        look(engine, waiter->id, first_ns > until_ns ? first_ns : until_ns, ret_status, why);
+        look(engine, waiter, first_ns > until_ns ? first_ns : until_ns, ret_status, why);
     while (!err && !marty__saga_is_over(*ret_status)) {
         int64_t look_ns = marty__deadline_ns(marty__monotonic_ns(), pause_ms);
         *ret_status = wait_for_end(engine, waiter, look_ns < until_ns ? look_ns : until_ns);
@@ -216,9 +217,12 @@ static marty_err look_and_wait(marty_saga_engine *engine, engine_waiter *waiter,
             break;
         }
         if (marty__monotonic_ns() >= until_ns) {
-            return marty_error_set(why, MARTY_E_TIMEOUT, "the saga %s goes on", waiter->id);
+            bool stuck = *waiter->stuck;
+            return marty_error_set(why, MARTY_E_TIMEOUT, "the saga %s %s%s", waiter->id,
+                                   stuck ? "is stuck and waits for a person: " : "goes on",
+                                   waiter->stuck);
         }
-        err = look(engine, waiter->id, until_ns, ret_status, why);
+        err = look(engine, waiter, until_ns, ret_status, why);
         pause_ms = 2 * pause_ms < LOOK_MAX_MS ? 2 * pause_ms : LOOK_MAX_MS;
     }
     return err;

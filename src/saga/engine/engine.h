@@ -32,6 +32,7 @@ typedef struct engine_waiter { /* for the end of a saga */
     const char *id;
     marty__cond ended;
     marty_saga_status status; /* 0 = not yet */
+    char stuck[200];          /* why, at the last look; "": it is not */
 } engine_waiter;
 
 struct marty_saga_engine {
