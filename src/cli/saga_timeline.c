@@ -28,11 +28,28 @@ static const char *clock_of(const char *time, char ret[16])
     return ret;
 }
 
+/* " (paused)" of one that is held and has not ended. */
+static const char *pause_of(const json_t *saga)
+{
+    static const char *const open[] = {"running", "compensating", "stuck-forward", "stuck-undo"};
+    const json_t *flag;
+    size_t i;
+    bool paused = false, goes_on = false;
+    json_array_foreach(json_object_get(saga, "flags"), i, flag)
+    {
+        paused = paused || strcmp(json_string_value(flag), "paused") == 0;
+    }
+    for (i = 0; i < sizeof open / sizeof *open; i++) {
+        goes_on = goes_on || strcmp(text_of(saga, "state"), open[i]) == 0;
+    }
+    return paused && goes_on ? " (paused)" : "";
+}
+
 static void print_head(const json_t *saga)
 {
-    (void)printf("%s version %d  %s  %s\n", text_of(saga, "definition"),
+    (void)printf("%s version %d  %s  %s%s\n", text_of(saga, "definition"),
                  (int)json_integer_value(json_object_get(saga, "definition_version")),
-                 text_of(saga, "saga"), text_of(saga, "state"));
+                 text_of(saga, "saga"), text_of(saga, "state"), pause_of(saga));
     (void)printf("key %s   started %s   changed %s\n", text_of(saga, "key"),
                  text_of(saga, "started"), text_of(saga, "changed"));
     if (*text_of(saga, "reason")) {
@@ -61,12 +78,29 @@ static void print_steps(const json_t *saga)
     }
 }
 
-/* What an entry says to a person; most say nothing. names: of the steps, by their places. */
-static void print_entry(const json_t *entry, const char *const names[], size_t count)
+/* Names of steps by their places, as a history opens them, and why each is stuck, or NULL. */
+typedef struct places {
+    const char *names[STEPS_MAX], *stuck[STEPS_MAX];
+    size_t count;
+} places;
+
+/* What of a saga's flags a person set or should know. The numbers are those of the history. */
+static void print_flags(const json_t *entry)
+{
+    enum { PAUSED = 1, OVERDUE = 64 };
+    json_int_t set = json_integer_value(json_object_get(entry, "set"));
+    json_int_t clear = json_integer_value(json_object_get(entry, "clear"));
+    (void)printf("%s%s%s", set & PAUSED ? "  the saga is paused" : "",
+                 clear & PAUSED ? "  the saga is resumed" : "",
+                 set & OVERDUE ? "  the saga is over its deadline" : "");
+}
+
+/* What an entry says to a person; most say nothing. */
+static void print_entry(const json_t *entry, const places *known)
 {
     const char *kind = text_of(entry, "entry");
     size_t slot = (size_t)json_integer_value(json_object_get(entry, "slot"));
-    const char *name = slot < count && names[slot] ? names[slot] : "";
+    const char *name = slot < known->count && known->names[slot] ? known->names[slot] : "";
     if (strcmp(kind, "status") == 0 && *name) {
         (void)printf("  %s %s%s%s", name, text_of(entry, "status"),
                      *text_of(entry, "reason") ? ": " : "", text_of(entry, "reason"));
@@ -79,6 +113,10 @@ static void print_entry(const json_t *entry, const char *const names[], size_t c
     } else if (strcmp(kind, "stuck") == 0) {
         (void)printf("  %s STUCK: %s%s%s", name, text_of(entry, "why"),
                      *text_of(entry, "reason") ? ", " : "", text_of(entry, "reason"));
+    } else if (strcmp(kind, "reason") == 0 && *text_of(entry, "reason")) {
+        (void)printf("  %s: %s", name, text_of(entry, "reason"));
+    } else if (strcmp(kind, "flags") == 0) {
+        print_flags(entry);
     } else if (strcmp(kind, "migrated") == 0) {
         (void)printf("  it goes on under version %d of its definition",
                      (int)json_integer_value(json_object_get(entry, "definition_version")));
@@ -87,17 +125,35 @@ static void print_entry(const json_t *entry, const char *const names[], size_t c
     }
 }
 
-/* Names of steps by their places, as a history opens them. */
-typedef struct places {
-    const char *names[STEPS_MAX];
-    size_t count;
-} places;
-
-static void note_opened(const json_t *entry, places *to)
+/* Keep the places as an entry leaves them. */
+static void note_entry(const json_t *entry, places *to)
 {
-    if (strcmp(text_of(entry, "entry"), "opened") == 0 && to->count < STEPS_MAX) {
+    const char *kind = text_of(entry, "entry");
+    const json_t *place = json_object_get(entry, "slot");
+    size_t slot = (size_t)json_integer_value(place);
+    if (strcmp(kind, "opened") == 0 && to->count < STEPS_MAX) {
         to->names[to->count++] = json_string_value(json_object_get(entry, "step"));
+    } else if (!place || slot >= to->count) {
+        return;
+    } else if (strcmp(kind, "stuck") == 0) {
+        to->stuck[slot] = text_of(entry, "why");
+    } else if (strcmp(kind, "status") == 0 || strcmp(kind, "sent") == 0 ||
+               strcmp(kind, "generation") == 0) {
+        to->stuck[slot] = NULL;
     }
+}
+
+static bool turns_back(const json_t *batch)
+{
+    const json_t *entry;
+    size_t i;
+    json_array_foreach(batch, i, entry)
+    {
+        if (strcmp(text_of(entry, "phase"), "compensating") == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void print_batch(const json_t *batch, places *known)
@@ -110,10 +166,16 @@ static void print_batch(const json_t *batch, places *known)
         (void)printf(" %s%s%s", text_of(head, "who"), *text_of(head, "note") ? ": " : "",
                      text_of(head, "note"));
     }
+    places before = *known;
     json_array_foreach(batch, i, entry)
     {
-        note_opened(entry, known);
-        print_entry(entry, known->names, known->count);
+        note_entry(entry, known);
+        print_entry(entry, known);
+    }
+    for (i = 0; i < before.count && turns_back(batch); i++) { /* it waits for these, too */
+        if (before.stuck[i] && before.stuck[i] == known->stuck[i] && known->names[i]) {
+            (void)printf("  %s is still STUCK: %s", known->names[i], known->stuck[i]);
+        }
     }
     (void)printf("\n");
 }
@@ -144,12 +206,12 @@ void cli_saga_preview(cli_run *cli, const json_t *whole, const json_t *trial)
     {
         json_array_foreach(batch, j, entry)
         {
-            note_opened(entry, &known);
+            note_entry(entry, &known);
         }
     }
     print_batch(json_object_get(trial, "history"), &known);
     print_commands(trial);
-    (void)printf("  then it is %s\n", text_of(after, "state"));
+    (void)printf("  then it is %s%s\n", text_of(after, "state"), pause_of(after));
     cli_flush(cli);
     cli_say(cli, "nothing was done; without --dry-run it is");
 }

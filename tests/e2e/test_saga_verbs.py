@@ -183,6 +183,9 @@ class Repair(Sagas):
         shown = self.marty("saga", "show", one, "-o", "table", code=0)
         self.assertIn("reserve STUCK: in-doubt", shown.out)
         self.assertIn(f"marty saga retry {one}", shown.err)
+        said = self.marty("saga", "wait", one, "-t", "10ms", code=124).err
+        self.assertIn("is stuck and waits for a person: reserve: in-doubt: no answer", said)
+        self.assertIn(f"marty saga show {one}", said)
 
     def test_retry(self):
         one = self.stuck()
@@ -223,10 +226,33 @@ class Repair(Sagas):
         self.assertIn({"entry": "input", "slot": 1, "undo": 0, "data": {"item": "lamp"}}, trial["history"])
         self.act("replace", one, '{"item":"lamp"}', "--step", "reserve")
 
+    def test_why_it_is_tried_again(self):
+        self.run_sagas(ORDER.replace("TIMEOUT", PATIENT))
+        one = self.begin("order")
+        self.wait_step(one, "reserve", "calling")
+        self.answer(one, "reserve", "retry")
+        self.wait_step(one, "reserve", "in-doubt")
+        table = self.marty("saga", "show", one, "-o", "table", code=0).out
+        self.assertIn("message   reserve: by hand  reserve in-doubt: by hand", table)
+        self.assertRegex(table, r"reserve +in-doubt +1 +0 +in-doubt: by hand")
+
+    def test_an_undo_that_nobody_does(self):
+        self.run_sagas(ORDER.replace("TIMEOUT", HASTY, 1).replace("TIMEOUT", PATIENT))  # the first is of its undo
+        one = self.begin("order")
+        self.wait_step(one, "reserve", "calling")
+        self.answer(one, "reserve", "ok")
+        self.wait_step(one, "charge", "calling")
+        self.answer(one, "charge", "rejected")
+        self.wait_state(one, "stuck-undo")
+        why = "undo-failed: no answer within the time of 1 attempt"
+        self.assertIn("reserve: " + why, self.marty("saga", "ls", code=0).row["stuck"])
+        self.assertIn(why, self.marty("saga", "show", one, "-o", "table", code=0).out)
+
     def test_waive(self):
         one = self.stuck()
         self.act("compensate", one, "-m", "no stock for weeks")
         self.wait_state(one, "stuck-undo")
+        self.assertIn("reserve is still STUCK: in-doubt", self.marty("saga", "show", one, "-o", "table", code=0).out)
         self.dry("waive", one, "-m", "written off")
         self.act("waive", one, "-m", "written off", "--step", "reserve")
         self.assertEqual(self.marty("saga", "wait", one, code=5).row["status"], "compensated")
@@ -260,12 +286,20 @@ class Steering(Sagas):
     def test_pause_resume_signal_cancel(self):
         self.run_sagas(APPROVAL.replace("VERSION", "1"))
         one = self.begin("approval")
+        self.assertIn("nothing is stuck", self.act("retry", one, code=1).err)
         self.dry("pause", one)
+        trial = self.marty("saga", "pause", one, "--dry-run", "-o", "table", code=0).out
+        self.assertIn("then it is running (paused)", trial)
         self.act("pause", one)
+        self.assertIn("running (paused)", self.marty("saga", "show", one, "-o", "table", code=0).out)
         self.act("signal", one, "approved", '{"by":"kim"}', "--id", "s-1")
         self.assertEqual(self.step(one, "note"), {})
         self.act("resume", one)
         self.wait_step(one, "note", "calling")
+        shown = self.marty("saga", "show", one, "-o", "table", code=0).out
+        for part in ("person   kim  the saga is paused", "person   kim  the saga is resumed"):
+            self.assertIn(part, shown)
+        self.assertNotIn("(paused)", shown)
         self.dry("cancel", one)
         self.act("cancel", one, "-m", "customer called")
         self.answer(one, "note", "ok")
