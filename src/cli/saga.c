@@ -61,7 +61,11 @@ static const char *const words[] = {[MARTY_SAGA_RUNNING] = "running",
 
 const char *cli_saga_word(const marty_saga_facts *facts)
 {
-    return *facts->stuck ? "stuck" : facts->paused ? "paused" : words[facts->status];
+    bool ended = facts->status >= MARTY_SAGA_COMPLETED; /* what held it up then holds nothing now */
+    return ended           ? words[facts->status]
+           : *facts->stuck ? "stuck"
+           : facts->paused ? "paused"
+                           : words[facts->status];
 }
 
 marty_saga_status cli_saga_status(const char *word)

@@ -62,7 +62,7 @@ bool cli_saga_meant(const cli_saga_want *want, const marty_saga_facts *facts)
            (!filter->name || strcmp(filter->name, facts->name) == 0) &&
            (!filter->key || strcmp(filter->key, facts->key) == 0) &&
            (!filter->status || filter->status == facts->status) &&
-           (!filter->stuck || *facts->stuck) && (!filter->open || !ended) &&
+           (!filter->stuck || (*facts->stuck && !ended)) && (!filter->open || !ended) &&
            (!filter->changed_before_us || facts->changed_us < filter->changed_before_us);
 }
 

@@ -264,6 +264,7 @@ class Repair(Sagas):
         self.act("abandon", one, "-m", "ticket 4711")
         self.assertEqual(self.marty("saga", "wait", one, code=5).row["status"], "abandoned")
         self.assertIn("left-over", self.step(one, "reserve")["flags"])
+        self.assertEqual(self.marty("saga", "ls", code=0).row["status"], "abandoned")
 
     def test_mistakes_have_their_exit_codes(self):
         one = self.stuck()
