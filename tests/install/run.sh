@@ -27,8 +27,9 @@ for module in "$build"/modules/*.so; do
     [ -e "$module" ] || continue
     [ -e "$lib/marty/modules/$(basename "$module")" ] || fail "$(basename "$module") is not installed"
     case $(nm -D --defined-only "$module" | awk '{print $3}' | tr '\n' ' ') in
-    "marty_module " | "marty_saga_store_module " | "marty_module marty_saga_store_module ") ;;
-    *) fail "$(basename "$module") exports more than the tables of a backend and of a store of sagas" ;;
+    "marty_module " | "marty_saga_store_module " | "marty_module marty_saga_store_module " | \
+        "marty_notes_module marty_saga_store_module ") ;;
+    *) fail "$(basename "$module") exports more than the tables of a backend, a store of sagas and its notes" ;;
     esac
 done
 if [ -x "$prefix/bin/marty" ]; then
