@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const int64_t second_ns = 1000000000, taken_look_ns = 20000000;
+static const int64_t second_ns = 1000000000, taken_look_ns = 20000000,
+                     few_servers_look_ns = 100000000;
+enum { FEW_SERVERS = 10005 };
 
 bool nats__version_at_least(const marty_port *port, unsigned major, unsigned minor)
 {
@@ -261,13 +263,30 @@ marty_err nats__stream_info(marty_port *port, const char *stream, json_t **ret_i
     return err;
 }
 
+static void rest(marty_port *port, int64_t time_ns)
+{
+    int64_t until_ns = nats__now_ns(port) + time_ns;
+    pthread_mutex_lock(&port->lock);
+    while (port->life == NATS__UP && nats__wait_locked(port, &port->changed, until_ns)) {
+    }
+    pthread_mutex_unlock(&port->lock);
+}
+
+/* A cluster that has just started, or has lost a server, refuses as long as it counts too few
+ * servers for the replicas. */
 static marty_err create(marty_port *port, const char *stream, json_t *wanted, json_t **ret_answer,
                         marty_error *why)
 {
     char what[NATS__NAME_MAX + 32];
+    int64_t deadline_ns = nats__api_deadline(port), asked_ns = nats__now_ns(port);
+    int code = 0;
     (void)snprintf(what, sizeof what, "STREAM.CREATE.%s", stream);
-    int64_t asked_ns = nats__now_ns(port);
-    marty_err err = nats__api(port, what, wanted, nats__api_deadline(port), ret_answer, NULL, why);
+    marty_err err = nats__api(port, what, wanted, deadline_ns, ret_answer, &code, why);
+    while (code == FEW_SERVERS && nats__now_ns(port) + few_servers_look_ns < deadline_ns) {
+        rest(port, few_servers_look_ns);
+        asked_ns = nats__now_ns(port);
+        err = nats__api(port, what, wanted, deadline_ns, ret_answer, &code, why);
+    }
     nats__clock_note(port, json_string_value(json_object_get(*ret_answer, "ts")), asked_ns);
     return err;
 }
@@ -322,11 +341,9 @@ static marty_err wait_until_taken(marty_port *port, const nats__channel *channel
         err = nats__ask(port, subject, marty_text("Nats-Expected-Stream: _none\r\n"),
                         (marty_bytes){NULL, 0}, deadline_ns, &answer, why);
         marty_free(answer);
-        pthread_mutex_lock(&port->lock);
-        while (err == MARTY_E_NO_RESPONDER && port->life == NATS__UP &&
-               nats__wait_locked(port, &port->changed, nats__now_ns(port) + taken_look_ns)) {
+        if (err == MARTY_E_NO_RESPONDER) {
+            rest(port, taken_look_ns);
         }
-        pthread_mutex_unlock(&port->lock);
     }
     err = err == MARTY_E_DENIED ? MARTY_OK : err; /* who may not publish need not wait for it */
     return err == MARTY_E_NO_RESPONDER ? MARTY_E_UNAVAILABLE : err;
