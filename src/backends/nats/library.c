@@ -26,8 +26,8 @@ static bool raw_lines(natsMsg *from, nats__message *to)
     before += strlen(before) + 1;
     if ((uintptr_t)data < (uintptr_t)before + sizeof version ||
         (uintptr_t)data - (uintptr_t)before > RAW_MAX ||
-        memcmp(before, version, sizeof version - 1) != 0 || !before[sizeof version - 1]) {
-        return false;
+        memcmp(before, version, sizeof version - 1) != 0 || before[sizeof version - 1] != '\r') {
+        return false; /* a status behind the version: of the server's words the map will do */
     }
     data -= data[-1] == '\0'; /* it puts a NUL in between */
     const char *start = memchr(before, '\n', (size_t)(data - before));
