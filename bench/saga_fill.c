@@ -150,8 +150,9 @@ bool saga_fill_open(const char *path, long count)
 void saga_copy(bench_side *side, const char *from, const char *to)
 {
     static char space[1 << 20];
-    FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
-    if (!in || !out) {
+    FILE *in = fopen(from, "rb");
+    FILE *out = in ? fopen(to, "wb") : NULL;
+    if (!out) {
         bench_fail(side, "%s cannot be copied", from);
     }
     for (size_t size; (size = fread(space, 1, sizeof space, in)) > 0;) {

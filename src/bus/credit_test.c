@@ -95,6 +95,7 @@ static void credit_is_neither_lost_nor_made(void)
         deliver_some(1);
     }
     CHECK_SOON(granted() == CREDIT, 5000);
+    CHECK_INT(marty_unsubscribe(one, 0, &why), MARTY_OK);
     CHECK_INT(marty_bus_close(bus, 0, &why), MARTY_OK);
     marty_bus_free(bus);
 }

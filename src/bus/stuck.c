@@ -8,6 +8,7 @@
  */
 #include "internal.h"
 
+#include "base/assert.h"
 #include "message/message.h"
 
 #include <stdio.h>
@@ -123,6 +124,7 @@ static void take_answered(marty_subscription *member, const marty__consumer *con
          link = link->next) {
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, returning);
         if (delivery->tag == tag && delivery->consumer == consumer) {
+            marty__assert(link != answered);
             marty__list_remove(link);
             marty__list_push(answered, link);
             return;
