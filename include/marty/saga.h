@@ -217,7 +217,7 @@ MARTY_MUST marty_err marty_saga_start(marty_saga_engine *engine, const char *sag
                                       char ret_id[40], marty_error *why);
 
 /**
- * Wait until a saga has ended.
+ * Wait until a saga has ended. A store that is away meanwhile is waited for.
  *
  * @param engine The engine.
  * @param id The saga.

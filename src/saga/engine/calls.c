@@ -203,6 +203,7 @@ static marty_saga_status wait_for_end(marty_saga_engine *engine, engine_waiter *
     return status;
 }
 
+/* A store that is away is waited for, too. */
 static marty_err look_and_wait(marty_saga_engine *engine, engine_waiter *waiter, int64_t until_ns,
                                marty_saga_status *ret_status, marty_error *why)
 {
@@ -210,11 +211,14 @@ static marty_err look_and_wait(marty_saga_engine *engine, engine_waiter *waiter,
     int32_t pause_ms = LOOK_MS;
     marty_err err =
         look(engine, waiter, first_ns > until_ns ? first_ns : until_ns, ret_status, why);
-    while (!err && !marty__saga_is_over(*ret_status)) {
+    while (err == MARTY_E_UNAVAILABLE || (!err && !marty__saga_is_over(*ret_status))) {
         int64_t look_ns = marty__deadline_ns(marty__monotonic_ns(), pause_ms);
         *ret_status = wait_for_end(engine, waiter, look_ns < until_ns ? look_ns : until_ns);
         if (*ret_status) {
-            break;
+            return MARTY_OK;
+        }
+        if (marty__monotonic_ns() >= until_ns && err) {
+            return err;
         }
         if (marty__monotonic_ns() >= until_ns) {
             bool stuck = *waiter->stuck;
