@@ -31,7 +31,8 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     size_t member_count;
     uint32_t credit; /* what the adapter may have unsettled with us */
     uint32_t owed;   /* credit to give back to it */
-    bool subscribed, asked, refused, gone, reset, paused, lease_on, watching;
+    bool subscribed, refused, reset, paused, lease_on, watching;
+    atomic_bool asked, gone;      /* written under the lock; a grant looks without it */
     atomic_bool left;             /* by its last member: nobody joins it any more */
     uint64_t lost, settle_failed; /* as the adapter answered */
     marty_err reason;

@@ -245,7 +245,9 @@ bool marty__consumer_ends(marty__consumer *consumer)
     bool open =
         marty__consumer_keeps(consumer) && (consumer->unsettled_count || consumer->settling);
     bool ends = consumer->left && !consumer->gone && !open;
-    consumer->gone = consumer->gone || ends;
+    if (ends) {
+        consumer->gone = true;
+    }
     return ends;
 }
 

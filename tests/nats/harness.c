@@ -340,11 +340,19 @@ marty_want harness_want(marty_kind kind, const char *channel, const char *group,
                         .credit = credit};
 }
 
+static unsigned subscribed_now(harness *h, uint64_t number, marty_err *ret_reason)
+{
+    pthread_mutex_lock(&h->lock);
+    unsigned count = subscribed_count(h, number, ret_reason);
+    pthread_mutex_unlock(&h->lock);
+    return count;
+}
+
 marty_err harness_subscribe(harness *h, uint64_t number, const marty_want *want)
 {
     marty_error why = {0};
     marty_err reason = MARTY_OK;
-    unsigned before = subscribed_count(h, number, &reason);
+    unsigned before = subscribed_now(h, number, &reason);
     marty_err err = marty_module.subscribe(h->port, number, want, &why);
     if (err) {
         (void)snprintf(h->last_error, sizeof h->last_error, "%s", why.text);
@@ -353,7 +361,7 @@ marty_err harness_subscribe(harness *h, uint64_t number, const marty_want *want)
     if (!wait_until(h, is_subscribed, number, before, 10000)) {
         return MARTY_E_TIMEOUT;
     }
-    (void)subscribed_count(h, number, &reason);
+    (void)subscribed_now(h, number, &reason);
     return reason;
 }
 
@@ -369,12 +377,12 @@ bool harness_subscribed(harness *h, uint64_t number)
 marty_err harness_unsubscribe(harness *h, uint64_t number)
 {
     marty_err reason = MARTY_OK;
-    unsigned before = subscribed_count(h, number, &reason);
+    unsigned before = subscribed_now(h, number, &reason);
     marty_module.unsubscribe(h->port, number);
     if (!wait_until(h, is_subscribed, number, before, 10000)) {
         return MARTY_E_TIMEOUT;
     }
-    (void)subscribed_count(h, number, &reason);
+    (void)subscribed_now(h, number, &reason);
     return reason;
 }
 

@@ -138,6 +138,11 @@ static void start_over(nats__subscription *subscription, const marty_want *want)
     }
 }
 
+static uint32_t most(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
 marty_err nats__subscribe(marty_port *port, uint64_t number, const marty_want *want,
                           marty_error *why)
 {
@@ -153,12 +158,10 @@ marty_err nats__subscribe(marty_port *port, uint64_t number, const marty_want *w
             marty__list_push(&port->subscriptions, &subscription->link);
             start_over(subscription, want);
         }
+    } else if (!err && !want->reset && subscription->begun) { /* who sets it up reads it */
+        subscription->credit = most(subscription->credit, want->credit); /* all that core owes */
     } else if (!err && job && take_start(subscription, &want->start)) {
-        if (want->reset || !subscription->begun) {
-            start_over(subscription, want);
-        } else if (want->credit > subscription->credit) {
-            subscription->credit = want->credit; /* all that core owes */
-        }
+        start_over(subscription, want);
     } else if (!err) {
         subscription = NULL;
     }
