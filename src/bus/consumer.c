@@ -349,12 +349,14 @@ void marty__consumer_up(marty__consumer *consumer)
 void marty__consumer_down(marty__consumer *consumer)
 {
     marty__lock(&consumer->lock);
-    consumer->subscribed = consumer->asked = false;
+    consumer->subscribed = false;
+    consumer->asked = false;
     if (consumer->kind == MARTY_KIND_REPLY) {
         marty__reply_answer(consumer->port, false, MARTY_OK);
     }
     marty__consumer_lose_all(consumer);
-    bool gone = consumer->gone = consumer->gone || consumer->left;
+    bool gone = consumer->gone || consumer->left;
+    consumer->gone = gone;
     marty__unlock(&consumer->lock);
     marty__consumer_clear(consumer, &(marty__clear){.consumer = consumer, .lost = true});
     if (gone) {
