@@ -171,6 +171,8 @@ void nats__teardown(marty_port *port)
     port->wires[1].live = connections[1];
     bool closing = port->closing, up = connections[0] && connections[1]; /* both or none */
     marty_err err = up ? reason(port, text, sizeof text) : MARTY_OK;
+    /* nobody writes past the library any more: its number may soon be another's socket */
+    port->wires[0].library_busy = port->wires[1].library_busy = up;
     pthread_mutex_unlock(&port->lock);
     if (!up) {
         return;
