@@ -130,26 +130,12 @@ void c09_retry_keeps_order(void)
     suite_note("%zu of other keys meanwhile", others_between);
 }
 
-static marty_bus *open_ordered(void)
-{
-    char text[2048];
-    snprintf(text, sizeof text,
-             "backends:\n  main: \"%s\"\n"
-             "routes:\n"
-             "  - {events: \"order.>\", to: main, order: key}\n"
-             "  - {commands: \"*\", to: main, order: key}\n"
-             "  - {streams: \"*\", to: main}\n"
-             "  - {broadcast: \">\", to: main}\n",
-             suite_url(NULL));
-    return suite_open_with(NULL, &(marty_bus_options){.service = "billing", .config_text = text});
-}
-
 static void order_of(marty_pattern pattern, const char *name, const char *type)
 {
     recorder *heard_ = recorder_new(NULL, NULL);
     marty_bus *buses[2];
     for (int i = 0; i < 2; i++) {
-        buses[i] = open_ordered();
+        buses[i] = suite_open_ordered("billing");
         suite_subscribe(
             buses[i], pattern, name, heard_,
             &(marty_subscribe_options){.concurrency = 3, .order = MARTY_ORDER_KEY, .credit = 16});

@@ -32,20 +32,6 @@ static marty_err be_stuck(void *user, marty_delivery *delivery, const heard *wha
     return MARTY_E_FAILED;
 }
 
-static marty_bus *open_ordered(const char *service)
-{
-    char text[2048];
-    snprintf(text, sizeof text,
-             "backends:\n  main: \"%s\"\n"
-             "routes:\n"
-             "  - {events: \"order.>\", to: main, order: key}\n"
-             "  - {commands: \"*\", to: main, order: key}\n"
-             "  - {streams: \"*\", to: main}\n"
-             "  - {broadcast: \">\", to: main}\n",
-             suite_url(NULL));
-    return suite_open_with(NULL, &(marty_bus_options){.service = service, .config_text = text});
-}
-
 /* Of the stuck key each came once, in order, at its first attempt; but for the first one. */
 static void expect_in_order(recorder *heard_)
 {
@@ -101,7 +87,7 @@ static void stuck(marty_pattern pattern, const char *name, const char *type, boo
 {
     block self = {.keeps = keeps};
     atomic_store(&self.on, true);
-    marty_bus *bus = open_ordered("billing");
+    marty_bus *bus = suite_open_ordered("billing");
     recorder *heard_ = recorder_new(be_stuck, &self);
     const char *to = suite_to(pattern, "billing", name);
     suite_subscribe(bus, pattern, name, heard_,

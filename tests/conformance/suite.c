@@ -226,6 +226,20 @@ marty_bus *suite_open_with(const char *where, const marty_bus_options *options)
     return bus;
 }
 
+marty_bus *suite_open_ordered(const char *service)
+{
+    char text[2048];
+    snprintf(text, sizeof text,
+             "backends:\n  main: \"%s\"\n"
+             "routes:\n"
+             "  - {events: \"order.>\", to: main, order: key}\n"
+             "  - {commands: \"*\", to: main, order: key}\n"
+             "  - {streams: \"*\", to: main}\n"
+             "  - {broadcast: \">\", to: main}\n",
+             suite_url(NULL));
+    return suite_open_with(NULL, &(marty_bus_options){.service = service, .config_text = text});
+}
+
 marty_bus *suite_open(const char *service, const char *keys)
 {
     return suite_open_with(suite_url(keys), &(marty_bus_options){.service = service});

@@ -92,6 +92,8 @@ const char *suite_version(void);
 marty_bus *suite_open(const char *service, const char *keys);
 /** The same with all options; where NULL = suite_url(NULL). */
 marty_bus *suite_open_with(const char *where, const marty_bus_options *options);
+/** With events and commands in order by their key. */
+marty_bus *suite_open_ordered(const char *service);
 /** Begins to deliver. */
 void suite_start(marty_bus *bus);
 /** Closes it: must be OK within 10 s. */
