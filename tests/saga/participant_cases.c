@@ -2,6 +2,15 @@
  * What every participant must do, in whatever language: the rules of docs/guide/participants.md. */
 #include "participant.h"
 
+static command undo_of(const command *charge)
+{
+    return (command){.type = "refund",
+                     .order = charge->order,
+                     .direction = "undo",
+                     .key = key_of(charge->order, "u"),
+                     .forward = charge->key};
+}
+
 static void once_however_often_it_is_asked(world *w)
 {
     char order[32];
@@ -31,11 +40,7 @@ static void refused_for_good(world *w)
     CHECK_TEXT(again.reason, "card refused");
     CHECK(!again.tombstone);
     CHECK_INT(w->count(w, "charge", order), 0);
-    command undo = {.type = "refund",
-                    .order = order,
-                    .direction = "undo",
-                    .key = key_of(order, "u"),
-                    .forward = charge.key};
+    command undo = undo_of(&charge);
     world_expect(w, &undo, "ok");
     CHECK_INT(w->count(w, "refund", order), 0);
     command probe = {.order = order, .key = charge.key, .direction = "probe"};
@@ -47,11 +52,7 @@ static void undone_once(world *w)
     char order[32];
     world_order(w, order);
     command charge = {.order = order, .key = key_of(order, "f")};
-    command undo = {.type = "refund",
-                    .order = order,
-                    .direction = "undo",
-                    .key = key_of(order, "u"),
-                    .forward = charge.key};
+    command undo = undo_of(&charge);
     world_expect(w, &charge, "ok");
     for (undo.attempt = 1; undo.attempt < 4; undo.attempt++) {
         world_expect(w, &undo, "ok");
@@ -69,11 +70,7 @@ static void an_undo_that_came_first_seals_its_forward(world *w)
     char order[32];
     world_order(w, order);
     command charge = {.order = order, .key = key_of(order, "f")};
-    command undo = {.type = "refund",
-                    .order = order,
-                    .direction = "undo",
-                    .key = key_of(order, "u"),
-                    .forward = charge.key};
+    command undo = undo_of(&charge);
     world_expect(w, &undo, "ok");
     world_expect(w, &charge, "tombstone");
     world_expect(w, &charge, "tombstone");
@@ -109,11 +106,7 @@ static void a_probe_of_what_is_unknown_seals_it(world *w)
     world_expect(w, &charge, "tombstone");
     CHECK_INT(w->count(w, "charge", order), 0);
     world_expect(w, &probe, "not_done");
-    command undo = {.type = "refund",
-                    .order = order,
-                    .direction = "undo",
-                    .key = key_of(order, "u"),
-                    .forward = charge.key};
+    command undo = undo_of(&charge);
     world_expect(w, &undo, "ok");
     CHECK_INT(w->count(w, "refund", order), 0);
 }
