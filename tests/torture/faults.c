@@ -7,7 +7,7 @@
 #include "check.h"
 
 static _Atomic long points, fail_at; /* calls so far; the one that fails, 0 = none */
-static _Atomic bool ever, armed;
+static _Atomic bool ever, armed, statements;
 static _Thread_local bool exempt;
 
 void faults_arm(long at, bool for_ever)
@@ -78,6 +78,17 @@ static int locked(vfs_call call)
     return call == VFS_LOCK && fault() ? SQLITE_BUSY : SQLITE_OK;
 }
 
+/* What our sources call in place of sqlite3_step: the linker is told so. A statement that fails on
+ * the disk or for want of memory mostly takes its transaction with it, and then the commit fails
+ * too; one that fails alone is seen only by who looks at its answer. A rollback cannot fail. */
+int __real_sqlite3_step(sqlite3_stmt *statement);
+int __wrap_sqlite3_step(sqlite3_stmt *statement);
+int __wrap_sqlite3_step(sqlite3_stmt *statement)
+{
+    bool can_fail = atomic_load(&statements) && strcmp(sqlite3_sql(statement), "ROLLBACK") != 0;
+    return can_fail && fault() ? SQLITE_IOERR : __real_sqlite3_step(statement);
+}
+
 static bool install(const char *kind)
 {
     if (strcmp(kind, "sqlite-memory") == 0) {
@@ -92,6 +103,10 @@ static bool install(const char *kind)
     }
     if (strcmp(kind, "memory") == 0) {
         marty__alloc_set_hook(may_allocate);
+        return true;
+    }
+    if (strcmp(kind, "statement") == 0) {
+        atomic_store(&statements, true);
         return true;
     }
     vfs_install();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Faults for torture over SQLite: between arm and disarm the n-th call of a kind fails, once or
- * from then on. The kinds: memory (our allocations), sqlite-memory, disk-error, disk-full, locked.
+ * from then on. The kinds: memory (our allocations), sqlite-memory, disk-error, disk-full, locked,
+ * statement (one that fails alone, and leaves the transaction around it as it is).
  * A run is made again and again, with the fault at another point each time. Any thread may make
  * calls. */
 #ifndef TESTS_TORTURE_FAULTS_H

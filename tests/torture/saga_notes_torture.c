@@ -4,7 +4,7 @@
  * each time. Afterwards the file, as a crash would leave it and as it is closed, must hold each
  * batch that was committed, none that was not, one in doubt whole or not at all; and for each
  * operation that is noted as done its effect, once, and no other.
- *     saga_notes_torture memory|sqlite-memory|disk-error|disk-full|locked SECONDS (0 = all) */
+ *     saga_notes_torture KIND SECONDS (0 = all points); faults.h has the kinds */
 #include "faults.h"
 #include "files.h"
 #include "saga/participant/notes.h"

@@ -3,8 +3,8 @@
  * in it (as after a crash), again and again, with a fault at another point each time. What is
  * answered is also done to a store in memory. Afterwards the file, as a crash would leave it and
  * as it is closed, must hold just that: what was answered OK is there whole, what was in doubt
- * whole or not at all, what was refused is not. saga_store_torture
- * memory|sqlite-memory|disk-error|disk-full|locked SECONDS (0 = all) */
+ * whole or not at all, what was refused is not.
+ *     saga_store_torture KIND SECONDS (0 = all points); faults.h has the kinds */
 #include "saga_store_torture.h"
 
 #include "base/alloc.h"

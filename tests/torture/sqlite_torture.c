@@ -3,7 +3,7 @@
  * allocation or I/O call fails, once or from then on. After each the faults are taken away, and a
  * fresh port must find every message that was confirmed and not settled, and none that was. No call
  * may crash, hang, leak (under the address sanitizer) or leave a token unanswered.
- *     sqlite_torture memory|sqlite-memory|disk-error|disk-full|locked SECONDS (0 = all points) */
+ *     sqlite_torture KIND SECONDS (0 = all points); faults.h has the kinds */
 #include "backends/sqlite/test_file.h"
 #include "faults.h"
 
