@@ -2,7 +2,7 @@
  * The ops of subscriptions, any thread: like all they check, take what they need with its memory,
  * and leave it to the writer. Whether the port is up is asked under the lock in which it is queued,
  * so nothing is left behind where nobody looks any more. */
-#include "port.h"
+#include "work.h"
 
 #include "base/alloc.h"
 
@@ -68,6 +68,14 @@ static marty_err check_want(const marty_port *port, const marty_want *want, mart
         return marty_error_set(why, MARTY_E_UNSUPPORTED,
                                "channel %s: sqlite has no subscription to %s", want->channel.name,
                                wild ? "several channels of this kind" : "dead letters");
+    }
+    if (want->start.from == MARTY_FROM_POSITION &&
+        !marty__sq_position_read(want->start.position, 1)) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "channel %s: \"%.48s\" is no position; it is a number, as a "
+                               "delivery shows it",
+                               want->channel.name,
+                               want->start.position ? want->start.position : "");
     }
     return MARTY_OK;
 }
