@@ -297,6 +297,25 @@ void marty__mem_dedup_remember(dedup *d, fingerprint of, int64_t now_ns)
     remember(of.made_ms ? ours(d, 0) : &d->now, of, now_ns / MARTY__NS_PER_MS);
 }
 
+/* Its slot stays, so that what was put behind it is found, and is too old for any window. */
+static void forget(generation *g, fingerprint of, int64_t now_ms)
+{
+    seen *slot = g->count ? place_of(g, of) : NULL;
+    if (slot && slot->tag) {
+        slot->at_ms = stamp(now_ms) - (UINT32_C(1) << 31);
+    }
+}
+
+void marty__mem_dedup_forget(dedup *d, fingerprint of, int64_t now_ns)
+{
+    int64_t now_ms = now_ns / MARTY__NS_PER_MS;
+    for (size_t i = 0; of.made_ms && i < OURS; i++) {
+        forget(&d->ours[i], of, now_ms);
+    }
+    forget(&d->now, of, now_ms);
+    forget(&d->before, of, now_ms);
+}
+
 void marty__mem_dedup_free(dedup *d)
 {
     marty_free(d->now.slots);

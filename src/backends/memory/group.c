@@ -157,7 +157,7 @@ marty_err marty__mem_group_seek(group *g, const marty_start *start, marty_from o
 uint64_t marty__mem_group_lag(const group *g)
 {
     uint64_t next = g->next < g->channel->log.first ? g->channel->log.first : g->next;
-    return g->channel->log.next - next + g->waiting + g->delayed_count + g->held;
+    return g->channel->log.next - next + g->waiting + g->delayed_count;
 }
 
 member *marty__mem_member_add(subscription *s, group *g)

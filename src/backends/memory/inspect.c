@@ -43,6 +43,8 @@ static int64_t oldest_us(const group *g)
 
 static void add_group(marty__buffer *json, const group *g, bool first)
 {
+    uint64_t first_kept = g->channel->log.first; /* what lay before is lost to it */
+    uint64_t lost = g->lost + (g->next < first_kept ? first_kept - g->next : 0);
     marty__buffer_text(json, first ? "{\"group\":" : ",{\"group\":");
     if (g->alone) {
         marty__buffer_text(json, "null");
@@ -54,8 +56,7 @@ static void add_group(marty__buffer *json, const group *g, bool first)
                          "\"members\":%zu,\"lost\":%llu,\"expired\":%llu}",
                          (unsigned long long)marty__mem_group_lag(g), g->held,
                          (unsigned long long)g->redelivered, (long long)oldest_us(g),
-                         g->member_count, (unsigned long long)g->lost,
-                         (unsigned long long)g->expired);
+                         g->member_count, (unsigned long long)lost, (unsigned long long)g->expired);
 }
 
 static void add_channel(marty__buffer *json, const marty_port *port, const channel *c)
@@ -229,6 +230,10 @@ marty_err marty__mem_erase(marty_port *port, const marty_want *what, marty_messa
     bool there = !err && marty__mem_position(&at, what->start.position) && at >= c->log.first &&
                  at < c->log.next && marty__mem_entry(&c->log, at)->message;
     if (there) {
+        dedup *d = &port->broker->dedup;
+        const marty_message *letter = marty__mem_entry(&c->log, at)->message;
+        fingerprint of = marty__mem_fingerprint_in(marty__mem_fingerprint(d, letter), c, NULL);
+        marty__mem_dedup_forget(d, of, marty__mem_now(port->broker));
         marty__mem_channel_erase(c, at);
     } else if (!err) {
         err = marty_error_set(why, MARTY_E_NOT_FOUND,

@@ -244,6 +244,8 @@ bool marty__mem_dedup_seen(dedup *d, fingerprint of, int64_t now_ns, uint64_t wi
 /** Room to remember one more; false without memory. */
 bool marty__mem_dedup_reserve(dedup *d, fingerprint of, int64_t now_ns);
 void marty__mem_dedup_remember(dedup *d, fingerprint of, int64_t now_ns);
+/** A message is gone for good: it may be published again. */
+void marty__mem_dedup_forget(dedup *d, fingerprint of, int64_t now_ns);
 void marty__mem_dedup_free(dedup *d);
 
 /* ---- broker.c */

@@ -78,9 +78,13 @@ marty_err marty__mem_cancel(marty_port *port, const marty_channel *wanted, const
         return err;
     }
     marty__mem_lock(port);
-    channel *c = marty__mem_channel_find(port->broker, name);
+    broker *b = port->broker;
+    channel *c = marty__mem_channel_find(b, name);
     scheduled *s = c ? marty__map_get(&c->scheduled, id, strlen(id)) : NULL;
     if (s) {
+        fingerprint of = marty__mem_fingerprint_in(marty__mem_fingerprint(&b->dedup, s->message), c,
+                                                   s->has_group ? s->group : NULL);
+        marty__mem_dedup_forget(&b->dedup, of, marty__mem_now(b));
         marty__mem_scheduled_free(s);
     }
     marty__mem_unlock(port->broker);
