@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A core made of notes, to try a port on its own: it writes down what the adapter tells, from any
- * thread, and waits for it with a limit; a port that answers within the call never waits. For tests
- * of backends. Whoever includes it has defined test_backend and test_env, and the deadline
- * TEST_DEADLINE_NS. */
+ * thread, and waits for it with a limit. For tests of backends. Whoever includes it has defined
+ * test_backend and test_env with the clocks test_monotonic and test_wall, which may be the test's
+ * own, and defines test_wait and pass_ms, which let them go on. */
 #ifndef MARTY_BACKEND_TEST_PROBE_H
 #define MARTY_BACKEND_TEST_PROBE_H
 #include "backend/registry.h"
@@ -113,7 +113,7 @@ static void note_delivered(const marty_sink *sink, const marty_incoming batch[],
                               .attempt = batch[i].attempt,
                               .shard = batch[i].shard,
                               .lease_until_ns = batch[i].lease_until_ns,
-                              .at_ns = marty__monotonic_ns(),
+                              .at_ns = test_monotonic(NULL),
                               .raw_size = batch[i].raw.size};
         (void)snprintf(d->reply_to, sizeof d->reply_to, "%s",
                        batch[i].reply_to ? batch[i].reply_to : "");
@@ -190,12 +190,35 @@ static const marty_sink noting_sink = {.abi = MARTY_BACKEND_ABI,
                                        .log = note_log};
 
 /* ---- waiting */
+/** Under the lock of a probe: let time go on until it is told something, or a moment; false once
+ * it is past until_ns. */
+static bool test_wait(probe *p, int64_t until_ns);
+/** Let that much time pass. */
+TOOL void pass_ms(int64_t ms);
+/** The same, until then. */
+TOOL void pass_until(int64_t at_ns)
+{
+    int64_t left_ns = at_ns - test_monotonic(NULL);
+    if (left_ns > 0) {
+        pass_ms(left_ns / MARTY__NS_PER_MS + 1);
+    }
+}
+/** The condition comes true as time passes. */
+#define SOON(condition)                                                                            \
+    do {                                                                                           \
+        int64_t soon_until = marty__deadline_ns(test_monotonic(NULL), WITHIN_MS);                  \
+        while (!(condition) && test_monotonic(NULL) < soon_until) {                                \
+            pass_ms(1);                                                                            \
+        }                                                                                          \
+        CHECK(condition);                                                                          \
+    } while (0)
+
 /** Until *count is at least want; false in time. */
 TOOL bool probe_wait(probe *p, const size_t *count, size_t want, int64_t within_ms)
 {
-    int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), within_ms);
+    int64_t until_ns = marty__deadline_ns(test_monotonic(NULL), within_ms);
     marty__lock(&p->lock);
-    while (*count < want && marty__wait(&p->changed, &p->lock, until_ns)) {
+    while (*count < want && test_wait(p, until_ns)) {
         continue;
     }
     bool there = *count >= want;
@@ -219,9 +242,9 @@ TOOL void await(probe *p, size_t deliveries)
 
 TOOL bool await_state(probe *p, marty_state state)
 {
-    int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), WITHIN_MS);
+    int64_t until_ns = marty__deadline_ns(test_monotonic(NULL), WITHIN_MS);
     marty__lock(&p->lock);
-    while (p->state != state && marty__wait(&p->changed, &p->lock, until_ns)) {
+    while (p->state != state && test_wait(p, until_ns)) {
         continue;
     }
     bool there = p->state == state;
@@ -292,7 +315,7 @@ TOOL void probe_free(probe *p)
 
 TOOL void probe_close(probe *p)
 {
-    test_backend->close(p->port, TEST_DEADLINE_NS);
+    test_backend->close(p->port, marty__deadline_ns(test_monotonic(NULL), WITHIN_MS));
     CHECK(await_state(p, MARTY_STATE_CLOSED));
     probe_free(p);
 }

@@ -122,7 +122,8 @@ TOOL const char *ask(probe *p, const char *verb, marty_want what, marty_err *ret
     static char text[65536];
     marty_message *answer = NULL;
     marty_error why = {0};
-    marty_err err = test_backend->topology(p->port, verb, &what, TEST_DEADLINE_NS, &answer, &why);
+    int64_t until_ns = marty__deadline_ns(test_monotonic(NULL), WITHIN_MS);
+    marty_err err = test_backend->topology(p->port, verb, &what, until_ns, &answer, &why);
     text[0] = '\0';
     if (!err) {
         (void)snprintf(text, sizeof text, "%.*s", MARTY_BYTES_ARGS(answer->data));

@@ -25,12 +25,13 @@ static void test_random(void *user, void *buffer, size_t size)
 static const marty_env test_env = {
     .monotonic_ns = test_monotonic, .wall_us = test_wall, .random = test_random};
 
-#define TEST_DEADLINE_NS INT64_MAX
-
 #include "backend/test_talk.h"
 
-TOOL probe *probe_open(const char *url)
+/** "name" or "name?keys"; "" = a broker of its own. */
+TOOL probe *probe_open(const char *name)
 {
+    char url[200];
+    (void)snprintf(url, sizeof url, "memory:%s", name);
     return probe_open_url(url);
 }
 
@@ -59,4 +60,11 @@ TOOL void pass_ms(int64_t ms)
     }
 }
 
+static bool test_wait(probe *p, int64_t until_ns)
+{
+    marty__unlock(&p->lock);
+    pass_ms(1);
+    marty__lock(&p->lock);
+    return test_now_ns <= until_ns;
+}
 #endif

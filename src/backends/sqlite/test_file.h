@@ -31,9 +31,19 @@ static void test_random(void *user, void *buffer, size_t size)
 static const marty_env test_env = {
     .monotonic_ns = test_monotonic, .wall_us = test_wall, .random = test_random};
 
-#define TEST_DEADLINE_NS marty__deadline_ns(marty__monotonic_ns(), WITHIN_MS)
-
 #include "backend/test_talk.h"
+
+static bool test_wait(probe *p, int64_t until_ns)
+{
+    return marty__wait(&p->changed, &p->lock, until_ns);
+}
+
+/** Wait until that much time is over. */
+TOOL void pass_ms(int64_t ms)
+{
+    int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), ms);
+    CHECK_SOON(marty__monotonic_ns() >= until_ns, WITHIN_MS);
+}
 
 /* ---- files */
 static char test_folder[64];
@@ -66,7 +76,7 @@ TOOL void test_folder_remove(void)
     }
 }
 
-/** "name.db" or "name.db?keys" in the test's folder. */
+/** "name" or "name?keys", in the test's folder. */
 TOOL probe *probe_open(const char *name)
 {
     char url[300];
