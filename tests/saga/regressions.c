@@ -56,10 +56,14 @@ static void sweeper_stale_read(void)
     r.a.after_due = moved_on;
     rig_turn(&r.a);
     CHECK(r.a.after_due == NULL);
+    CHECK_INT(marty__saga_core_counts(r.a.core)->conflicts, 1);
     CHECK_INT(rig_count(&r.b, "forward b.1"), 1);
     rig_pass(&r, 5000);
     CHECK_INT(rig_count(&r.a, "forward a.2") + rig_count(&r.b, "forward a.2"), 0);
     CHECK_INT(rig_status(&r, "s1"), MARTY_SAGA_RUNNING);
+    rig_answer(&r.a, &r.b.sent[0], MARTY__SAGA_OK); /* nothing is left of what it had decided */
+    rig_turn(&r.a);
+    CHECK_INT(rig_status(&r, "s1"), MARTY_SAGA_COMPLETED);
     rig_close(&r);
 }
 
