@@ -3,8 +3,8 @@
  * Kinds and the order of their fields are on disk: append only. */
 #ifndef MARTY_SAGA_ENTRY_H
 #define MARTY_SAGA_ENTRY_H
+#include "base/wire.h"
 #include "state.h"
-#include "wire.h"
 
 enum { MARTY__ENTRY_NUMBERS = 4, MARTY__ENTRY_BYTES = 6, MARTY__SAGA_HISTORY_VERSION = 1 };
 typedef enum marty__saga_entry_kind {

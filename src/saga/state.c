@@ -3,7 +3,7 @@
  * so there is one encoding for each state and reading refuses all others. */
 #include "state.h"
 
-#include "wire.h"
+#include "base/wire.h"
 
 enum { STATE_VERSION = 1 };
 enum {

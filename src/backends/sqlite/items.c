@@ -4,19 +4,9 @@
 #include "work.h"
 
 #include "base/alloc.h"
-
-#include <string.h>
+#include "base/wire.h"
 
 enum { VERSION = 1, HELD_MAX = 1 << 20 };
-
-static void put(marty__buffer *out, uint64_t number)
-{
-    while (number >= 0x80) {
-        marty__buffer_byte(out, (char)(number | 0x80));
-        number >>= 7;
-    }
-    marty__buffer_byte(out, (char)number);
-}
 
 static bool follows(const sq_held *run, size_t count, const sq_held *next)
 {
@@ -26,11 +16,11 @@ static bool follows(const sq_held *run, size_t count, const sq_held *next)
 
 static void put_run(marty__buffer *out, const sq_held run[], size_t count)
 {
-    put(out, (uint64_t)run[0].message);
-    put(out, count);
-    put(out, run[0].attempt);
-    put(out, (uint64_t)run[0].lease_us);
-    put(out, run[0].key != 0);
+    marty__wire_put(out, (uint64_t)run[0].message);
+    marty__wire_put(out, count);
+    marty__wire_put(out, run[0].attempt);
+    marty__wire_put(out, (uint64_t)run[0].lease_us);
+    marty__wire_put(out, run[0].key != 0);
     for (size_t i = 0; i < count && run[0].key; i++) {
         marty__buffer_add(out, &run[i].key, sizeof run[i].key);
     }
@@ -76,34 +66,14 @@ int64_t marty__sq_items_pack(marty_port *port, const sq_claim *claim)
 }
 
 /* ---- reading */
-typedef struct reader {
-    const unsigned char *at, *end;
-    bool bad;
-} reader;
-
-static uint64_t get(reader *in)
+static int get_run(marty__wire *from, sq_held **held, size_t *count)
 {
-    uint64_t number = 0;
-    for (unsigned shift = 0; shift < 64 && in->at < in->end; shift += 7) {
-        unsigned char byte = *in->at++;
-        number |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80)) {
-            return number;
-        }
-    }
-    in->bad = true;
-    return 0;
-}
-
-static int get_run(reader *in, sq_held **held, size_t *count)
-{
-    sq_held run = {.message = (int64_t)get(in)};
-    uint64_t size = get(in);
-    run.attempt = (uint32_t)get(in);
-    run.lease_us = (int64_t)get(in);
-    bool keys = get(in) != 0;
-    if (in->bad || !size || size > HELD_MAX ||
-        (keys && size * sizeof run.key > (size_t)(in->end - in->at))) {
+    sq_held run = {.message = (int64_t)marty__wire_number(from)};
+    uint64_t size = marty__wire_some(from, HELD_MAX);
+    run.attempt = (uint32_t)marty__wire_number(from);
+    run.lease_us = (int64_t)marty__wire_number(from);
+    bool keys = marty__wire_number(from) != 0;
+    if (from->broken || (keys && size * sizeof run.key > (size_t)(from->end - from->at))) {
         return SQLITE_CORRUPT;
     }
     sq_held *more = marty_realloc(*held, (*count + (size_t)size) * sizeof *more);
@@ -113,8 +83,7 @@ static int get_run(reader *in, sq_held **held, size_t *count)
     *held = more;
     for (uint64_t i = 0; i < size; i++) {
         if (keys) {
-            memcpy(&run.key, in->at, sizeof run.key);
-            in->at += sizeof run.key;
+            marty__wire_raw(from, &run.key, sizeof run.key);
         }
         more[(*count)++] = run;
         run.message++;
@@ -124,12 +93,12 @@ static int get_run(reader *in, sq_held **held, size_t *count)
 
 int marty__sq_items_unpack(const void *blob, size_t size, sq_held **ret_held, size_t *ret_count)
 {
-    reader in = {.at = blob, .end = (const unsigned char *)blob + size};
-    int code = size && *in.at++ == VERSION ? SQLITE_OK : SQLITE_CORRUPT;
+    marty__wire from = {.at = blob, .end = (const uint8_t *)blob + size};
+    int code = size && *from.at++ == VERSION ? SQLITE_OK : SQLITE_CORRUPT;
     *ret_held = NULL;
     *ret_count = 0;
-    while (!code && in.at < in.end) {
-        code = get_run(&in, ret_held, ret_count);
+    while (!code && from.at < from.end) {
+        code = get_run(&from, ret_held, ret_count);
     }
     if (code) {
         marty_free(*ret_held);

@@ -5,11 +5,12 @@
 #include "row.h"
 
 #include "base/alloc.h"
+#include "base/wire.h"
 #include "message/draft.h"
 
 #include <string.h>
 
-enum { VERSION = 1, NUMBER_BYTES = 10 };
+enum { VERSION = 1 };
 enum {
     HAS_REPLY_TO = 1 << MARTY__FIELDS,
     SAME_CORRELATION = HAS_REPLY_TO << 1,
@@ -22,24 +23,6 @@ enum {
 static const char usual_content[] = "application/json";
 
 /* ---- writing */
-static void put_number(marty__buffer *out, uint64_t number)
-{
-    unsigned char bytes[NUMBER_BYTES];
-    size_t size = 0;
-    while (number >= 0x80) {
-        bytes[size++] = (unsigned char)(number | 0x80);
-        number >>= 7;
-    }
-    bytes[size++] = (unsigned char)number;
-    marty__buffer_add(out, bytes, size);
-}
-
-static void put_text(marty__buffer *out, const void *text, size_t size)
-{
-    put_number(out, size);
-    marty__buffer_add(out, text, size);
-}
-
 static void put_time(marty__buffer *out, int64_t time)
 {
     unsigned char bytes[8];
@@ -83,12 +66,12 @@ static uint64_t mask_of(const marty_message *message, const char *reply_to)
 
 static void put_headers(marty__buffer *out, const marty_message *message)
 {
-    put_number(out, message->header_count);
+    marty__wire_put(out, message->header_count);
     for (size_t i = 0; i < message->header_count; i++) {
         const marty_header *header = &message->headers[i];
         marty__buffer_byte(out, (char)header->kind);
-        put_text(out, header->name, strlen(header->name));
-        put_text(out, header->value.data, header->value.size);
+        marty__wire_put_bytes(out, marty_text(header->name));
+        marty__wire_put_bytes(out, header->value);
     }
 }
 
@@ -96,22 +79,22 @@ void marty__sq_row_write(marty__buffer *out, const marty_message *message, const
 {
     uint64_t mask = mask_of(message, reply_to);
     marty__buffer_byte(out, VERSION);
-    put_number(out, mask);
+    marty__wire_put(out, mask);
     put_time(out, message->time_us);
     if (mask & HAS_EXPIRES) {
         put_time(out, message->expires_us);
     }
     if (mask & HAS_PRIORITY) {
-        put_number(out, (uint32_t)message->priority);
+        marty__wire_put(out, (uint32_t)message->priority);
     }
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
         if (mask & (uint64_t)1 << i) {
             const char *text = field(message, i);
-            put_text(out, text, strlen(text));
+            marty__wire_put_bytes(out, marty_text(text));
         }
     }
     if (reply_to) {
-        put_text(out, reply_to, strlen(reply_to));
+        marty__wire_put_bytes(out, marty_text(reply_to));
     }
     if (mask & HAS_HEADERS) {
         put_headers(out, message);
@@ -120,72 +103,46 @@ void marty__sq_row_write(marty__buffer *out, const marty_message *message, const
 }
 
 /* ---- reading */
-typedef struct reader {
-    const unsigned char *at, *end;
-    bool bad;
-} reader;
-
-static uint64_t get_number(reader *in)
+/* One that is empty is there all the same: its place is not NULL. */
+static marty__piece get_text(marty__wire *from)
 {
-    uint64_t number = 0;
-    for (unsigned shift = 0; shift < 64 && in->at < in->end; shift += 7) {
-        unsigned char byte = *in->at++;
-        number |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80)) {
-            return number;
-        }
-    }
-    in->bad = true;
-    return 0;
+    marty_bytes text = marty__wire_bytes(from, SIZE_MAX);
+    return marty__plain(text.size ? text.data : (const char *)from->at, text.size);
 }
 
-static marty__piece get_text(reader *in)
+static int64_t get_time(marty__wire *from)
 {
-    uint64_t size = get_number(in);
-    if (in->bad || size > (size_t)(in->end - in->at)) {
-        in->bad = true;
-        size = 0;
-    }
-    marty__piece piece = marty__plain((const char *)in->at, (size_t)size);
-    in->at += size;
-    return piece;
-}
-
-static int64_t get_time(reader *in)
-{
+    unsigned char bytes[8];
     uint64_t time = 0;
-    if (in->end - in->at < 8) {
-        in->bad = true;
-        return 0;
-    }
-    for (size_t i = 0; i < 8; i++) {
-        time |= (uint64_t)*in->at++ << 8 * i;
+    marty__wire_raw(from, bytes, sizeof bytes);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        time |= (uint64_t)bytes[i] << 8 * i;
     }
     return (int64_t)time;
 }
 
-static marty_err get_headers(reader *in, marty__draft *draft, marty_error *why)
+static marty_err get_headers(marty__wire *from, marty__draft *draft, marty_error *why)
 {
-    uint64_t count = get_number(in);
-    for (uint64_t i = 0; i < count && !in->bad; i++) {
+    uint64_t count = marty__wire_number(from);
+    for (uint64_t i = 0; i < count && !from->broken; i++) {
         marty__draft_header *header = marty__draft_header_add(draft, why);
         if (!header) {
             return why->code;
         }
-        uint64_t kind = get_number(in);
-        in->bad = in->bad || kind > MARTY_ATTRIBUTE_TIMESTAMP;
+        uint64_t kind = marty__wire_number(from);
+        from->broken = from->broken || kind > MARTY_ATTRIBUTE_TIMESTAMP;
         header->kind = (marty_header_kind)kind;
-        header->name = get_text(in);
-        header->value = get_text(in);
+        header->name = get_text(from);
+        header->value = get_text(from);
     }
     return MARTY_OK;
 }
 
-static void get_fields(reader *in, marty__draft *draft, uint64_t mask)
+static void get_fields(marty__wire *from, marty__draft *draft, uint64_t mask)
 {
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
         if (mask & (uint64_t)1 << i) {
-            draft->fields[i] = get_text(in);
+            draft->fields[i] = get_text(from);
         }
     }
     if (mask & SAME_CORRELATION) {
@@ -197,24 +154,24 @@ static void get_fields(reader *in, marty__draft *draft, uint64_t mask)
     if (mask & USUAL_CONTENT) {
         draft->fields[MARTY__CONTENT_TYPE] = marty__plain(usual_content, sizeof usual_content - 1);
     }
-    in->bad = in->bad || !draft->fields[MARTY__ID].at || !draft->fields[MARTY__TYPE].at ||
-              !draft->fields[MARTY__SOURCE].at || !draft->fields[MARTY__CONTENT_TYPE].at;
+    from->broken = from->broken || !draft->fields[MARTY__ID].at || !draft->fields[MARTY__TYPE].at ||
+                   !draft->fields[MARTY__SOURCE].at || !draft->fields[MARTY__CONTENT_TYPE].at;
 }
 
 /* Everything but the making. */
-static marty_err gather(reader *in, marty__draft *draft, marty__piece *ret_reply_to,
+static marty_err gather(marty__wire *from, marty__draft *draft, marty__piece *ret_reply_to,
                         marty_error *why)
 {
-    in->bad = in->at == in->end || *in->at++ != VERSION;
-    uint64_t mask = in->bad ? 0 : get_number(in);
-    draft->time_us = get_time(in);
-    draft->expires_us = mask & HAS_EXPIRES ? get_time(in) : 0;
-    draft->priority = mask & HAS_PRIORITY ? (int32_t)(uint32_t)get_number(in) : 0;
-    get_fields(in, draft, mask);
-    *ret_reply_to = mask & HAS_REPLY_TO ? get_text(in) : (marty__piece){0};
-    marty_err err = mask & HAS_HEADERS ? get_headers(in, draft, why) : MARTY_OK;
-    draft->data = marty__plain((const char *)in->at, (size_t)(in->end - in->at));
-    return err || !in->bad
+    from->broken = from->at == from->end || *from->at++ != VERSION;
+    uint64_t mask = from->broken ? 0 : marty__wire_number(from);
+    draft->time_us = get_time(from);
+    draft->expires_us = mask & HAS_EXPIRES ? get_time(from) : 0;
+    draft->priority = mask & HAS_PRIORITY ? (int32_t)(uint32_t)marty__wire_number(from) : 0;
+    get_fields(from, draft, mask);
+    *ret_reply_to = mask & HAS_REPLY_TO ? get_text(from) : (marty__piece){0};
+    marty_err err = mask & HAS_HEADERS ? get_headers(from, draft, why) : MARTY_OK;
+    draft->data = marty__plain((const char *)from->at, (size_t)(from->end - from->at));
+    return err || !from->broken
                ? err
                : marty_error_set(why, MARTY_E_MALFORMED, "a row of a message is damaged");
 }
@@ -239,9 +196,9 @@ marty_err marty__sq_row_read(marty_message **ret_message, char **ret_reply_to, c
     marty__draft draft;
     marty__piece piece;
     char *reply_to = NULL;
-    reader in = {.at = row, .end = (const unsigned char *)row + size};
+    marty__wire from = {.at = row, .end = (const uint8_t *)row + size};
     marty__draft_init(&draft);
-    marty_err err = gather(&in, &draft, &piece, why);
+    marty_err err = gather(&from, &draft, &piece, why);
     if (!err && ret_reply_to) {
         err = copy_reply_to(&reply_to, &piece, why);
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Numbers and texts in few bytes: LEB128 without needless bytes, texts behind their size. A reader
  * that has met a mistake stays broken and gives zeros, so it is looked at once, at the end. */
-#ifndef MARTY_SAGA_WIRE_H
-#define MARTY_SAGA_WIRE_H
+#ifndef MARTY_BASE_WIRE_H
+#define MARTY_BASE_WIRE_H
 #include "base/buffer.h"
 
 #include <marty/types.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The smallest parts of the encodings of states and histories. */
+ * The smallest parts of our encodings: rows of messages, claims, states of sagas, histories. */
 #include "wire.h"
+
+#include <string.h>
 
 void marty__wire_put(marty__buffer *to, uint64_t number)
 {
