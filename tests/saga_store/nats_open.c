@@ -8,6 +8,9 @@
 
 #include "base/clock.h"
 
+#include <marty/marty.h>
+#include <marty/saga.h>
+
 static void refuses(const char *hosts)
 {
     static const struct {
@@ -67,6 +70,7 @@ static void goes_on_after_a_restart(test_server *server, const char *hosts)
                                 marty__deadline_ns(marty__monotonic_ns(), 300), &told),
               MARTY_E_UNAVAILABLE);
     CHECK_HAS(told.text, "127.0.0.1");
+    CHECK_HAS(told.text, "start one with: nats-server -js");
     CHECK(test_server_restart(server, why, sizeof why));
     CHECK_INT(suite_commit(&store, suite_write("away", before + 1, "")), MARTY_OK);
     suite_close(&store);
@@ -117,6 +121,42 @@ static void needs_jetstream(void)
     test_server_free(&server);
 }
 
+/* What does not fit into a message is refused before anything is written, and named. */
+static void names_what_a_saga_may_be(void)
+{
+    static const marty_step steps[] = {
+        {.name = "act", .service = "acts", .command = "act", .compensate = "undo"}};
+    static const marty_saga small = {
+        .name = "small", .version = 1, .steps = steps, .step_count = 1};
+    static char data[100000];
+    test_server server;
+    char text[300], url[200], id[40] = "";
+    marty_error why = {.code = MARTY_OK};
+    marty_bus *bus = NULL;
+    marty_saga_engine *engine = NULL;
+    REQUIRE(test_server_start(
+        &server, &(test_server_options){.kind = TEST_NATS_NEW, .extra = "max_payload: 65536"},
+        why.text, sizeof why.text));
+    test_server_url(&server, url, sizeof url);
+    (void)snprintf(text, sizeof text, "%s/small?replicas=1", url);
+    memset(data, ' ', sizeof data);
+    memcpy(data, "{}", 2);
+    REQUIRE(marty_bus_open(&bus, "memory:small", &(marty_bus_options){.service = "s"}, &why) ==
+            MARTY_OK);
+    REQUIRE(marty_saga_open(&engine, bus, text, NULL, &why) == MARTY_OK);
+    CHECK_INT(marty_saga_register(engine, &small, NULL, &why), MARTY_OK);
+    CHECK_INT(marty_saga_start(engine, "small", "fits", (marty_bytes){data, 15000}, NULL, id, &why),
+              MARTY_OK);
+    CHECK_INT(
+        marty_saga_start(engine, "small", "k", (marty_bytes){data, sizeof data}, NULL, id, &why),
+        MARTY_E_TOO_LARGE);
+    CHECK_HAS(why.text, "is over what its store takes");
+    CHECK_HAS(why.text, "a saga is one message of at most 65536 bytes");
+    CHECK_INT(marty_saga_close(engine, 0, NULL), MARTY_OK);
+    marty_bus_free(bus);
+    test_server_free(&server);
+}
+
 int main(void)
 {
     test_server server;
@@ -134,5 +174,6 @@ int main(void)
     test_server_free(&server);
     speaks_tls_with_a_password();
     needs_jetstream();
+    names_what_a_saga_may_be();
     return check_result();
 }

@@ -174,5 +174,6 @@ marty_err nats__refused(const nats__options *options, bool verifies, const char 
     if (options->tls && (status == NATS_SSL_ERROR || refused_us)) {
         return marty_error_set(why, MARTY_E_TLS, "%s: TLS failed: %s", where, text);
     }
-    return marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", where, text);
+    return marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s; start one with: nats-server -js",
+                           where, text);
 }

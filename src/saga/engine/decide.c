@@ -476,7 +476,13 @@ static void on_refused(saga_plan *plan, marty_err err, marty__link *again)
         return;
     default:
         err = MARTY__MUTANT(104, err, MARTY_OK); /* what was not stored is acknowledged */
-        if (plan->why.code != err) {             /* else it is of what was tried before */
+        if (err == MARTY_E_TOO_LARGE) {
+            (void)marty_error_set(&plan->why, err,
+                                  "the saga %.39s is over what its store takes, with %zu bytes of "
+                                  "state and %zu of commands: %s",
+                                  plan->entry->id, plan->write.state.size, plan->write.outbox.size,
+                                  core->options.table->describe(core->options.store));
+        } else if (plan->why.code != err) { /* else it is of what was tried before */
             (void)marty_error_set(&plan->why, err, "%s", marty_err_describe(err)->text);
         }
         answer(plan, err, NULL, none);
