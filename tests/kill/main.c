@@ -3,7 +3,8 @@
  * killed, and in the end every effect is counted. One JSON line for each kill, and for each round.
  *     kill_sagas [--store sqlite|postgres|kv] [--bus sqlite|nats] [--sagas N] [--kills N] [--rounds
  * N]
- *                [--seed N] [--lease MS] [--takeover] [--bus-options ?KEY=VALUE] [--bin FOLDER]
+ *                [--seed N] [--lease MS] [--takeover] [--away MS] [--bus-options ?KEY=VALUE]
+ *                [--bin FOLDER]
  * Exit code: 0 all was right, 1 not so, 2 usage, 77 a server is not installed. */
 #include "round.h"
 
@@ -29,13 +30,10 @@ static bool take(kill_options *o, const char *name, const char *value)
     const struct {
         const char *name, **text;
         int *number;
-    } known[] = {{"--store", &o->store, NULL},
-                 {"--bus", &o->bus, NULL},
-                 {"--sagas", NULL, &o->sagas},
-                 {"--kills", NULL, &o->kills},
-                 {"--rounds", NULL, &o->rounds},
-                 {"--lease", NULL, &o->lease_ms},
-                 {"--bus-options", &o->bus_options, NULL},
+    } known[] = {{"--store", &o->store, NULL},   {"--bus", &o->bus, NULL},
+                 {"--sagas", NULL, &o->sagas},   {"--kills", NULL, &o->kills},
+                 {"--rounds", NULL, &o->rounds}, {"--lease", NULL, &o->lease_ms},
+                 {"--away", NULL, &o->away_ms},  {"--bus-options", &o->bus_options, NULL},
                  {"--bin", &o->bin, NULL}};
     if (strcmp(name, "--seed") == 0) {
         o->seed = strtoull(value, NULL, 10);
@@ -140,7 +138,7 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &o)) {
         fprintf(stderr,
                 "usage: kill_sagas [--store sqlite|postgres|kv] [--bus sqlite|nats] [--sagas N] "
-                "[--kills N] [--rounds N] [--seed N] [--lease MS] [--takeover] "
+                "[--kills N] [--rounds N] [--seed N] [--lease MS] [--takeover] [--away MS] "
                 "[--bus-options ?KEY=VALUE] [--bin FOLDER]\n");
         return 2;
     }

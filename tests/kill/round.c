@@ -27,7 +27,7 @@ typedef struct game {
     const kill_options *o;
     uint64_t random;
     int at[KILLS_MAX]; /* how many effects must have happened before each kill */
-    int next;
+    int next, open;
     int64_t last_kill_ms, limit_ms;
     sqlite3 *effects;
     sqlite3_stmt *count;
@@ -53,14 +53,14 @@ static int by_number(const void *left, const void *right)
 
 static int kill_count(const kill_options *o)
 {
-    return o->takeover ? 1 : o->kills < KILLS_MAX ? o->kills : KILLS_MAX;
+    return o->takeover || o->away_ms ? 1 : o->kills < KILLS_MAX ? o->kills : KILLS_MAX;
 }
 
 static void plan(game *g)
 {
     int all = 4 * g->o->sagas;
     for (int i = 0; i < kill_count(g->o); i++) {
-        g->at[i] = g->o->takeover ? all / 2 : (int)draw(g, (uint64_t)all);
+        g->at[i] = g->o->takeover || g->o->away_ms ? all / 2 : (int)draw(g, (uint64_t)all);
     }
     qsort(g->at, (size_t)kill_count(g->o), sizeof *g->at, by_number);
     g->limit_ms = g->o->takeover ? (g->o->lease_ms ? g->o->lease_ms : LEASE_MS) + TAKEOVER_MS
@@ -105,19 +105,31 @@ static int count_effects(game *g)
 
 static bool on_open(void *user, const marty_saga_facts *facts)
 {
-    int *count = user;
-    (void)facts;
-    *count += 1;
+    game *g = user;
+    g->open++;
+    if (*facts->stuck) {
+        g->failed = true;
+        (void)snprintf(g->s.why, sizeof g->s.why, "the saga %.39s is stuck: %.200s", facts->id,
+                       facts->stuck);
+    }
     return true;
 }
 
-/* All were placed, and none is open. A store that cannot be read now is asked again. */
+/* All were placed, and none is open; false, too, while the store cannot be read. One that is stuck
+ * waits for a person: nothing follows. */
 static bool all_done(game *g)
 {
-    int open = 0;
     marty_saga_filter filter = {.open = true, .limit = 1};
-    return !stage_runs(&g->s, PLACER) && !g->s.down[PLACER] &&
-           marty_saga_list(g->engine, &filter, on_open, &open, NULL) == MARTY_OK && open == 0;
+    if (stage_runs(&g->s, PLACER) || g->s.down[PLACER]) {
+        return false;
+    }
+    g->open = 0;
+    marty_err err = marty_saga_list(g->engine, &filter, on_open, g, NULL);
+    if (!err && g->open) {
+        filter.stuck = true;
+        err = marty_saga_list(g->engine, &filter, on_open, g, NULL);
+    }
+    return !err && !g->open;
 }
 
 /* One of five only stands still for a while: it comes back with what it believed. */
@@ -135,9 +147,12 @@ static bool kill_one(game *g, int effects)
     }
     g->next++;
     uint64_t choice = draw(g, UINT64_C(1) << 32), down_ms = draw(g, DOWN_MS);
-    int actor = g->o->takeover ? ORCHESTRATOR_1 : victims[choice % (uint64_t)count];
-    bool freezes = !g->o->takeover && actor <= ORCHESTRATOR_2 && draw(g, 5) == 0;
-    down_ms = freezes ? draw(g, FROZEN_MS) : down_ms;
+    bool chosen = g->o->takeover || g->o->away_ms;
+    int actor = g->o->takeover  ? ORCHESTRATOR_1
+                : g->o->away_ms ? INVENTORY
+                                : victims[choice % (uint64_t)count];
+    bool freezes = !chosen && actor <= ORCHESTRATOR_2 && draw(g, 5) == 0;
+    down_ms = freezes ? draw(g, FROZEN_MS) : g->o->away_ms ? (uint64_t)g->o->away_ms : down_ms;
     (void)snprintf(more, sizeof more, "\"effects\": %d, \"down_ms\": %d", effects, (int)down_ms);
     stage_say(&g->s, freezes ? "freeze" : "kill", actor_names[actor], more);
     g->last_kill_ms = test_now_ms();
@@ -163,7 +178,7 @@ static bool look(void *user)
             break;
         }
     }
-    return g->failed || (g->next == kill_count(g->o) && all_done(g));
+    return (g->next == kill_count(g->o) && all_done(g)) || g->failed;
 }
 
 /* All of them run, and the broker has nothing left: what a dead one had comes again after its lease
@@ -203,8 +218,10 @@ static bool play(game *g)
     int64_t now_ms = test_now_ms();
     g->out->done_ms = now_ms - g->s.began_ms;
     g->out->kill_to_done_ms = g->last_kill_ms ? now_ms - g->last_kill_ms : 0;
-    if (!done) {
+    if (!done || g->failed) {
         verdict_show_open(g->engine, g->s.folder);
+    }
+    if (!done) {
         (void)snprintf(g->s.why, sizeof g->s.why,
                        "not all sagas have ended %lld ms after the last kill, %d effects of %d",
                        (long long)g->out->kill_to_done_ms, count_effects(g), 4 * g->o->sagas);

@@ -30,6 +30,7 @@ typedef struct kill_options {
     int sagas, kills, rounds, lease_ms;
     unsigned long long seed;
     bool takeover; /* one orchestrator is killed, and that is all */
+    int away_ms;   /* the inventory is away for so long, and that is all; 0 = not so */
 } kill_options;
 
 typedef struct stage {
