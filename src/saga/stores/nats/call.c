@@ -56,6 +56,13 @@ void kv_get_next(const marty_saga_store *store, kv_call *call, const char *patte
                    store->bucket, pattern);
 }
 
+void kv_info(const marty_saga_store *store, kv_call *call)
+{
+    begin(call);
+    (void)snprintf(call->subject, sizeof call->subject, "%s.STREAM.INFO.KV_%s", store->api,
+                   store->bucket);
+}
+
 void kv_remove(const marty_saga_store *store, kv_call *call, const char *pattern, uint64_t upto)
 {
     char up_to[40] = "";

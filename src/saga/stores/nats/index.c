@@ -3,17 +3,25 @@
  * state. It is made by the first scan, from the headers of the whole bucket, and kept current by
  * reading the stream on at each scan, up to what this store has written or read itself. What is
  * read comes from a consumer of our own; whenever a number is missing, or nothing comes, another is
- * made from there on. */
+ * made from there on. Every few seconds the leader is asked how far the stream goes, so that a feed
+ * that has died in silence is noticed by a store that writes nothing, too. A stream that has gone
+ * back (restored from a copy, or made anew) gives revisions that are known to new messages: then
+ * all that is known of the old one is forgotten, and it is read from its beginning. */
 #include "kv.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { STALL_MS = 1000 };
+enum { STALL_MS = 1000, LOOK_MS = 5000 };
+
+static int64_t now_ns(const marty_saga_store *store)
+{
+    return store->env.monotonic_ns(store->env.user);
+}
 
 static int64_t soon(const marty_saga_store *store, int64_t until_ns)
 {
-    int64_t then_ns = store->env.monotonic_ns(store->env.user) + INT64_C(1000000) * STALL_MS;
+    int64_t then_ns = now_ns(store) + INT64_C(1000000) * STALL_MS;
     return then_ns < until_ns ? then_ns : until_ns;
 }
 
@@ -159,23 +167,46 @@ static marty_err catch_up(marty_saga_store *store, uint64_t target, int64_t unti
     return err;
 }
 
+/* How far the stream goes, and what was known of it before that was asked. A leader that is none
+ * any more may say less for a while; when it stays so, the stream has gone back. */
+static void ends_at(marty_saga_store *store, uint64_t last, uint64_t known)
+{
+    kv_index *index = store->index;
+    if (last >= known) {
+        index->behind_ns = 0;
+    } else if (!index->behind_ns) {
+        index->behind_ns = now_ns(store);
+    } else if (now_ns(store) - index->behind_ns > KV_BOUND_NS) {
+        close_feed(&index->link);
+        kv_trees_free(&index->trees);
+        kv_forget_all(store);
+        index->applied = 0;
+        index->behind_ns = 0;
+    }
+}
+
 /* The revision that must be there. */
 static marty_err find_target(marty_saga_store *store, bool all, uint64_t *ret_target,
                              int64_t until_ns, marty_error *why)
 {
+    kv_index *index = store->index;
     kv_call call = {.code = 0};
+    marty_err err = MARTY_OK;
+    uint64_t last = 0, known = kv_seen_last(store);
+    known = known > index->applied ? known : index->applied;
+    if (all || !index->applied || kv_is_late(store, index->look_ns)) {
+        kv_info(store, &call);
+        err = kv_ask(store, &index->link, &call, until_ns, why);
+        if (!err && !call.code) {
+            const json_t *state = json_object_get(call.json, "state");
+            last = (uint64_t)json_integer_value(json_object_get(state, "last_seq"));
+            index->look_ns = now_ns(store) + LOOK_MS * INT64_C(1000000);
+            ends_at(store, last, known);
+        }
+        kv_end(&call);
+    }
     *ret_target = kv_seen_last(store);
-    if (!all && store->index->applied) {
-        return MARTY_OK;
-    }
-    kv_get(store, &call, ">");
-    marty_err err = kv_ask(store, &store->index->link, &call, until_ns, why);
-    if (!err && !call.code) {
-        const json_t *last = json_object_get(json_object_get(call.json, "message"), "seq");
-        uint64_t seq = (uint64_t)json_integer_value(last);
-        *ret_target = seq > *ret_target ? seq : *ret_target;
-    }
-    kv_end(&call);
+    *ret_target = last > *ret_target ? last : *ret_target;
     return err;
 }
 

@@ -8,10 +8,6 @@
 
 #include <string.h>
 
-/* A bound counts for so long: by then every server knows who leads, and what is older was removed.
- */
-#define BOUND_NS INT64_C(60000000000)
-
 static uint64_t hash_of(const char *text)
 {
     uint64_t hash = UINT64_C(14695981039346656037);
@@ -91,7 +87,17 @@ void kv_known_free(marty_saga_store *store)
 {
     for (size_t i = 0; i < KV_KNOWN; i++) {
         marty_free(store->known[i].run);
+        store->known[i] = (kv_known){.seq = 0};
     }
+}
+
+void kv_forget_all(marty_saga_store *store)
+{
+    (void)pthread_mutex_lock(&store->mutex);
+    kv_known_free(store);
+    memset(store->bounds, 0, sizeof store->bounds);
+    store->seen = 0;
+    (void)pthread_mutex_unlock(&store->mutex);
 }
 
 void kv_seen(marty_saga_store *store, uint64_t seq)
@@ -121,7 +127,7 @@ void kv_saw(marty_saga_store *store, const char *key, uint64_t seq)
     int64_t now = now_ns(store);
     (void)pthread_mutex_lock(&store->mutex);
     kv_bound *bound = &store->bounds[hash % KV_KNOWN];
-    if (bound->hash != hash || bound->seq <= seq || now - bound->at_ns > BOUND_NS) {
+    if (bound->hash != hash || bound->seq <= seq || now - bound->at_ns > KV_BOUND_NS) {
         *bound = (kv_bound){hash, seq, now};
     }
     (void)pthread_mutex_unlock(&store->mutex);
@@ -133,7 +139,7 @@ bool kv_is_old(marty_saga_store *store, const char *key, uint64_t seq)
     int64_t now = now_ns(store);
     (void)pthread_mutex_lock(&store->mutex);
     const kv_bound *bound = &store->bounds[hash % KV_KNOWN];
-    bool old = bound->hash == hash && seq < bound->seq && now - bound->at_ns <= BOUND_NS;
+    bool old = bound->hash == hash && seq < bound->seq && now - bound->at_ns <= KV_BOUND_NS;
     (void)pthread_mutex_unlock(&store->mutex);
     return old;
 }

@@ -94,6 +94,10 @@ typedef struct kv_birth {
     int64_t started_us;
 } kv_birth;
 
+/* A bound counts for so long: by then every server knows who leads, and what is older was removed.
+ */
+#define KV_BOUND_NS INT64_C(60000000000)
+
 /* What was last seen of a saga. */
 typedef struct kv_known {
     char id[40];
@@ -163,6 +167,8 @@ void kv_expect(kv_call *call, uint64_t revision);
 void kv_get(const marty_saga_store *store, kv_call *call, const char *key);
 /** The first message of the keys of a pattern from a revision on. */
 void kv_get_next(const marty_saga_store *store, kv_call *call, const char *pattern, uint64_t from);
+/** The stream's configuration and state. */
+void kv_info(const marty_saga_store *store, kv_call *call);
 /** Remove a key up to a revision (0 = all), without a mark. */
 void kv_remove(const marty_saga_store *store, kv_call *call, const char *pattern, uint64_t upto);
 void kv_end(kv_call *call);
@@ -217,6 +223,8 @@ void kv_saw(marty_saga_store *store, const char *key, uint64_t seq);
 bool kv_is_old(marty_saga_store *store, const char *key, uint64_t seq);
 /** A key was removed. */
 void kv_forget(marty_saga_store *store, const char *key);
+/** The bucket is another: nothing of the old one holds. */
+void kv_forget_all(marty_saga_store *store);
 /** Revisions that must be seen by a scan from now on. */
 void kv_seen(marty_saga_store *store, uint64_t seq);
 uint64_t kv_seen_last(marty_saga_store *store);
@@ -288,6 +296,8 @@ typedef struct kv_index {
     kv_trees trees;
     uint64_t applied;  /* the last revision that was read */
     uint64_t expected; /* the number of the feed's next message */
+    int64_t look_ns;   /* when to ask how far the stream goes */
+    int64_t behind_ns; /* since when it ends before what was read; 0 = it does not */
 } kv_index;
 /** Bring it up to what this store has seen (all = to the end of the stream) and lock it. */
 marty_err kv_index_enter(marty_saga_store *store, bool all, int64_t until_ns, marty_error *why);

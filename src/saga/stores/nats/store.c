@@ -80,10 +80,10 @@ static marty_err read_url(marty_saga_store *store, const marty_url *url, marty_e
 }
 
 /* ---- the bucket */
-static void ask_stream(const marty_saga_store *store, kv_call *call, const char *verb, bool config)
+static void make_stream(const marty_saga_store *store, kv_call *call)
 {
-    kv_get(store, call, ">");
-    (void)snprintf(call->subject, sizeof call->subject, "%s.STREAM.%s.KV_%s", store->api, verb,
+    kv_info(store, call);
+    (void)snprintf(call->subject, sizeof call->subject, "%s.STREAM.CREATE.KV_%s", store->api,
                    store->bucket);
     (void)snprintf(
         call->text, sizeof call->text,
@@ -92,9 +92,6 @@ static void ask_stream(const marty_saga_store *store, kv_call *call, const char 
         "-1,\"max_bytes\":-1,\"max_msg_size\":-1,\"allow_rollup_hdrs\":true,\"deny_delete\":true,"
         "\"num_replicas\":%u}",
         store->bucket, store->bucket, (unsigned)store->replicas);
-    if (!config) {
-        call->text[0] = '\0';
-    }
 }
 
 static marty_err cannot_open(const marty_saga_store *store, const kv_call *call, marty_error *why)
@@ -159,13 +156,17 @@ static marty_err open_bucket(marty_saga_store *store, int64_t until_ns, marty_er
     if (err) {
         return err;
     }
-    ask_stream(store, &call, "INFO", false);
+    kv_info(store, &call);
     err = kv_ask(store, &store->writer, &call, until_ns, why);
     while (!err && call.code) {
-        ask_stream(store, &call, store->there ? "INFO" : "CREATE", !store->there);
+        if (store->there) {
+            kv_info(store, &call);
+        } else {
+            make_stream(store, &call);
+        }
         err = kv_ask(store, &store->writer, &call, until_ns, why);
         if (!err && (call.code == IN_USE || !call.code)) { /* another made it just now */
-            ask_stream(store, &call, "INFO", false);
+            kv_info(store, &call);
             err = kv_ask(store, &store->writer, &call, until_ns, why);
         } else if (!err && (!may_pass(store, &call) || kv_is_late(store, until_ns))) {
             err = cannot_open(store, &call, why);
