@@ -57,7 +57,8 @@ typedef struct marty_saga_clocks {
     uint64_t start_ms;     /**< Until a participant has accepted it; 0 = no such limit. */
     uint64_t attempt_ms;   /**< One attempt; 0 = 30,000. */
     uint64_t heartbeat_ms; /**< From one sign of life to the next; 0 = no such limit. */
-    uint64_t total_ms;     /**< All attempts together; 0 = no such limit. */
+    uint64_t total_ms;     /**< All attempts together; 0 = 7 days if they are not counted, else no
+                            *   such limit. */
 } marty_saga_clocks;
 
 /** A step, or a group of them. Exactly one of command, local, saga, timer_ms, signal, and one of
@@ -91,8 +92,9 @@ struct marty_step {
     bool at_most_once;        /**< The participant cannot tell a repeated call: never call twice. */
     marty_step_kind kind;     /**< What it is to the whole. */
     marty_in_doubt in_doubt;  /**< What to do without an answer. */
-    marty_retry_policy retry; /**< Of the step; attempts 0 = 5, of a retriable one 20. */
-    marty_retry_policy compensate_retry; /**< Of its undo; attempts 0 = 20. */
+    marty_retry_policy retry; /**< Of the step; attempts 0 = not counted: total_ms ends them, max_ms
+                               * 0 = 120,000. */
+    marty_retry_policy compensate_retry; /**< Of its undo; the same. */
     marty_saga_clocks clocks;            /**< Of the step. */
     marty_saga_clocks compensate_clocks; /**< Of its undo. */
     const marty_saga_pick *data;         /**< What the command carries; NULL = all that is known. */

@@ -19,7 +19,7 @@ typedef enum marty_saga_verb {
     MARTY_SAGA_CANCEL = 1, /**< Undo what was done; too late after the pivot. */
     MARTY_SAGA_PAUSE,      /**< Send nothing new until it is resumed. */
     MARTY_SAGA_RESUME,     /**< Go on. */
-    MARTY_SAGA_RETRY,      /**< Try what is stuck again, at once. */
+    MARTY_SAGA_RETRY,      /**< Try what is stuck, or failing, again at once. */
     MARTY_SAGA_SUPPLY,     /**< Give the result that a step in doubt or refused should have had. */
     MARTY_SAGA_SKIP,       /**< Go on without a stuck step. */
     MARTY_SAGA_WAIVE,      /**< Leave an undo that is stuck undone; it is listed as left. */
@@ -36,7 +36,8 @@ typedef struct marty_saga_order {
     const char *id;       /**< The same id again is nothing new; NULL = a new one. */
     const char *who;      /**< For the history; required of all but a signal. */
     const char *note;     /**< Why, for the history; required by ABANDON, WAIVE and SKIP. */
-    const char *step;     /**< Path of the step; NULL = the only one that is stuck. */
+    const char *step;     /**< Path of the step; NULL = the only one that is stuck, or if none is,
+                           *   that is tried in vain. */
     const char *signal;   /**< Of SIGNAL: its name. */
     marty_bytes data;     /**< JSON; of SUPPLY, REPLACE_INPUT and SIGNAL. */
     bool force;           /**< Also where it is refused for good reasons, which the text names. */

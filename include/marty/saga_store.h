@@ -32,6 +32,10 @@ typedef enum marty_saga_status {
     MARTY_SAGA_ABANDONED     /**< Ended by a person; what is left is listed in its state. */
 } marty_saga_status;
 
+/** How `stuck` begins of a saga that goes on by itself, but a step of which has been tried in vain
+ * for ten seconds or longer. @since 0.1 @source docs/design/0018-retries-of-sagas.md */
+#define MARTY_SAGA_FAILING "failing: "
+
 /** What is indexed of a saga, beside its bytes. @since 0.1 @source docs/design/0013-saga-stores.md
  */
 typedef struct marty_saga_facts {
@@ -40,7 +44,8 @@ typedef struct marty_saga_facts {
     const char
         *key; /**< Its start key, at most 128 bytes; "" = none. One saga for a name and key. */
     const char *definition; /**< The hash that it is pinned to, at most 64 characters. */
-    const char *stuck;      /**< Why it waits for a person, at most 200 bytes; "" = it does not. */
+    const char *stuck; /**< Why it waits for a person, or begins with MARTY_SAGA_FAILING and says
+                        *   what it tries in vain; at most 200 bytes; "" = neither. */
     marty_saga_status status; /**< How it stands. */
     bool paused;              /**< A person has paused it. */
     uint32_t shard;           /**< Below MARTY_SAGA_SHARDS. */
@@ -109,7 +114,7 @@ typedef struct marty_saga_filter {
     const char *name;          /**< Of the definition; NULL = any. */
     const char *key;           /**< The start key; NULL = any. */
     marty_saga_status status;  /**< 0 = any. */
-    bool stuck;                /**< Only those that wait for a person; they have not ended. */
+    bool stuck;                /**< Only those with a text in `stuck`; they have not ended. */
     bool open;                 /**< Only those that have not ended. */
     int64_t changed_before_us; /**< 0 = any. */
     const char

@@ -8,7 +8,7 @@
 static const cli_column columns[] = {{"ID", "id", false},           {"SAGA", "saga", false},
                                      {"KEY", "key", false},         {"STATUS", "status", false},
                                      {"STARTED", "started", false}, {"AGE s", "age_s", true},
-                                     {"STUCK", "stuck", false}};
+                                     {"TROUBLE", "stuck", false}};
 static const cli_flag ls_flags[] = {
     {"limit", 'n', CLI_NUMBER, "N", "At most so many; default 100."}, {0}};
 
@@ -47,6 +47,7 @@ const cli_verb cli_verb_saga_ls = {
             "only, no backend.",
     .examples = "marty saga ls --store sqlite:sagas.db\n"
                 "marty saga ls --status stuck\n"
+                "marty saga ls --status failing\n"
                 "marty saga ls --stuck past-horizon --age 7d\n"
                 "marty saga ls --saga order --older 1h --status open",
     .tables = {ls_flags, cli_flags_sagas, cli_flags_store, cli_flags_bus, cli_flags_common},

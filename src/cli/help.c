@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Help texts, made from the verb and flag tables. */
-#include "cli.h"
+#include "letters.h"
+#include "message.h"
+#include "saga.h"
 
 enum { WIDTH = 78, INDENT = 30 };
 
@@ -52,17 +54,35 @@ static void flag_help(FILE *to, const cli_flag *flag)
     wrap(to, flag->help, INDENT, INDENT);
 }
 
+/* What a table is about; those that one verb has for itself are its flags. */
+static const char *title_of(const cli_flag *table)
+{
+    static const struct {
+        const cli_flag *table;
+        const char *title;
+    } known[] = {{cli_flags_common, "Common flags"},        {cli_flags_bus, "The bus"},
+                 {cli_flags_message, "The message"},        {cli_flags_publish, "Publishing"},
+                 {cli_flags_listen, "Listening"},           {cli_flags_position, "Where to begin"},
+                 {cli_flags_letters, "Which dead letters"}, {cli_flags_danger, "Being careful"},
+                 {cli_flags_store, "The store of sagas"},   {cli_flags_sagas, "Which sagas"}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (known[i].table == table) {
+            return known[i].title;
+        }
+    }
+    return "Flags";
+}
+
 static void tables_help(FILE *to, const cli_verb *verb)
 {
+    const char *before = "";
     size_t t;
     for (t = 0; t < CLI_TABLES_MAX && verb->tables[t]; t++) {
         const cli_flag *flag = verb->tables[t];
-        const char *title = flag == cli_flags_common    ? "Common flags"
-                            : flag == cli_flags_bus     ? "Where"
-                            : flag == cli_flags_message ? "The message"
-                                                        : "Flags";
-        if (flag->name) {
+        const char *title = title_of(flag);
+        if (flag->name && strcmp(title, before) != 0) {
             (void)fprintf(to, "\n%s\n", title);
+            before = title;
         }
         for (; flag->name; flag++) {
             flag_help(to, flag);

@@ -5,14 +5,15 @@
 #include <marty/adapter.h>
 
 #define FIELDS                                                                                     \
-    "id|type|source|subject|key|channel|group|backend|pattern|to|code|cause|attempts|replays|age|" \
-    "position|dead_channel"
+    "id|type|source|subject|key|channel|group|backend|pattern|to|code|reason|cause|attempts|"      \
+    "replays|age|position|dead_channel"
 
 const cli_flag cli_flags_letters[] = {
     {"channel", 0, CLI_STRING, "CHANNEL", "Only of this channel (events.order); default: all."},
     {"where", 'w', CLI_STRING, "CONDITION",
-     "Only these: \"reason ~ 'timeout' and attempts >= 5\"; fields are those of dlq ls -o json, "
-     "and age (> 1h)."},
+     "Only these: \"reason ~ 'timeout' and attempts >= 5 and age > 1h\"; by id, type, source, "
+     "subject, key, channel, group, backend, pattern, to, code, reason, attempts, replays, age, "
+     "position, dead_channel."},
     {"limit", 'n', CLI_NUMBER, "N", "At most so many."},
     {0}};
 const cli_column cli_letter_columns[] = {

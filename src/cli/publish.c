@@ -62,18 +62,26 @@ static int options_make(publishing *state)
     return CLI_OK;
 }
 
-static const char *outcome_name(marty_err err)
+/* A broadcast is kept nowhere: who listens has it. */
+static const char *outcome_name(marty_pattern pattern, marty_err err)
 {
-    return err == MARTY_OK ? "stored" : err == MARTY_E_MAYBE_STORED ? "maybe stored" : "not stored";
+    bool sent = pattern == MARTY_BROADCAST, maybe = err == MARTY_E_MAYBE_STORED;
+    return !err    ? sent ? "sent" : "stored"
+           : maybe ? sent ? "maybe sent" : "maybe stored"
+           : sent  ? "not sent"
+                   : "not stored";
 }
 
 /* "stored (written)  nats  events.order  42  0.4 ms" */
-static void show_line(cli_run *cli, const marty_outcome *outcome, double ms)
+static void show_line(const publishing *state, const marty_outcome *outcome, double ms)
 {
+    cli_run *cli = state->cli;
     cli_text text = {0};
-    cli_text_colour(cli, &text, "32", "stored");
-    cli_text_format(&text, " (%s)  %s  %s", cli_level_name(outcome->level),
-                    outcome->backend ? outcome->backend : "-",
+    cli_text_colour(cli, &text, "32", outcome_name(state->pattern, MARTY_OK));
+    if (state->pattern != MARTY_BROADCAST) {
+        cli_text_format(&text, " (%s)", cli_level_name(outcome->level));
+    }
+    cli_text_format(&text, "  %s  %s", outcome->backend ? outcome->backend : "-",
                     outcome->channel ? outcome->channel : "-");
     if (outcome->position[0]) {
         cli_text_format(&text, "  seq %s", outcome->position);
@@ -89,18 +97,19 @@ static void show(publishing *state, const marty_outcome *outcome, double ms)
     json_t *row;
     if (cli->out.format == CLI_TABLE && outcome->err == MARTY_OK) {
         if (state->one) {
-            show_line(cli, outcome, ms);
+            show_line(state, outcome, ms);
         }
         return; /* of many only what failed is shown */
     }
     if (cli->out.format == CLI_TABLE && state->one) {
         return; /* the error says it */
     }
-    row = json_pack("{s:s*, s:s, s:s*, s:s*, s:s*, s:s*, s:f}", "id",
-                    outcome->id[0] ? outcome->id : NULL, "outcome", outcome_name(outcome->err),
-                    "level", outcome->err ? NULL : cli_level_name(outcome->level), "backend",
-                    outcome->backend, "channel", outcome->channel, "position",
-                    outcome->position[0] ? outcome->position : NULL, "ms", ms);
+    row = json_pack(
+        "{s:s*, s:s, s:s*, s:s*, s:s*, s:s*, s:f}", "id", outcome->id[0] ? outcome->id : NULL,
+        "outcome", outcome_name(state->pattern, outcome->err), "level",
+        outcome->err || state->pattern == MARTY_BROADCAST ? NULL : cli_level_name(outcome->level),
+        "backend", outcome->backend, "channel", outcome->channel, "position",
+        outcome->position[0] ? outcome->position : NULL, "ms", ms);
     if (outcome->err) {
         (void)json_object_set_new(row, "error",
                                   json_string(marty_err_describe(outcome->err)->name));
@@ -211,8 +220,9 @@ static int result(const publishing *state, int64_t begin)
 {
     const cli_run *cli = state->cli;
     if (!state->one) {
-        cli_say(cli, "%llu stored, %llu not, %.1f ms", (unsigned long long)state->stored,
-                (unsigned long long)state->failed, (double)(cli_monotonic_ns() - begin) / 1e6);
+        cli_say(cli, "%llu %s, %llu not, %.1f ms", (unsigned long long)state->stored,
+                outcome_name(state->pattern, MARTY_OK), (unsigned long long)state->failed,
+                (double)(cli_monotonic_ns() - begin) / 1e6);
     }
     return state->failed == 0 ? CLI_OK : state->stored ? CLI_PARTIAL : state->first_code;
 }

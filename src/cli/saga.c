@@ -59,13 +59,21 @@ static const char *const words[] = {[MARTY_SAGA_RUNNING] = "running",
                                     [MARTY_SAGA_COMPENSATED] = "compensated",
                                     [MARTY_SAGA_ABANDONED] = "abandoned"};
 
+bool cli_saga_failing(const marty_saga_facts *facts)
+{
+    return facts->status < MARTY_SAGA_COMPLETED &&
+           strncmp(facts->stuck, MARTY_SAGA_FAILING, strlen(MARTY_SAGA_FAILING)) == 0;
+}
+
 const char *cli_saga_word(const marty_saga_facts *facts)
 {
     bool ended = facts->status >= MARTY_SAGA_COMPLETED; /* what held it up then holds nothing now */
-    return ended           ? words[facts->status]
-           : *facts->stuck ? "stuck"
-           : facts->paused ? "paused"
-                           : words[facts->status];
+    bool failing = cli_saga_failing(facts);
+    return ended                       ? words[facts->status]
+           : *facts->stuck && !failing ? "stuck"
+           : facts->paused             ? "paused"
+           : failing                   ? "failing"
+                                       : words[facts->status];
 }
 
 marty_saga_status cli_saga_status(const char *word)

@@ -17,7 +17,7 @@ extern const cli_flag cli_flags_store[], cli_flags_sagas[];
 typedef struct cli_saga_want {
     marty_saga_filter filter; /* without limit */
     const char *stuck;        /* a part of the reason, or NULL */
-    bool paused;
+    const char *word;         /* as cli_saga_word says it, or NULL: of those that have no status */
     int64_t started_before_us;
 } cli_saga_want;
 
@@ -39,7 +39,9 @@ int cli_saga_open(cli_run *cli, cli_saga *ret, bool client, bool sends);
 int cli_saga_close(cli_run *cli, cli_saga *saga, int code);
 /** A whole file, added to a text. */
 marty_err cli_saga_file(const char *path, cli_text *ret, marty_error *why);
-/** "running", "stuck", "completed", ... */
+/** Whether it goes on by itself, and tries a step of it in vain. */
+bool cli_saga_failing(const marty_saga_facts *facts);
+/** "running", "failing", "stuck", "completed", ... */
 const char *cli_saga_word(const marty_saga_facts *facts);
 /** The status of such a word; 0 = it is none. */
 marty_saga_status cli_saga_status(const char *word);

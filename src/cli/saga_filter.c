@@ -10,12 +10,14 @@ enum { PAGE = 1000 };
 const cli_flag cli_flags_sagas[] = {
     {"saga", 0, CLI_STRING, "NAME", "Only those of this definition."},
     {"status", 0, CLI_CHOICE,
-     "running|compensating|completed|compensated|abandoned|stuck|paused|open",
-     "Only those that stand so; open: not ended; stuck: wait for a person."},
+     "running|compensating|completed|compensated|abandoned|stuck|failing|paused|open",
+     "Only those that stand so; open: not ended; stuck: wait for a person; failing: go on, and try "
+     "a step in vain."},
     {"key", 'k', CLI_STRING, "KEY", "Only that with this start key."},
     {"age", 0, CLI_DURATION, "DURATION", "Only those that were started longer ago."},
     {"older", 0, CLI_DURATION, "DURATION", "Only those that have not changed for longer."},
-    {"stuck", 0, CLI_STRING, "TEXT", "Only those that are stuck with this in the reason."},
+    {"stuck", 0, CLI_STRING, "TEXT",
+     "Only those that are stuck or failing with this in the reason."},
     {"after", 0, CLI_STRING, "ID", "Go on after this one."},
     {0}};
 
@@ -36,14 +38,16 @@ bool cli_saga_version(const cli_run *cli, const char *flag, uint32_t *ret)
 void cli_saga_wanted(const cli_run *cli, cli_saga_want *ret)
 {
     const char *status = cli_string(cli, "status", "");
+    bool paused = strcmp(status, "paused") == 0;
+    bool troubled = strcmp(status, "stuck") == 0 || strcmp(status, "failing") == 0;
     *ret = (cli_saga_want){.stuck = cli_string(cli, "stuck", NULL),
-                           .paused = strcmp(status, "paused") == 0,
+                           .word = paused || troubled ? status : NULL,
                            .started_before_us = INT64_MAX};
     ret->filter = (marty_saga_filter){.name = cli_string(cli, "saga", NULL),
                                       .key = cli_string(cli, "key", NULL),
                                       .after = cli_string(cli, "after", NULL),
-                                      .stuck = ret->stuck || strcmp(status, "stuck") == 0,
-                                      .open = ret->paused || strcmp(status, "open") == 0};
+                                      .stuck = ret->stuck || troubled,
+                                      .open = paused || strcmp(status, "open") == 0};
     ret->filter.status = cli_saga_status(status);
     if (cli_set(cli, "older")) {
         ret->filter.changed_before_us = cli_saga_ago(cli, "older");
@@ -53,12 +57,21 @@ void cli_saga_wanted(const cli_run *cli, cli_saga_want *ret)
     }
 }
 
+/* One that is paused may be stuck, too. */
+static bool has_word(const marty_saga_facts *facts, const char *word)
+{
+    return strcmp(word, "paused") == 0    ? facts->paused
+           : strcmp(word, "failing") == 0 ? cli_saga_failing(facts)
+                                          : strcmp(cli_saga_word(facts), word) == 0;
+}
+
 bool cli_saga_meant(const cli_saga_want *want, const marty_saga_facts *facts)
 {
     const marty_saga_filter *filter = &want->filter;
     bool ended = facts->status >= MARTY_SAGA_COMPLETED;
     return (!want->stuck || strstr(facts->stuck, want->stuck)) &&
-           (!want->paused || facts->paused) && facts->started_us < want->started_before_us &&
+           (!want->word || has_word(facts, want->word)) &&
+           facts->started_us < want->started_before_us &&
            (!filter->name || strcmp(filter->name, facts->name) == 0) &&
            (!filter->key || strcmp(filter->key, facts->key) == 0) &&
            (!filter->status || filter->status == facts->status) &&

@@ -57,6 +57,40 @@ static void print_head(const json_t *saga)
     }
 }
 
+/* When it is tried again, in the words of the column behind a step; "" when it is not. */
+static const char *next_try(const json_t *step, char ret[40])
+{
+    const json_t *timer;
+    size_t i;
+    char clock[16];
+    ret[0] = '\0';
+    json_array_foreach(json_object_get(step, "timers"), i, timer)
+    {
+        if (strstr(text_of(step, "status"), "backoff") &&
+            strcmp(text_of(timer, "timer"), "main") == 0) {
+            (void)snprintf(ret, 40, "again at %s: ", clock_of(text_of(timer, "due"), clock));
+        }
+    }
+    return ret;
+}
+
+static void print_step(const json_t *step)
+{
+    char again[40];
+    char *result = json_dumps(json_object_get(step, "result"), JSON_COMPACT | JSON_ENCODE_ANY);
+    bool done = strcmp(text_of(step, "status"), "done") == 0;
+    const char *reason = done ? "" : text_of(step, "reason"); /* of an earlier attempt */
+    (void)printf("%-24s %-14s %8d %6d  %s%s%s%s%.200s\n", text_of(step, "step"),
+                 text_of(step, "status"), number_of(step, "forward", "attempt"),
+                 number_of(step, "undo", "attempt"),
+                 json_is_true(json_object_get(step, "failing")) ? "failing, " : "",
+                 next_try(step, again), text_of(step, "stuck"), *text_of(step, "stuck") ? ": " : "",
+                 *reason                                 ? reason
+                 : result && strcmp(result, "null") != 0 ? result
+                                                         : "");
+    free(result);
+}
+
 static void print_steps(const json_t *saga)
 {
     const json_t *step;
@@ -64,17 +98,39 @@ static void print_steps(const json_t *saga)
     (void)printf("\n%-24s %-14s %8s %6s  %s\n", "STEP", "STATUS", "ATTEMPTS", "UNDO", "");
     json_array_foreach(json_object_get(saga, "steps"), i, step)
     {
-        char *result = json_dumps(json_object_get(step, "result"), JSON_COMPACT | JSON_ENCODE_ANY);
-        bool done = strcmp(text_of(step, "status"), "done") == 0;
-        const char *reason = done ? "" : text_of(step, "reason"); /* of an earlier attempt */
-        (void)printf("%-24s %-14s %8d %6d  %s%s%.80s\n", text_of(step, "step"),
-                     text_of(step, "status"), number_of(step, "forward", "attempt"),
-                     number_of(step, "undo", "attempt"), text_of(step, "stuck"),
-                     *text_of(step, "stuck") ? ": " : "",
-                     *reason                                 ? reason
-                     : result && strcmp(result, "null") != 0 ? result
-                                                             : "");
-        free(result);
+        print_step(step);
+    }
+}
+
+/* The first step that is tried in vain, or NULL. */
+static const json_t *failing_step(const json_t *saga)
+{
+    const json_t *step;
+    size_t i;
+    json_array_foreach(json_object_get(saga, "steps"), i, step)
+    {
+        if (json_is_true(json_object_get(step, "failing"))) {
+            return step;
+        }
+    }
+    return NULL;
+}
+
+/* What to do when it waits for a person, or may need one. */
+static void say_next(cli_run *cli, const json_t *saga)
+{
+    const json_t *failing = failing_step(saga);
+    bool stuck = strncmp(text_of(saga, "state"), "stuck", 5) == 0;
+    if (stuck) {
+        cli_next(cli, "marty saga retry %s   (or supply, skip, waive, compensate, abandon)",
+                 text_of(saga, "saga"));
+    } else if (failing) {
+        cli_say(cli,
+                "%s is tried in vain, and again by itself; what nobody handles, or died, is "
+                "seen by: marty subscription ls, marty dlq ls",
+                text_of(failing, "step"));
+        cli_next(cli, "marty saga retry %s   (at once; or supply, skip, waive, compensate --step)",
+                 text_of(saga, "saga"));
     }
 }
 
@@ -229,8 +285,5 @@ void cli_saga_timeline(cli_run *cli, const json_t *whole)
         print_batch(batch, &known);
     }
     cli_flush(cli);
-    if (strncmp(text_of(saga, "state"), "stuck", 5) == 0) {
-        cli_next(cli, "marty saga retry %s   (or supply, skip, waive, compensate, abandon)",
-                 text_of(saga, "saga"));
-    }
+    say_next(cli, saga);
 }

@@ -196,6 +196,7 @@ static bool apply_generation(marty__saga_slot *slot, const marty__saga_entry *en
     }
     op->generation++;
     op->attempt = 0;
+    op->since_us = marty__saga_budget_us(op);
     op->first_us = 0;
     slot->stuck = 0;
     timers_off(slot, true);
@@ -229,13 +230,17 @@ static bool apply_mark(uint32_t *flags, uint64_t set, uint64_t clear, uint32_t a
     return true;
 }
 
-static bool apply_budget(marty__saga_slot *slot, const marty__saga_entry *entry)
+static bool apply_budget(const marty__saga_state *state, marty__saga_slot *slot,
+                         const marty__saga_entry *entry)
 {
     if (!slot || entry->n[1] > 1) {
         return false;
     }
-    op_of(slot, entry)->used = 0;
+    marty__saga_op *op = op_of(slot, entry);
+    op->used = 0;
+    op->since_us = state->changed_us;
     slot->probes_used = 0;
+    slot->timers[MARTY__SAGA_TIMER_TOTAL] = (marty__saga_timer){0}; /* it is counted from now */
     return true;
 }
 
@@ -266,7 +271,7 @@ static bool apply_slot(marty__saga_state *state, const marty__saga_entry *entry)
         op_of(slot, entry)->input = entry->b[0];
         return entry->n[1] <= 1;
     case MARTY__ENTRY_BUDGET:
-        return apply_budget(slot, entry);
+        return apply_budget(state, slot, entry);
     case MARTY__ENTRY_PROBED:
         slot->probes++;
         slot->probes_used++;

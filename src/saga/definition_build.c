@@ -114,17 +114,21 @@ static bool clocks_fit(builder *b, const marty_saga_clocks *clocks)
     return true;
 }
 
+/* Attempts that are not counted end with their total time (docs/design/0018-retries-of-sagas.md).
+ */
 static void fill_call(marty__saga_call *call, const marty_saga_clocks *clocks,
-                      const marty_retry_policy *retry, uint32_t attempts, uint64_t attempt_ms)
+                      const marty_retry_policy *retry, uint64_t attempt_ms)
 {
     call->start_ms = clocks->start_ms;
     call->attempt_ms = clocks->attempt_ms ? clocks->attempt_ms : attempt_ms;
     call->heartbeat_ms = clocks->heartbeat_ms;
-    call->total_ms = clocks->total_ms;
     call->retry = *retry;
-    call->retry.attempts = retry->attempts ? retry->attempts : attempts;
+    call->retry.attempts = retry->attempts ? retry->attempts : UINT32_MAX;
+    call->total_ms = clocks->total_ms                     ? clocks->total_ms
+                     : call->retry.attempts == UINT32_MAX ? MARTY__SAGA_TOTAL_MS
+                                                          : 0;
     call->retry.first_ms = retry->first_ms ? retry->first_ms : MARTY__RETRY_FIRST_MS;
-    call->retry.max_ms = retry->max_ms ? retry->max_ms : MARTY__RETRY_MAX_MS;
+    call->retry.max_ms = retry->max_ms ? retry->max_ms : MARTY__SAGA_RETRY_MAX_MS;
 }
 
 static bool build_picks(builder *b, marty__saga_node *node, const marty_step *step)
@@ -273,14 +277,14 @@ static bool build_called(builder *b, marty__saga_node *node, const marty_step *s
         (!step->service || !text_fits(b, "service", step->service))) {
         return wrong(b, "service", "a command needs the service that handles it");
     }
-    uint32_t attempts = child                                ? UINT32_MAX
-                        : step->kind == MARTY_STEP_RETRIABLE ? MARTY__SAGA_RETRIABLE_ATTEMPTS
-                                                             : MARTY__RETRY_ATTEMPTS;
     uint64_t attempt_ms = child ? MARTY__SAGA_CHILD_MS : MARTY__SAGA_ATTEMPT_MS;
     node->forward.service = local || child ? NULL : copied(b, step->service);
     node->forward.type = copied(b, type);
     node->forward.in_transaction = local && !step->outside;
-    fill_call(&node->forward, &step->clocks, &step->retry, attempts, attempt_ms);
+    fill_call(&node->forward, &step->clocks, &step->retry, attempt_ms);
+    if (child && !step->clocks.total_ms) {
+        node->forward.total_ms = 0; /* its own steps have their times */
+    }
     node->child_version = child ? step->saga_version : 0;
     node->at_most_once = step->at_most_once;
     node->in_doubt = child ? MARTY_IN_DOUBT_RETRY : step->in_doubt;
@@ -295,8 +299,7 @@ static bool build_called(builder *b, marty__saga_node *node, const marty_step *s
     node->undo.service = local || child ? NULL : copied(b, service);
     node->undo.type = copied(b, child ? step->saga : step->compensate);
     node->undo.in_transaction = local && !step->outside;
-    fill_call(&node->undo, &step->compensate_clocks, &step->compensate_retry,
-              MARTY__SAGA_UNDO_ATTEMPTS, attempt_ms);
+    fill_call(&node->undo, &step->compensate_clocks, &step->compensate_retry, attempt_ms);
     return !b->err;
 }
 

@@ -10,8 +10,8 @@ enum {
     MARTY__SAGA_ATTEMPT_MS = 30 * 1000,
     MARTY__SAGA_CHILD_MS = 5 * 60 * 1000,            /* a child is asked again that often */
     MARTY__SAGA_SIGNAL_MS = 7 * 24 * 60 * 60 * 1000, /* a wait's time to live */
-    MARTY__SAGA_RETRIABLE_ATTEMPTS = 20,
-    MARTY__SAGA_UNDO_ATTEMPTS = 20
+    MARTY__SAGA_RETRY_MAX_MS = 2 * 60 * 1000,
+    MARTY__SAGA_TOTAL_MS = 7 * 24 * 60 * 60 * 1000 /* of attempts that nobody has counted */
 };
 
 /* Lines of the steps that came from a document. */

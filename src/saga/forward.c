@@ -67,7 +67,11 @@ static bool take_kept(inside *in, uint32_t slot, const char *name)
 static void start_leaf(inside *in, uint32_t slot)
 {
     const marty__saga_node *node = marty__saga_node_at(in, slot);
-    if (!marty__saga_is_wait(node)) {
+    const marty__saga_op *op = &marty__saga_slot_at(in, slot)->forward;
+    bool over = MARTY__MUTANT(30, in->now_us >= marty__saga_total_us(op, &node->forward), false);
+    if (!marty__saga_is_wait(node) && over) {
+        marty__saga_refused(in, slot, "over its time"); /* it was not done, and then held back */
+    } else if (!marty__saga_is_wait(node)) {
         marty__saga_send_forward(in, slot);
     } else if (node->kind == MARTY__SAGA_TIMER || !take_kept(in, slot, node->signal)) {
         marty__saga_emit_status(in, slot, MARTY__SAGA_CALLING, none);

@@ -10,7 +10,10 @@
 
 #include <marty/message.h>
 
-enum { MARTY__SAGA_PROBES_MAX = 20 }; /* of one doubt, then a person */
+enum {
+    MARTY__SAGA_PROBES_MAX = 20,      /* of one doubt, once its total time is over: then a person */
+    MARTY__SAGA_UNDO_REFUSED_MAX = 10 /* attempts of an undo that is refused, if not counted */
+};
 
 typedef struct marty__saga_inside {
     marty__arena arena;
@@ -89,6 +92,10 @@ void marty__saga_send_forward(inside *in, uint32_t slot);
 void marty__saga_send_undo(inside *in, uint32_t slot);
 void marty__saga_send_probe(inside *in, uint32_t slot);
 void marty__saga_send_cancel(inside *in, uint32_t slot);
+/** When all attempts of an op together have lasted long enough; INT64_MAX = never. */
+int64_t marty__saga_total_us(const marty__saga_op *op, const marty__saga_call *call);
+/** After its main timer: arm the one of the total time, when that comes no later. */
+void marty__saga_arm_total(inside *in, uint32_t slot, bool undo);
 /** Delay before the next try of an op that was tried that often. */
 uint64_t marty__saga_backoff_ms(const inside *in, uint32_t slot, bool undo);
 

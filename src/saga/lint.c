@@ -167,14 +167,6 @@ static void check_times(linter *l, const marty__saga_node *node)
         find(l, node, false, "slow-heartbeat",
              "the heartbeat is not shorter than the attempt's timeout, so it says nothing");
     }
-    if (call->retry.attempts == UINT32_MAX && !call->total_ms && node->kind != MARTY__SAGA_CHILD) {
-        find(l, node, true, "endless",
-             "unlimited attempts need a total_timeout: else nobody is ever told");
-    }
-    if (node->has_undo && node->undo.retry.attempts == UINT32_MAX && !node->undo.total_ms) {
-        find(l, node, true, "endless",
-             "unlimited attempts to compensate need a total_timeout: else nobody is ever told");
-    }
 }
 
 static void check_kind(linter *l, const marty__saga_node *node, const path *way)

@@ -188,6 +188,11 @@ void marty__saga_child_id(char ret[MARTY__SAGA_TEXT], const uint8_t key[MARTY__S
 const char *marty__saga_path_in(marty__arena *arena, const marty__saga_definition *definition,
                                 const marty__saga_state *state, uint32_t slot);
 
+/** Whether a step (or its undo) tries in vain for so long that a person should know, though it goes
+ * on by itself. */
+bool marty__saga_failing(const marty__saga_definition *definition, const marty__saga_state *state,
+                         uint32_t slot);
+
 /** JSON views, appended: of a state (for show), of a history batch (a line of JSON per batch), of a
  *  command. What the decoder refuses is MALFORMED. */
 marty_err marty__saga_state_json(const marty__saga_definition *definition,

@@ -67,27 +67,6 @@ static void a_timeout_is_a_doubt_and_not_a_refusal(void)
     world_free(&w);
 }
 
-static void retries_end_in_doubt(void)
-{
-    world w = world_new(order);
-    start(&w, "");
-    answer(&w, "validate", MARTY__SAGA_OK, "");
-    for (int attempt = 1; attempt <= 5; attempt++) {
-        CHECK_TEXT(status(&w, "reserve"), "calling");
-        pass_to_due(&w); /* the attempt */
-        CHECK_TEXT(status(&w, "reserve"), attempt < 5 ? "backoff" : "in-doubt");
-        if (attempt < 5) {
-            pass_to_due(&w);
-        }
-    }
-    CHECK_TEXT(word(&w), "stuck-forward");
-    verb(&w, MARTY__SAGA_VERB_RETRY, "reserve", NULL);
-    CHECK_TEXT(status(&w, "reserve"), "backoff");
-    tick(&w);
-    CHECK_TEXT(commands(&w), "forward reserve.6");
-    world_free(&w);
-}
-
 static void people_steer(void)
 {
     world w = world_new(order);
@@ -163,10 +142,11 @@ static void signals_count_once(void)
 
 static void probes_are_not_without_end(void)
 {
-    world w = world_new(order);
+    world w = world_new("saga: s\nversion: 1\nsteps:\n"
+                        "  - {name: charge, service: payment, command: charge, kind: pivot, "
+                        "in_doubt: probe, retry: {attempts: 5}}\n"
+                        "  - {name: ship, service: shipping, command: ship, kind: retriable}\n");
     start(&w, "");
-    answer(&w, "validate", MARTY__SAGA_OK, "");
-    answer(&w, "reserve", MARTY__SAGA_OK, "");
     for (int probe = 0; probe < 21; probe++) {
         CHECK(!marty__saga_state_stuck(w.turn.decoded));
         pass_to_due(&w);
@@ -284,7 +264,6 @@ int main(void)
     a_good_order_completes();
     a_refusal_undoes_what_was_done();
     a_timeout_is_a_doubt_and_not_a_refusal();
-    retries_end_in_doubt();
     people_steer();
     groups_loops_and_maps();
     signals_count_once();

@@ -89,6 +89,7 @@ void marty__saga_over_limit(inside *in, uint32_t slot, const char *reason)
 
 static const char no_answer[] = "no answer in time";
 
+/* Whether it may be tried once more by the count; its time is looked at when it is its turn. */
 static bool has_budget(const inside *in, uint32_t slot, bool undo)
 {
     const marty__saga_node *node = marty__saga_node_at(in, slot);
@@ -107,8 +108,7 @@ void marty__saga_no_effect(inside *in, uint32_t slot, const char *reason)
         return;
     }
     bool again = !marty__saga_flag(in, MARTY__SAGA_CANCEL) && !node->at_most_once &&
-                 node->kind != MARTY__SAGA_CHILD &&
-                 (node->step == MARTY_STEP_RETRIABLE || has_budget(in, slot, false));
+                 node->kind != MARTY__SAGA_CHILD && has_budget(in, slot, false);
     if (!again) {
         marty__saga_refused(in, slot, reason);
     } else if (MARTY__MUTANT(4, true, false)) {
@@ -140,6 +140,7 @@ void marty__saga_attempt_over(inside *in, uint32_t slot, bool doubtful, bool may
     }
     marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_MAIN,
                            marty__saga_after(in, delay_ms > wait_ms ? delay_ms : wait_ms));
+    marty__saga_arm_total(in, slot, false);
 }
 
 /* Row 11, by the policy. */
@@ -196,13 +197,18 @@ void marty__saga_undo_over(inside *in, uint32_t slot, bool in_time, uint64_t del
                             in_time ? none : marty_text(no_answer));
     marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_MAIN,
                            marty__saga_after(in, delay_ms > wait_ms ? delay_ms : wait_ms));
+    marty__saga_arm_total(in, slot, true);
 }
 
-/* Row 21a: the refusal is stored under that key, so another try needs another. */
+/* Row 21a: the refusal is stored under that key, so another try needs another. Who refuses is there
+ * and has decided, so it is not asked for as long as one who does not answer. */
 void marty__saga_undo_refused(inside *in, uint32_t slot, const char *reason)
 {
+    bool counted = marty__saga_node_at(in, slot)->undo.retry.attempts != UINT32_MAX;
+    bool enough =
+        !counted && marty__saga_slot_at(in, slot)->undo.used >= MARTY__SAGA_UNDO_REFUSED_MAX;
     marty__saga_emit_slot(in, MARTY__ENTRY_REASON, slot, 0, marty_text(reason));
-    if (!has_budget(in, slot, true)) {
+    if (enough || !has_budget(in, slot, true)) {
         marty__saga_emit_status(in, slot, MARTY__SAGA_UNDO_STUCK, none);
         marty__saga_emit_stuck(in, slot, MARTY__SAGA_STUCK_UNDO, NULL);
         marty__saga_emit_mark(in, slot, MARTY__SAGA_C_REFUSED, 0);
@@ -212,4 +218,5 @@ void marty__saga_undo_refused(inside *in, uint32_t slot, const char *reason)
     marty__saga_emit_slot(in, MARTY__MUTANT(7, MARTY__ENTRY_GENERATION, MARTY__ENTRY_STATUS), slot,
                           MARTY__MUTANT(7, 1, MARTY__SAGA_UNDO_BACKOFF), none);
     marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_MAIN, marty__saga_after(in, wait_ms));
+    marty__saga_arm_total(in, slot, true);
 }

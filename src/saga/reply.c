@@ -141,6 +141,7 @@ static void on_alive(inside *in, uint32_t slot, bool undo)
         marty__saga_emit_mark(in, slot, MARTY__SAGA_STARTED, 0);
         marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_MAIN,
                                marty__saga_after(in, call->attempt_ms));
+        marty__saga_arm_total(in, slot, undo);
         if (at->timers[MARTY__SAGA_TIMER_START].due_us) {
             marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_START, 0);
         }

@@ -31,19 +31,36 @@ static void name_command(inside *in, marty__saga_command *command, uint32_t slot
     }
 }
 
-static void arm_op(inside *in, uint32_t slot, const marty__saga_call *call)
+int64_t marty__saga_total_us(const marty__saga_op *op, const marty__saga_call *call)
+{
+    int64_t since_us = marty__saga_budget_us(op);
+    bool limited = since_us && call->total_ms < (uint64_t)(INT64_MAX - since_us) / 1000;
+    return limited && call->total_ms ? since_us + (int64_t)call->total_ms * 1000 : INT64_MAX;
+}
+
+/* The end of a week is no business of an attempt of seconds: until then there is nothing to keep.
+ */
+void marty__saga_arm_total(inside *in, uint32_t slot, bool undo)
 {
     const marty__saga_slot *at = marty__saga_slot_at(in, slot);
+    const marty__saga_node *node = marty__saga_node_at(in, slot);
+    int64_t total_us = undo ? marty__saga_total_us(&at->undo, &node->undo)
+                            : marty__saga_total_us(&at->forward, &node->forward);
+    if (total_us <= at->timers[MARTY__SAGA_TIMER_MAIN].due_us &&
+        !at->timers[MARTY__SAGA_TIMER_TOTAL].due_us) {
+        marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_TOTAL, total_us);
+    }
+}
+
+static void arm_op(inside *in, uint32_t slot, const marty__saga_call *call, bool undo)
+{
     marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_MAIN,
                            marty__saga_after(in, call->attempt_ms));
     if (call->start_ms) {
         marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_START,
                                marty__saga_after(in, call->start_ms));
     }
-    if (call->total_ms && !at->timers[MARTY__SAGA_TIMER_TOTAL].due_us) {
-        marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_TOTAL,
-                               marty__saga_after(in, call->total_ms));
-    }
+    marty__saga_arm_total(in, slot, undo);
 }
 
 static bool wants_cancel(const inside *in, uint32_t slot)
@@ -62,7 +79,7 @@ void marty__saga_send_forward(inside *in, uint32_t slot)
         return;
     }
     marty__saga_emit_slot(in, MARTY__ENTRY_SENT, slot, 0, (marty_bytes){NULL, 0});
-    arm_op(in, slot, &node->forward);
+    arm_op(in, slot, &node->forward, false);
     marty__saga_command *command = marty__saga_command_add(in);
     if (!command) {
         return;
@@ -98,7 +115,7 @@ void marty__saga_send_undo(inside *in, uint32_t slot)
         return;
     }
     marty__saga_emit_slot(in, MARTY__ENTRY_SENT, slot, 1, (marty_bytes){NULL, 0});
-    arm_op(in, slot, &node->undo);
+    arm_op(in, slot, &node->undo, true);
     marty__saga_command *command = marty__saga_command_add(in);
     if (!command) {
         return;

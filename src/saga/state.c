@@ -19,7 +19,8 @@ enum {
     HAS_REASON = 512,
     HAS_CHECKPOINT = 1024,
     HAS_STUCK = 2048,
-    HAS_ALL = 4095
+    HAS_SINCE = 4096,
+    HAS_ALL = 8191
 };
 
 /* ---- writing */
@@ -44,7 +45,8 @@ static unsigned parts_of(const marty__saga_slot *slot)
            (slot->done ? HAS_DONE : 0u) | (op_used(&slot->forward) ? HAS_FORWARD : 0u) |
            (op_used(&slot->undo) ? HAS_UNDO : 0u) | (timers_of(slot) ? HAS_TIMERS : 0u) |
            (slot->result.size ? HAS_RESULT : 0u) | (slot->reason.size ? HAS_REASON : 0u) |
-           (slot->checkpoint.size ? HAS_CHECKPOINT : 0u) | (slot->stuck ? HAS_STUCK : 0u);
+           (slot->checkpoint.size ? HAS_CHECKPOINT : 0u) | (slot->stuck ? HAS_STUCK : 0u) |
+           (slot->forward.since_us || slot->undo.since_us ? HAS_SINCE : 0u);
 }
 
 static void write_op(const marty__saga_op *op, marty__buffer *to)
@@ -107,6 +109,10 @@ static void write_slot(const marty__saga_slot *slot, marty__buffer *to)
     put_bytes_if(to, slot->reason);
     put_bytes_if(to, slot->checkpoint);
     put_if(to, slot->stuck);
+    if (parts & HAS_SINCE) {
+        marty__wire_put(to, (uint64_t)slot->forward.since_us);
+        marty__wire_put(to, (uint64_t)slot->undo.since_us);
+    }
 }
 
 static bool is_set(const uint8_t key[MARTY__SAGA_KEY_BYTES])
@@ -230,6 +236,11 @@ static void read_slot(marty__saga_state *state, marty__saga_slot *slot, marty__w
     slot->reason = get_bytes_if(from, parts & HAS_REASON);
     slot->checkpoint = get_bytes_if(from, parts & HAS_CHECKPOINT);
     slot->stuck = (marty__saga_stuck)get_if(from, parts & HAS_STUCK, MARTY__SAGA_STUCK_MISSING);
+    if (parts & HAS_SINCE) {
+        slot->forward.since_us = (int64_t)marty__wire_upto(from, INT64_MAX);
+        slot->undo.since_us = (int64_t)marty__wire_upto(from, INT64_MAX);
+        from->broken = from->broken || !(slot->forward.since_us || slot->undo.since_us);
+    }
     if (index && !from->broken) {
         slot->before = state->slots[slot->parent].last;
         state->slots[slot->parent].last = index;

@@ -107,6 +107,7 @@ typedef struct marty__saga_op {
     uint32_t generation, attempt; /* attempt 0 = never sent */
     uint32_t used;                /* of the budget, over all generations since the last reset */
     int64_t first_us;             /* first dispatch of this generation; 0 = none */
+    int64_t since_us;             /* when its budget began; 0 = at first_us */
     marty_bytes input;            /* replaced by a person; size 0 = not */
 } marty__saga_op;
 
@@ -169,6 +170,11 @@ int64_t marty__saga_state_due(const marty__saga_state *state);
 const char *marty__saga_state_word(const marty__saga_state *state);
 /** The first stuck slot, or NULL. */
 const marty__saga_slot *marty__saga_state_stuck(const marty__saga_state *state);
+/** When the budget of an op began, which its total time is counted from; 0 = it was never sent. */
+MARTY_INLINE int64_t marty__saga_budget_us(const marty__saga_op *op)
+{
+    return op->since_us ? op->since_us : op->first_us;
+}
 /** Words of the enumerations, for views. Static. */
 const char *marty__saga_status_word(marty__saga_status status);
 const char *marty__saga_stuck_word(marty__saga_stuck stuck);

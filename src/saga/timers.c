@@ -18,6 +18,53 @@ static void on_deadline(inside *in)
     }
 }
 
+/* What is said of an op whose total time is over: how often it was tried, and the last error. */
+static const char *over_its_time(inside *in, const marty__saga_op *op, marty_bytes reason)
+{
+    return marty__arena_format(
+        &in->arena, "over its time after %u attempt%s%s%.*s", (unsigned)op->used,
+        op->used == 1 ? "" : "s", reason.size ? ": " : "",
+        (int)(reason.size < 200 ? reason.size : 200), reason.size ? (const char *)reason.data : "");
+}
+
+/* Schedule-to-close, and schedule-to-start, which is not tried again. */
+static void on_limit(inside *in, uint32_t slot, unsigned which)
+{
+    const marty__saga_slot *at = marty__saga_slot_at(in, slot);
+    if (at->status == MARTY__SAGA_UNDOING || at->status == MARTY__SAGA_UNDO_BACKOFF) {
+        const char *reason = over_its_time(in, &at->undo, at->reason);
+        marty__saga_emit_status(in, slot, MARTY__SAGA_UNDO_STUCK, none);
+        marty__saga_emit_stuck(in, slot, MARTY__SAGA_STUCK_UNDO, reason);
+    } else if (marty__saga_in_flight(at)) {
+        marty__saga_in_doubt(in, slot,
+                             which == MARTY__SAGA_TIMER_START
+                                 ? "not started in time"
+                                 : over_its_time(in, &at->forward, at->reason));
+    } else {
+        marty__saga_emit_timer(in, slot, which, 0);
+    }
+}
+
+static bool total_is_over(const inside *in, uint32_t slot, bool undo)
+{
+    const marty__saga_slot *at = marty__saga_slot_at(in, slot);
+    const marty__saga_node *node = marty__saga_node_at(in, slot);
+    return in->now_us >= (undo ? marty__saga_total_us(&at->undo, &node->undo)
+                               : marty__saga_total_us(&at->forward, &node->forward));
+}
+
+/* The next attempt, unless it is too late for one. */
+static void try_again(inside *in, uint32_t slot, bool undo)
+{
+    if (MARTY__MUTANT(31, total_is_over(in, slot, undo), false)) {
+        on_limit(in, slot, MARTY__SAGA_TIMER_TOTAL);
+    } else if (undo) {
+        marty__saga_send_undo(in, slot); /* 21b */
+    } else {
+        marty__saga_send_forward(in, slot); /* 12 */
+    }
+}
+
 static void on_main(inside *in, uint32_t slot)
 {
     const marty__saga_node *node = marty__saga_node_at(in, slot);
@@ -33,10 +80,11 @@ static void on_main(inside *in, uint32_t slot)
         }
         break;
     case MARTY__SAGA_BACKOFF:
-        marty__saga_send_forward(in, slot); /* 12 */
+        try_again(in, slot, false);
         break;
     case MARTY__SAGA_IN_DOUBT: /* 15 */
-        if (at->probes_used >= MARTY__SAGA_PROBES_MAX) {
+        if (at->probes_used >= MARTY__SAGA_PROBES_MAX &&
+            (!node->forward.total_ms || total_is_over(in, slot, false))) {
             marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_MAIN, 0);
             marty__saga_emit_stuck(in, slot, MARTY__SAGA_STUCK_DOUBT, "no probe was answered");
         } else {
@@ -47,7 +95,7 @@ static void on_main(inside *in, uint32_t slot)
         marty__saga_undo_over(in, slot, false, 0); /* 21, 22 */
         break;
     case MARTY__SAGA_UNDO_BACKOFF:
-        marty__saga_send_undo(in, slot); /* 21b */
+        try_again(in, slot, true);
         break;
     case MARTY__SAGA_IDLE:
     case MARTY__SAGA_DONE:
@@ -60,21 +108,6 @@ static void on_main(inside *in, uint32_t slot)
     case MARTY__SAGA_OPEN:
         marty__saga_emit_timer(in, slot, MARTY__SAGA_TIMER_MAIN, 0);
         break;
-    }
-}
-
-/* Schedule-to-close, and schedule-to-start, which is not tried again. */
-static void on_limit(inside *in, uint32_t slot, unsigned which)
-{
-    const marty__saga_slot *at = marty__saga_slot_at(in, slot);
-    if (at->status == MARTY__SAGA_UNDOING || at->status == MARTY__SAGA_UNDO_BACKOFF) {
-        marty__saga_emit_status(in, slot, MARTY__SAGA_UNDO_STUCK, none);
-        marty__saga_emit_stuck(in, slot, MARTY__SAGA_STUCK_UNDO, "over its time");
-    } else if (marty__saga_in_flight(at)) {
-        marty__saga_in_doubt(
-            in, slot, which == MARTY__SAGA_TIMER_START ? "not started in time" : "over its time");
-    } else {
-        marty__saga_emit_timer(in, slot, which, 0);
     }
 }
 

@@ -76,7 +76,8 @@ static void replay(void)
     CHECK_HAS(out, "{\"line\":2,\"changed\":true,\"due\":\"2026-01-01T00:00:30Z\",\"commands\":[{"
                    "\"command\":\"forward\",\"step\":\"reserve\",\"service\":\"inventory\"");
     CHECK_HAS(out, "{\"line\":4,\"changed\":false,\"ignored\":\"duplicate\"");
-    CHECK_HAS(out, "{\"line\":7,\"error\":\"saga s1: the step is neither stuck nor in doubt\"}");
+    CHECK_HAS(out, "{\"line\":7,\"error\":\"saga s1: the step is neither stuck nor in doubt, nor "
+                   "was an attempt in vain\"}");
     CHECK_HAS(out, "\"command\":\"probe\",\"step\":\"charge\"");
     CHECK_HAS(out, "\"command\":\"undo\",\"step\":\"lines[0]/pick\"");
     CHECK_HAS(out, "\"state\":\"compensating\"");

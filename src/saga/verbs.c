@@ -156,12 +156,35 @@ bool marty__saga_reopen(inside *in, const char **ret_why)
     return true;
 }
 
+/* Whether its attempts go on, at least one of which was in vain. */
+static bool tries_in_vain(const inside *in, const marty__saga_slot *slot)
+{
+    bool between = slot->status == MARTY__SAGA_BACKOFF ||
+                   slot->status == MARTY__SAGA_UNDO_BACKOFF || slot->status == MARTY__SAGA_IN_DOUBT;
+    bool on_its_way = slot->status == MARTY__SAGA_CALLING || slot->status == MARTY__SAGA_UNDOING;
+    const marty__saga_node *node = &in->definition->nodes[slot->node];
+    const marty__saga_op *op = slot->status == MARTY__SAGA_UNDOING ? &slot->undo : &slot->forward;
+    return between ||
+           (on_its_way && node->kind != MARTY__SAGA_CHILD && (op->used > 1 || op->attempt > 1));
+}
+
+/* A person need not wait until the attempts of a step are over: they are over now. */
+static void end_attempts(inside *in, uint32_t slot)
+{
+    const marty__saga_slot *at = marty__saga_slot_at(in, slot);
+    if (at->status == MARTY__SAGA_UNDOING || at->status == MARTY__SAGA_UNDO_BACKOFF) {
+        marty__saga_emit_status(in, slot, MARTY__SAGA_UNDO_STUCK, none);
+    } else if (at->status != MARTY__SAGA_IN_DOUBT) {
+        marty__saga_emit_status(in, slot, MARTY__SAGA_IN_DOUBT, none);
+    }
+}
+
 /* One step that is in doubt gets its undo, and the saga turns back. */
 static void undo_step(inside *in, uint32_t slot)
 {
     const marty__saga_slot *at = marty__saga_slot_at(in, slot);
-    if (at->status != MARTY__SAGA_IN_DOUBT) {
-        refuse(in, "only a step in doubt can be undone by name");
+    if (!marty__saga_in_flight(at) || !tries_in_vain(in, at)) {
+        refuse(in, "only a step that is in doubt or tried in vain can be undone by name");
     } else if (!marty__saga_node_at(in, slot)->has_undo) {
         refuse(in, "the step has no undo");
     } else {
@@ -228,12 +251,21 @@ static void of_step(inside *in, uint32_t slot)
 {
     const marty__saga_slot *at = slot == UINT32_MAX ? NULL : marty__saga_slot_at(in, slot);
     if (!at && !(in->event->name && *in->event->name)) {
-        refuse(in, "nothing is stuck");
-    } else if (!at) {
+        refuse(in, "nothing is stuck, and nothing is tried in vain");
+        return;
+    }
+    if (!at) {
         (void)marty__saga_fail(in, MARTY_E_NOT_FOUND, "it has no such step that has begun");
-    } else if (!at->stuck && at->status != MARTY__SAGA_IN_DOUBT) {
-        refuse(in, "the step is neither stuck nor in doubt");
-    } else if (in->event->verb == MARTY__SAGA_VERB_RETRY) {
+        return;
+    }
+    if (tries_in_vain(in, at)) {
+        end_attempts(in, slot);
+        at = marty__saga_slot_at(in, slot);
+    } else if (!at->stuck) {
+        refuse(in, "the step is neither stuck nor in doubt, nor was an attempt in vain");
+        return;
+    }
+    if (in->event->verb == MARTY__SAGA_VERB_RETRY) {
         retry(in, slot);
     } else if (in->event->verb == MARTY__SAGA_VERB_SUPPLY) {
         supply(in, slot);
@@ -248,16 +280,21 @@ static void of_step(inside *in, uint32_t slot)
     }
 }
 
-/* The one that is stuck, when the verb names none. */
-static uint32_t only_stuck(inside *in)
+/* The one that is stuck, or if none is the one that tries in vain, when the verb names none. */
+static uint32_t only_troubled(inside *in)
 {
+    bool any = marty__saga_any_stuck(in);
     uint32_t found = UINT32_MAX;
     for (uint32_t i = 0; i < in->state.slot_count; i++) {
-        if (marty__saga_slot_at(in, i)->stuck && found != UINT32_MAX) {
-            (void)marty__saga_fail(in, MARTY_E_ARGUMENT, "several steps are stuck; name one");
+        const marty__saga_slot *at = marty__saga_slot_at(in, i);
+        bool meant = any ? at->stuck != 0 : tries_in_vain(in, at);
+        if (meant && found != UINT32_MAX) {
+            (void)marty__saga_fail(in, MARTY_E_ARGUMENT,
+                                   any ? "several steps are stuck; name one"
+                                       : "several steps are tried in vain; name one");
             return UINT32_MAX;
         }
-        found = marty__saga_slot_at(in, i)->stuck ? i : found;
+        found = meant ? i : found;
     }
     return found;
 }
@@ -292,7 +329,7 @@ static void act(inside *in)
     case MARTY__SAGA_VERB_SKIP:
     case MARTY__SAGA_VERB_WAIVE:
     case MARTY__SAGA_VERB_REPLACE_INPUT:
-        slot = step && *step ? slot : only_stuck(in);
+        slot = step && *step ? slot : only_troubled(in);
         if (!in->err) {
             of_step(in, slot);
         }

@@ -155,6 +155,10 @@ static void add_slot(marty__arena *arena, const marty__saga_definition *definiti
     add_word(to, "step", path);
     add_word(to, "status", marty__saga_status_word(slot->status));
     add_word(to, "stuck", marty__saga_stuck_word(slot->stuck));
+    if (marty__saga_failing(definition, state, index)) {
+        key_of(to, "failing");
+        marty__buffer_text(to, "true");
+    }
     add_flags(to, slot->flags, slot_flags, sizeof slot_flags / sizeof *slot_flags);
     add_some(to, "count", slot->count);
     add_some(to, "done", slot->done);

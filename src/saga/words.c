@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The words by which people and programs see states. */
-#include "state.h"
+#include "inside.h"
+
+/* So long may the attempts of a step be in vain before it is said, or as soon as the next one comes
+ * later than that. A broker that was restarted or a participant that was rolled over is back by
+ * then. */
+enum { FAILING_MS = 10 * 1000 };
 
 const char *marty__saga_status_word(marty__saga_status status)
 {
@@ -49,6 +54,21 @@ static bool moves(const marty__saga_slot *slot)
         break;
     }
     return false;
+}
+
+bool marty__saga_failing(const marty__saga_definition *definition, const marty__saga_state *state,
+                         uint32_t slot)
+{
+    const marty__saga_slot *at = &state->slots[slot];
+    const marty__saga_node *node = &definition->nodes[at->node];
+    bool undo = at->status == MARTY__SAGA_UNDOING || at->status == MARTY__SAGA_UNDO_BACKOFF;
+    bool on_its_way = at->status == MARTY__SAGA_UNDOING || at->status == MARTY__SAGA_CALLING;
+    const marty__saga_op *op = undo ? &at->undo : &at->forward;
+    int64_t next_us = on_its_way ? 0 : at->timers[MARTY__SAGA_TIMER_MAIN].due_us;
+    int64_t until_us = next_us > state->changed_us ? next_us : state->changed_us;
+    return !marty__saga_ended(state) && node->kind != MARTY__SAGA_CHILD && moves(at) &&
+           op->used > (on_its_way ? 1u : 0u) &&
+           until_us - marty__saga_budget_us(op) >= (int64_t)FAILING_MS * 1000;
 }
 
 const char *marty__saga_state_word(const marty__saga_state *state)

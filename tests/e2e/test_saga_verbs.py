@@ -153,7 +153,7 @@ class Running(Sagas):
         self.answer(one, "reserve", "ok")
         numbers = harness.wait_for(lambda: next((n for n in [running.json()] if n["transitions"] > 0), None), "a transition")
         self.assertEqual(numbers["operations"]["count"], 1)
-        for name in ("completed", "compensated", "abandoned", "stuck", "steps_in_doubt", "late_replies", "fence_losses",
+        for name in ("completed", "compensated", "abandoned", "stuck", "failing", "became_failing", "steps_in_doubt", "late_replies", "fence_losses",
                      "timer_lag_us", "outbox_age_us", "shards"):
             self.assertIsInstance(numbers[name], int)
         self.assertEqual(numbers["sagas"]["count"], 0)
@@ -247,6 +247,27 @@ class Repair(Sagas):
         why = "undo-failed: no answer within the time of 1 attempt"
         self.assertIn("reserve: " + why, self.marty("saga", "ls", code=0).row["stuck"])
         self.assertIn(why, self.marty("saga", "show", one, "-o", "table", code=0).out)
+
+    def test_one_that_fails_is_seen_before_it_is_given_up(self):
+        """Nobody handles its undo: it is tried for a week, and that is said after ten seconds."""
+        self.run_sagas(ORDER.replace("retry: {attempts: 1}, timeout: TIMEOUT", "timeout: 200ms", 1).replace("TIMEOUT", PATIENT))
+        one = self.begin("order")
+        self.wait_step(one, "reserve", "calling")
+        self.answer(one, "reserve", "ok")
+        self.wait_step(one, "charge", "calling")
+        self.answer(one, "charge", "rejected")
+        self.wait_step(one, "reserve", "undo-backoff")
+        self.assertEqual(self.marty("saga", "ls", "--status", "failing", code=0).out, "")
+        row = harness.wait_for(lambda: next(iter(self.marty("saga", "ls", "--status", "failing", code=0).rows), None), "failing")
+        self.assertEqual((row["id"], row["status"]), (one, "failing"))
+        self.assertRegex(row["stuck"], r"^failing: reserve: undo, [0-9]+ attempts: no answer in time$")
+        self.assertEqual(self.marty("saga", "ls", "--status", "stuck", code=0).out, "")
+        shown = self.marty("saga", "show", one, "-o", "table", code=0)
+        self.assertRegex(shown.out, r"reserve +undo[a-z-]+ +1 +[0-9]+ +failing, ")
+        self.assertIn(f"marty saga retry {one}", shown.err)
+        self.assertIn("goes on, failing: reserve", self.marty("saga", "wait", one, "-t", "10ms", code=124).err)
+        self.act("waive", one, "-m", "written off")  # it need not be stuck first, nor named
+        self.assertEqual(self.marty("saga", "wait", one, code=5).row["status"], "compensated")
 
     def test_waive(self):
         one = self.stuck()

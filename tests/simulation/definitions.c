@@ -49,6 +49,11 @@ static void make_called(maker *m, marty_step *step)
     step->compensate_retry = step->retry;
     make_clocks(m, &step->clocks);
     make_clocks(m, &step->compensate_clocks);
+    if (sim_chance(s, 25)) { /* not counted, as by default: the total time ends them, if any */
+        step->retry.attempts = step->compensate_retry.attempts = 0;
+        step->clocks.total_ms = sim_chance(s, 50) ? 4000 + 1000 * sim_below(s, 8) : 0;
+        step->compensate_clocks.total_ms = step->clocks.total_ms;
+    }
     if (step->saga) {
         step->retry.attempts = 0;
     }

@@ -148,6 +148,18 @@ static void check_horizon(const view *v, uint32_t slot, int64_t first_us)
     }
 }
 
+/* No attempt begins when the time of all of them together is over, whatever their keys. */
+static void check_total(const view *v, uint32_t slot, bool undo)
+{
+    const marty__saga_call *call = undo ? &node_of(v, slot)->undo : &node_of(v, slot)->forward;
+    const marty__saga_op *op = undo ? &v->state->slots[slot].undo : &v->state->slots[slot].forward;
+    int64_t since_us = op->since_us ? op->since_us : op->first_us;
+    if (call->total_ms && since_us &&
+        v->state->changed_us - since_us >= (int64_t)call->total_ms * 1000) {
+        sim_wrong(v->s, v->saga, "9.6: %s tried after its total time", path_of(v, slot));
+    }
+}
+
 static void check_sent(const view *v, const marty__saga_entry *entry)
 {
     uint32_t slot = (uint32_t)entry->n[0];
@@ -157,6 +169,7 @@ static void check_sent(const view *v, const marty__saga_entry *entry)
         sim_wrong(v->s, v->saga, "27: %s sent while paused", path_of(v, slot));
     }
     check_horizon(v, slot, entry->n[1] ? own->undo.first_us : own->forward.first_us);
+    check_total(v, slot, entry->n[1] != 0);
     if (entry->n[1]) {
         if (!is(own->status, BIT(DONE) | BIT(IN_DOUBT) | BIT(UNDO_BACKOFF))) {
             sim_wrong(v->s, v->saga, "an undo of %s sent while it is %s", path_of(v, slot),
@@ -183,7 +196,7 @@ static void check_sent(const view *v, const marty__saga_entry *entry)
 
 /* ---- changes of one step */
 static const unsigned may_become[MARTY__SAGA_OPEN + 1] = {
-    [MARTY__SAGA_IDLE] = BIT(CALLING) | BIT(DONE),
+    [MARTY__SAGA_IDLE] = BIT(CALLING) | BIT(DONE) | BIT(REJECTED),
     [MARTY__SAGA_CALLING] =
         BIT(DONE) | BIT(REJECTED) | BIT(BACKOFF) | BIT(IN_DOUBT) | BIT(RESOLVED),
     [MARTY__SAGA_BACKOFF] = BIT(DONE) | BIT(REJECTED) | BIT(IN_DOUBT) | BIT(RESOLVED),

@@ -188,6 +188,25 @@ static uint32_t some_stuck(sim *s, const sim_saga *saga)
     return UINT32_MAX;
 }
 
+/* One that is stuck, or sometimes one that is called or undone: its attempts may go on. */
+static uint32_t some_trouble(sim *s, const sim_saga *saga)
+{
+    uint32_t count = saga->shadow.slot_count, slot = some_stuck(s, saga);
+    if (slot != UINT32_MAX || !count || !sim_chance(s, 30)) {
+        return slot;
+    }
+    slot = sim_below(s, count);
+    switch ((int)saga->shadow.slots[slot].status) {
+    case MARTY__SAGA_CALLING:
+    case MARTY__SAGA_BACKOFF:
+    case MARTY__SAGA_UNDOING:
+    case MARTY__SAGA_UNDO_BACKOFF:
+        return slot;
+    default:
+        return UINT32_MAX;
+    }
+}
+
 static void act(sim *s, sim_saga *saga)
 {
     static const marty__saga_verb repairs[] = {
@@ -197,7 +216,7 @@ static void act(sim *s, sim_saga *saga)
     static const marty__saga_verb steering[] = {
         MARTY__SAGA_VERB_CANCEL, MARTY__SAGA_VERB_PAUSE,  MARTY__SAGA_VERB_PAUSE,
         MARTY__SAGA_VERB_RESUME, MARTY__SAGA_VERB_RESUME, MARTY__SAGA_VERB_COMPENSATE};
-    uint32_t slot = some_stuck(s, saga);
+    uint32_t slot = some_trouble(s, saga);
     bool repair = slot != UINT32_MAX && sim_chance(s, 70);
     marty__saga_event event =
         repair ? verb_of(s, saga, repairs[sim_below(s, 7)], slot)

@@ -221,9 +221,12 @@ static marty_err look_and_wait(marty_saga_engine *engine, engine_waiter *waiter,
             return err;
         }
         if (marty__monotonic_ns() >= until_ns) {
-            bool stuck = *waiter->stuck;
+            bool failing =
+                strncmp(waiter->stuck, MARTY_SAGA_FAILING, strlen(MARTY_SAGA_FAILING)) == 0;
             return marty_error_set(why, MARTY_E_TIMEOUT, "the saga %s %s%s", waiter->id,
-                                   stuck ? "is stuck and waits for a person: " : "goes on",
+                                   failing          ? "goes on, "
+                                   : *waiter->stuck ? "is stuck and waits for a person: "
+                                                    : "goes on",
                                    waiter->stuck);
         }
         err = look(engine, waiter, until_ns, ret_status, why);

@@ -70,7 +70,7 @@ typedef struct marty__saga_counts {
     uint64_t ended[MARTY_SAGA_ABANDONED + 1]; /* by status */
     uint64_t ignored[MARTY__SAGA_IGNORED_MALFORMED + 1];
     uint64_t late; /* answers: of an attempt that is over, a saga that has ended, ... */
-    uint64_t stuck, in_doubt, undo_failures; /* how often that came about */
+    uint64_t stuck, failing, in_doubt, undo_failures; /* how often that came about */
     uint64_t fence_losses, conflicts, doubts, timer_failures;
     int64_t timer_lag_us;            /* of the last timer that acted */
     marty__spread sagas, operations; /* from start to end; from the first attempt to the answer */

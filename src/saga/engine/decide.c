@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/hash.h"
+#include "message/message.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -67,17 +68,37 @@ static marty_saga_status status_of(marty__saga_phase phase)
 _Static_assert((int)MARTY__SAGA_RUNNING == (int)MARTY_SAGA_RUNNING, "status");
 _Static_assert((int)MARTY__SAGA_ABANDONED == (int)MARTY_SAGA_ABANDONED, "status");
 
-static const char *stuck_text(saga_plan *plan, const marty__saga_state *state)
+static const marty__saga_slot *first_failing(const saga_plan *plan, const marty__saga_state *state)
 {
-    const marty__saga_slot *slot = marty__saga_state_stuck(state);
-    const char *name = slot ? plan->definition->nodes[slot->node].name : NULL;
+    for (uint32_t i = 0; i < state->slot_count; i++) {
+        if (marty__saga_failing(plan->definition, state, i)) {
+            return &state->slots[i];
+        }
+    }
+    return NULL;
+}
+
+/* What a person should look at: "STEP: WORD: REASON" of one that waits for a person, else
+ * "failing: STEP: 3 attempts: REASON" of one that tries in vain. */
+static const char *trouble_text(saga_plan *plan, const marty__saga_state *state)
+{
+    const marty__saga_slot *stuck = marty__saga_state_stuck(state);
+    const marty__saga_slot *slot = stuck ? stuck : first_failing(plan, state);
     if (!slot) {
         return "";
     }
-    (void)snprintf(plan->stuck, sizeof plan->stuck, "%s: %s%s%.*s", name ? name : "",
-                   marty__saga_stuck_word(slot->stuck), slot->reason.size ? ": " : "",
-                   slot->reason.size > 100 ? 100 : (int)slot->reason.size,
-                   slot->reason.size ? (const char *)slot->reason.data : "");
+    char text[400], tries[40];
+    const char *name = plan->definition->nodes[slot->node].name;
+    bool undo = slot->status == MARTY__SAGA_UNDOING || slot->status == MARTY__SAGA_UNDO_BACKOFF;
+    unsigned used = undo ? slot->undo.used : slot->forward.used;
+    (void)snprintf(tries, sizeof tries, "%s%u attempt%s", undo ? "undo, " : "", used,
+                   used == 1 ? "" : "s");
+    int size = snprintf(text, sizeof text, "%s%s: %s%s%.*s", stuck ? "" : MARTY_SAGA_FAILING,
+                        name ? name : "", stuck ? marty__saga_stuck_word(slot->stuck) : tries,
+                        slot->reason.size ? ": " : "",
+                        slot->reason.size > 200 ? 200 : (int)slot->reason.size,
+                        slot->reason.size ? (const char *)slot->reason.data : "");
+    (void)marty__text_clean(plan->stuck, sizeof plan->stuck, text, (size_t)size);
     return plan->stuck;
 }
 
@@ -127,7 +148,7 @@ static marty_err fill_write(saga_plan *plan)
                : key         ? key
                              : "",
         .definition = plan->hash,
-        .stuck = stuck_text(plan, state),
+        .stuck = trouble_text(plan, state),
         .status = status_of(state->phase),
         .paused = state->flags & MARTY__SAGA_PAUSED,
         .shard = marty__saga_shard(entry->id),
@@ -364,7 +385,14 @@ static void drop_answered(saga_plan *plan)
     }
 }
 
-static void count(saga_plan *plan, bool was_stuck)
+/* 's' stuck, 'f' failing, or 0: what a saga's text of trouble is about. */
+static char trouble_of(const char *text)
+{
+    bool failing = strncmp(text, MARTY_SAGA_FAILING, strlen(MARTY_SAGA_FAILING)) == 0;
+    return failing ? 'f' : *text ? 's' : 0;
+}
+
+static void count(saga_plan *plan, char was, char is)
 {
     marty__saga_counts *counts = &plan->core->counts;
     const marty_saga_facts *facts = &plan->write.facts;
@@ -377,17 +405,20 @@ static void count(saga_plan *plan, bool was_stuck)
     if (plan->turn.answered_us) {
         marty__spread_add(&counts->operations, plan->turn.answered_us);
     }
-    counts->stuck += *facts->stuck && !was_stuck;
+    counts->stuck += is == 's' && was != 's';
+    counts->failing += is == 'f' && !was;
     counts->late += plan->turn.late;
     counts->in_doubt += plan->turn.doubts;
     counts->undo_failures += plan->turn.undo_failures;
 }
 
-static void tell_change(const saga_plan *plan)
+static void tell_change(const saga_plan *plan, char was, char is)
 {
     const marty__saga_turn *turn = &plan->turn;
-    marty_saga_change change = {.facts = &plan->write.facts,
-                                .alert = turn->alert,
+    const marty_saga_facts *facts = &plan->write.facts;
+    marty_saga_change change = {.facts = facts,
+                                .alert =
+                                    !turn->alert && is == 'f' && !was ? facts->stuck : turn->alert,
                                 .operation_us = turn->answered_us,
                                 .in_doubt = turn->doubts,
                                 .undo_stuck = turn->undo_failures};
@@ -407,10 +438,11 @@ static void on_written(saga_plan *plan)
     marty__saga_core *core = plan->core;
     saga_entry *entry = plan->entry;
     const marty_saga_write *write = &plan->write;
-    bool was_stuck = entry->record && *entry->record->facts.stuck;
+    char was = entry->record ? trouble_of(entry->record->facts.stuck) : 0;
+    char is = trouble_of(write->facts.stuck);
     marty_saga_record *record =
         marty_saga_record_new(&write->facts, write->epoch, write->state, (marty_bytes){"", 0});
-    count(plan, was_stuck);
+    count(plan, was, is);
     drop_answered(plan);
     marty_saga_record *old = entry->record; /* the write's facts borrow from it to the end */
     entry->record = record;
@@ -421,7 +453,7 @@ static void on_written(saga_plan *plan)
     }
     entry->turn = core->turn; /* what was just written is what the store has */
     send_new(plan);
-    tell_change(plan);
+    tell_change(plan, was, is);
     answer(plan, told_of(plan), &write->facts, write->state);
     marty_free(old);
     entry->gone |= !record;

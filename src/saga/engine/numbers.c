@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { STUCK_MAX = 10000 };
+enum { TROUBLED_MAX = 10000 };
 
 typedef struct row {
     const char *name;
@@ -41,6 +41,7 @@ static void add_counts(const marty__saga_counts *counts, uint32_t shards, marty_
         {"compensated", counts->ended[MARTY_SAGA_COMPENSATED]},
         {"abandoned", counts->ended[MARTY_SAGA_ABANDONED]},
         {"became_stuck", counts->stuck},
+        {"became_failing", counts->failing},
         {"steps_in_doubt", counts->in_doubt},
         {"undo_failures", counts->undo_failures},
         {"duplicates", counts->ignored[MARTY__SAGA_IGNORED_DUPLICATE]},
@@ -64,11 +65,16 @@ static void add_spread(const char *name, const marty__spread *spread, marty__buf
                          (long long)marty__spread_at(spread, 99), (long long)spread->max_us);
 }
 
-static bool on_stuck(void *user, const marty_saga_facts *facts)
+typedef struct troubled {
+    uint64_t stuck, failing;
+} troubled;
+
+static bool on_troubled(void *user, const marty_saga_facts *facts)
 {
-    uint64_t *count = user;
-    (void)facts;
-    ++*count;
+    troubled *count = user;
+    bool failing = strncmp(facts->stuck, MARTY_SAGA_FAILING, strlen(MARTY_SAGA_FAILING)) == 0;
+    count->failing += failing;
+    count->stuck += !failing;
     return true;
 }
 
@@ -90,13 +96,13 @@ static bool on_first_due(void *user, const marty_saga_facts *facts)
 static marty_err add_waiting(marty_saga_engine *engine, marty__buffer *json, marty_error *why)
 {
     enum { LOOK_MS = 1000 };
-    const marty_saga_filter is_stuck = {.stuck = true, .limit = STUCK_MAX};
+    const marty_saga_filter in_trouble = {.stuck = true, .limit = TROUBLED_MAX};
     int64_t now_us = engine->env.wall_us(engine->env.user), next_us = 0;
     int64_t oldest_us = now_us, due_us = now_us;
-    uint64_t stuck = 0;
+    troubled count = {0};
     marty_saga_shards all;
     memset(&all, 0xff, sizeof all);
-    marty_err err = engine->table->list(engine->store, &is_stuck, on_stuck, &stuck,
+    marty_err err = engine->table->list(engine->store, &in_trouble, on_troubled, &count,
                                         marty__engine_deadline(LOOK_MS, 0), why);
     err = err ? err
               : engine->table->unsent(engine->store, &all, INT64_MAX, 1, on_oldest, &oldest_us,
@@ -104,7 +110,8 @@ static marty_err add_waiting(marty_saga_engine *engine, marty__buffer *json, mar
     err = err ? err
               : engine->table->due(engine->store, &all, now_us, 1, on_first_due, &due_us, &next_us,
                                    marty__engine_deadline(LOOK_MS, 0), why);
-    const row rows[] = {{"stuck", stuck},
+    const row rows[] = {{"stuck", count.stuck},
+                        {"failing", count.failing},
                         {"outbox_age_us", at_least_0(now_us - oldest_us)},
                         {"timer_lag_us", at_least_0(now_us - due_us)}};
     if (!err) {
