@@ -8,15 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The inventory is asked for minutes before a person must look: with the default of five attempts a
- * saga would be stuck when it is away, or busy, for ten seconds. */
 static const marty_step steps[] = {
     {.name = "validate", .service = "order", .command = "validate", .compensate = "cancel"},
     {.name = "reserve",
      .service = "inventory",
      .command = "reserve",
      .compensate = "release",
-     .retry = {.attempts = 20},
      .clocks = {.attempt_ms = 2000}},
     {.name = "charge", /* once it is done, the saga only goes forward */
      .service = "payment",
