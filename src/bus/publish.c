@@ -518,9 +518,36 @@ void marty__published(marty__port *port, const marty_published *results, size_t 
 }
 
 /* ---- ending early */
+/* A request whose time is over while the broker is there was too slow, not refused: who asks is
+ * told what it waited for. */
+static bool asked_too_late(const marty__post *post, marty_err err)
+{
+    marty_state state = post->port->state;
+    return err == MARTY_E_UNAVAILABLE && post->state == MARTY__POST_QUEUED && post->reply_to &&
+           (state == MARTY_STATE_UP || state == MARTY_STATE_BLOCKED);
+}
+
 static marty_err ended_with(const marty__post *post, marty_err err)
 {
-    return post->state == MARTY__POST_SENT || post->doubtful ? MARTY_E_MAYBE_STORED : err;
+    return post->state == MARTY__POST_SENT || post->doubtful ? MARTY_E_MAYBE_STORED
+           : asked_too_late(post, err)                       ? MARTY_E_TIMEOUT
+                                                             : err;
+}
+
+/* With port->lock held: why it ends. */
+static void say_why(marty__call *call, const marty__post *post, marty_err err)
+{
+    const marty__port *port = post->port;
+    if (call->text[0]) {
+        return;
+    }
+    if (asked_too_late(post, err)) {
+        (void)snprintf(call->text, sizeof call->text, "not sent in time, as %s",
+                       port->reply_stands ? "much waited before it"
+                                          : "the reply channel was not ready; allow more time");
+    } else if (port->state != MARTY_STATE_UP) {
+        (void)snprintf(call->text, sizeof call->text, "%s", port->text);
+    }
 }
 
 void marty__call_expire(marty__call *call, marty_err err, bool force)
@@ -531,9 +558,7 @@ void marty__call_expire(marty__call *call, marty_err err, bool force)
         marty__port *port = post->port;
         marty__lock(&port->lock);
         if (post->state == MARTY__POST_QUEUED || (post->state == MARTY__POST_SENT && force)) {
-            if (!call->text[0] && port->state != MARTY_STATE_UP) {
-                (void)snprintf(call->text, sizeof call->text, "%s", port->text);
-            }
+            say_why(call, post, err);
             finished = answer(post, ended_with(post, err), MARTY_LEVEL_ANY, NULL);
         }
         marty__wake_all(&port->changed);

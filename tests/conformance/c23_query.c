@@ -137,7 +137,7 @@ void c23_late(void)
               "handling queries");
     suite_start(responder);
     suite_start(asker);
-    /* Else opening the way back may take the 400 ms, and what was never sent is UNAVAILABLE. */
+    /* Else opening the way back may take the 400 ms, and the query is never sent. */
     marty_query_options options = {.timeout_ms = 10000};
     marty_err err = marty_query(asker, "user", "nothing", marty_text("x"), &options, &reply, &why);
     EXPECT_ERR(err, MARTY_E_REMOTE, &why, "a query of a type without a handler");
