@@ -244,6 +244,65 @@ static void test_a_group_seeks(test_server *server)
     harness_close(h);
 }
 
+/* Each seek while the one before is still being set up: the last one counts. */
+static void test_seeks_in_quick_succession(test_server *server, marty_kind kind,
+                                           const char *channel)
+{
+    enum { SEEKS = 300, COUNT = 5 };
+    harness *h = harness_up(server, "");
+    marty_want want = harness_want(kind, channel, "g", 100);
+    want.channel.order = kind == MARTY_KIND_STREAM ? MARTY_ORDER_KEY : MARTY_ORDER_NONE;
+    want.channel.shards = 1;
+    marty_outgoing out = {.channel = want.channel};
+    out.channel.group = NULL;
+    for (int i = 0; i < COUNT; i++) {
+        marty_message message = {.type = "hasty.a", .key = "k", .data = marty_text("x")};
+        CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
+    }
+    want.start.from = MARTY_FROM_POSITION;
+    for (int i = 0; i < SEEKS; i++) {
+        char position[32];
+        marty_error why = {0};
+        (void)snprintf(position, sizeof position, "%d", i == SEEKS - 1 ? 4 : 1 + i % 3);
+        want.start.position = position;
+        want.reset = i > 0;
+        CHECK_INT(marty_module.subscribe(h->port, 1, &want, &why), MARTY_OK);
+        memset(position, '9', sizeof position - 1);
+        (void)harness_wait_delivered(h, GOT, i % 3); /* sooner or later in the setting up */
+    }
+    for (int64_t until = test_now_ms() + test_patience(10000);
+         h->settled_ok < 2 && test_now_ms() < until;) {
+        unsigned count = harness_delivered(h);
+        if (count >= 2 && harness_quiet(h, 200)) { /* what is of an earlier one is LOST */
+            CHECK_HAS(h->deliveries[count - 2].position, "4");
+            CHECK_HAS(h->deliveries[count - 1].position, "5");
+            harness_settle(h, count - 2, MARTY_SETTLE_ACK, 0);
+            harness_settle(h, count - 1, MARTY_SETTLE_ACK, 0);
+            break;
+        }
+    }
+    CHECK(harness_wait_settled(h, 2, 1000));
+    harness_close(h);
+}
+
+/* It goes on where it was after a lost connection, but not after a seek. */
+static void test_an_instance_seeks(test_server *server)
+{
+    harness *h = harness_up(server, "");
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.alone", NULL, 10);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.alone", "alone.a", "0", NULL), MARTY_OK);
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.alone", "alone.a", "1", NULL), MARTY_OK);
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    CHECK_TEXT(h->deliveries[0].position, "2");
+    want.reset = true;
+    want.start.from = MARTY_FROM_EARLIEST;
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK(harness_wait_delivered(h, 3, 5000));
+    CHECK_TEXT(h->deliveries[1].position, "1");
+    harness_close(h);
+}
+
 static void test_an_instance_of_its_own_leaves_nothing(test_server *server)
 {
     harness *h = harness_up(server, "");
@@ -274,6 +333,9 @@ int main(int argc, char **argv)
     test_a_retry_is_asked_for_behind_many_later_ones(server);
     test_a_lease_that_ends_while_messages_wait(server);
     test_a_group_seeks(server);
+    test_seeks_in_quick_succession(server, MARTY_KIND_TOPIC, "events.hasty");
+    test_seeks_in_quick_succession(server, MARTY_KIND_STREAM, "streams.hasty");
+    test_an_instance_seeks(server);
     test_an_instance_of_its_own_leaves_nothing(server);
     test_server_free(server);
     free(server);

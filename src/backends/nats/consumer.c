@@ -72,11 +72,12 @@ static void begin(json_t *config, const nats__subscription *subscription,
     marty_from from = subscription->start.from;
     if (channel->retry || channel->kind == MARTY_KIND_QUEUE || subscription->late) {
         from = MARTY_FROM_EARLIEST; /* what is there waits for this group */
-    } else if (subscription->resume > 0 && subscription->instance) {
-        begin_at_sequence(config, subscription->resume);
+    } else if (subscription->start.resume > 0 && subscription->instance) {
+        begin_at_sequence(config, subscription->start.resume);
         return;
     }
-    if (from == MARTY_FROM_POSITION && position_of(source, subscription->position, &sequence)) {
+    if (from == MARTY_FROM_POSITION &&
+        position_of(source, subscription->start.position, &sequence)) {
         begin_at_sequence(config, sequence);
     } else if (from == MARTY_FROM_TIME) {
         begin_at_time(config, subscription->start.time_us);

@@ -213,6 +213,14 @@ typedef struct nats__uncounted {
 
 typedef struct nats__share nats__share;
 
+/* Where a group begins; position is its own. */
+typedef struct nats__start {
+    marty_from from;
+    int64_t time_us;
+    char *position;  /* NULL = none */
+    uint64_t resume; /* group of this instance: it goes on there instead; 0 = no */
+} nats__start;
+
 /* A subscription of core. */
 struct nats__subscription {
     marty__link link;
@@ -222,8 +230,10 @@ struct nats__subscription {
     marty_order order;
     bool native, reset, wildcard, instance;
     uint32_t shards;
-    char *name, *group, *position;
-    marty_start start;
+    char *name, *group;
+    nats__start start; /* who sets it up reads it: the worker, and the keeper while it has shards */
+    nats__start sought; /* lock: takes its place when it is set up the next time */
+    bool seeks;         /* lock: there is one */
     uint32_t window, credit;
     bool keeps;        /* some source keeps messages that wait for credit or their turn */
     bool core, memory; /* memory: settled in memory (legacy on core subjects) */

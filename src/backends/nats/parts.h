@@ -248,6 +248,9 @@ nats__subscription *nats__subscription_find_locked(marty_port *port, uint64_t nu
 nats__subscription *nats__subscription_new(marty_port *port, uint64_t number,
                                            const marty_want *want);
 void nats__subscription_free(nats__subscription *subscription);
+/** The worker, before it sets it up and while nobody else does: begin where it was last asked to;
+ * reset: not where it was. */
+void nats__take_start_locked(nats__subscription *subscription, bool reset);
 /** Whether the channel's shards have owners in the group. */
 bool nats__is_shared(const nats__subscription *subscription, const nats__channel *channel);
 void nats__setup_run(marty_port *port, nats__job *job);

@@ -201,7 +201,10 @@ static void give_back_orphans(nats__subscription *subscription, nats__wire *wire
 static marty_err set_up(marty_port *port, nats__subscription *subscription, bool reset,
                         marty_error *why)
 {
-    remove_sources(port, subscription, false);
+    remove_sources(port, subscription, false); /* the keeper lets go of it, too */
+    pthread_mutex_lock(&port->lock);
+    nats__take_start_locked(subscription, reset);
+    pthread_mutex_unlock(&port->lock);
     if (subscription->core) {
         return nats__core_setup(port, subscription, why);
     }

@@ -66,7 +66,7 @@ static marty_err ensure_consumers(marty_port *port, nats__share *share, bool res
                                   marty_error *why)
 {
     nats__subscription *subscription = share->subscription;
-    const char *position = subscription->position;
+    const char *position = subscription->start.position;
     bool single = share->channel->kind != MARTY_KIND_STREAM;
     bool one = reset && subscription->start.from == MARTY_FROM_POSITION && position &&
                strchr(position, ':');

@@ -28,18 +28,40 @@ static char *duplicate(const char *text)
     return copy;
 }
 
-/* What of a want may change from one subscribe to the next. */
-static bool take_start(nats__subscription *subscription, const marty_start *start)
+static bool start_from(const marty_start *from, nats__start *ret_start)
 {
-    char *position = start->position ? duplicate(start->position) : NULL;
-    if (start->position && !position) {
+    char *position = from->position ? duplicate(from->position) : NULL;
+    if (from->position && !position) {
         return false;
     }
-    marty_free(subscription->position);
-    subscription->position = position;
-    subscription->start = *start;
-    subscription->start.position = position;
+    *ret_start = (nats__start){.from = from->from, .time_us = from->time_us, .position = position};
     return true;
+}
+
+/* What of a want may change from one subscribe to the next: taken when it is set up, as who sets it
+ * up now reads the one before. */
+static bool seek_locked(nats__subscription *subscription, const marty_start *from)
+{
+    nats__start sought;
+    if (!start_from(from, &sought)) {
+        return false;
+    }
+    marty_free(subscription->sought.position);
+    subscription->sought = sought;
+    subscription->seeks = true;
+    return true;
+}
+
+void nats__take_start_locked(nats__subscription *subscription, bool reset)
+{
+    if (subscription->seeks) {
+        marty_free(subscription->start.position);
+        subscription->start = subscription->sought;
+        subscription->sought = (nats__start){.position = NULL};
+        subscription->seeks = false;
+    }
+    subscription->resume = reset ? 0 : subscription->resume;
+    subscription->start.resume = subscription->resume;
 }
 
 static bool is_core(const marty_port *port, marty_kind kind)
@@ -72,7 +94,8 @@ nats__subscription *nats__subscription_new(marty_port *port, uint64_t number,
         made->core && (channel->kind == MARTY_KIND_TOPIC || channel->kind == MARTY_KIND_QUEUE);
     made->instance = !channel->group && channel->kind != MARTY_KIND_QUEUE && !made->core;
     made->wildcard = !made->core && !channel->native && strpbrk(channel->name, "*>") != NULL;
-    if (!made->name || (channel->group && !made->group) || !take_start(made, &want->start)) {
+    if (!made->name || (channel->group && !made->group) ||
+        !start_from(&want->start, &made->start)) {
         nats__subscription_free(made);
         return NULL;
     }
@@ -95,7 +118,8 @@ void nats__subscription_free(nats__subscription *subscription)
     marty_free(subscription->orphans.data);
     marty_free(subscription->name);
     marty_free(subscription->group);
-    marty_free(subscription->position);
+    marty_free(subscription->start.position);
+    marty_free(subscription->sought.position);
     marty_free(subscription);
 }
 
@@ -129,10 +153,7 @@ static void start_over(nats__subscription *subscription, const marty_want *want)
     subscription->ready = subscription->retiring = false;
     subscription->begun = ++subscription->serial;
     subscription->credit = subscription->window = want->credit;
-    if (want->reset) {
-        subscription->resume = 0;
-        subscription->orphans.size = 0;
-    }
+    subscription->orphans.size = want->reset ? 0 : subscription->orphans.size;
     for (marty__link *s = subscription->sources.next; s != &subscription->sources; s = s->next) {
         MARTY__OWNER(s, nats__source, link)->running = false;
     }
@@ -160,7 +181,7 @@ marty_err nats__subscribe(marty_port *port, uint64_t number, const marty_want *w
         }
     } else if (!err && !want->reset && subscription->begun) { /* who sets it up reads it */
         subscription->credit = most(subscription->credit, want->credit); /* all that core owes */
-    } else if (!err && job && take_start(subscription, &want->start)) {
+    } else if (!err && job && seek_locked(subscription, &want->start)) {
         start_over(subscription, want);
     } else if (!err) {
         subscription = NULL;
