@@ -332,7 +332,9 @@ static void topology_makes_compares_lists_and_removes(void)
     listen_to(a, 1, MARTY_KIND_TOPIC, "events.x", "g", 1);
     await(a, 1);
     const char *seen = ask(b, "inspect", (marty_want){.channel = {.name = "p.events.x"}}, NULL);
-    CHECK_HAS(seen, "\"groups\":[{\"group\":\"g\",\"lag\":0,\"unsettled\":1,\"redelivered\":0,");
+    CHECK_HAS(
+        seen,
+        "\"groups\":[{\"group\":\"g\",\"lag\":0,\"due\":0,\"unsettled\":1,\"redelivered\":0,");
     CHECK_HAS(seen, "\"members\":1");
     (void)ask(a, "remove", topic, &err);
     CHECK_INT(err, MARTY_E_STATE);

@@ -317,7 +317,7 @@ static void a_batch_is_settled_in_one_go(void)
         CHECK_INT(a->settled[i].result, MARTY_OK);
     }
     marty_want topic = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.x"}};
-    CHECK_HAS(ask(a, "inspect", topic, NULL), "\"lag\":0,\"unsettled\":0,");
+    CHECK_HAS(ask(a, "inspect", topic, NULL), "\"lag\":0,\"due\":0,\"unsettled\":0,");
     probe_close(a);
 }
 

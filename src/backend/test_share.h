@@ -301,6 +301,29 @@ TOOL void a_url_says_only_what_is_true(const refused_url urls[], size_t count)
     }
 }
 
+/* Unsettled: with a member; lag: with nobody; due: what of it could go now. */
+static void what_waits_is_told_from_what_is_held(void)
+{
+    probe *a = probe_open("waits");
+    marty_want topic = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.x", .group = "g"}};
+    marty_want stream = {.channel = {.kind = MARTY_KIND_STREAM, .name = "streams.x", .group = "g"}};
+    stream.channel.order = MARTY_ORDER_KEY;
+    listen_to(a, 1, MARTY_KIND_TOPIC, "events.x", "g", 1);
+    CHECK_INT(say(a, MARTY_KIND_TOPIC, "events.x", "m1", NULL), MARTY_OK);
+    CHECK_INT(say(a, MARTY_KIND_TOPIC, "events.x", "m2", NULL), MARTY_OK);
+    await(a, 1);
+    CHECK_HAS(ask(a, "inspect", topic, NULL), "\"lag\":1,\"due\":1,\"unsettled\":1,");
+    CHECK_INT(settle(a, &a->delivered[0], MARTY_SETTLE_RETRY, 60000), MARTY_OK);
+    CHECK_HAS(ask(a, "inspect", topic, NULL), "\"lag\":2,\"due\":1,\"unsettled\":0,");
+    stream.credit = 1;
+    CHECK_INT(subscribe_with(a, 2, stream), MARTY_OK);
+    CHECK_INT(say(a, MARTY_KIND_STREAM, "streams.x", "s1", "k"), MARTY_OK);
+    CHECK_INT(say(a, MARTY_KIND_STREAM, "streams.x", "s2", "k"), MARTY_OK);
+    await(a, 2);
+    CHECK_HAS(ask(a, "inspect", stream, NULL), "\"lag\":1,\"due\":0,\"unsettled\":1,");
+    probe_close(a);
+}
+
 /** wild_backlog: 1 where a group over several channels hears, later, of one that was made while
  * nobody listened for it; else 0. */
 TOOL void share_cases(size_t wild_backlog)
@@ -316,5 +339,6 @@ TOOL void share_cases(size_t wild_backlog)
     wildcards_span_channels_also_new_ones(wild_backlog);
     prefixes_keep_apart();
     what_differs_is_refused();
+    what_waits_is_told_from_what_is_held();
 }
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The watchdog: a consumer that has credit and a backlog at the broker, but gets nothing, has
- * stopped silently. It is told (state STALLED) and subscribed anew. The broker is asked for the lag
- * only after silence, and less often the longer it lasts. */
+ * stopped silently. It is told (state STALLED) and subscribed anew. The broker is asked what it
+ * could be given (due, of the lag) only after silence, and less often the longer it lasts. */
 #include "internal.h"
 
 #include <jansson.h>
@@ -76,7 +76,8 @@ static bool lag_in(const char *text, size_t size, const char *group)
     {
         const char *name = json_string_value(json_object_get(row, "group"));
         if (name && strcmp(name, group) == 0) {
-            lag = json_integer_value(json_object_get(row, "lag")) > 0;
+            json_t *due = json_object_get(row, "due"); /* a backend that cannot say has lag alone */
+            lag = json_integer_value(due ? due : json_object_get(row, "lag")) > 0;
         }
     }
     json_decref(root);

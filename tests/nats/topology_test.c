@@ -181,6 +181,20 @@ static void test_dead_letters_are_browsed_and_erased(test_server *server)
     harness_close(h);
 }
 
+static bool shows(harness *h, const marty_want *want, const char *counts)
+{
+    char text[8192];
+    for (int64_t until = test_now_ms() + test_patience(5000); test_now_ms() < until;) {
+        CHECK_INT(topology(h, "inspect", want, text, sizeof text), MARTY_OK);
+        if (strstr(text, counts)) {
+            return true;
+        }
+        check__pause();
+    }
+    fprintf(stderr, "%s is not in %s\n", counts, text);
+    return false;
+}
+
 static void test_a_copy_goes_to_its_group_only(test_server *server)
 {
     harness *h = harness_up(server, "");
@@ -195,8 +209,76 @@ static void test_a_copy_goes_to_its_group_only(test_server *server)
     CHECK(harness_wait_delivered(h, 1, 5000));
     CHECK(harness_quiet(h, 100));
     CHECK_INT(h->deliveries[0].incoming.subscription, 1);
+    CHECK(shows(h, &a, "\"lag\":0,\"due\":0,\"unsettled\":1"));
     harness_settle(h, 0, MARTY_SETTLE_ACK, 0);
+    CHECK(shows(h, &a, "\"lag\":0,\"due\":0,\"unsettled\":0"));
     harness_close(h);
+}
+
+static void settle(harness *h, unsigned index, marty_verb verb) /* and ask for no more */
+{
+    marty_settling one = {.subscription = h->deliveries[index].incoming.subscription,
+                          .tag = h->deliveries[index].incoming.tag,
+                          .verb = verb,
+                          .attempt = 1};
+    marty_module.settle(h->port, &one, 1);
+}
+
+/* The server counts what was given back like what somebody has. */
+static void test_what_was_given_back_waits(test_server *server)
+{
+    harness *h = harness_up(server, ""), *other = harness_up(server, "");
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.back", "g", 1);
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.back", "back.a", "x", NULL),
+                  MARTY_OK);
+    }
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    CHECK(shows(h, &want, "\"lag\":1,\"due\":1,\"unsettled\":1"));
+    settle(h, 0, MARTY_SETTLE_GIVE_BACK);
+    CHECK(shows(h, &want, "\"lag\":2,\"due\":2,\"unsettled\":0"));
+    marty_module.grant(h->port, 1, 10);
+    CHECK(harness_wait_delivered(h, 3, 5000));
+    CHECK(shows(h, &want, "\"lag\":0,\"due\":0,\"unsettled\":2"));
+    harness_settle(h, 1, MARTY_SETTLE_RETRY, 60000); /* a pull is out: what comes not is not due */
+    CHECK(shows(h, &want, "\"lag\":0,\"due\":0,\"unsettled\":2"));
+    CHECK(shows(other, &want, "\"lag\":0,\"due\":0,\"unsettled\":2"));
+    harness_close(h);
+    harness_close(other);
+}
+
+/* Nor is what another member's shard has, or what is behind one that comes again later. */
+static void test_what_is_due_in_a_shard(test_server *server)
+{
+    char text[8192];
+    harness *h = harness_up(server, ""), *other = harness_up(server, "");
+    marty_want want = harness_want(MARTY_KIND_STREAM, "streams.due", "g", 2);
+    want.channel.order = MARTY_ORDER_KEY;
+    want.channel.shards = 1;
+    marty_outgoing out = {.channel = want.channel};
+    out.channel.group = NULL;
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK(harness_wait_shards(h, 1, 1, 5000));
+    CHECK_INT(harness_subscribe(other, 1, &want), MARTY_OK);
+    for (int i = 0; i < 4; i++) {
+        marty_message message = {.type = "x", .key = "k", .data = marty_text("x")};
+        CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
+    }
+    CHECK(harness_wait_delivered(h, 2, 5000));
+    CHECK(shows(h, &want, "\"lag\":2,\"due\":2,\"unsettled\":2"));
+    CHECK(shows(other, &want, "\"lag\":2,\"due\":0,\"unsettled\":2"));
+    harness_settle(h, 1, MARTY_SETTLE_RETRY, 60000);
+    harness_settle(h, 0, MARTY_SETTLE_RETRY, 60000);
+    CHECK(harness_quiet(h, 100));
+    CHECK(shows(h, &want, "\"due\":0,"));
+    CHECK_INT(topology(h, "list", NULL, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "\"groups\":[\"g\"]");
+    want.reset = true; /* whoever is there */
+    CHECK_INT(topology(h, "remove", &want, text, sizeof text), MARTY_OK);
+    CHECK_HAS(text, "\"g-0\"");
+    harness_close(h);
+    harness_close(other);
 }
 
 static void test_one_subscription_over_several_channels(test_server *server)
@@ -275,6 +357,8 @@ int main(int argc, char **argv)
     test_inspect_list_and_remove(server);
     test_dead_letters_are_browsed_and_erased(server);
     test_a_copy_goes_to_its_group_only(server);
+    test_what_was_given_back_waits(server);
+    test_what_is_due_in_a_shard(server);
     test_one_subscription_over_several_channels(server);
     test_scheduled_messages(server, !old);
     test_time_to_live(server, !old);

@@ -41,6 +41,13 @@ static int64_t oldest_us(const group *g)
     return at_us;
 }
 
+/* What could go to any member now. Of an ordered group it may be behind what is held or delayed. */
+static uint64_t due(const group *g)
+{
+    bool behind = g->ordered && (g->held || g->delayed_count);
+    return behind ? 0 : marty__mem_group_lag(g) - g->delayed_count;
+}
+
 static void add_group(marty__buffer *json, const group *g, bool first)
 {
     uint64_t first_kept = g->channel->log.first; /* what lay before is lost to it */
@@ -52,10 +59,10 @@ static void add_group(marty__buffer *json, const group *g, bool first)
         marty__mem_json_text(json, g->name);
     }
     marty__buffer_format(json,
-                         ",\"lag\":%llu,\"unsettled\":%zu,\"redelivered\":%llu,\"oldest_us\":%lld,"
-                         "\"members\":%zu,\"lost\":%llu,\"expired\":%llu}",
-                         (unsigned long long)marty__mem_group_lag(g), g->held,
-                         (unsigned long long)g->redelivered, (long long)oldest_us(g),
+                         ",\"lag\":%llu,\"due\":%llu,\"unsettled\":%zu,\"redelivered\":%llu,"
+                         "\"oldest_us\":%lld,\"members\":%zu,\"lost\":%llu,\"expired\":%llu}",
+                         (unsigned long long)marty__mem_group_lag(g), (unsigned long long)due(g),
+                         g->held, (unsigned long long)g->redelivered, (long long)oldest_us(g),
                          g->member_count, (unsigned long long)lost, (unsigned long long)g->expired);
 }
 

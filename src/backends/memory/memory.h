@@ -116,7 +116,7 @@ marty_start marty__mem_start(const marty_port *port, const marty_start *start);
 uint64_t marty__mem_offset_at(const record_log *log, int64_t time_us);
 /** A position as its offset. */
 bool marty__mem_position(uint64_t *ret_offset, const char *text);
-/** Messages it has still to settle or take. */
+/** Messages that wait for it and are with nobody. */
 uint64_t marty__mem_group_lag(const group *g);
 /** NULL without memory. */
 member *marty__mem_member_add(subscription *s, group *g);

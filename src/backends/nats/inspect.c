@@ -41,103 +41,6 @@ static const char *level_word(json_t *config)
 
 /* ---- a channel */
 
-/* When the first message was stored that the group has not settled; 0 = it has settled all. */
-static int64_t oldest(marty_port *port, const char *stream, json_t *consumer)
-{
-    char call[NATS__NAME_MAX + 32];
-    json_t *answer = NULL;
-    marty_error ignored = {0};
-    json_int_t floor = number(json_object_get(consumer, "ack_floor"), "stream_seq");
-    if (number(consumer, "num_pending") + number(consumer, "num_ack_pending") == 0) {
-        return 0;
-    }
-    (void)snprintf(call, sizeof call, "STREAM.MSG.GET.%s", stream);
-    json_t *body = json_pack("{s:I, s:s}", "seq", floor + 1, "next_by_subj", ">");
-    marty_err err = nats__api(port, call, body, nats__api_deadline(port), &answer, NULL, &ignored);
-    const char *time_text =
-        json_string_value(json_object_get(json_object_get(answer, "message"), "time"));
-    int64_t us = err ? 0 : nats__parse_time(time_text);
-    json_decref(answer);
-    json_decref(body);
-    return us;
-}
-
-static void add_number(json_t *group, const char *name, json_int_t more)
-{
-    (void)json_object_set_new(group, name, json_integer(number(group, name) + more));
-}
-
-static void add_consumer(marty_port *port, const char *stream, bool sharded, json_t *consumer,
-                         json_t *groups)
-{
-    char name[256];
-    const char *own = json_string_value(json_object_get(consumer, "name"));
-    bool durable = json_object_get(json_object_get(consumer, "config"), "durable_name") != NULL;
-    if (!own || !durable || !nats__group_of(own, sharded, name)) {
-        return; /* of one instance, gone with it */
-    }
-    json_t *group = json_object_get(groups, name);
-    if (!group) {
-        group = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "group", name, "lag", 0, "unsettled", 0,
-                          "redelivered", 0, "oldest_us", 0, "members", 0);
-        (void)json_object_set_new(groups, name, group);
-    }
-    add_number(group, "lag", number(consumer, "num_pending"));
-    add_number(group, "unsettled", number(consumer, "num_ack_pending"));
-    add_number(group, "redelivered", number(consumer, "num_redelivered"));
-    json_int_t waiting = number(consumer, "num_waiting");
-    if (waiting > number(group, "members")) {
-        (void)json_object_set_new(group, "members", json_integer(waiting));
-    }
-    int64_t us = oldest(port, stream, consumer), known = number(group, "oldest_us");
-    if (us > 0 && (known == 0 || us < known)) {
-        (void)json_object_set_new(group, "oldest_us", json_integer(us));
-    }
-}
-
-/* What waits in the group's retry place is lag, too. */
-static void add_retry(marty_port *port, const marty_want *what, json_t *group)
-{
-    marty_channel place = what->channel;
-    nats__channel *retry = NULL;
-    json_t *info = NULL;
-    marty_error ignored = {0};
-    place.group = json_string_value(json_object_get(group, "group"));
-    pthread_mutex_lock(&port->lock);
-    marty_err err = nats__channel_get_locked(port, &retry, &place, &ignored);
-    pthread_mutex_unlock(&port->lock);
-    if (!err && retry->retry && nats__stream_info(port, retry->stream, &info, &ignored) == 0) {
-        add_number(group, "lag", number(json_object_get(info, "state"), "messages"));
-    }
-    json_decref(info);
-}
-
-static marty_err list_groups(marty_port *port, const marty_want *what, nats__channel *channel,
-                             json_t **ret_groups, marty_error *why)
-{
-    char call[NATS__NAME_MAX + 32];
-    json_t *consumers = NULL, *one, *groups = json_object(), *list = json_array();
-    const char *name;
-    size_t index;
-    (void)snprintf(call, sizeof call, "CONSUMER.LIST.%s", channel->stream);
-    marty_err err = nats__pages(port, call, "consumers", &consumers, why);
-    json_array_foreach(consumers, index, one)
-    {
-        add_consumer(port, channel->stream, channel->shards > 1, one, groups);
-    }
-    json_object_foreach(groups, name, one)
-    {
-        if (!what->channel.group || strcmp(what->channel.group, name) == 0) {
-            add_retry(port, what, one);
-            (void)json_array_append(list, one);
-        }
-    }
-    json_decref(groups);
-    json_decref(consumers);
-    *ret_groups = list;
-    return err;
-}
-
 marty_err nats__inspect(marty_port *port, const marty_want *what, json_t **ret_answer,
                         marty_error *why)
 {
@@ -156,7 +59,7 @@ marty_err nats__inspect(marty_port *port, const marty_want *what, json_t **ret_a
         return MARTY_OK;
     }
     err = err ? err : nats__stream_info(port, channel->stream, &info, why);
-    err = err ? err : list_groups(port, what, channel, &groups, why);
+    err = err ? err : nats__groups(port, what, channel, &groups, why);
     json_t *state = json_object_get(info, "state");
     if (!err) {
         const char *first = json_string_value(json_object_get(state, "first_ts"));
@@ -188,7 +91,7 @@ static const char *kind_of(const char *name)
     return "topic";
 }
 
-static json_t *groups_of(marty_port *port, const char *stream, bool sharded)
+static json_t *groups_of(marty_port *port, const char *stream, uint32_t shards)
 {
     char call[NATS__NAME_MAX + 32], name[256];
     json_t *names = NULL, *one, *seen = json_object(), *list = json_array();
@@ -200,7 +103,7 @@ static json_t *groups_of(marty_port *port, const char *stream, bool sharded)
         {
             const char *consumer = json_string_value(json_object_get(one, "name"));
             bool durable = json_object_get(json_object_get(one, "config"), "durable_name") != NULL;
-            if (consumer && durable && nats__group_of(consumer, sharded, name) &&
+            if (consumer && durable && nats__group_of(consumer, shards, name) &&
                 !json_object_get(seen, name)) {
                 (void)json_object_set_new(seen, name, json_true());
                 (void)json_array_append_new(list, json_string(name));
@@ -226,12 +129,13 @@ marty_err nats__list(marty_port *port, json_t **ret_answer, marty_error *why)
         bool ours = description && strncmp(description, "marty: ", 7) == 0 && stream &&
                     nats__logical_name(port, stream, name) && strncmp(name, "retry.", 6) != 0;
         if (ours) {
-            bool sharded = strncmp(description, "marty: 1 shard", 14) != 0;
+            const char *at = description + 7; /* "marty: 12 shards" */
+            uint32_t shards = strcmp(kind_of(name), "stream") ? 0 : (uint32_t)nats__number(&at);
             (void)json_array_append_new(channels, json_pack("{s:s, s:s, s:I, s:I, s:o}", "channel",
                                                             name, "kind", kind_of(name), "messages",
                                                             number(state, "messages"), "bytes",
                                                             number(state, "bytes"), "groups",
-                                                            groups_of(port, stream, sharded)));
+                                                            groups_of(port, stream, shards)));
         }
     }
     json_decref(streams);

@@ -290,6 +290,8 @@ int64_t nats__sources_look(marty_port *port, int64_t now_ns);
  * pulled just now. How many went. */
 size_t nats__deliver(marty_port *port, nats__source *source, const nats__message *messages,
                      size_t count, bool fresh);
+/** Whether a pull of it is at the server, so that what could come would have. */
+bool nats__source_asks_locked(const nats__source *source, int64_t now_ns);
 /** Whether it is there for deliveries, and ours. */
 bool nats__source_flows_locked(const nats__source *source, int64_t now_ns);
 /** The consumer is gone or of another mind: core hears it and subscribes again. */
@@ -314,10 +316,15 @@ marty_err nats__share_start(marty_port *port, nats__subscription *subscription,
 /** Stop it if there is one; its shards are free for others, its sources still there. */
 void nats__share_stop(marty_port *port, nats__subscription *subscription);
 void nats__shares_lost_locked(marty_port *port);
+/** Whether we share the shards of that stream with others. */
+bool nats__shared_locked(const marty_port *port, const char *stream);
 void nats__keeper_stop(marty_port *port);
 void nats__shares_free(marty_port *port);
 
-/* ---- topology.c, inspect.c, browse.c (blocking) */
+/* ---- topology.c, inspect.c, groups.c, browse.c (blocking) */
+/** The groups of a channel, or the one that is asked about, as inspect shows them. */
+marty_err nats__groups(marty_port *port, const marty_want *what, nats__channel *channel,
+                       json_t **ret_groups, marty_error *why);
 marty_err nats__topology_op(marty_port *port, const char *verb, const marty_want *what,
                             int64_t deadline_ns, marty_message **ret_answer, marty_error *why);
 marty_err nats__inspect(marty_port *port, const marty_want *what, json_t **ret_answer,
@@ -332,6 +339,9 @@ marty_err nats__erase(marty_port *port, const marty_want *what, json_t **ret_ans
 marty_err nats__pages(marty_port *port, const char *call, const char *key, json_t **ret_all,
                       marty_error *why);
 const char *nats__kind_word(marty_kind kind);
-/** Group and shard that a consumer of that stream stands for. */
-bool nats__group_of(const char *consumer, bool sharded, char ret_group[256]);
+/** How many shards of a channel have consumers of their own in a group; 0 = it has one for all. */
+uint32_t nats__shards_of(const nats__channel *channel);
+/** Bytes of a consumer's name that are its group's, without the shard. */
+size_t nats__group_size(const char *consumer, uint32_t shards);
+bool nats__group_of(const char *consumer, uint32_t shards, char ret_group[256]);
 #endif

@@ -39,6 +39,11 @@ static int64_t lost_at(const nats__source *source)
     return source->expires_ns + (source->proven ? grace_ns : first_ns);
 }
 
+bool nats__source_asks_locked(const nats__source *source, int64_t now_ns)
+{
+    return source->running && source->outstanding > 0 && now_ns < lost_at(source);
+}
+
 static void ask(nats__source *source, uint32_t batch, int64_t now_ns)
 {
     marty_port *port = source->owner->port;

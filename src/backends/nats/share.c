@@ -156,6 +156,16 @@ void nats__shares_lost_locked(marty_port *port)
     }
 }
 
+bool nats__shared_locked(const marty_port *port, const char *stream)
+{
+    for (const marty__link *at = port->shares.next; at != &port->shares; at = at->next) {
+        if (strcmp(MARTY__OWNER(at, nats__share, link)->channel->stream, stream) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void nats__shares_free(marty_port *port)
 {
     marty__link *link;

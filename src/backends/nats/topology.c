@@ -43,18 +43,28 @@ marty_err nats__pages(marty_port *port, const char *call, const char *key, json_
     return MARTY_OK;
 }
 
-bool nats__group_of(const char *consumer, bool sharded, char ret_group[256])
+size_t nats__group_size(const char *consumer, uint32_t shards)
+{
+    const char *dash = shards > 0 ? strrchr(consumer, '-') : NULL;
+    const char *at = dash ? dash + 1 : "";
+    bool shard = *at && nats__number(&at) < shards && !*at;
+    return shard ? (size_t)(dash - consumer) : strlen(consumer);
+}
+
+bool nats__group_of(const char *consumer, uint32_t shards, char ret_group[256])
 {
     char name[NATS__NAME_MAX + 1];
     marty_error ignored = {0};
-    size_t size = strnlen(consumer, NATS__NAME_MAX);
+    size_t size = nats__group_size(consumer, shards);
+    size = size < NATS__NAME_MAX ? size : NATS__NAME_MAX;
     memcpy(name, consumer, size);
     name[size] = '\0';
-    char *dash = sharded ? strrchr(name, '-') : NULL;
-    if (dash && dash[1] && strspn(dash + 1, "0123456789") == strlen(dash + 1)) {
-        *dash = '\0';
-    }
     return marty_name_decode(ret_group, 255, name, nats__name_bytes, &ignored) == MARTY_OK;
+}
+
+uint32_t nats__shards_of(const nats__channel *channel)
+{
+    return channel->kind == MARTY_KIND_STREAM ? channel->shards : 0;
 }
 
 /* ---- ensure, check */
@@ -157,7 +167,7 @@ static marty_err count_live(marty_port *port, const nats__channel *channel, cons
     {
         char name[256];
         const char *consumer = json_string_value(json_object_get(one, "name"));
-        bool matches = consumer && nats__group_of(consumer, channel->shards > 1, name) &&
+        bool matches = consumer && nats__group_of(consumer, nats__shards_of(channel), name) &&
                        (!group || strcmp(name, group) == 0);
         if (matches && json_integer_value(json_object_get(one, "num_waiting")) > 0) {
             return marty_error_set(why, MARTY_E_STATE,
@@ -205,11 +215,9 @@ static marty_err remove_consumers(marty_port *port, const nats__channel *channel
     json_array_foreach(consumers, index, one)
     {
         const char *consumer = json_string_value(json_object_get(one, "name"));
-        size_t size = strlen(wanted);
-        bool matches = !err && consumer && strncmp(consumer, wanted, size) == 0 &&
-                       (consumer[size] == '\0' ||
-                        (channel->shards > 1 && consumer[size] == '-' &&
-                         strspn(consumer + size + 1, "0123456789") == strlen(consumer + size + 1)));
+        size_t size = consumer ? nats__group_size(consumer, nats__shards_of(channel)) : 0;
+        bool matches =
+            !err && size > 0 && size == strlen(wanted) && strncmp(consumer, wanted, size) == 0;
         if (matches) {
             err = nats__consumer_remove(port, channel->stream, consumer, why);
             (void)json_array_append_new(removed, json_string(consumer));

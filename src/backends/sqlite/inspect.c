@@ -116,7 +116,7 @@ static int count_channel(marty_port *port, const sq_channel *channel, counts *re
 }
 
 typedef struct group_counts {
-    int64_t id, owner, missed, lag, unsettled, redelivered, oldest_us, members;
+    int64_t id, owner, missed, lag, delayed, unsettled, redelivered, oldest_us, members;
     char name[300];
 } group_counts;
 
@@ -150,16 +150,17 @@ static int count_log_of_group(marty_port *port, group_counts *group, int64_t id,
 {
     bool found = false;
     sq_log *log = NULL;
-    int64_t waits[3] = {0, 0, 0};
+    int64_t waits[4] = {0, 0, 0, 0};
     int code = marty__sq_log_load(port, id, &log);
     if (code || !log) {
         return code;
     }
     int64_t oldest = FIRST(id) + next;
-    code = marty__sq_get(&port->db, SQ_RETRY_COUNT, SQ_I(group->id, FIRST(id), FIRST(id + 1)),
-                         waits, 3, &found);
+    code = marty__sq_get(&port->db, SQ_RETRY_COUNT,
+                         SQ_I(group->id, FIRST(id), FIRST(id + 1), port->now_us), waits, 4, &found);
     group->lag += log->next - next + waits[0];
     group->redelivered += waits[1];
+    group->delayed += waits[3];
     oldest = waits[2] && waits[2] < oldest ? waits[2] : oldest;
     code = code ? code : count_claims(port, log, group, &oldest);
     return code ? code : first_time(port, log, marty__sq_place_of(oldest), &group->oldest_us);
@@ -179,7 +180,15 @@ static int count_group(marty_port *port, const sq_channel *channel, group_counts
                 : marty__sq_members(port, SQ_SUBSCRIBER_OF_GROUP, group->id, &group->members);
 }
 
-static void add_group(marty_port *port, marty__buffer *json, const group_counts *group)
+/* What could be claimed now. In an ordered channel it may be behind what is claimed or delayed. */
+static int64_t due(const sq_channel *channel, const group_counts *group)
+{
+    bool behind = channel->ordered && (group->unsettled || group->delayed);
+    return behind ? 0 : group->lag - group->delayed;
+}
+
+static void add_group(marty_port *port, marty__buffer *json, const sq_channel *channel,
+                      const group_counts *group)
 {
     marty__buffer_text(json, json->data[json->size - 1] == '[' ? "{\"group\":" : ",{\"group\":");
     if (group->owner) {
@@ -188,11 +197,12 @@ static void add_group(marty_port *port, marty__buffer *json, const group_counts 
         marty__buffer_json(json, group->name, strlen(group->name));
     }
     marty__buffer_format(json,
-                         ",\"lag\":%lld,\"unsettled\":%lld,\"redelivered\":%lld,\"oldest_us\":%lld,"
-                         "\"members\":%lld,\"lost\":%lld}",
-                         (long long)group->lag, (long long)group->unsettled,
-                         (long long)group->redelivered, (long long)wall_of(port, group->oldest_us),
-                         (long long)group->members, (long long)group->missed);
+                         ",\"lag\":%lld,\"due\":%lld,\"unsettled\":%lld,\"redelivered\":%lld,"
+                         "\"oldest_us\":%lld,\"members\":%lld,\"lost\":%lld}",
+                         (long long)group->lag, (long long)due(channel, group),
+                         (long long)group->unsettled, (long long)group->redelivered,
+                         (long long)wall_of(port, group->oldest_us), (long long)group->members,
+                         (long long)group->missed);
 }
 
 /* The next group that reads a channel, by number. */
@@ -251,7 +261,7 @@ int marty__sq_ask_inspect(marty_port *port, struct sq_ask *ask)
         code = next_group(port, &channel, &group, &found);
         code = code || !found ? code : count_group(port, &channel, &group);
         if (!code && found) {
-            add_group(port, &ask->json, &group);
+            add_group(port, &ask->json, &channel, &group);
         }
     }
     marty__buffer_text(&ask->json, "]}");

@@ -98,8 +98,9 @@ enum { SQ_TABLES = 16 };
     X(RETRY_FIRST, "SELECT min(message) FROM marty_retry"                                          \
                    " WHERE grp = ?1 AND message >= ?2 AND message < ?3")                           \
     X(RETRY_ANY, "SELECT count(*) FROM (SELECT 1 FROM marty_retry WHERE grp = ?1 LIMIT ?2)")       \
-    X(RETRY_COUNT, "SELECT count(*), coalesce(sum(attempt > 0), 0), coalesce(min(message), 0)"     \
-                   " FROM marty_retry WHERE grp = ?1 AND message >= ?2 AND message < ?3")          \
+    X(RETRY_COUNT, "SELECT count(*), coalesce(sum(attempt > 0), 0), coalesce(min(message), 0),"    \
+                   " coalesce(sum(due_us > ?4), 0) FROM marty_retry"                               \
+                   " WHERE grp = ?1 AND message >= ?2 AND message < ?3")                           \
     X(LATER_ADD, "INSERT INTO marty_later(due_us, expires_us, channel, grp, priority, key, late,"  \
                  " a, b, message, body) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")     \
     X(LATER_DUE, "SELECT id, expires_us, channel, grp, priority, key, body FROM marty_later"       \
