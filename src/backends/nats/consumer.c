@@ -5,25 +5,50 @@
  */
 #include "parts.h"
 
+#include "thread.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { UNANSWERED_NS = 1000000000, LOOK_AGAIN_NS = 250000000 };
+
+static marty_err info_of(marty_port *port, const char *stream, const char *consumer,
+                         int64_t deadline_ns, json_t **ret_info, marty_error *why)
+{
+    char what[2 * NATS__NAME_MAX + 32];
+    (void)snprintf(what, sizeof what, "CONSUMER.INFO.%s.%s", stream, consumer);
+    return nats__api(port, what, NULL, deadline_ns, ret_info, NULL, why);
+}
+
 static marty_err consumer_info(marty_port *port, const nats__source *source, json_t **ret_info,
                                marty_error *why)
 {
-    char what[2 * NATS__NAME_MAX + 32];
-    (void)snprintf(what, sizeof what, "CONSUMER.INFO.%s.%s", source->channel->stream,
-                   source->consumer);
-    return nats__api(port, what, NULL, nats__api_deadline(port), ret_info, NULL, why);
+    return info_of(port, source->channel->stream, source->consumer, nats__api_deadline(port),
+                   ret_info, why);
 }
 
+/* That a consumer is gone is said by its leader alone: one that has none goes without a word. It is
+ * looked for then, as asking twice could take away the one that is made after it. */
 marty_err nats__consumer_remove(marty_port *port, const char *stream, const char *consumer,
                                 marty_error *why)
 {
     char what[2 * NATS__NAME_MAX + 32];
+    marty_error ignored = {0};
+    int64_t deadline_ns = nats__api_deadline(port);
     (void)snprintf(what, sizeof what, "CONSUMER.DELETE.%s.%s", stream, consumer);
-    return nats__api(port, what, NULL, nats__api_deadline(port), NULL, NULL, why);
+    marty_err err =
+        nats__api(port, what, NULL, nats__now_ns(port) + UNANSWERED_NS, NULL, NULL, why);
+    while (err == MARTY_E_TIMEOUT && nats__now_ns(port) < deadline_ns) {
+        json_t *info = NULL;
+        marty_err found = info_of(port, stream, consumer, deadline_ns, &info, &ignored);
+        err = found == MARTY_E_NOT_FOUND ? MARTY_OK : err;
+        json_decref(info);
+        if (err) {
+            nats__pause(port, LOOK_AGAIN_NS);
+        }
+    }
+    return err;
 }
 
 /* ---- where it begins */

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { HELPERS = 3 };
+
 /* Another member changed the cell: look soon. */
 static void news_arrived(marty_port *port, nats__inbox *inbox, const nats__message *messages,
                          size_t count)
@@ -61,30 +63,81 @@ static marty_err new_share(marty_port *port, nats__subscription *subscription,
     return MARTY_OK;
 }
 
+/* Making the consumers of all shards: in a cluster each takes an election, so some at once. */
+typedef struct making {
+    marty_port *port;
+    nats__share *share;
+    bool reset, one; /* one: only that shard begins anew */
+    uint64_t only;
+    uint32_t next; /* from here on under the lock */
+    marty_err err;
+    marty_error why;
+} making;
+
+static marty_err make_one(const making *self, uint32_t index, marty_error *why)
+{
+    marty_port *port = self->port;
+    nats__share *share = self->share;
+    nats__source *source = NULL;
+    bool single = share->channel->kind != MARTY_KIND_STREAM;
+    marty_err err = nats__source_new(port, share->subscription, share->channel,
+                                     single ? -1 : (int)index, &source, why);
+    if (!err) {
+        source->shard = index;
+        err = nats__consumer_ensure(port, share->subscription, source, port->options.topology,
+                                    self->reset && (!self->one || self->only == index), NULL, why);
+    }
+    nats__source_free(source);
+    return err;
+}
+
+static void make_some(making *self)
+{
+    marty_error why = {0};
+    marty_err err = MARTY_OK;
+    for (;;) {
+        pthread_mutex_lock(&self->port->lock);
+        if (err && !self->err) {
+            self->err = err;
+            self->why = why;
+        }
+        uint32_t index = self->next++;
+        bool done = self->err || index >= self->share->cell.shard_count;
+        pthread_mutex_unlock(&self->port->lock);
+        if (done) {
+            return;
+        }
+        err = make_one(self, index, &why);
+    }
+}
+
+static void *helper_main(void *argument)
+{
+    make_some(argument);
+    nats_ReleaseThreadMemory();
+    return NULL;
+}
+
 /* Every shard's consumer, at its start if it is new or all shall begin anew. */
 static marty_err ensure_consumers(marty_port *port, nats__share *share, bool reset,
                                   marty_error *why)
 {
-    nats__subscription *subscription = share->subscription;
-    const char *position = subscription->start.position;
-    bool single = share->channel->kind != MARTY_KIND_STREAM;
-    bool one = reset && subscription->start.from == MARTY_FROM_POSITION && position &&
-               strchr(position, ':');
-    const char *at = position ? position : "";
-    uint64_t only = one ? nats__number(&at) : 0;
-    marty_err err = MARTY_OK;
-    for (uint32_t i = 0; i < share->cell.shard_count && !err; i++) {
-        nats__source *source = NULL;
-        err = nats__source_new(port, subscription, share->channel, single ? -1 : (int)i, &source,
-                               why);
-        if (!err) {
-            source->shard = i;
-            err = nats__consumer_ensure(port, subscription, source, port->options.topology,
-                                        reset && (!one || only == i), NULL, why);
-        }
-        nats__source_free(source);
+    const nats__start *start = &share->subscription->start;
+    const char *at = start->position ? start->position : "";
+    making self = {.port = port, .share = share, .reset = reset};
+    pthread_t helpers[HELPERS];
+    uint32_t count = 0;
+    self.one = reset && start->from == MARTY_FROM_POSITION && strchr(at, ':');
+    self.only = self.one ? nats__number(&at) : 0;
+    while (count < HELPERS && count + 1 < share->cell.shard_count &&
+           nats__thread(&helpers[count], "nats helper", helper_main, &self)) {
+        count++;
     }
-    return err;
+    make_some(&self);
+    while (count > 0) {
+        (void)pthread_join(helpers[--count], NULL);
+    }
+    return self.err ? marty_error_set(why, self.err, "%s", self.why.text) : MARTY_OK;
 }
 
 marty_err nats__share_start(marty_port *port, nats__subscription *subscription,

@@ -12,4 +12,6 @@ bool nats__thread(pthread_t *ret_thread, const char *name, void *(*run)(void *),
 bool nats__cond_init(pthread_cond_t *cond);
 /** Wait until signalled or a time by the port's clock; false once that has passed. */
 bool nats__wait_locked(marty_port *port, pthread_cond_t *cond, int64_t until_ns);
+/** For threads that may wait: so long, or until the port stops. */
+void nats__pause(marty_port *port, int64_t ns);
 #endif

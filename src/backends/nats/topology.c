@@ -189,11 +189,7 @@ static marty_err list_unused(marty_port *port, const nats__channel *channel, con
     (void)snprintf(call, sizeof call, "CONSUMER.LIST.%s", channel->stream);
     for (int look = 0; look < (force ? 1 : 3) && !err; look++) {
         if (look > 0) {
-            int64_t until_ns = nats__now_ns(port) + LOOK_AGAIN_NS;
-            pthread_mutex_lock(&port->lock);
-            while (nats__wait_locked(port, &port->changed, until_ns)) {
-            }
-            pthread_mutex_unlock(&port->lock);
+            nats__pause(port, LOOK_AGAIN_NS);
         }
         json_decref(*ret_consumers);
         *ret_consumers = NULL;

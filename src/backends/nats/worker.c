@@ -47,6 +47,15 @@ bool nats__wait_locked(marty_port *port, pthread_cond_t *cond, int64_t until_ns)
     return nats__now_ns(port) < until_ns;
 }
 
+void nats__pause(marty_port *port, int64_t ns)
+{
+    int64_t until_ns = nats__now_ns(port) + ns;
+    pthread_mutex_lock(&port->lock);
+    while (!atomic_load(&port->stop) && nats__wait_locked(port, &port->changed, until_ns)) {
+    }
+    pthread_mutex_unlock(&port->lock);
+}
+
 nats__job *nats__job_new(void (*run)(marty_port *port, nats__job *job), const char *text)
 {
     size_t size = text ? strlen(text) + 1 : 0;
