@@ -84,8 +84,34 @@ static void a_wait_ends_at_its_deadline(void)
     marty__mutex_free(&mutex);
 }
 
+static void *go_through(void *argument)
+{
+    marty__gate *gate = argument;
+    bool mine = marty__gate_enter(gate, MARTY__NEVER);
+    marty__gate_leave(gate);
+    return mine ? argument : NULL;
+}
+
+static void a_gate_is_waited_for_up_to_a_deadline(void)
+{
+    marty__gate gate;
+    pthread_t thread;
+    void *went = NULL;
+    REQUIRE(marty__gate_init(&gate));
+    CHECK(marty__gate_enter(&gate, 0)); /* nobody has it, so there is nothing to wait for */
+    CHECK(!marty__gate_enter(&gate, marty__deadline_ns(marty__monotonic_ns(), 5)));
+    REQUIRE(pthread_create(&thread, NULL, go_through, &gate) == 0);
+    marty__gate_leave(&gate);
+    CHECK(pthread_join(thread, &went) == 0);
+    CHECK(went == &gate);
+    CHECK(marty__gate_enter(&gate, 0));
+    marty__gate_leave(&gate);
+    marty__gate_free(&gate);
+}
+
 int main(void)
 {
+    a_gate_is_waited_for_up_to_a_deadline();
     threads_take_turns();
     a_wait_ends_at_its_deadline();
     return check_result();

@@ -3,6 +3,8 @@
  * a store of several hosts, of which the first says nothing. */
 #include "suite.h"
 
+#include "base/clock.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -78,9 +80,101 @@ static void goes_past_a_silent_host(const char *url)
     (void)close(silent);
 }
 
+/* A local step that is inside the transaction until it is let go. */
+typedef struct hanging {
+    suite_store *store;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    bool inside, let_go;
+    marty_err result;
+} hanging;
+
+static marty_err hang(marty_saga_write *write, void *transaction)
+{
+    hanging *with = write->user;
+    (void)transaction;
+    (void)pthread_mutex_lock(&with->mutex);
+    with->inside = true;
+    (void)pthread_cond_broadcast(&with->changed);
+    while (!with->let_go) {
+        (void)pthread_cond_wait(&with->changed, &with->mutex);
+    }
+    (void)pthread_mutex_unlock(&with->mutex);
+    return MARTY_OK;
+}
+
+static void *commit_with_step(void *user)
+{
+    hanging *with = user;
+    marty_saga_write *write = suite_write("hangs", 1, "");
+    write->fill = hang;
+    write->user = with;
+    with->result = suite_commit(with->store, write);
+    return NULL;
+}
+
+static bool count_one(void *user, const marty_saga_facts *facts)
+{
+    (void)facts;
+    ++*(int *)user;
+    return true;
+}
+
+/* Each call ends at about its deadline, whatever became of it; then all goes on. */
+static void call_beside_a_step(suite_store *store)
+{
+    enum { CALL_NS = 50 * 1000 * 1000 };
+    const marty_saga_filter none = {.name = "nobody"};
+    marty_bytes document = {"doc", 3};
+    marty_error why = {0};
+    uint32_t purged = 0;
+    int found = 0;
+    int64_t begin_ns = marty__monotonic_ns();
+    marty_err err = store->table->define(store->handle, "beside", 1, "hash", document,
+                                         begin_ns + CALL_NS, &why);
+    CHECK(err == MARTY_OK || err == MARTY_E_TIMEOUT || err == MARTY_E_UNAVAILABLE);
+    if (err) {
+        CHECK_HAS(why.text, "nothing was done");
+    }
+    err = store->table->purge(store->handle, 1, 10, &purged, marty__monotonic_ns() + CALL_NS, NULL);
+    CHECK(err == MARTY_OK || err == MARTY_E_TIMEOUT || err == MARTY_E_UNAVAILABLE);
+    err = store->table->sent(store->handle, NULL, 0, marty__monotonic_ns() + CALL_NS, NULL);
+    CHECK(err == MARTY_OK || err == MARTY_E_TIMEOUT || err == MARTY_E_UNAVAILABLE);
+    err = store->table->list(store->handle, &none, count_one, &found,
+                             marty__monotonic_ns() + CALL_NS, NULL);
+    CHECK(err == MARTY_OK || err == MARTY_E_TIMEOUT || err == MARTY_E_UNAVAILABLE);
+    CHECK(marty__monotonic_ns() - begin_ns < INT64_C(20000000000));
+}
+
+static void nobody_waits_without_end_for_a_step(const char *url)
+{
+    suite_store store = suite_open(url);
+    hanging with = {
+        .store = &store, .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, NULL, commit_with_step, &with) == 0);
+    (void)pthread_mutex_lock(&with.mutex);
+    while (!with.inside) {
+        (void)pthread_cond_wait(&with.changed, &with.mutex);
+    }
+    (void)pthread_mutex_unlock(&with.mutex);
+    call_beside_a_step(&store);
+    (void)pthread_mutex_lock(&with.mutex);
+    with.let_go = true;
+    (void)pthread_cond_broadcast(&with.changed);
+    (void)pthread_mutex_unlock(&with.mutex);
+    (void)pthread_join(thread, NULL);
+    CHECK_INT(with.result, MARTY_OK);
+    CHECK_INT(store.table->define(store.handle, "beside", 1, "hash", (marty_bytes){"doc", 3},
+                                  suite_until(), NULL),
+              MARTY_OK);
+    suite_close(&store);
+}
+
 int suite_races(const char *url)
 {
     defines_the_same_at_once(url);
+    nobody_waits_without_end_for_a_step(url);
     goes_past_a_silent_host(url);
     return check_result();
 }

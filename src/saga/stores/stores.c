@@ -102,3 +102,10 @@ marty_saga_record *marty_saga_record_new(const marty_saga_facts *facts, uint64_t
     record->outbox = keep_bytes(&at, outbox);
     return record;
 }
+
+marty_err marty__saga_store_late(marty_error *why)
+{
+    return marty_error_set(why, MARTY_E_TIMEOUT,
+                           "nothing was done: another call has had the store all the time, perhaps "
+                           "a local step that does not return");
+}

@@ -26,4 +26,6 @@ MARTY_INLINE bool marty__saga_is_over(marty_saga_status status)
 {
     return status >= MARTY_SAGA_COMPLETED;
 }
+/** The error of a call that waited for the store until its deadline. */
+marty_err marty__saga_store_late(marty_error *why);
 #endif

@@ -152,40 +152,43 @@ static marty_err write_one(marty_saga_store *store, marty_saga_write *write)
 marty_err marty__saga_memory_commit(marty_saga_store *store, marty_saga_write *const writes[],
                                     size_t count, int64_t until_ns, marty_error *why)
 {
-    (void)until_ns;
     (void)why;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     for (size_t i = 0; i < count; i++) {
         writes[i]->result = write_one(store, writes[i]);
     }
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return MARTY_OK;
 }
 
 marty_err marty__saga_memory_sent(marty_saga_store *store, const marty_saga_facts sagas[],
                                   size_t count, int64_t until_ns, marty_error *why)
 {
-    (void)until_ns;
     (void)why;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     for (size_t i = 0; i < count; i++) {
         memory_saga *saga = marty__saga_memory_get(store, sagas[i].id);
         if (saga && saga->record->facts.version == sagas[i].version) {
             saga->record->facts.unsent = false;
         }
     }
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return MARTY_OK;
 }
 
 marty_err marty__saga_memory_purge(marty_saga_store *store, int64_t before_us, uint32_t limit,
                                    uint32_t *ret_count, int64_t until_ns, marty_error *why)
 {
-    (void)until_ns;
     (void)why;
     uint32_t removed = 0;
     size_t kept = 0;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     for (size_t i = 0; i < store->count; i++) {
         memory_saga *saga = store->sagas[i];
         const marty_saga_facts *facts = &saga->record->facts;
@@ -198,7 +201,7 @@ marty_err marty__saga_memory_purge(marty_saga_store *store, int64_t before_us, u
         }
     }
     store->count = kept;
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     *ret_count = removed;
     return MARTY_OK;
 }

@@ -61,12 +61,13 @@ static uint32_t renew(marty_saga_store *store, marty_saga_lease *lease, int64_t 
 marty_err marty__saga_memory_lease(marty_saga_store *store, marty_saga_lease *lease,
                                    int64_t until_ns, marty_error *why)
 {
-    (void)until_ns;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     int64_t now = now_us(store), until = now + (int64_t)lease->term_ms * 1000;
     memory_member *member = member_of(store, lease->owner, now);
     if (!member) {
-        marty__unlock(&store->mutex);
+        marty__gate_leave(&store->gate);
         return marty_error_set(why, MARTY_E_UNAVAILABLE, "more than %d engines", MARTY_SAGA_SHARDS);
     }
     bool leaves = !lease->want && !lease->count;
@@ -89,7 +90,7 @@ marty_err marty__saga_memory_lease(marty_saga_store *store, marty_saga_lease *le
         }
     }
     lease->members = count_members(store, now);
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return MARTY_OK;
 }
 
@@ -97,15 +98,16 @@ marty_err marty__saga_memory_release(marty_saga_store *store, const char *owner,
                                      const marty_saga_shard shards[], size_t count,
                                      int64_t until_ns, marty_error *why)
 {
-    (void)until_ns;
     (void)why;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     for (size_t i = 0; i < count; i++) {
         memory_shard *shard = &store->shards[shards[i].shard % MARTY_SAGA_SHARDS];
         if (shard->epoch == shards[i].epoch && strcmp(shard->owner, owner) == 0) {
             memset(shard->owner, 0, sizeof shard->owner);
         }
     }
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return MARTY_OK;
 }

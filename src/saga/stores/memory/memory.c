@@ -17,7 +17,7 @@ static marty_saga_store *named;
 static marty_saga_store *new_store(const char *name, const marty_env *env)
 {
     marty_saga_store *store = marty_alloc_zero(1, sizeof *store);
-    if (store && !marty__mutex_init(&store->mutex)) {
+    if (store && !marty__gate_init(&store->gate)) {
         marty_free(store);
         return NULL;
     }
@@ -49,8 +49,8 @@ static marty_saga_store *open_named(const char *name, const marty_env *env)
 static marty_err memory_open(marty_saga_store **ret_store, const marty_url *url,
                              const marty_env *env, int64_t until_ns, marty_error *why)
 {
-    static const char *const known[] = {NULL};
     (void)until_ns;
+    static const char *const known[] = {NULL};
     const char *name = url->path ? url->path : "";
     marty_err err = marty_url_check(url, known, why);
     if (err) {
@@ -92,7 +92,7 @@ static void memory_close(marty_saga_store *store)
     }
     marty_free(store->definitions);
     marty_free(store->sagas);
-    marty__mutex_free(&store->mutex);
+    marty__gate_free(&store->gate);
     marty_free(store);
 }
 
@@ -128,11 +128,12 @@ static marty_err memory_define(marty_saga_store *store, const char *name, uint32
                                const char *hash, marty_bytes document, int64_t until_ns,
                                marty_error *why)
 {
-    (void)until_ns;
     memory_definition definition = {.version = version, .size = document.size};
     (void)snprintf(definition.name, sizeof definition.name, "%s", name);
     (void)snprintf(definition.hash, sizeof definition.hash, "%s", hash);
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     size_t place = 0;
     while (place < store->definition_count &&
            compare(&store->definitions[place], name, version) < 0) {
@@ -149,7 +150,7 @@ static marty_err memory_define(marty_saga_store *store, const char *name, uint32
             marty_free(definition.data);
         }
     }
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return err ? marty_error_set(why, err, "the definition %s version %u: %s", name,
                                  (unsigned)version, marty_err_describe(err)->text)
                : MARTY_OK;
@@ -159,9 +160,10 @@ static marty_err memory_definitions(marty_saga_store *store, const char *name, c
                                     marty_saga_document found, void *user, int64_t until_ns,
                                     marty_error *why)
 {
-    (void)until_ns;
     (void)why;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     for (size_t i = 0; i < store->definition_count; i++) {
         const memory_definition *one = &store->definitions[i];
         bool fits =
@@ -171,14 +173,14 @@ static marty_err memory_definitions(marty_saga_store *store, const char *name, c
             break;
         }
     }
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return MARTY_OK;
 }
 
 static marty_err memory_settle(marty_saga_store *store, int64_t until_ns, marty_error *why)
 {
-    (void)store;
     (void)until_ns;
+    (void)store;
     (void)why;
     return MARTY_OK; /* nothing is ever in doubt here */
 }

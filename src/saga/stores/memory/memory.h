@@ -36,7 +36,7 @@ typedef struct memory_definition {
 } memory_definition;
 
 struct marty_saga_store {
-    marty__mutex mutex;
+    marty__gate gate;
     marty_env env;
     char name[64]; /* "" = private */
     unsigned opened;

@@ -9,9 +9,10 @@ marty_err marty__saga_memory_load(marty_saga_store *store, const char *id,
                                   marty_saga_record **ret_record, int64_t until_ns,
                                   marty_error *why)
 {
-    (void)until_ns;
     marty_err err = MARTY_OK;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     const memory_saga *saga = marty__saga_memory_get(store, id);
     if (saga) {
         const marty_saga_record *have = saga->record;
@@ -21,7 +22,7 @@ marty_err marty__saga_memory_load(marty_saga_store *store, const char *id,
     } else {
         err = MARTY_E_NOT_FOUND;
     }
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return err ? marty_error_set(why, err, "the saga %s: %s", id, marty_err_describe(err)->text)
                : MARTY_OK;
 }
@@ -29,9 +30,10 @@ marty_err marty__saga_memory_load(marty_saga_store *store, const char *id,
 marty_err marty__saga_memory_find(marty_saga_store *store, const char *name, const char *key,
                                   char ret_id[40], int64_t until_ns, marty_error *why)
 {
-    (void)until_ns;
     bool there = false;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     for (size_t i = 0; i < store->count && !there; i++) {
         const marty_saga_facts *facts = &store->sagas[i]->record->facts;
         there = strcmp(facts->name, name) == 0 && strcmp(facts->key, key) == 0;
@@ -39,7 +41,7 @@ marty_err marty__saga_memory_find(marty_saga_store *store, const char *name, con
             memcpy(ret_id, facts->id, strlen(facts->id) + 1);
         }
     }
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return there ? MARTY_OK
                  : marty_error_set(why, MARTY_E_NOT_FOUND, "no saga %s has the key %s", name, key);
 }
@@ -72,11 +74,12 @@ marty_err marty__saga_memory_due(marty_saga_store *store, const marty_saga_shard
                                  int64_t now_us, uint32_t limit, marty_saga_found found, void *user,
                                  int64_t *ret_next_us, int64_t until_ns, marty_error *why)
 {
-    (void)until_ns;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     hit *hits = marty_alloc((store->count + 1) * sizeof *hits);
     if (!hits) {
-        marty__unlock(&store->mutex);
+        marty__gate_leave(&store->gate);
         return marty_error_set(why, MARTY_E_NO_MEMORY, "listing the sagas that are due");
     }
     size_t count = 0;
@@ -97,7 +100,7 @@ marty_err marty__saga_memory_due(marty_saga_store *store, const marty_saga_shard
         next = hits[limit].at_us;
     }
     marty_free(hits);
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     *ret_next_us = next;
     return MARTY_OK;
 }
@@ -106,11 +109,12 @@ marty_err marty__saga_memory_unsent(marty_saga_store *store, const marty_saga_sh
                                     int64_t before_us, uint32_t limit, marty_saga_found found,
                                     void *user, int64_t until_ns, marty_error *why)
 {
-    (void)until_ns;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     hit *hits = marty_alloc((store->count + 1) * sizeof *hits);
     if (!hits) {
-        marty__unlock(&store->mutex);
+        marty__gate_leave(&store->gate);
         return marty_error_set(why, MARTY_E_NO_MEMORY, "listing the sagas with an outbox");
     }
     size_t count = 0;
@@ -123,7 +127,7 @@ marty_err marty__saga_memory_unsent(marty_saga_store *store, const marty_saga_sh
     }
     tell(hits, count, limit, found, user);
     marty_free(hits);
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return MARTY_OK;
 }
 
@@ -142,10 +146,11 @@ marty_err marty__saga_memory_list(marty_saga_store *store, const marty_saga_filt
                                   marty_saga_found found, void *user, int64_t until_ns,
                                   marty_error *why)
 {
-    (void)until_ns;
     (void)why;
     uint32_t left = filter->limit ? filter->limit : 100;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     for (size_t i = 0; i < store->count && left; i++) {
         const marty_saga_facts *facts = &store->sagas[i]->record->facts;
         if (fits(filter, facts)) {
@@ -155,7 +160,7 @@ marty_err marty__saga_memory_list(marty_saga_store *store, const marty_saga_filt
             }
         }
     }
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return MARTY_OK;
 }
 
@@ -163,8 +168,9 @@ marty_err marty__saga_memory_history(marty_saga_store *store, const char *id, ui
                                      marty_saga_batch found, void *user, int64_t until_ns,
                                      marty_error *why)
 {
-    (void)until_ns;
-    marty__lock(&store->mutex);
+    if (!marty__gate_enter(&store->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     const memory_saga *saga = marty__saga_memory_get(store, id);
     uint64_t versions = saga ? saga->record->facts.version : 0;
     for (uint64_t version = from ? from : 1; version <= versions; version++) {
@@ -173,6 +179,6 @@ marty_err marty__saga_memory_history(marty_saga_store *store, const char *id, ui
             break;
         }
     }
-    marty__unlock(&store->mutex);
+    marty__gate_leave(&store->gate);
     return saga ? MARTY_OK : marty_error_set(why, MARTY_E_NOT_FOUND, "there is no saga %s", id);
 }

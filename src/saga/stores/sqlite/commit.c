@@ -160,9 +160,9 @@ static void answer_all(marty_saga_write *const writes[], size_t count, marty_err
 
 /* A step that has ended the transaction has undone the others, too: they are written again without
  * it. Those that have failed stay so. */
-static int write_all(saga_db *db, marty_saga_write *const writes[], size_t count, int64_t until_ns)
+static int write_all(saga_db *db, marty_saga_write *const writes[], size_t count)
 {
-    int code = marty__saga_db_begin(db, until_ns);
+    int code = marty__saga_db_begin(db);
     for (size_t i = 0; i < count && !code; i++) {
         code = writes[i]->result == MARTY_E_FAILED ? SQLITE_OK : write_one(db, writes[i]);
     }
@@ -176,13 +176,15 @@ marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *c
     for (size_t i = 0; i < count; i++) {
         writes[i]->result = MARTY_OK;
     }
-    int code = write_all(db, writes, count, until_ns);
+    marty_err err = marty__saga_db_enter(db, until_ns, why);
+    if (err) {
+        return err;
+    }
+    int code = write_all(db, writes, count);
     while (code == SQLITE_ABORT) {
         marty__saga_db_roll_back(db); /* what the step may have begun */
-        marty__saga_db_leave(db);
-        code = write_all(db, writes, count, until_ns);
+        code = write_all(db, writes, count);
     }
-    marty_err err = MARTY_OK;
     if (code) {
         err = marty__saga_db_error(db, code, why);
         marty__saga_db_roll_back(db);
@@ -203,7 +205,10 @@ marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *c
 marty_err marty__saga_sqlite_settle(marty_saga_store *store, int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->writer;
-    marty__saga_db_enter(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
     int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_SETTLE));
     marty_err err = code ? marty__saga_db_error(db, code, why) : MARTY_OK;
     marty__saga_db_leave(db);
@@ -214,7 +219,11 @@ marty_err marty__saga_sqlite_sent(marty_saga_store *store, const marty_saga_fact
                                   size_t count, int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->writer;
-    int code = marty__saga_db_begin(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
+    int code = marty__saga_db_begin(db);
     for (size_t i = 0; i < count && !code; i++) {
         code = marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_SENT, saga_text(sagas[i].id),
                                                 saga_int((int64_t)sagas[i].version)));
@@ -247,7 +256,11 @@ marty_err marty__saga_sqlite_purge(marty_saga_store *store, int64_t before_us, u
 {
     saga_db *db = &store->writer;
     uint32_t count = 0;
-    int code = marty__saga_db_begin(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
+    int code = marty__saga_db_begin(db);
     code = code ? code : purge_some(db, before_us, limit, &count);
     marty_err err = marty__saga_db_end(db, code, why);
     if (!err) {

@@ -182,7 +182,7 @@ static bool is_missing(saga_db *db, int code, const saga_db_how *how)
 marty_err marty__saga_db_open(saga_db *db, const saga_db_how *how, int64_t until_ns,
                               marty_error *why)
 {
-    if (!marty__mutex_init(&db->mutex)) {
+    if (!marty__gate_init(&db->gate)) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "%s: no lock to be had", how->path);
     }
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
@@ -215,25 +215,27 @@ void marty__saga_db_close(saga_db *db)
     }
     if (db->handle) {
         (void)sqlite3_close(db->handle);
-        marty__mutex_free(&db->mutex);
+        marty__gate_free(&db->gate);
     }
     db->handle = NULL;
 }
 
-void marty__saga_db_enter(saga_db *db, int64_t until_ns)
+marty_err marty__saga_db_enter(saga_db *db, int64_t until_ns, marty_error *why)
 {
-    marty__lock(&db->mutex);
+    if (!marty__gate_enter(&db->gate, until_ns)) {
+        return marty__saga_store_late(why);
+    }
     db->patience.until_ns = until_ns;
+    return MARTY_OK;
 }
 
 void marty__saga_db_leave(saga_db *db)
 {
-    marty__unlock(&db->mutex);
+    marty__gate_leave(&db->gate);
 }
 
-int marty__saga_db_begin(saga_db *db, int64_t until_ns)
+int marty__saga_db_begin(saga_db *db)
 {
-    marty__saga_db_enter(db, until_ns);
     return marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
 }
 

@@ -118,7 +118,11 @@ marty_err marty__saga_sqlite_lease(marty_saga_store *store, marty_saga_lease *le
 {
     saga_db *db = &store->writer;
     marty_saga_lease changed = *lease;
-    int code = marty__saga_db_begin(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
+    int code = marty__saga_db_begin(db);
     code = code ? code : lease_all(db, &changed, now_of(store));
     marty_err err = marty__saga_db_end(db, code, why);
     if (!err) {
@@ -132,7 +136,11 @@ marty_err marty__saga_sqlite_release(marty_saga_store *store, const char *owner,
                                      int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->writer;
-    int code = marty__saga_db_begin(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
+    int code = marty__saga_db_begin(db);
     for (size_t i = 0; i < count && !code; i++) {
         code =
             marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_SHARD_FREE, saga_int(shards[i].shard),

@@ -30,7 +30,10 @@ marty_err marty__saga_sqlite_load(marty_saga_store *store, const char *id,
                                   marty_error *why)
 {
     saga_db *db = &store->reader;
-    marty__saga_db_enter(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
     sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_LOAD, saga_text(id));
     int code = step(db, row);
     marty_saga_record *record = NULL;
@@ -57,7 +60,10 @@ marty_err marty__saga_sqlite_find(marty_saga_store *store, const char *name, con
                                   char ret_id[40], int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->reader;
-    marty__saga_db_enter(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
     sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_KEY, saga_text(name), saga_text(key));
     int code = step(db, row);
     char id[40] = "";
@@ -80,7 +86,10 @@ marty_err marty__saga_sqlite_due(marty_saga_store *store, const marty_saga_shard
                                  int64_t *ret_next_us, int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->reader;
-    marty__saga_db_enter(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
     sqlite3_stmt *row = marty__saga_db_statement(db, SAGA_SQL_DUE);
     int64_t next = INT64_MAX;
     int code = step(db, row);
@@ -110,7 +119,10 @@ marty_err marty__saga_sqlite_unsent(marty_saga_store *store, const marty_saga_sh
                                     void *user, int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->reader;
-    marty__saga_db_enter(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
     sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_UNSENT, saga_int(before_us));
     int code = step(db, row);
     for (; code == SQLITE_ROW && limit; code = sqlite3_step(row)) {
@@ -136,7 +148,10 @@ marty_err marty__saga_sqlite_list(marty_saga_store *store, const marty_saga_filt
     saga_sql which = filter->stuck  ? SAGA_SQL_LIST_STUCK
                      : filter->open ? SAGA_SQL_LIST_OPEN
                                     : SAGA_SQL_LIST;
-    marty__saga_db_enter(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
     sqlite3_stmt *row =
         SAGA_BIND(db, which, saga_text(filter->after ? filter->after : ""), saga_text(filter->name),
                   saga_text(filter->key), saga_int(filter->status), saga_int(filter->stuck),
@@ -160,7 +175,10 @@ marty_err marty__saga_sqlite_history(marty_saga_store *store, const char *id, ui
                                      marty_error *why)
 {
     saga_db *db = &store->reader;
-    marty__saga_db_enter(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
     sqlite3_stmt *saga = SAGA_BIND(db, SAGA_SQL_VERSION, saga_text(id));
     int code = step(db, saga);
     bool there = code == SQLITE_ROW;
@@ -184,7 +202,10 @@ marty_err marty__saga_sqlite_definitions(marty_saga_store *store, const char *na
                                          int64_t until_ns, marty_error *why)
 {
     saga_db *db = &store->reader;
-    marty__saga_db_enter(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
     sqlite3_stmt *row = SAGA_BIND(db, SAGA_SQL_DEFINITIONS, saga_text(name), saga_text(hash));
     int code = step(db, row);
     for (; code == SQLITE_ROW; code = sqlite3_step(row)) {

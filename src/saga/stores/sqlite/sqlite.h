@@ -58,7 +58,7 @@ typedef struct saga_value {
 } saga_value;
 
 typedef struct saga_db {
-    marty__mutex mutex;
+    marty__gate gate; /* a local step may keep it for as long as it likes */
     sqlite3 *handle;
     sqlite3_stmt *statements[SAGA_SQL_COUNT];
     marty__sqlite_patience patience; /* for the file's lock */
@@ -82,11 +82,11 @@ marty_err marty__saga_db_open(saga_db *db, const saga_db_how *how, int64_t until
                               marty_error *why);
 /** Finalize and close; fine on one that is not open. */
 void marty__saga_db_close(saga_db *db);
-/** Take the connection for a call that has until then. */
-void marty__saga_db_enter(saga_db *db, int64_t until_ns);
+/** Take the connection for a call that has until then. E: TIMEOUT. */
+marty_err marty__saga_db_enter(saga_db *db, int64_t until_ns, marty_error *why);
 void marty__saga_db_leave(saga_db *db);
-/** Take the connection and begin to write. An SQLite code, for `end`. */
-int marty__saga_db_begin(saga_db *db, int64_t until_ns);
+/** Begin to write, once entered. An SQLite code, for `end`. */
+int marty__saga_db_begin(saga_db *db);
 /** Commit what went well (code 0), roll back what did not, and give the connection back. */
 marty_err marty__saga_db_end(saga_db *db, int code, marty_error *why);
 /** Roll back, where a transaction is open. */

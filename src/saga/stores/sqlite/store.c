@@ -90,7 +90,10 @@ marty_err marty__saga_sqlite_define(marty_saga_store *store, const char *name, u
 {
     saga_db *db = &store->writer;
     bool same = false;
-    marty__saga_db_enter(db, until_ns);
+    marty_err entered = marty__saga_db_enter(db, until_ns, why);
+    if (entered) {
+        return entered;
+    }
     int code = marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_DEFINE, saga_text(name),
                                                 saga_int((int64_t)version), saga_text(hash),
                                                 saga_blob(document)));
