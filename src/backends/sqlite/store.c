@@ -93,15 +93,16 @@ static int note_missed(marty_port *port, const sq_log *log, int64_t first, int64
 int marty__sq_log_trim(marty_port *port, sq_log *log, int64_t before_us, int64_t limit,
                        int64_t ret[2])
 {
-    int code;
-    int64_t first = marty__sq_first_of(log->id), last = 0, oldest = 0;
+    int64_t first = marty__sq_first_of(log->id), last = 0, oldest = 0, place = 0;
     unsigned table = marty__sq_table_of(first);
-    sqlite3_stmt *row = marty__sq_statement(&port->db, SQ_MESSAGE_OLDEST, table, &code);
-    code =
-        code ? code
-             : marty__sq_bind(row, SQ_I(first, marty__sq_first_of(log->id + 1), before_us, limit));
-    code = code ? code : marty__sq_step(&port->db, row);
     ret[0] = ret[1] = 0;
+    int code = marty__sq_log_place_at(port, log, before_us, &place);
+    if (code || place <= 1) {
+        return code;
+    }
+    sqlite3_stmt *row = marty__sq_statement(&port->db, SQ_MESSAGE_OLDEST, table, &code);
+    code = code ? code : marty__sq_bind(row, SQ_I(first, first + place, limit));
+    code = code ? code : marty__sq_step(&port->db, row);
     if (code == SQLITE_ROW) {
         ret[0] = sqlite3_column_int64(row, 0);
         ret[1] = sqlite3_column_int64(row, 1);
