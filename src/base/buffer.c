@@ -30,14 +30,10 @@ bool marty__buffer_reserve(marty__buffer *buffer, size_t size)
     return true;
 }
 
-void marty__buffer_add(marty__buffer *buffer, const void *data, size_t size)
+void marty__buffer_grow(marty__buffer *buffer, const void *data, size_t size)
 {
     if (marty__buffer_reserve(buffer, size)) {
-        if (size) {
-            memcpy(buffer->data + buffer->size, data, size);
-        }
-        buffer->size += size;
-        buffer->data[buffer->size] = '\0';
+        marty__buffer_add(buffer, data, size);
     }
 }
 
@@ -46,11 +42,6 @@ void marty__buffer_text(marty__buffer *buffer, const char *text)
     if (text) {
         marty__buffer_add(buffer, text, strlen(text));
     }
-}
-
-void marty__buffer_byte(marty__buffer *buffer, char byte)
-{
-    marty__buffer_add(buffer, &byte, 1);
 }
 
 void marty__buffer_format(marty__buffer *buffer, const char *format, ...)

@@ -5,18 +5,36 @@
 #define MARTY_BASE_BUFFER_H
 #include <marty/backend.h>
 
+#include <string.h>
+
 typedef struct marty__buffer {
     char *data;
     size_t size, capacity;
     bool failed;
 } marty__buffer;
 
+/** Append bytes for which there may be no room yet. */
+void marty__buffer_grow(marty__buffer *buffer, const void *data, size_t size);
 /** Append bytes. */
-void marty__buffer_add(marty__buffer *buffer, const void *data, size_t size);
+MARTY_INLINE void marty__buffer_add(marty__buffer *buffer, const void *data, size_t size)
+{
+    if (size >= buffer->capacity - buffer->size || buffer->failed) {
+        marty__buffer_grow(buffer, data, size);
+        return;
+    }
+    if (size) {
+        memcpy(buffer->data + buffer->size, data, size);
+    }
+    buffer->size += size;
+    buffer->data[buffer->size] = '\0';
+}
 /** Append a string; NULL adds nothing. */
 void marty__buffer_text(marty__buffer *buffer, const char *text);
 /** Append one byte. */
-void marty__buffer_byte(marty__buffer *buffer, char byte);
+MARTY_INLINE void marty__buffer_byte(marty__buffer *buffer, char byte)
+{
+    marty__buffer_add(buffer, &byte, 1);
+}
 /** Append printf-like. */
 void marty__buffer_format(marty__buffer *buffer, const char *format, ...)
     MARTY__ATTRIBUTE(format(printf, 2, 3));

@@ -83,7 +83,9 @@ static int on_filter(sqlite3_vtab_cursor *cursor, int index, const char *text, i
 
 static int on_next(sqlite3_vtab_cursor *cursor)
 {
-    cursor_of(cursor)->at++;
+    sq_append *rows = rows_of(cursor);
+    int64_t id = rows->rows[cursor_of(cursor)->at++].id;
+    rows->edge = id > rows->edge ? id : rows->edge;
     return SQLITE_OK;
 }
 
@@ -107,7 +109,7 @@ static int on_column(sqlite3_vtab_cursor *cursor, sqlite3_context *out, int colu
     const sq_appended *row = &rows->rows[cursor_of(cursor)->at];
     switch (column) {
     case COLUMN_ID:
-        give_number(out, row->id, false);
+        give_number(out, row->id, row->id == rows->edge + 1);
         break;
     case COLUMN_AT:
         give_number(out, row->at_us, false);
@@ -158,6 +160,11 @@ int marty__sq_append_take(sq_append *rows, const sq_appended *row, marty_bytes b
     rows->rows[rows->count].body_at = at;
     rows->rows[rows->count++].body_size = body.size;
     return SQLITE_OK;
+}
+
+void marty__sq_append_begin(sq_append *rows, int64_t edge)
+{
+    rows->edge = edge;
 }
 
 void marty__sq_append_clear(sq_append *rows)

@@ -177,13 +177,29 @@ static int prepare(sq_db *db, const char *sql, sqlite3_stmt **ret_statement)
     return code ? note(db, code) : code;
 }
 
+static int table_edge(sq_db *db, unsigned table, int64_t *ret_edge)
+{
+    int code;
+    sqlite3_stmt *edge = marty__sq_statement(db, SQ_MESSAGE_EDGE, table, &code);
+    code = code ? code : marty__sq_step(db, edge);
+    *ret_edge = code == SQLITE_ROW ? sqlite3_column_int64(edge, 0) : 0;
+    if (edge) {
+        (void)sqlite3_reset(edge);
+    }
+    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
 int marty__sq_append_flush(sq_db *db)
 {
     int code = SQLITE_OK;
     if (!db->append.count) {
         return code;
     }
-    sqlite3_stmt *add = marty__sq_statement(db, SQ_MESSAGE_ADD, db->append.table, &code);
+    int64_t edge = 0;
+    unsigned table = db->append.table;
+    code = table_edge(db, table, &edge);
+    sqlite3_stmt *add = code ? NULL : marty__sq_statement(db, SQ_MESSAGE_ADD, table, &code);
+    marty__sq_append_begin(&db->append, edge);
     code = code ? code : marty__sq_run(db, add);
     marty__sq_append_clear(&db->append); /* a failure ends the transaction */
     return code;
@@ -203,7 +219,7 @@ sqlite3_stmt *marty__sq_statement(sq_db *db, sq_op op, unsigned table, int *ret_
 {
     sqlite3_stmt **place =
         op < SQ_TABLED ? &db->tabled[op][table] : &db->once[(unsigned)op - SQ_TABLED];
-    bool looks = op < SQ_TABLED && op != SQ_MESSAGE_ADD && table == db->append.table;
+    bool looks = op < SQ_TABLED && op > SQ_MESSAGE_EDGE && table == db->append.table;
     *ret_code = looks ? marty__sq_append_flush(db) : SQLITE_OK;
     if (*ret_code) {
         return NULL;

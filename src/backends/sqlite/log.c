@@ -19,6 +19,7 @@ void marty__sq_logs_forget(marty_port *port)
         marty__map_take_u64(&port->logs, (uint64_t)log->id);
         marty_free(log);
     }
+    port->log_again = NULL;
     port->generation++;
     marty__list_init(&port->dirty_logs);
 }
@@ -82,11 +83,12 @@ static int read_bit(marty_port *port, sq_log *log)
 int marty__sq_log_load(marty_port *port, int64_t id, sq_log **ret_log)
 {
     int code;
-    sq_log *log = cached(port, id);
+    sq_log *log = port->log_again && port->log_again->id == id ? port->log_again : cached(port, id);
     *ret_log = log;
     if (!log) {
         return SQLITE_NOMEM;
     }
+    port->log_again = log;
     if (log->round == port->round) {
         return SQLITE_OK;
     }

@@ -206,6 +206,7 @@ struct marty_port {
     marty__link dirty_logs;
     int64_t now_us, now_ns, wall_us; /* of this round */
     marty__map logs;                 /* id -> sq_log */
+    sq_log *log_again;               /* the one that was asked for last */
     marty__link work_settles, work_extends, work_controls, hungry, dirty_claims;
     marty__link buckets[SQ_NEWS_BITS], wild;
     uint32_t bit_users[SQ_NEWS_BITS], wild_users;

@@ -123,8 +123,17 @@ bool marty__sq_copy(char **ret_copy, const char *text)
     return !text || *ret_copy;
 }
 
-/* Fill an entry; false without memory. Under the lock. */
-static bool fill(marty_port *port, sq_entry *entry, const marty_outgoing *out)
+/* What goes to one channel is checked and looked up once for a run of it. A reply's channel is its
+ * own. */
+static bool same_channel(const marty_channel *a, const marty_channel *b)
+{
+    return a->kind == b->kind && a->native == b->native && a->kind != MARTY_KIND_REPLY && b->name &&
+           (a->name == b->name || strcmp(a->name, b->name) == 0);
+}
+
+/* Fill an entry; known: its channel, NULL = not looked up yet; false without memory. Under the
+ * lock. */
+static bool fill(marty_port *port, sq_entry *entry, const marty_outgoing *out, sq_channel *known)
 {
     *entry = (sq_entry){.token = out->token,
                         .order = out->channel.order,
@@ -133,7 +142,7 @@ static bool fill(marty_port *port, sq_entry *entry, const marty_outgoing *out)
                         .cost = marty__message_cost(out->message)};
     bool reply = out->channel.kind == MARTY_KIND_REPLY;
     bool grouped = out->channel.kind == MARTY_KIND_TOPIC || out->channel.kind == MARTY_KIND_STREAM;
-    entry->channel = marty__sq_channel_of(port, &out->channel, reply);
+    entry->channel = known ? known : marty__sq_channel_of(port, &out->channel, reply);
     bool all = entry->channel && marty__sq_copy(&entry->reply_to, out->reply_to) &&
                marty__sq_copy(&entry->group, grouped ? out->channel.group : NULL);
     if (!all) {
@@ -144,10 +153,11 @@ static bool fill(marty_port *port, sq_entry *entry, const marty_outgoing *out)
     return true;
 }
 
-static marty_err check(const marty_port *port, const marty_outgoing *out, marty_error *why)
+static marty_err check(const marty_port *port, const marty_outgoing *out, bool known,
+                       marty_error *why)
 {
-    marty_err err = marty__sq_channel_check(port, &out->channel, why);
-    if (!err && marty__sq_is_wild(out->channel.name)) {
+    marty_err err = known ? MARTY_OK : marty__sq_channel_check(port, &out->channel, why);
+    if (!err && !known && marty__sq_is_wild(out->channel.name)) {
         err = marty_error_set(why, MARTY_E_ARGUMENT,
                               "channel %s: a message goes to one channel, not to a pattern",
                               out->channel.name);
@@ -169,7 +179,7 @@ static void refuse(const marty_port *port, const marty_outgoing *out, marty_err 
 }
 
 /* Into the ring: OK, FULL, NO_MEMORY or UNAVAILABLE. Under the lock. */
-static marty_err take(marty_port *port, const marty_outgoing *out)
+static marty_err take(marty_port *port, const marty_outgoing *out, sq_channel *known)
 {
     if (!port->up) {
         return MARTY_E_UNAVAILABLE;
@@ -179,7 +189,7 @@ static marty_err take(marty_port *port, const marty_outgoing *out)
         return MARTY_E_FULL;
     }
     sq_entry *entry = &port->ring[port->ring_tail % SQ_RING];
-    if (!fill(port, entry, out)) {
+    if (!fill(port, entry, out, known)) {
         return MARTY_E_NO_MEMORY;
     }
     port->ring_bytes += entry->cost;
@@ -192,12 +202,14 @@ static size_t take_some(marty_port *port, const marty_outgoing batch[], size_t i
                         marty_err ret_wrong_err[2], marty_error *why)
 {
     marty__lock(&port->lock);
-    for (; i < count; i++) {
-        ret_wrong_err[0] = check(port, &batch[i], why);
-        ret_wrong_err[1] = ret_wrong_err[0] ? MARTY_OK : take(port, &batch[i]);
+    for (sq_channel *known = NULL; i < count; i++) {
+        ret_wrong_err[0] = check(port, &batch[i], known != NULL, why);
+        ret_wrong_err[1] = ret_wrong_err[0] ? MARTY_OK : take(port, &batch[i], known);
         if (ret_wrong_err[0] || ret_wrong_err[1]) {
             break;
         }
+        bool run = i + 1 < count && same_channel(&batch[i].channel, &batch[i + 1].channel);
+        known = run ? port->ring[(port->ring_tail - 1) % SQ_RING].channel : NULL;
     }
     sq_slot *sleeper = marty__sq_swing(port);
     marty__unlock(&port->lock);

@@ -11,41 +11,46 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 
+#include <endian.h>
 #include <string.h>
 
-/* The value of a hex digit, 0x80 for what is none. */
-static unsigned char hex_values[256];
-static pthread_once_t hex_once = PTHREAD_ONCE_INIT;
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-static void fill_hex_values(void)
+/* Eight hex digits as four bytes, all of them at once; false when one is none. */
+static bool parse_digits(const char *text, unsigned char out[4])
 {
-    static const char digits[] = "0123456789abcdef", upper[] = "ABCDEF";
-    memset(hex_values, 0x80, sizeof hex_values);
-    for (unsigned char i = 0; i < 16; i++) {
-        hex_values[(unsigned char)digits[i]] = i;
+    uint64_t word;
+    memcpy(&word, text, sizeof word);
+    word = le64toh(word);
+    uint64_t letter = word >> 6 & EACH(1);
+    uint64_t value = (word & EACH(0x0f)) + 9 * letter;
+    uint64_t above_nine = (value + EACH(6)) >> 4 & EACH(1);
+    uint64_t again = value + EACH('0') + ('a' - '0' - 10) * above_nine;
+    if (value & EACH(0xf0) || again != (word | letter << 5)) {
+        return false;
     }
-    for (unsigned char i = 0; i < 6; i++) {
-        hex_values[(unsigned char)upper[i]] = (unsigned char)(10 + i);
-    }
+    value = (value << 4 | value >> 8) & UINT64_C(0x00ff00ff00ff00ff);
+    value = (value | value >> 8) & UINT64_C(0x0000ffff0000ffff);
+    uint32_t bytes = htole32((uint32_t)(value | value >> 16));
+    memcpy(out, &bytes, sizeof bytes);
+    return true;
 }
 
 /* 16 bytes of a UUIDv7 in its usual text. */
 static bool parse_uuid7(const char *id, unsigned char out[SQ_SEEN_BYTES])
 {
-    static const unsigned char places[SQ_SEEN_BYTES] = {0,  2,  4,  6,  9,  11, 14, 16,
-                                                        19, 21, 24, 26, 28, 30, 32, 34};
-    unsigned wrong = 0;
-    (void)pthread_once(&hex_once, fill_hex_values);
+    char digits[2 * SQ_SEEN_BYTES];
     if (strnlen(id, 37) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-') {
         return false;
     }
-    for (size_t i = 0; i < SQ_SEEN_BYTES; i++) {
-        unsigned high = hex_values[(unsigned char)id[places[i]]];
-        unsigned low = hex_values[(unsigned char)id[places[i] + 1]];
-        wrong |= high | low;
-        out[i] = (unsigned char)(high << 4 | low);
-    }
-    return !(wrong & 0x80) && out[6] >> 4 == 7;
+    memcpy(digits, id, 8);
+    memcpy(digits + 8, id + 9, 4);
+    memcpy(digits + 12, id + 14, 4);
+    memcpy(digits + 16, id + 19, 4);
+    memcpy(digits + 20, id + 24, 12);
+    return parse_digits(digits, out) && parse_digits(digits + 8, out + 4) &&
+           parse_digits(digits + 16, out + 8) && parse_digits(digits + 24, out + 12) &&
+           out[6] >> 4 == 7;
 }
 
 static int64_t time_of(const unsigned char uuid[SQ_SEEN_BYTES])
@@ -178,6 +183,17 @@ static int late_seen(marty_port *port, const unsigned char entry[SQ_SEEN_BYTES],
     return code || *ret_seen ? code : add_name(port, name, ret_seen);
 }
 
+/* The same id means another message elsewhere. */
+static void mix(unsigned char key[SQ_SEEN_BYTES], uint64_t context)
+{
+    uint64_t halves[SQ_SEEN_BYTES / 8];
+    context = htole64(context);
+    memcpy(halves, key, sizeof halves);
+    halves[0] ^= context;
+    halves[1] ^= context;
+    memcpy(key, halves, sizeof halves);
+}
+
 int marty__sq_seen_before(marty_port *port, const sq_entry *entry, bool fresh, bool *ret_seen)
 {
     unsigned char key[SQ_SEEN_BYTES];
@@ -198,9 +214,7 @@ int marty__sq_seen_before(marty_port *port, const sq_entry *entry, bool fresh, b
     }
     int64_t ms = time_of(key);
     uint64_t context = context_again(port->seen, entry->channel, entry->group, message->source);
-    for (size_t i = 0; i < SQ_SEEN_BYTES; i++) {
-        key[i] = (unsigned char)(key[i] ^ context >> 8 * (i % 8));
-    }
+    mix(key, context);
     fresh = fresh && is_fresh(port, ms);
     if (!fresh || port->seen->any_late) {
         marty__sq_seen_name(entry->channel, entry->group, message, name);

@@ -10,6 +10,7 @@ enum { SQ_TABLES = 16 };
 #define SQ_STATEMENTS_TABLED(X)                                                                    \
     X(MESSAGE_ADD, "INSERT INTO marty_message_%u"                                                  \
                    " SELECT id, at_us, expires_us, key, body FROM marty_rows")                     \
+    X(MESSAGE_EDGE, "SELECT max(id) FROM marty_message_%u")                                        \
     X(MESSAGE_GET, "SELECT id, at_us, expires_us, key, body FROM marty_message_%u WHERE id = ?1")  \
     X(MESSAGE_RANGE, "SELECT id, at_us, expires_us, key, body FROM marty_message_%u"               \
                      " WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3")                           \
@@ -17,7 +18,7 @@ enum { SQ_TABLES = 16 };
     X(MESSAGE_REMOVE_RANGE, "DELETE FROM marty_message_%u WHERE id >= ?1 AND id <= ?2")            \
     X(MESSAGE_OLDEST, "SELECT count(*), total(length(body)), max(id), min(id) FROM"                \
                       " (SELECT id, body FROM marty_message_%u WHERE id >= ?1 AND id < ?2"         \
-                      " AND at_us < ?3 ORDER BY id LIMIT ?4)")                                     \
+                      " ORDER BY id LIMIT ?3)")                                                    \
     X(MESSAGE_FROM, "SELECT id, at_us FROM marty_message_%u WHERE id >= ?1 AND id < ?2"            \
                     " ORDER BY id LIMIT 1")                                                        \
     X(MESSAGE_SIZES, "SELECT id, at_us, length(body) FROM marty_message_%u"                        \
