@@ -3,6 +3,8 @@
  * thread. */
 #include "random.h"
 
+#include "local.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -11,7 +13,7 @@
 
 enum { RESEED_AFTER = 1 << 16 };
 
-static _Thread_local struct {
+static MARTY__LOCAL struct {
     uint64_t state[4];
     uint32_t left, forks;
 } generator;
@@ -61,7 +63,7 @@ static uint64_t next(void)
     return result;
 }
 
-static uint64_t draw(void)
+uint64_t marty__random_word(void)
 {
     if (!generator.left || generator.forks != atomic_load_explicit(&forks, memory_order_relaxed)) {
         seed();
@@ -75,11 +77,11 @@ void marty__random_bytes(void *buffer, size_t size)
     unsigned char *out = buffer;
     uint64_t value;
     for (; size >= sizeof value; size -= sizeof value, out += sizeof value) {
-        value = draw();
+        value = marty__random_word();
         memcpy(out, &value, sizeof value);
     }
     if (size) {
-        value = draw();
+        value = marty__random_word();
         memcpy(out, &value, size);
     }
 }

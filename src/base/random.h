@@ -5,6 +5,8 @@
 #define MARTY_BASE_RANDOM_H
 #include <marty/types.h>
 
-/** Fill buffer with random bytes: unpredictable enough for ids, not for keys. Never fails. */
+/** 64 random bits: unpredictable enough for ids, not for keys. Never fails. */
+uint64_t marty__random_word(void);
+/** Fill buffer with such. */
 void marty__random_bytes(void *buffer, size_t size);
 #endif

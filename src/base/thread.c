@@ -14,14 +14,8 @@
  * few times before sleeping. */
 bool marty__mutex_init(marty__mutex *mutex)
 {
-    pthread_mutexattr_t attributes;
-    if (pthread_mutexattr_init(&attributes) != 0) {
-        return false;
-    }
-    bool made = pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP) == 0 &&
-                pthread_mutex_init(mutex, &attributes) == 0;
-    (void)pthread_mutexattr_destroy(&attributes);
-    return made;
+    *mutex = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
+    return true;
 }
 
 bool marty__cond_init(marty__cond *cond)

@@ -8,8 +8,9 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/error.h"
+#include "base/local.h"
 
-static _Thread_local const marty_bus *inside; /* the bus whose task this thread runs */
+static MARTY__LOCAL const marty_bus *inside; /* the bus whose task this thread runs */
 
 bool marty__pool_inside(const marty_bus *bus)
 {

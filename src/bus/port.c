@@ -119,7 +119,8 @@ static void run_round(marty__port *port)
     marty__lock(&port->lock);
 }
 
-_Thread_local unsigned marty__in_sink;
+MARTY__LOCAL unsigned marty__in_sink;
+static MARTY__LOCAL const marty__port *own; /* whose ops this thread runs */
 
 void marty__port_kick(marty__port *port)
 {
@@ -134,9 +135,12 @@ void marty__port_kick(marty__port *port)
         return;
     }
     port->busy = true;
+    const marty__port *before = own;
+    own = port;
     while (has_work(port)) {
         run_round(port);
     }
+    own = before;
     port->busy = false;
     marty__wake_all(&port->changed);
     marty__unlock(&port->lock);
@@ -154,6 +158,9 @@ bool marty__port_waits(const marty__port *port)
 
 void marty__port_kick_later(marty__port *port)
 {
+    if (own == port) {
+        return; /* whoever runs them looks again after this one */
+    }
     marty__lock(&port->lock);
     bool needed = marty__port_waits(port);
     marty__unlock(&port->lock);

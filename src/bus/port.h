@@ -2,6 +2,7 @@
  * A port: one configured backend, the queues of its ops, its state and what it grants. */
 #ifndef MARTY_BUS_PORT_H
 #define MARTY_BUS_PORT_H
+#include "base/local.h"
 #include "base/map.h"
 #include "bus/bus.h"
 
@@ -74,7 +75,7 @@ void marty__port_free(marty__port *port);
 /** Run what is queued for the adapter, unless somebody is at it. No lock held. */
 void marty__port_kick(marty__port *port);
 /** How deep this thread is inside calls of adapters to us: no op may be called then. */
-extern _Thread_local unsigned marty__in_sink;
+extern MARTY__LOCAL unsigned marty__in_sink;
 /** The same from where no op may be called: on the housekeeping thread. */
 void marty__port_kick_later(marty__port *port);
 /** Whether there is something for the adapter and nobody at it. With the lock held. */

@@ -5,11 +5,12 @@
 #include "internal.h"
 
 #include "base/alloc.h"
+#include "base/local.h"
 #include "base/unset.h"
 
 enum { AT_ONCE = 256 };
 
-static _Thread_local marty__link *collecting; /* the turn of this thread, or NULL */
+static MARTY__LOCAL marty__link *collecting; /* the turn of this thread, or NULL */
 
 void marty__settle_begin(marty__link *turn)
 {
