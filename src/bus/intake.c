@@ -28,7 +28,8 @@ static uint32_t carried_attempts(const marty_message *message)
 
 /* The references of consumer and subscription are its maker's to take. */
 static void fill(marty__delivery *delivery, marty__consumer *consumer,
-                 marty_subscription *subscription, const marty_incoming *incoming)
+                 marty_subscription *subscription, const marty_incoming *incoming,
+                 marty_message *message)
 {
     memset(delivery, 0, offsetof(marty__delivery, position));
     atomic_init(&delivery->refs, 1);
@@ -47,7 +48,7 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     }
     marty__list_init(&delivery->waiting);
     marty_delivery *handle = &delivery->handle;
-    handle->message = incoming->message;
+    handle->message = message;
     handle->bus = consumer->bus;
     handle->subscription = subscription;
     handle->backend = consumer->port->name;
@@ -55,7 +56,7 @@ static void fill(marty__delivery *delivery, marty__consumer *consumer,
     handle->group = consumer->group_name;
     handle->position = has_position ? delivery->position : NULL;
     handle->pattern = subscription ? subscription->pattern : MARTY_EVENT;
-    delivery->carried = carried_attempts(incoming->message);
+    delivery->carried = carried_attempts(message);
     handle->attempt = (incoming->attempt ? incoming->attempt : 1) + delivery->carried;
     handle->shard = incoming->shard;
 }
@@ -202,12 +203,9 @@ static void note(intake *in, marty__delivery *delivery)
 
 /* A copy for a retry or a replay went out under an id of its own, so that no broker takes it for a
  * duplicate: here it gets back the one it is known by. False without memory. */
-static bool restore_id(marty_incoming *incoming)
+static bool restore_id(const marty_message *message, marty_message **ret_message)
 {
-    const marty_message *message = incoming->message;
-    marty_bytes id = message && message->header_count
-                         ? marty__message_attribute(message, MARTY__COPY_OF)
-                         : (marty_bytes){0};
+    marty_bytes id = marty__message_attribute(message, MARTY__COPY_OF);
     if (!id.data || !id.size) {
         return true;
     }
@@ -219,7 +217,7 @@ static bool restore_id(marty_incoming *incoming)
     text[id.size] = '\0';
     marty_header none = {MARTY__COPY_OF, {NULL, 0}, MARTY_ATTRIBUTE};
     marty__change change = {.id = text, .set = &none, .set_count = 1};
-    marty_err err = marty__message_copy_with(&incoming->message, message, &change, NULL);
+    marty_err err = marty__message_copy_with(ret_message, message, &change, NULL);
     marty_free(text);
     return err == MARTY_OK;
 }
@@ -228,13 +226,14 @@ static bool restore_id(marty_incoming *incoming)
 static marty__delivery *make(intake *in, const marty_incoming *incoming,
                              marty_subscription *subscription)
 {
-    marty_incoming mine = *incoming;
-    marty__delivery *delivery = restore_id(&mine) ? marty__delivery_new(in->consumer) : NULL;
-    if (mine.message != incoming->message) { /* it keeps the other alive; of two, one is ours */
-        marty_message_unref(delivery ? incoming->message : mine.message);
+    marty_message *mine = incoming->message;
+    bool good = !mine || !mine->header_count || restore_id(incoming->message, &mine);
+    marty__delivery *delivery = good ? marty__delivery_new(in->consumer) : NULL;
+    if (mine != incoming->message) { /* it keeps the other alive; of two, one is ours */
+        marty_message_unref(delivery ? incoming->message : mine);
     }
     if (delivery) {
-        fill(delivery, in->consumer, subscription, &mine);
+        fill(delivery, in->consumer, subscription, incoming, mine);
         note_expiry(delivery, incoming->age_us, in->now_ns);
         note(in, delivery);
         if (incoming->reply_to && in->consumer->kind == MARTY_KIND_REQUEST) {

@@ -278,7 +278,12 @@ static bool conclude_well(const marty_subscription *subscription, marty__deliver
     }
     for (size_t i = 0; i < count; i++) {
         batch[i]->in_batch = false;
-        marty__delivery_end(batch[i]);
+        if (atomic_load_explicit(&batch[i]->user_refs, memory_order_acquire) == 1) {
+            /* ours, and nobody can take another: no lock needed */
+            atomic_store_explicit(&batch[i]->user_refs, 0, memory_order_relaxed);
+        } else {
+            marty__delivery_end(batch[i]);
+        }
     }
     marty__deliveries_ack(batch, count);
     return true;

@@ -426,9 +426,8 @@ static void fill_outcome(marty__post *post, marty_err err, marty_level level, co
     outcome->position[length] = '\0';
 }
 
-/* With port->lock held. Returns the call when this was its last one. */
-static marty__call *answer(marty__post *post, marty_err err, marty_level level,
-                           const char *position)
+/* With port->lock held. That it is answered is still to be counted. */
+static void answer(marty__post *post, marty_err err, marty_level level, const char *position)
 {
     marty__port *port = post->port;
     marty__list_remove(&post->link);
@@ -440,7 +439,13 @@ static marty__call *answer(marty__post *post, marty_err err, marty_level level,
         port->inflight--;
         port->inflight_bytes -= post->bytes;
     }
-    return atomic_fetch_sub(&post->call->left, 1) == 1 ? post->call : NULL;
+}
+
+/* So many of a call are answered: the call when these were its last ones. Who is not told so must
+ * not look at it any more. */
+static marty__call *count_answers(marty__call *call, size_t count)
+{
+    return count && atomic_fetch_sub(&call->left, count) == count ? call : NULL;
 }
 
 static bool may_repeat(const marty__port *port, const marty__post *post)
@@ -476,10 +481,18 @@ static marty_err real_outcome(const marty__post *post, marty_err err)
     return unsure ? MARTY_E_MAYBE_STORED : err;
 }
 
+static void note_finished(marty__link *finished, marty__call *call)
+{
+    if (call) {
+        marty__list_push(finished, &call->task.link);
+    }
+}
+
 void marty__published(marty__port *port, const marty_published *results, size_t count)
 {
     marty__link finished;
-    size_t unknown = 0;
+    marty__call *call = NULL; /* whose answers run here, and how many are not counted yet */
+    size_t unknown = 0, answered = 0;
     marty__list_init(&finished);
     marty__lock(&port->lock);
     for (size_t i = 0; i < count; i++) {
@@ -492,13 +505,16 @@ void marty__published(marty__port *port, const marty_published *results, size_t 
             if (results[i].err && results[i].text && !post->call->text[0]) {
                 (void)snprintf(post->call->text, sizeof post->call->text, "%s", results[i].text);
             }
-            marty__call *call = answer(post, real_outcome(post, results[i].err), results[i].level,
-                                       results[i].position);
-            if (call) {
-                marty__list_push(&finished, &call->task.link);
+            if (post->call != call) {
+                note_finished(&finished, count_answers(call, answered));
+                call = post->call;
+                answered = 0;
             }
+            answer(post, real_outcome(post, results[i].err), results[i].level, results[i].position);
+            answered++;
         }
     }
+    note_finished(&finished, count_answers(call, answered));
     port->answers++;
     port->full = false;
     bool room = port->room_wanted, waits = marty__port_waits(port);
@@ -559,7 +575,8 @@ void marty__call_expire(marty__call *call, marty_err err, bool force)
         marty__lock(&port->lock);
         if (post->state == MARTY__POST_QUEUED || (post->state == MARTY__POST_SENT && force)) {
             say_why(call, post, err);
-            finished = answer(post, ended_with(post, err), MARTY_LEVEL_ANY, NULL);
+            answer(post, ended_with(post, err), MARTY_LEVEL_ANY, NULL);
+            finished = count_answers(call, 1);
         }
         marty__wake_all(&port->changed);
         marty__unlock(&port->lock);
@@ -674,10 +691,8 @@ void marty__asks_refuse(marty__port *port, marty_err err, const char *text)
     while ((link = marty__list_pop(&port->asks)) != NULL) {
         marty__post *post = MARTY__OWNER(link, marty__post, link);
         (void)snprintf(post->call->text, sizeof post->call->text, "%s", text ? text : "");
-        marty__call *call = answer(post, err, MARTY_LEVEL_ANY, NULL);
-        if (call) {
-            marty__list_push(&finished, &call->task.link);
-        }
+        answer(post, err, MARTY_LEVEL_ANY, NULL);
+        note_finished(&finished, count_answers(post->call, 1));
     }
     marty__wake_all(&port->changed);
     marty__unlock(&port->lock);

@@ -31,6 +31,11 @@ marty__delivery *marty__delivery_ref(marty__delivery *delivery)
 static void keep_or_free(marty__consumer *consumer, marty__link *dead, uint32_t count)
 {
     marty__lock(&consumer->lock);
+    if (consumer->spare_count + count <= SPARES_MAX && !consumer->gone) { /* all, those in front */
+        marty__list_move(dead, &consumer->spare);
+        marty__list_move(&consumer->spare, dead);
+        consumer->spare_count += count;
+    }
     while (!marty__list_empty(dead) && consumer->spare_count < SPARES_MAX && !consumer->gone) {
         marty__link *link = marty__list_pop(dead);
         marty__list_push_first(&consumer->spare, link);
@@ -60,7 +65,9 @@ void marty__deliveries_unref(marty__delivery **list, size_t count)
                 continue;
             }
             marty_message_unref((marty_message *)(uintptr_t)delivery->handle.message);
-            marty_free(delivery->reply_to);
+            if (delivery->reply_to) {
+                marty_free(delivery->reply_to);
+            }
             delivery->link = (marty__link){0};
             marty__list_push(&dead, &delivery->link);
             died++;
