@@ -46,6 +46,12 @@ const marty_env *marty__env_real(void)
     return &real;
 }
 
+bool marty__env_is_real(const marty_env *env)
+{
+    return env->monotonic_ns == real.monotonic_ns && env->wall_us == real.wall_us &&
+           env->random == real.random;
+}
+
 marty_env marty__env_complete(const marty_env *env)
 {
     marty_env whole = env ? *env : real;

@@ -14,6 +14,8 @@ int64_t marty__monotonic_ns(void);
 int64_t marty__wall_us(void);
 /** The real surroundings: no slot is NULL. Static. */
 const marty_env *marty__env_real(void);
+/** Whether clocks and chance are all real. */
+bool marty__env_is_real(const marty_env *env);
 /** env with every NULL slot filled by the real one (env may be NULL). */
 marty_env marty__env_complete(const marty_env *env);
 /** now + ms, saturating at MARTY__NEVER. */

@@ -187,6 +187,7 @@ static marty_err name(marty_bus *bus, const marty_bus_options *options, marty_er
     bus->service = service ? marty__strdup(service) : NULL;
     bus->source = marty__strdup(options->source ? options->source : source);
     bus->instance = options->instance ? marty__strdup(options->instance) : new_instance(bus);
+    bus->source_hash = bus->source ? marty__hash(bus->source, strlen(bus->source)) : 0;
     bool made = bus->source && bus->instance && (bus->service || !service);
     return made ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
 }

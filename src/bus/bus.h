@@ -60,6 +60,7 @@ struct marty_bus {
     marty_env env;
     bool simulated, driven;
     char *service, *instance, *source; /* service may be NULL */
+    uint64_t source_hash;
     uint32_t inflight_max;
     uint64_t inflight_bytes_max;
     int32_t timeout_ms, drain_ms;

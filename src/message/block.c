@@ -5,10 +5,11 @@
 #include "block.h"
 
 #include "base/alloc.h"
+#include "base/local.h"
 
 #include <pthread.h>
 
-enum { STEP = 256, CLASSES = 8, MAGAZINE_BYTES = 16384, DEPOT_MAGAZINES = 64 };
+enum { STEP = 256, CLASSES = 8, MAGAZINE_BYTES = 16384, DEPOT_MAGAZINES = 64, LINE = 64 };
 
 typedef struct spare {
     struct spare *next; /* of the chain */
@@ -36,8 +37,8 @@ typedef struct rack {
 #endif
 
 static atomic_bool keep_blocks = KEEP_AT_FIRST;
-static _Thread_local rack racks[CLASSES + 1];
-static _Thread_local enum { UNSEEN, OPEN, SHUT } thread_state;
+static MARTY__LOCAL rack racks[CLASSES + 1];
+static MARTY__LOCAL enum { UNSEEN, OPEN, SHUT } thread_state;
 static pthread_key_t exit_key;
 static bool exit_key_made;
 static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
@@ -47,9 +48,14 @@ static struct {
     uint32_t count;
 } depot[CLASSES + 1];
 
+/* Blocks of a magazine of that class: reckoned by the compiler, a division takes long. */
 static uint32_t magazine_size(size_t size_class)
 {
-    return (uint32_t)(MAGAZINE_BYTES / (size_class * STEP));
+#define OF(number) MAGAZINE_BYTES / (number * STEP)
+    static const uint8_t blocks[CLASSES + 1] = {0,     OF(1), OF(2), OF(3), OF(4),
+                                                OF(5), OF(6), OF(7), OF(8)};
+#undef OF
+    return blocks[size_class];
 }
 
 static void free_chain(spare *first)
@@ -124,6 +130,14 @@ static bool depot_give(size_t size_class, spare *first)
     return given;
 }
 
+/* The block that is taken next was freed long ago and is in no cache but for its first line. */
+static void fetch(const spare *next, size_t size_class)
+{
+    for (size_t at = 0; next && at < size_class * STEP; at += LINE) {
+        __builtin_prefetch((const char *)next + at, 1);
+    }
+}
+
 static spare *rack_take(size_t size_class)
 {
     rack *own = &racks[size_class];
@@ -137,6 +151,7 @@ static spare *rack_take(size_t size_class)
     spare *block = own->loaded.first;
     own->loaded.first = block->next;
     own->loaded.count--;
+    fetch(block->next, size_class);
     return block;
 }
 
@@ -195,6 +210,7 @@ marty__block *marty__block_new(size_t size)
         atomic_init(&block->refs, 1);
         block->size_class = (uint16_t)size_class;
         block->depth = 0;
+        block->fresh = false;
         block->parent = NULL;
         block->cost = size_class ? size_class * STEP : size;
     }

@@ -7,13 +7,17 @@
 #define MARTY_MESSAGE_BLOCK_H
 #include "draft.h"
 #include <stdatomic.h>
+#include <string.h>
 
 typedef struct marty__block {
     atomic_uint refs;
-    uint16_t size_class;   /* 0 = too large to keep */
-    uint16_t depth;        /* how many parents stand behind it */
-    marty_message *parent; /* a counted message that strings or data may belong to, or NULL */
-    size_t cost;           /* bytes of this block and of what it alone keeps alive */
+    uint16_t size_class; /* 0 = too large to keep */
+    uint8_t depth;       /* how many parents stand behind it */
+    bool fresh; /* its id was made by chance for this publish, so no other message has it yet; a
+                   backend that passes messages on takes it away. With it: */
+    uint64_t id[2], source; /* the id as a number; the hash of the source */
+    marty_message *parent;  /* a counted message that strings or data may belong to, or NULL */
+    size_t cost;            /* bytes of this block and of what it alone keeps alive */
     uint32_t sizes[MARTY__FIELDS]; /* of the message's fields, without NUL; 0 when absent */
     marty_message message;
     marty_header headers[];
@@ -31,6 +35,12 @@ void marty__block_free(marty__block *block);
 MARTY_INLINE marty__block *marty__block_of(const marty_message *message)
 {
     return (marty__block *)(uintptr_t)((const char *)message - offsetof(marty__block, message));
+}
+/** The length of a field that is there. */
+MARTY_INLINE size_t marty__field_size(const marty_message *message, marty__field field)
+{
+    return message->marty__self == message ? marty__block_of(message)->sizes[field]
+                                           : strlen(*marty__field_in(message, field));
 }
 /** Keep freed blocks or not: sanitizers want them back at once, so there it is off at first. */
 void marty__block_keep(bool keep);

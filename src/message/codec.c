@@ -182,7 +182,7 @@ marty_message *marty__wire_end(marty__wire *wire, const marty_message *from)
     block->message.headers = block->headers;
     block->message.header_count = wire->header_count;
     block->parent = marty_message_ref(from);
-    block->depth = (uint16_t)(marty__block_of(from)->depth + 1);
+    block->depth = (uint8_t)(marty__block_of(from)->depth + 1);
     block->cost += marty__block_of(from)->cost;
     return &block->message;
 }

@@ -128,7 +128,7 @@ static marty_err make_copy(marty_message **ret_message, const marty_message *fro
     copy->expires_us = change->expires ? change->expires_us : from->expires_us;
     copy->header_count = put_headers(block->headers, from, change, &cursor);
     block->parent = marty_message_ref(from);
-    block->depth = (uint16_t)(parent->depth + 1);
+    block->depth = (uint8_t)(parent->depth + 1);
     block->cost += parent->cost;
     *ret_message = copy;
     return MARTY_OK;

@@ -399,9 +399,9 @@ marty_err marty__draft_finish(marty__draft *draft, marty_message **ret_message, 
 }
 
 /* ---- one like another */
-/* Its strings lie together, in the order of the fields, the type first; some stand for two. */
-static size_t words_of(const marty__block *block)
+size_t marty__draft_words(const marty_message *message)
 {
+    const marty__block *block = marty__block_of(message);
     const char *end = NULL;
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
         const char *text = *marty__field_in(&block->message, (marty__field)i);
@@ -410,12 +410,33 @@ static size_t words_of(const marty__block *block)
     return (size_t)(end - block->message.type);
 }
 
-marty_err marty__draft_repeat(const marty_message *like, marty_bytes data,
+static inline const char *moved(const char *text, ptrdiff_t by)
+{
+    return text ? text + by : NULL;
+}
+
+/* Its strings, which were copied as one piece: each stands as far from the type as before. */
+static void move_words(marty_message *message, const marty_message *like, const char *type)
+{
+    ptrdiff_t by = type - like->type;
+    message->type = type;
+    message->id = like->id + by;
+    message->source = like->source + by;
+    message->subject = moved(like->subject, by);
+    message->key = moved(like->key, by);
+    message->content_type = moved(like->content_type, by);
+    message->schema = moved(like->schema, by);
+    message->correlation_id = moved(like->correlation_id, by);
+    message->causation_id = moved(like->causation_id, by);
+    message->trace_parent = moved(like->trace_parent, by);
+    message->trace_state = moved(like->trace_state, by);
+}
+
+marty_err marty__draft_repeat(const marty_message *like, size_t words, marty_bytes data,
                               marty_message **ret_message, marty_error *why)
 {
     const marty__block *from = marty__block_of(like);
-    size_t words = words_of(from), data_at = (sizeof(marty__block) + 15) & ~(size_t)15;
-    size_t text_at = data_at + data.size + 1;
+    size_t data_at = (sizeof(marty__block) + 15) & ~(size_t)15, text_at = data_at + data.size + 1;
     marty__block *block = data.size > SIZE_MAX / 4 ? NULL : marty__block_new(text_at + words);
     if (!block) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory for a message with %zu bytes",
@@ -423,17 +444,14 @@ marty_err marty__draft_repeat(const marty_message *like, marty_bytes data,
     }
     marty_message *message = &block->message;
     char *bytes = (char *)block + data_at, *text = (char *)block + text_at;
-    *message = *like;
     memcpy(block->sizes, from->sizes, sizeof block->sizes);
     memcpy(text, like->type, words);
     if (data.size) {
         memcpy(bytes, data.data, data.size);
     }
     bytes[data.size] = '\0';
-    for (size_t i = 0; i < MARTY__FIELDS; i++) {
-        const char **field = marty__field_of(message, (marty__field)i);
-        *field = *field ? text + (*field - like->type) : NULL;
-    }
+    *message = *like;
+    move_words(message, like, text);
     message->marty__self = message;
     message->data = (marty_bytes){bytes, data.size};
     *ret_message = message;

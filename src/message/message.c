@@ -4,6 +4,7 @@
 #include "message.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/time.h"
 #include "block.h"
@@ -24,18 +25,35 @@ marty_message *marty_message_ref(const marty_message *message)
     return &block->message;
 }
 
-void marty_message_unref(marty_message *message)
+void marty__message_unref_many(marty_message *message, uint32_t count)
 {
     while (marty__message_counted(message)) { /* its parents go with it */
         marty__block *block = marty__block_of(message);
-        if (atomic_load_explicit(&block->refs, memory_order_acquire) != 1 &&
-            atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1) {
+        if (atomic_load_explicit(&block->refs, memory_order_acquire) != count &&
+            atomic_fetch_sub_explicit(&block->refs, count, memory_order_acq_rel) != count) {
             return;
         }
         message->marty__self = NULL;
         message = block->parent;
         marty__block_free(block);
+        count = 1;
     }
+}
+
+void marty_message_unref(marty_message *message)
+{
+    marty__message_unref_many(message, 1);
+}
+
+marty_message *marty__message_keep(const marty_message *message, uint32_t count)
+{
+    marty__block *block = marty__block_of(message);
+    if (atomic_load_explicit(&block->refs, memory_order_relaxed) == 1) {
+        atomic_store_explicit(&block->refs, 1 + count, memory_order_relaxed);
+    } else {
+        (void)atomic_fetch_add_explicit(&block->refs, count, memory_order_relaxed);
+    }
+    return &block->message;
 }
 
 marty_bytes marty_message_header(const marty_message *message, const char *name)
@@ -288,11 +306,23 @@ static bool says_the_same(const marty__making *how, const marty_message *templat
     return true;
 }
 
+/* A made id is nobody else's, where chance is chance. */
+static void set_fresh(marty_message *message, const uint64_t id[2], uint64_t source_hash)
+{
+    marty__block *block = marty__block_of(message);
+    block->fresh = true;
+    block->id[0] = id[0];
+    block->id[1] = id[1];
+    block->source =
+        source_hash ? source_hash : marty__hash(message->source, block->sizes[MARTY__SOURCE]);
+}
+
 static marty_err make_new(marty_message **ret_message, const marty_message *template_,
                           const marty__making *how, marty_error *why)
 {
     MARTY__UNSET marty__draft draft;
     MARTY__UNSET char id[MARTY__UUID_TEXT];
+    MARTY__UNSET uint64_t number[2];
     marty__draft_init(&draft);
     marty_err err = gather(&draft, template_, how->cause, why);
     if (err) {
@@ -304,8 +334,12 @@ static marty_err make_new(marty_message **ret_message, const marty_message *temp
     carry(&draft, MARTY__CONTENT_TYPE, "application/json");
     bool made = !draft.fields[MARTY__ID].at, asks = made || !template_->time_us;
     int64_t now_us = how->now_us || !asks ? how->now_us : env->wall_us(env->user);
-    if (made) {
+    if (made && how->unseen) {
+        marty__uuid7_next(now_us, number, id);
+    } else if (made) {
         marty__uuid7_at(env, now_us, id);
+    }
+    if (made) {
         draft.fields[MARTY__ID] = marty__plain(id, MARTY__UUID_TEXT - 1);
     }
     draft.first = true;
@@ -313,21 +347,34 @@ static marty_err make_new(marty_message **ret_message, const marty_message *temp
     draft.time_us = template_->time_us ? template_->time_us : now_us;
     draft.expires_us = template_->expires_us;
     draft.priority = template_->priority;
-    return marty__draft_finish(&draft, ret_message, why);
+    err = marty__draft_finish(&draft, ret_message, why);
+    if (!err && made && how->unseen) {
+        set_fresh(*ret_message, number, template_->source ? 0 : how->source_hash);
+    }
+    return err;
 }
 
 static marty_err make_like(marty_message **ret_message, const marty_message *template_,
-                           const marty__making *how, marty_error *why)
+                           marty__making *how, marty_error *why)
 {
     const marty_env *env = how->env ? how->env : marty__env_real();
     int64_t now_us = how->now_us ? how->now_us : env->wall_us(env->user);
     marty_err err = check_slots(template_, why);
-    err = err ? err : marty__draft_repeat(how->like, template_->data, ret_message, why);
+    how->like_words = how->like_words ? how->like_words : marty__draft_words(how->like);
+    err = err ? err
+              : marty__draft_repeat(how->like, how->like_words, template_->data, ret_message, why);
     if (err) {
         return err;
     }
     marty_message *message = *ret_message;
-    marty__uuid7_at(env, now_us, (char *)(uintptr_t)message->id);
+    char *id = (char *)(uintptr_t)message->id;
+    if (how->unseen) {
+        uint64_t number[2];
+        marty__uuid7_next(now_us, number, id);
+        set_fresh(message, number, marty__block_of(how->like)->source);
+    } else {
+        marty__uuid7_at(env, now_us, id);
+    }
     message->time_us = template_->time_us ? template_->time_us : now_us;
     message->expires_us = template_->expires_us;
     message->priority = template_->priority;
@@ -351,6 +398,7 @@ marty_err marty__message_make(marty_message **ret_message, const marty_message *
     bool plain = !err && !template_->id && !template_->header_count;
     how->like = plain ? *ret_message : NULL;
     how->like_template = plain ? template_ : NULL;
+    how->like_words = 0;
     return err;
 }
 

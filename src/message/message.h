@@ -32,11 +32,20 @@ typedef struct marty__making {
     int64_t now_us;             /* the wall clock when it was read already; 0 = env is asked */
     /* The last one made, which lives as long as this is used, and its template; NULL = none. */
     const marty_message *like, *like_template;
+    size_t like_words;    /* bytes of its strings; 0 = not counted yet */
+    uint64_t source_hash; /* marty__hash of source; 0 = not reckoned yet */
+    bool
+        unseen; /* nobody sees what is made before it is published, and clock and chance are real */
 } marty__making;
 /** marty__message_new for one of many. What differs from the last one in nothing but data, times
  * and priority is made from it, without looking at its fields again. */
 marty_err marty__message_make(marty_message **ret_message, const marty_message *template_,
                               marty__making *how, marty_error *why);
+/** Take so many references of a counted message that an op was lent. Whoever lends it keeps one and
+ * lends it to nobody else meanwhile, so where that is the only one, nothing is locked. */
+marty_message *marty__message_keep(const marty_message *message, uint32_t count);
+/** Give so many back. */
+void marty__message_unref_many(marty_message *message, uint32_t count);
 /** First attribute of that name; headers of the same name, which anybody may set, do not count.
  * data NULL when absent. Borrowed from the message. */
 marty_bytes marty__message_attribute(const marty_message *message, const char *name);

@@ -76,6 +76,31 @@ static void given_surroundings_repeat_an_id(void)
     CHECK_TEXT(id, "00000000-0000-7000-bfff-ffffffffffff");
 }
 
+static void an_id_is_the_same_as_a_number(void)
+{
+    char before[MARTY__UUID_TEXT], id[MARTY__UUID_TEXT];
+    uint64_t number[2], again[2];
+    marty__uuid7(NULL, before);
+    for (int i = 0; i < 5000; i++) {
+        marty__uuid7_next(marty__wall_us() - i % 3, number, id);
+        REQUIRE(marty__uuid7_read(again, id, strlen(id)));
+        if (!has_form(id) || strcmp(before, id) >= 0 || again[0] != number[0] ||
+            again[1] != number[1]) {
+            CHECK_TEXT(id, "a later one, and its number");
+        }
+        memcpy(before, id, sizeof id);
+    }
+    CHECK(marty__uuid7_read(number, "017f22e2-79b0-7000-bfff-ffffffffffff", 36));
+    CHECK(number[0] == 0x017f22e279b07000u && number[1] == 0xbfffffffffffffffu);
+    static const char *const others[] = {
+        "017f22e2-79b0-4000-bfff-ffffffffffff",    "017F22E2-79B0-7000-BFFF-FFFFFFFFFFFF",
+        "017f22e2x79b0-7000-bfff-ffffffffffff",    "017f22e2-79b0-7000-bfff-ffffffffff/f",
+        "017f22e2-79b0-7000-bfff-fffffffffff\xff", "order-12"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        CHECK(!marty__uuid7_read(number, others[i], strlen(others[i])));
+    }
+}
+
 enum { THREADS = 4, EACH = 2000 };
 static char many[THREADS][EACH][MARTY__UUID_TEXT];
 
@@ -117,6 +142,7 @@ int main(void)
     ids_have_the_form_and_sort_by_time();
     ids_carry_the_time_in_milliseconds();
     given_surroundings_repeat_an_id();
+    an_id_is_the_same_as_a_number();
     threads_make_different_ids();
     return check_result();
 }

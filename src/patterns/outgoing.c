@@ -46,7 +46,10 @@ static marty_err choose_headers(marty_message *message, const marty_header *also
 
 marty__given marty__outgoing_given(const marty_bus *bus, const marty_message *cause)
 {
-    return (marty__given){.how = {.env = &bus->env, .source = bus->source, .cause = cause}};
+    return (marty__given){.how = {.env = &bus->env,
+                                  .source = bus->source,
+                                  .source_hash = bus->source_hash,
+                                  .cause = cause}};
 }
 
 marty_err marty__outgoing_message(const marty_message *from, marty__given *given,

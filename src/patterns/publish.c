@@ -4,6 +4,7 @@
 #include "patterns.h"
 
 #include "backend/capability.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/grouped.h"
 #include "message/message.h"
@@ -198,10 +199,12 @@ static marty_err fill_posts(const publish *self, marty__call *call, char *room, 
     marty__given given = marty__outgoing_given(self->bus, self->cause);
     given.expires_us = self->expires_us;
     given.how.now_us = marty__bus_wall(self->bus);
+    given.how.unseen = marty__env_is_real(&self->bus->env);
     if (self->options->once) {
         derive_id(self, once);
         given.id = once;
     }
+    bool plain = !given.id && !given.expires_us;
     for (size_t i = 0; i < self->count; i++) {
         const marty_message *from = self->messages[i];
         marty_err err = MARTY_OK;
@@ -220,7 +223,9 @@ static marty_err fill_posts(const publish *self, marty__call *call, char *room, 
                               .shards = to.place.shards,
                               .native = to.place.native,
                               .deliver_at_us = self->deliver_at_us};
-        err = marty__outgoing_message(from, &given, &post->message, why);
+        err = plain && !from->header_count
+                  ? marty__message_make(&post->message, from, &given.how, why)
+                  : marty__outgoing_message(from, &given, &post->message, why);
         if (err) {
             return err;
         }

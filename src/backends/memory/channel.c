@@ -8,6 +8,7 @@
 #include "backend/capability.h"
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "message/message.h"
 
 #include <string.h>
 
@@ -179,8 +180,9 @@ marty_err marty__mem_channel(marty_port *port, channel **ret_channel, const char
 void marty__mem_entry_clear(channel *c, entry *e)
 {
     if (e->message) {
-        marty_message_unref(e->message);
+        marty__message_unref_many(e->message, 1 + e->spare);
         e->message = NULL;
+        e->spare = 0;
         if (c->kind == MARTY_KIND_REQUEST && e->of.reply) {
             marty__mem_channel_unref(e->of.reply);
             e->of.reply = NULL;
@@ -288,7 +290,7 @@ bool marty__mem_channel_room(channel *c, uint64_t bytes)
         c->dropped++;
         drop_first(c);
     }
-    return c->bytes + bytes <= c->retention_bytes && b->bytes + bytes <= b->settings.limit;
+    return marty__mem_channel_has_room(c, bytes);
 }
 
 void marty__mem_channel_overflow(channel *c, uint64_t entries)

@@ -2,32 +2,23 @@
  * De-duplication by (source, id) in a channel and group. What was seen lies in tables that age as a
  * whole, so nothing is removed one by one and memory is bounded. Ids of ours (UUIDv7) tell when
  * they were made: they lie in a ring of small tables, and only those are looked at whose ids were
- * made then, in the common case the one that is in the cache. Other ids lie in a pair of larger
- * tables. 96 bits of a message are compared, hashed with a secret of the broker, so nobody can make
- * two of them meet. With the broker's lock held, but for fingerprints. */
+ * made then, in the common case the one that is in the cache. Ids that were made by the publish
+ * that brings them need no look; they are listed, and a list becomes a table when somebody looks
+ * for one that may be in it. Other ids lie in a pair of larger tables. 96 bits of a message are
+ * compared, hashed with a secret of the broker, so nobody can make two of them meet. With the
+ * broker's lock held, but for fingerprints. */
 #include "memory.h"
 
 #include "base/hash.h"
 #include "base/random.h"
+#include "message/block.h"
+#include "message/uuid.h"
 
 #include <string.h>
 
 enum { SLOTS_FIRST = 1024, SLOTS_OURS = 1 << 14, SLOTS_OTHERS = 1 << 18 };
 
 /* ---- fingerprints */
-static uint64_t mix(uint64_t value)
-{
-    value ^= value >> 32;
-    value *= 0x9e3779b97f4a7c15u;
-    return value ^ value >> 29;
-}
-
-static uint64_t fold(uint64_t a, uint64_t b)
-{
-    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 static uint64_t word_at(const char *text)
 {
     uint64_t word;
@@ -62,34 +53,14 @@ static void add_text(uint64_t sums[2], const uint64_t secret[4], const char *tex
     while (size >= 16) {
         words[0] = word_at(text);
         words[1] = word_at(text + 8);
-        a = fold(a ^ words[0] ^ secret[0], words[1] ^ secret[1]);
-        b = fold(b ^ words[0] ^ secret[2], words[1] ^ secret[3]);
+        a = marty__mem_fold(a ^ words[0] ^ secret[0], words[1] ^ secret[1]);
+        b = marty__mem_fold(b ^ words[0] ^ secret[2], words[1] ^ secret[3]);
         text += 16;
         size -= 16;
     }
     last_words(words, text, size);
-    sums[0] = fold(a ^ words[0] ^ secret[0], words[1] ^ secret[1]);
-    sums[1] = fold(b ^ words[0] ^ secret[2], words[1] ^ secret[3]);
-}
-
-/* Eight hexadecimal digits as a number; other bytes give some number, the same each time. */
-static uint32_t hex_at(const char *text)
-{
-    uint64_t digits = __builtin_bswap64(word_at(text));
-    digits = (digits & 0x0f0f0f0f0f0f0f0fu) + 9 * (digits >> 6 & 0x0101010101010101u);
-    digits = (digits | digits >> 4) & 0x00ff00ff00ff00ffu;
-    digits = (digits | digits >> 8) & 0x0000ffff0000ffffu;
-    return (uint32_t)(digits | digits >> 16);
-}
-
-/* When an id of the form of ours was made; 0 = it has another form. */
-static uint64_t made_ms(const char *id, size_t size)
-{
-    if (size != 36 || id[8] != '-' || id[13] != '-' || id[14] != '7') {
-        return 0;
-    }
-    char low[8] = {'0', '0', '0', '0', id[9], id[10], id[11], id[12]};
-    return ((uint64_t)hex_at(id) << 16 | hex_at(low)) + 1;
+    sums[0] = marty__mem_fold(a ^ words[0] ^ secret[0], words[1] ^ secret[1]);
+    sums[1] = marty__mem_fold(b ^ words[0] ^ secret[2], words[1] ^ secret[3]);
 }
 
 void marty__mem_dedup_init(dedup *d)
@@ -99,22 +70,18 @@ void marty__mem_dedup_init(dedup *d)
 
 fingerprint marty__mem_fingerprint(const dedup *d, const marty_message *message)
 {
-    uint64_t sums[2] = {d->secret[3], d->secret[1]};
-    size_t size = strlen(message->id);
+    size_t size = marty__field_size(message, MARTY__ID);
+    size_t source_size = message->source ? marty__field_size(message, MARTY__SOURCE) : 0;
+    uint64_t id[2], sums[2] = {d->secret[3], d->secret[1]};
+    if (marty__uuid7_read(id, message->id, size)) {
+        uint64_t source = source_size ? marty__hash(message->source, source_size) : 0;
+        return marty__mem_fingerprint_of(d, id, source);
+    }
     add_text(sums, d->secret, message->id, size);
-    if (message->source) {
-        add_text(sums, d->secret, message->source, strlen(message->source));
+    if (source_size) {
+        add_text(sums, d->secret, message->source, source_size);
     }
-    return (fingerprint){sums[0], made_ms(message->id, size), (uint32_t)(sums[1] >> 16) | 1};
-}
-
-fingerprint marty__mem_fingerprint_in(fingerprint of, const channel *c, const char *group_)
-{
-    of.hash = mix(of.hash + c->number);
-    if (group_) {
-        of.hash = mix(of.hash + marty__hash(group_, strlen(group_)));
-    }
-    return of;
+    return (fingerprint){.hash = sums[0], .tag = (uint32_t)(sums[1] >> 16) | 1};
 }
 
 /* ---- one table */
@@ -132,18 +99,51 @@ static uint32_t stamp(int64_t now_ms)
     return (uint32_t)now_ms;
 }
 
-static bool has(const generation *g, fingerprint of, int64_t now_ms, uint64_t window_ms)
+static bool matches(const seen *slot, fingerprint of, int64_t now_ms, uint64_t window_ms)
+{
+    return slot->hash == of.hash && slot->tag == of.tag && stamp(now_ms) - slot->at_ms < window_ms;
+}
+
+/* From a list to a table. False without memory: it is still a list. */
+static bool make_table(generation *g)
+{
+    generation made = *g;
+    made.slots = marty_alloc_zero(g->capacity, sizeof(seen));
+    if (!made.slots) {
+        return false;
+    }
+    made.count = 0;
+    made.listed = false;
+    for (size_t i = 0; i < g->count; i++) { /* in order, so that the last of two counts */
+        seen *slot =
+            place_of(&made, (fingerprint){.hash = g->slots[i].hash, .tag = g->slots[i].tag});
+        made.count += !slot->tag;
+        *slot = g->slots[i];
+    }
+    marty_free(g->slots);
+    *g = made;
+    return true;
+}
+
+static bool has(generation *g, fingerprint of, int64_t now_ms, uint64_t window_ms)
 {
     if (!g->count) {
         return false;
     }
-    const seen *slot = place_of(g, of);
-    return slot->tag && stamp(now_ms) - slot->at_ms < window_ms;
+    if (!g->listed || make_table(g)) {
+        return matches(place_of(g, of), of, now_ms, window_ms);
+    }
+    for (size_t i = 0; i < g->count; i++) {
+        if (matches(&g->slots[i], of, now_ms, window_ms)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void empty(generation *g, int64_t now_ms)
 {
-    if (g->count) {
+    if (g->count && !g->listed) {
         memset(g->slots, 0, g->capacity * sizeof *g->slots);
     }
     g->count = 0;
@@ -160,10 +160,13 @@ static bool grow(generation *g, size_t capacity)
     if (!bigger.slots) {
         return false;
     }
-    for (size_t i = 0; i < g->capacity; i++) {
+    if (g->listed && g->count) {
+        memcpy(bigger.slots, g->slots, g->count * sizeof(seen));
+    }
+    for (size_t i = 0; !g->listed && i < g->capacity; i++) {
         const seen *old = &g->slots[i];
         if (old->tag) {
-            *place_of(&bigger, (fingerprint){old->hash, 0, old->tag}) = *old;
+            *place_of(&bigger, (fingerprint){.hash = old->hash, .tag = old->tag}) = *old;
         }
     }
     marty_free(g->slots);
@@ -178,8 +181,8 @@ static bool is_full(const generation *g)
 
 static void remember(generation *g, fingerprint of, int64_t now_ms)
 {
-    seen *slot = place_of(g, of);
-    g->count += !slot->tag;
+    seen *slot = g->listed ? &g->slots[g->count++] : place_of(g, of);
+    g->count += !g->listed && !slot->tag;
     *slot = (seen){of.hash, of.tag, stamp(now_ms)};
     g->last_ms = now_ms;
     g->made_low = of.made_ms < g->made_low ? of.made_ms : g->made_low;
@@ -196,6 +199,7 @@ static void turn_ours(dedup *d, int64_t now_ms)
 {
     uint64_t high = ours(d, 0)->made_high, before = ours(d, 0)->older_high;
     d->ours_at = (d->ours_at + 1) % OURS;
+    ours(d, 0)->listed = true; /* it is not cleared, then */
     empty(ours(d, 0), now_ms);
     ours(d, 0)->older_high = high > before ? high : before;
 }
@@ -203,7 +207,7 @@ static void turn_ours(dedup *d, int64_t now_ms)
 static bool seen_ours(dedup *d, fingerprint of, int64_t now_ms, uint64_t window_ms)
 {
     for (size_t back = 0; back < OURS; back++) {
-        const generation *g = ours(d, back);
+        generation *g = ours(d, back);
         bool may_be = of.made_ms >= g->made_low && of.made_ms <= g->made_high;
         if (may_be && has(g, of, now_ms, window_ms)) {
             return true;
@@ -221,6 +225,7 @@ static bool reserve_ours(dedup *d, int64_t now_ms)
     if (!g->capacity) {
         size_t first = d->ours_turned ? SLOTS_OURS : SLOTS_FIRST;
         empty(g, now_ms);
+        g->listed = true;
         return grow(g, first);
     }
     bool old = now_ms - g->began_ms >= (int64_t)d->window_ms;
@@ -269,7 +274,7 @@ static bool reserve_others(dedup *d, int64_t now_ms)
 void marty__mem_dedup_prefetch(const dedup *d, fingerprint of)
 {
     const generation *g = of.made_ms ? &d->ours[d->ours_at] : &d->now;
-    if (g->count) {
+    if (g->count && !g->listed) {
         __builtin_prefetch(&g->slots[of.hash & (g->capacity - 1)], 1);
     }
     if (!of.made_ms && d->before.count) {
@@ -300,9 +305,14 @@ void marty__mem_dedup_remember(dedup *d, fingerprint of, int64_t now_ns)
 /* Its slot stays, so that what was put behind it is found, and is too old for any window. */
 static void forget(generation *g, fingerprint of, int64_t now_ms)
 {
-    seen *slot = g->count ? place_of(g, of) : NULL;
+    uint32_t past = stamp(now_ms) - (UINT32_C(1) << 31);
+    for (size_t i = 0; g->listed && i < g->count; i++) {
+        bool it = g->slots[i].hash == of.hash && g->slots[i].tag == of.tag;
+        g->slots[i].at_ms = it ? past : g->slots[i].at_ms;
+    }
+    seen *slot = g->count && !g->listed ? place_of(g, of) : NULL;
     if (slot && slot->tag) {
-        slot->at_ms = stamp(now_ms) - (UINT32_C(1) << 31);
+        slot->at_ms = past;
     }
 }
 

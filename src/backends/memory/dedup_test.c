@@ -126,6 +126,38 @@ static void the_last_ones_are_remembered_whatever_comes(void)
     marty__mem_dedup_free(&d);
 }
 
+/* Those that nobody can have said before are listed; whoever looks later finds each, in lists of
+ * every length, and with others between them. */
+static void what_is_listed_is_found(void)
+{
+    enum { COUNT = 100000 };
+    dedup d = {.window_ms = WINDOW_MS};
+    channel c = {.number = 1};
+    char id[40];
+    unsigned missed = 0, wrong = 0, looked = 0;
+    marty__mem_dedup_init(&d);
+    for (unsigned i = 0; i < COUNT; i++) {
+        make_ours(id, 1800000000000u + i / 100, i);
+        fingerprint of = print_of(&d, &c, id, NULL);
+        REQUIRE(marty__mem_dedup_reserve(&d, of, 1000000));
+        if (i % 7) {
+            marty__mem_dedup_list(&d, of, 1000000);
+        } else {
+            marty__mem_dedup_remember(&d, of, 1000000);
+        }
+        for (unsigned back = 1; i % 20011 == 20010 && back < 20011; back += 97, looked++) {
+            make_ours(id, 1800000000000u + (i - back) / 100, i - back);
+            missed += !marty__mem_dedup_seen(&d, print_of(&d, &c, id, NULL), 1000000, WINDOW_MS);
+            make_ours(id, 1800000000000u + (i - back) / 100, i + COUNT);
+            wrong += marty__mem_dedup_seen(&d, print_of(&d, &c, id, NULL), 1000000, WINDOW_MS);
+        }
+    }
+    CHECK(looked > 500);
+    CHECK_INT(missed, 0);
+    CHECK_INT(wrong, 0);
+    marty__mem_dedup_free(&d);
+}
+
 static void channels_groups_and_sources_keep_apart(void)
 {
     dedup d = {.window_ms = WINDOW_MS};
@@ -150,6 +182,7 @@ int main(void)
     it_agrees_with_a_model(false, 3);
     a_quiet_time_empties_it();
     the_last_ones_are_remembered_whatever_comes();
+    what_is_listed_is_found();
     channels_groups_and_sources_keep_apart();
     return check_result();
 }

@@ -115,9 +115,13 @@ static void take(group *g, item *it, entry *e)
     if (c->moves) { /* the entry's reference and cost become the item's */
         it->message = e->message;
         it->bytes = e->bytes;
+        it->spare = e->spare;
         it->of.reply = c->kind == MARTY_KIND_REQUEST ? e->of.reply : NULL;
         c->bytes -= e->bytes;
         *e = (entry){0};
+    } else if (e->spare) {
+        it->message = e->message;
+        e->spare--;
     } else {
         it->message = marty_message_ref(e->message);
     }
@@ -159,7 +163,7 @@ static item *waiting_item(group *g, bool above)
 /* The next message as an item in no state, or NULL. */
 static item *next_item(group *g)
 {
-    item *it = waiting_item(g, true);
+    item *it = g->waiting ? waiting_item(g, true) : NULL;
     if (!it) {
         entry *e = at_cursor(g);
         if (e) {
@@ -171,7 +175,7 @@ static item *next_item(group *g)
             short_of_memory(g);
             return NULL;
         }
-        it = waiting_item(g, false);
+        it = g->waiting ? waiting_item(g, false) : NULL;
     }
     if (it) {
         marty__mem_item_leave(it);

@@ -5,6 +5,7 @@
 #include "memory.h"
 
 #include "base/assert.h"
+#include "message/message.h"
 
 #include <string.h>
 
@@ -42,7 +43,7 @@ item *marty__mem_item_new(broker *b, group *g)
     it->group = g;
     it->offset = 0;
     it->expires_ns = 0;
-    it->tries = it->bytes = 0;
+    it->tries = it->bytes = it->spare = 0;
     it->shard = 0;
     it->level = 0;
     it->of.claim = NULL;
@@ -105,6 +106,37 @@ void marty__mem_item_leave(item *it)
     it->state = ITEM_FREE;
 }
 
+/* Its entry, while the log has that. */
+static entry *entry_of(const item *it)
+{
+    const record_log *log = &it->group->channel->log;
+    entry *e = it->offset >= log->first && it->offset ? marty__mem_entry(log, it->offset) : NULL;
+    return e && e->message == it->message ? e : NULL;
+}
+
+marty_message *marty__mem_item_lend(item *it)
+{
+    entry *e = entry_of(it);
+    uint32_t *spare = e ? &e->spare : &it->spare;
+    if (*spare) {
+        --*spare;
+        return it->message;
+    }
+    return marty_message_ref(it->message);
+}
+
+/* What it holds of its message goes to the entry, while there is one. */
+static void drop_message(item *it)
+{
+    entry *e = it->message ? entry_of(it) : NULL;
+    if (e) {
+        e->spare++;
+    } else {
+        marty__message_unref_many(it->message, 1 + it->spare);
+    }
+    it->message = NULL;
+}
+
 void marty__mem_item_free(item *it)
 {
     broker *b = it->group->channel->broker;
@@ -114,8 +146,7 @@ void marty__mem_item_free(item *it)
     } else if (it->group->channel->kind == MARTY_KIND_REQUEST && it->of.reply) {
         marty__mem_channel_unref(it->of.reply);
     }
-    marty_message_unref(it->message);
-    it->message = NULL;
+    drop_message(it);
     b->bytes -= it->bytes;
     marty__list_push_first(&b->free_items, &it->link);
 }

@@ -57,7 +57,7 @@ static void give_segment(broker *b, segment *given)
     }
 }
 
-entry *marty__mem_log_place(broker *b, record_log *log)
+entry *marty__mem_log_place_new(broker *b, record_log *log)
 {
     uint64_t number = segment_of(log->next);
     if (number - segment_of(log->first) >= log->capacity && !grow(log)) {
@@ -70,9 +70,7 @@ entry *marty__mem_log_place(broker *b, record_log *log)
             return NULL;
         }
     }
-    entry *place = &(*slot)->entries[log->next % SEGMENT_ENTRIES];
-    memset(place, 0, sizeof *place);
-    return place;
+    return &(*slot)->entries[log->next % SEGMENT_ENTRIES];
 }
 
 void marty__mem_log_advance(broker *b, record_log *log)

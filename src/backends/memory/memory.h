@@ -8,6 +8,10 @@
 #define MARTY_BACKENDS_MEMORY_H
 #include "objects.h"
 
+#include "base/hash.h"
+
+#include <string.h>
+
 /** The moment of the op that runs, monotonic and wall: read at its first use, so that an op that
  * asks for none reads no clock. The wall clock of the broker is that of its oldest port; ports
  * whose own differs are understood by differences. With the lock held. */
@@ -40,8 +44,14 @@ MARTY_INLINE entry *marty__mem_entry(const record_log *log, uint64_t offset)
     segment *of = log->ring[offset / SEGMENT_ENTRIES & (log->capacity - 1)];
     return &of->entries[offset % SEGMENT_ENTRIES];
 }
-/** Room for one more entry at log->next, zeroed and not yet counted; NULL without memory. */
-entry *marty__mem_log_place(broker *b, record_log *log);
+/** Room for one more entry at log->next, of whatever content and not yet counted; NULL without
+ * memory. */
+entry *marty__mem_log_place_new(broker *b, record_log *log);
+MARTY_INLINE entry *marty__mem_log_place(broker *b, record_log *log)
+{
+    bool has_segment = log->next % SEGMENT_ENTRIES && log->next > log->first;
+    return has_segment ? marty__mem_entry(log, log->next) : marty__mem_log_place_new(b, log);
+}
 /** Drop the first entry's place; the entry is empty already. */
 void marty__mem_log_advance(broker *b, record_log *log);
 void marty__mem_log_free(broker *b, record_log *log);
@@ -63,6 +73,8 @@ void marty__mem_item_free(item *it);
 /** Count what it costs, unless its entry in the log does. */
 void marty__mem_item_charge(item *it);
 void marty__mem_items_free(broker *b);
+/** Its message with a reference for whoever it is delivered to. */
+marty_message *marty__mem_item_lend(item *it);
 
 /* ---- claims.c */
 /** Give the item the claim of its key, by its hash (not 0); false without memory. */
@@ -88,7 +100,13 @@ void marty__mem_channel_unref(channel *c);
 void marty__mem_channel_remove(channel *c);
 /** Drop what is too old; and passed entries above the history's size. */
 void marty__mem_channel_trim(channel *c);
-/** Make room for so many bytes in the channel and the broker; false when there is none. */
+/** Whether there is room for so many bytes in the channel and the broker. */
+MARTY_INLINE bool marty__mem_channel_has_room(const channel *c, uint64_t bytes)
+{
+    const broker *b = c->broker;
+    return c->bytes + bytes <= c->retention_bytes && b->bytes + bytes <= b->settings.limit;
+}
+/** Make some; false when there is none. */
 bool marty__mem_channel_room(channel *c, uint64_t bytes);
 /** Drop the oldest, so that at most so many are there. */
 void marty__mem_channel_overflow(channel *c, uint64_t entries);
@@ -237,13 +255,52 @@ void marty__mem_pump_wait(marty_port *port);
 void marty__mem_dedup_init(dedup *d);
 /** Of (source, id); without the lock. */
 fingerprint marty__mem_fingerprint(const dedup *d, const marty_message *message);
+MARTY_INLINE uint64_t marty__mem_fold(uint64_t a, uint64_t b)
+{
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+/** The same of an id of our form as a number and the hash of its source. */
+MARTY_INLINE fingerprint marty__mem_fingerprint_of(const dedup *d, const uint64_t id[2],
+                                                   uint64_t source)
+{
+    uint64_t hash = marty__mem_fold(id[0] ^ d->secret[0], id[1] ^ d->secret[1]);
+    hash = marty__mem_fold(hash ^ source ^ d->secret[2], d->secret[3] | 1);
+    return (fingerprint){.hash = hash, .made_ms = (id[0] >> 16) + 1, .tag = (uint32_t)id[1] | 1};
+}
 /** The same in a channel and group. */
-fingerprint marty__mem_fingerprint_in(fingerprint of, const channel *c, const char *group_);
+MARTY_INLINE uint64_t marty__mem_mix(uint64_t value)
+{
+    value ^= value >> 32;
+    value *= 0x9e3779b97f4a7c15u;
+    return value ^ value >> 29;
+}
+MARTY_INLINE fingerprint marty__mem_fingerprint_in(fingerprint of, const channel *c,
+                                                   const char *group_)
+{
+    of.hash = marty__mem_mix(of.hash + c->number);
+    of.hash = group_ ? marty__mem_mix(of.hash + marty__hash(group_, strlen(group_))) : of.hash;
+    return of;
+}
 void marty__mem_dedup_prefetch(const dedup *d, fingerprint of);
 bool marty__mem_dedup_seen(dedup *d, fingerprint of, int64_t now_ns, uint64_t window_ms);
-/** Room to remember one more; false without memory. */
+/** Room to remember one more, and of ids of ours 64 more; false without memory. */
 bool marty__mem_dedup_reserve(dedup *d, fingerprint of, int64_t now_ns);
 void marty__mem_dedup_remember(dedup *d, fingerprint of, int64_t now_ns);
+/** The same of one that nobody can have said before. */
+MARTY_INLINE void marty__mem_dedup_list(dedup *d, fingerprint of, int64_t now_ns)
+{
+    generation *g = &d->ours[d->ours_at];
+    if (!g->listed) {
+        marty__mem_dedup_remember(d, of, now_ns);
+        return;
+    }
+    int64_t now_ms = now_ns / MARTY__NS_PER_MS;
+    g->slots[g->count++] = (seen){of.hash, of.tag, (uint32_t)now_ms};
+    g->last_ms = now_ms;
+    g->made_low = of.made_ms < g->made_low ? of.made_ms : g->made_low;
+    g->made_high = of.made_ms > g->made_high ? of.made_ms : g->made_high;
+}
 /** A message is gone for good: it may be published again. */
 void marty__mem_dedup_forget(dedup *d, fingerprint of, int64_t now_ns);
 void marty__mem_dedup_free(dedup *d);

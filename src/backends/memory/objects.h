@@ -31,6 +31,8 @@ typedef struct entry {
     int64_t time_us;    /* when it was stored */
     int64_t expires_ns; /* monotonic: whatever the clock of its sender said; 0 = never */
     uint32_t bytes;
+    uint32_t spare; /* references of the message, beside its own, for items and deliveries: taken
+                       when it was stored, and given back by items */
     uint16_t shard, flags;
 } entry;
 
@@ -76,6 +78,7 @@ typedef struct item {
     uint64_t tag;          /* this delivery's: uses << 24 | index + 1 */
     uint32_t tries, bytes; /* deliveries that count; what it costs the limit by itself, 0 = lies in
                               the log */
+    uint32_t spare;        /* as an entry's, once that has left the log */
     uint16_t shard;
     int8_t level;
     uint8_t state;
@@ -204,6 +207,7 @@ typedef struct generation {
     size_t capacity, count;
     int64_t began_ms, last_ms;
     uint64_t made_low, made_high, older_high; /* when its ids were made; those of all before it */
+    bool listed; /* the slots are a list, one behind the other: nobody has looked for one yet */
 } generation;
 enum { OURS = 64 };
 typedef struct dedup {

@@ -4,6 +4,7 @@
 #include "memory.h"
 
 #include "backend/capability.h"
+#include "message/block.h"
 #include "message/message.h"
 
 #include <stdio.h>
@@ -18,6 +19,8 @@ struct publish_work { /* of a port, whose ops come one at a time: so it is no lo
     marty_error why; /* of the one that failed last: too large to clear for each */
     marty_published results[CHUNK];
     fingerprint prints[CHUNK];
+    bool fresh[CHUNK];             /* its id can be nowhere yet */
+    bool reserved;                 /* room to remember all of these */
     channel *channels[CHUNK];      /* NULL: answered already */
     offset_digits at;              /* of the one that was stored last */
     char texts[CHUNK][TEXT_BYTES]; /* of those that failed */
@@ -42,8 +45,28 @@ static bool is_kept(marty_kind kind)
            kind == MARTY_KIND_DEAD;
 }
 
+/* Whether its id can be nowhere yet: no longer, since whoever gets it may publish it again. */
+static bool take_fresh(const marty_message *message)
+{
+    marty__block *block = marty__message_counted(message) ? marty__block_of(message) : NULL;
+    if (!block || !block->fresh) {
+        return false;
+    }
+    block->fresh = false;
+    return true;
+}
+
+static void take_print(publish_work *k, size_t i, const marty_message *message)
+{
+    const dedup *d = &k->port->broker->dedup;
+    const marty__block *block = marty__block_of(message);
+    k->prints[i] = k->fresh[i] ? marty__mem_fingerprint_of(d, block->id, block->source)
+                               : marty__mem_fingerprint(d, message);
+}
+
 static void prepare(publish_work *k)
 {
+    k->reserved = false;
     for (size_t i = 0; i < k->count; i++) {
         const marty_outgoing *out = &k->out[i];
         marty_published *result = &k->results[i];
@@ -52,8 +75,9 @@ static void prepare(publish_work *k)
         result->level = MARTY_LEVEL_MEMORY;
         result->text = NULL;
         result->position[0] = '\0';
+        k->fresh[i] = take_fresh(out->message);
         if (is_kept(out->channel.kind) && k->port->settings.dedup_ms) {
-            k->prints[i] = marty__mem_fingerprint(&k->port->broker->dedup, out->message);
+            take_print(k, i, out->message);
         }
     }
 }
@@ -148,7 +172,9 @@ static void find_channels(publish_work *k)
             fail(k, i, err);
         } else if (k->channels[i] && is_kept(wanted->kind) && k->port->settings.dedup_ms) {
             k->prints[i] = marty__mem_fingerprint_in(k->prints[i], k->channels[i], wanted->group);
-            marty__mem_dedup_prefetch(d, k->prints[i]);
+            if (!k->fresh[i]) {
+                marty__mem_dedup_prefetch(d, k->prints[i]);
+            }
         }
     }
 }
@@ -214,31 +240,53 @@ static marty_err store_one(storing *what, const marty_outgoing *out, marty_error
     return err ? err : marty__mem_store(what, why);
 }
 
+/* Whether it is there already, or else can be remembered. */
+static marty_err look_for(publish_work *k, size_t i, bool *ret_known, marty_error *why)
+{
+    broker *b = k->port->broker;
+    bool fresh = k->fresh[i];
+    *ret_known = !fresh && marty__mem_dedup_seen(&b->dedup, k->prints[i], marty__mem_now(b),
+                                                 k->port->settings.dedup_ms);
+    if (*ret_known || (fresh && k->reserved)) {
+        return MARTY_OK;
+    }
+    if (!marty__mem_dedup_reserve(&b->dedup, k->prints[i], marty__mem_now(b))) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to remember a message's id");
+    }
+    k->reserved = fresh;
+    return MARTY_OK;
+}
+
+static void remember(publish_work *k, size_t i)
+{
+    broker *b = k->port->broker;
+    if (k->fresh[i]) {
+        marty__mem_dedup_list(&b->dedup, k->prints[i], marty__mem_now(b));
+    } else {
+        marty__mem_dedup_remember(&b->dedup, k->prints[i], marty__mem_now(b));
+        k->reserved = false;
+    }
+}
+
 static marty_err publish_one(publish_work *k, size_t i, marty_error *why)
 {
     const marty_outgoing *out = &k->out[i];
-    broker *b = k->port->broker;
-    bool folds = is_kept(out->channel.kind) && k->port->settings.dedup_ms;
+    bool kept = is_kept(out->channel.kind), folds = kept && k->port->settings.dedup_ms;
+    bool known = false;
     storing what = {.port = k->port,
                     .channel = k->channels[i],
                     .group = out->channel.group,
                     .message = out->message};
     marty_err err = check(k->port, out, why);
-    if (err) {
+    err = err || !folds ? err : look_for(k, i, &known, why);
+    if (err || known) {
         return err;
-    }
-    if (folds && marty__mem_dedup_seen(&b->dedup, k->prints[i], marty__mem_now(b),
-                                       k->port->settings.dedup_ms)) {
-        return MARTY_OK;
-    }
-    if (folds && !marty__mem_dedup_reserve(&b->dedup, k->prints[i], marty__mem_now(b))) {
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to remember a message's id");
     }
     err = store_one(&what, out, why);
     if (!err && folds) {
-        marty__mem_dedup_remember(&b->dedup, k->prints[i], marty__mem_now(b));
+        remember(k, i);
     }
-    if (!err && what.position && is_kept(out->channel.kind)) {
+    if (!err && what.position && kept) {
         memcpy(k->results[i].position, marty__mem_offset_text(&k->at, what.position),
                POSITION_DIGITS);
     }

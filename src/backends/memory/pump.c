@@ -160,7 +160,7 @@ static void fill(pump_batch *batch, subscription *s)
         }
         marty__mem_item_free(it);
     } else {
-        in->message = marty_message_ref(it->message);
+        in->message = marty__mem_item_lend(it);
         in->position = position_of(batch, it);
         s->unsent = it->link.next == &s->held ? NULL : MARTY__OWNER(it->link.next, item, link);
     }

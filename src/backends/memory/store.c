@@ -4,6 +4,7 @@
 #include "memory.h"
 
 #include "base/hash.h"
+#include "message/block.h"
 #include "message/message.h"
 
 #include <string.h>
@@ -12,7 +13,7 @@ enum { VOLATILE_ENTRIES_MAX = 10000 };
 
 uint32_t marty__mem_cost(const marty_message *message)
 {
-    size_t cost = marty__message_cost(message) + sizeof(entry);
+    size_t cost = marty__block_of(message)->cost + sizeof(entry);
     return cost > UINT32_MAX ? UINT32_MAX : (uint32_t)cost;
 }
 
@@ -69,6 +70,17 @@ static marty_err store_copy(const storing *what, marty_error *why)
     return store_item(what, g, why);
 }
 
+/* For each group an item's and a delivery's. What moves out of the log takes its own along; what
+ * keeps nothing delivers that one. */
+static uint32_t spare_of(const channel *c)
+{
+    if (c->moves) {
+        return c->kind == MARTY_KIND_QUEUE;
+    }
+    uint32_t each = c->keeps_nothing ? 1 : 2;
+    return c->group_count < UINT16_MAX ? each * (uint32_t)c->group_count : 0;
+}
+
 static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
 {
     channel *c = what->channel;
@@ -76,10 +88,13 @@ static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
     if (!e) {
         return no_memory(why);
     }
-    e->message = marty_message_ref(what->message);
-    e->time_us = marty__mem_wall(c->broker) > c->last_us ? marty__mem_wall(c->broker) : c->last_us;
-    e->expires_ns = what->expires_ns;
-    e->bytes = cost;
+    uint32_t spare = spare_of(c);
+    int64_t now_us = marty__mem_wall(c->broker);
+    *e = (entry){.message = marty__message_keep(what->message, 1 + spare),
+                 .time_us = now_us > c->last_us ? now_us : c->last_us,
+                 .expires_ns = what->expires_ns,
+                 .bytes = cost,
+                 .spare = spare};
     c->last_us = e->time_us;
     c->bytes += cost;
     c->broker->bytes += cost;
@@ -117,7 +132,7 @@ marty_err marty__mem_store(storing *what, marty_error *why)
     if (c->kind == MARTY_KIND_DEAD) {
         marty__mem_channel_trim(c);
     }
-    if (!marty__mem_channel_room(c, cost)) {
+    if (!marty__mem_channel_has_room(c, cost) && !marty__mem_channel_room(c, cost)) {
         return full(what, why);
     }
     if (what->group && !c->moves) {
