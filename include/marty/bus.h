@@ -182,7 +182,8 @@ MARTY_MUST marty_err marty_bus_flush(marty_bus *bus, int32_t timeout_ms, marty_e
 
 /**
  * Serve until SIGTERM, SIGINT or marty_bus_stop, then drain. The signals are handled during the
- * call only; a second one cuts the drain short. A driven bus runs its callbacks here.
+ * call only; a second one, a second later or more, cuts the drain short (what comes sooner belongs
+ * to the first: `timeout` sends it twice). A driven bus runs its callbacks here.
  *
  * @param bus The bus.
  * @param why Details on failure; may be NULL.

@@ -2,6 +2,7 @@
  * How a program runs and ends a bus: run (signals), flush, cancel, close, free. */
 #include "internal.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 
 #include <poll.h>
@@ -11,14 +12,23 @@
 /* ---- signals: only while somebody is inside marty_bus_run */
 enum { RUNS_MAX = 16 };
 
+/* One request to end may come as several signals at once: from `timeout`, or from a terminal and
+ * a wrapper that passes it on, to the process and to its group. So the second that counts comes no
+ * sooner than that. */
+#define AGAIN_NS INT64_C(1000000000)
+
 static _Atomic(marty_bus *) runs[RUNS_MAX];
+static _Atomic int64_t asked_ns[RUNS_MAX]; /* the first signal for that run; 0 = none yet */
 
 static void on_signal(int number)
 {
     (void)number;
+    int64_t now_ns = marty__monotonic_ns(); /* signal-safe */
     for (size_t i = 0; i < RUNS_MAX; i++) {
         marty_bus *bus = atomic_load(&runs[i]);
-        if (bus) {
+        int64_t first_ns = 0;
+        if (bus && (atomic_compare_exchange_strong(&asked_ns[i], &first_ns, now_ns) ||
+                    now_ns - first_ns >= AGAIN_NS)) {
             marty_bus_stop(bus);
         }
     }
@@ -29,6 +39,7 @@ static size_t enter_run(marty_bus *bus)
     for (size_t i = 0; i < RUNS_MAX; i++) {
         marty_bus *none = NULL;
         if (atomic_compare_exchange_strong(&runs[i], &none, bus)) {
+            atomic_store(&asked_ns[i], 0);
             return i;
         }
     }

@@ -36,8 +36,8 @@ typedef struct cli_wait {
 } cli_wait;
 /** Before the bus is opened, so that its threads block the signals. */
 void cli_wait_init(cli_wait *wait, uint64_t wanted);
-/** Until full, broken output, a signal or the limit (0 = none). A second signal ends the process.
- */
+/** Until full, broken output, a signal or the limit (0 = none). A second signal, a
+ * second later or more, ends the process. */
 void cli_wait_run(cli_run *cli, cli_wait *wait, uint64_t limit_ms);
 /** The exit code for how it ended. */
 int cli_wait_code(const cli_run *cli, const cli_wait *wait);

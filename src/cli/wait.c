@@ -11,6 +11,20 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/* One request to end may come as several signals at once (from `timeout`, to the process and to its
+ * group), so the second that counts comes no sooner than that. */
+#define AGAIN_NS INT64_C(1000000000)
+
+static _Atomic int64_t first_ns;
+
+static void on_again(int number)
+{
+    if (cli_monotonic_ns() - first_ns >= AGAIN_NS) {
+        (void)signal(number, SIG_DFL);
+        (void)raise(number); /* when this returns */
+    }
+}
+
 static sigset_t ending(void)
 {
     sigset_t set;
@@ -65,8 +79,12 @@ static bool look(const cli_run *cli, cli_wait *wait)
     }
     if (read(wait->signals, &signal, sizeof signal) == (ssize_t)sizeof signal) {
         sigset_t set = ending();
+        struct sigaction again = {.sa_handler = on_again, .sa_flags = SA_RESTART};
         wait->interrupted = true;
-        (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL); /* a second one ends the process */
+        first_ns = cli_monotonic_ns();
+        (void)sigaction(SIGINT, &again, NULL);
+        (void)sigaction(SIGTERM, &again, NULL);
+        (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
         return true;
     }
     (void)pthread_mutex_lock(&wait->lock);

@@ -177,6 +177,19 @@ class Queries(Test):
         self.assertEqual(table.out, '{"name": "Ada"}\n')
         self.assertIn("answered in", table.err)
 
+    def test_a_signal_that_comes_twice_is_one(self):
+        """`timeout` sends it to the process and to its group; the second must not cut the drain short."""
+        self.write("slow.sh", "#!/bin/sh\ntouch begun; while ! [ -e go ]; do sleep 0.01; done; touch ended\n").chmod(0o755)
+        reply = self.start("reply", "slow", ">", "--exec", "./slow.sh")
+        asking = self.start("request", "slow", "anything", "1", "--timeout", "20s", ready=None)
+        wait_for((self.folder / "begun").exists, "it has begun")
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            reply.signal(number)
+        self.write("go", "")
+        self.assertEqual(reply.end(), 130)
+        self.assertTrue((self.folder / "ended").exists())
+        self.assertEqual(asking.end(), 0)
+
     def test_echo_and_exec(self):
         self.start("reply", "echo", ">", "--echo")
         self.assertEqual(self.bus("request", "echo", "x", "hello").row["data"], "hello")
