@@ -98,6 +98,7 @@ static int walk(cli_run *cli, bool whole)
         state.letters.id_count = 0;
     }
     code = code ? code : cli_bus_open(cli, &bus, false, false);
+    code = code ? code : cli_letters_find(cli, bus, &state.letters);
     if (!code) {
         if (whole) {
             cli_lines_begin(cli);
@@ -147,7 +148,8 @@ const cli_verb cli_verb_dlq_show = {
     .name = "dlq show",
     .arguments = "ID...",
     .summary = "show dead letters whole: cause, origin, headers and data",
-    .text = "ID is the message's; #POSITION names an unreadable one, which has no id.",
+    .text = "ID is the message's, or its beginning (four characters or more) when no other begins "
+            "so; #POSITION names an unreadable one, which has no id.",
     .examples = "marty dlq show 01JA2B3C\nmarty dlq show 01JA2B3C -o raw > body",
     .tables = {cli_flags_letters, cli_flags_bus, cli_flags_common},
     .run = show,

@@ -176,6 +176,7 @@ static int start(cli_run *cli, acting *state, const char *verb, bool ask)
         code = cli_usage(cli, "say which: ID..., --where CONDITION or --all");
     }
     code = code ? code : cli_bus_open(cli, &state->bus, false, false);
+    code = code ? code : cli_letters_find(cli, state->bus, &state->letters);
     if (!code) {
         state->chosen = json_object();
         cli_rows_begin(cli, columns, sizeof columns / sizeof columns[0], false);

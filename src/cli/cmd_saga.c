@@ -208,8 +208,13 @@ const cli_verb cli_verb_saga_start = {
 static int wait_verb(cli_run *cli)
 {
     cli_saga saga;
+    char id[40];
     int code = cli_saga_open(cli, &saga, true, false);
-    return code ? code : cli_saga_close(cli, &saga, wait_for(cli, &saga, cli_argument(cli, 0)));
+    if (code) {
+        return code;
+    }
+    code = cli_saga_find(cli, &saga, cli_argument(cli, 0), id);
+    return cli_saga_close(cli, &saga, code ? code : wait_for(cli, &saga, id));
 }
 
 static const cli_flag wait_flags[] = {

@@ -69,8 +69,10 @@ static void print_whole(cli_run *cli, const json_t *whole)
 static int show(cli_run *cli)
 {
     cli_saga saga;
+    char id[40];
     int code = cli_saga_open(cli, &saga, true, false);
-    json_t *whole = code ? NULL : cli_saga_read(cli, &saga, cli_argument(cli, 0), &code);
+    code = code ? code : cli_saga_find(cli, &saga, cli_argument(cli, 0), id);
+    json_t *whole = code ? NULL : cli_saga_read(cli, &saga, id, &code);
     if (whole && cli->out.format == CLI_TABLE) {
         cli_saga_timeline(cli, whole);
     } else if (whole) {

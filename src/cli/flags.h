@@ -5,7 +5,7 @@
 #define MARTY_CLI_FLAGS_H
 #include "text.h"
 
-enum { CLI_FLAGS_MAX = 48, CLI_TABLES_MAX = 7 };
+enum { CLI_FLAGS_MAX = 48, CLI_TABLES_MAX = 9 };
 typedef enum cli_flag_kind {
     CLI_SWITCH = 1,
     CLI_STRING,

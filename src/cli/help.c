@@ -64,7 +64,8 @@ static const char *title_of(const cli_flag *table)
                  {cli_flags_message, "The message"},        {cli_flags_publish, "Publishing"},
                  {cli_flags_listen, "Listening"},           {cli_flags_position, "Where to begin"},
                  {cli_flags_letters, "Which dead letters"}, {cli_flags_danger, "Being careful"},
-                 {cli_flags_store, "The store of sagas"},   {cli_flags_sagas, "Which sagas"}};
+                 {cli_flags_store, "The store of sagas"},   {cli_flags_sagas, "Which sagas"},
+                 {cli_flags_bulk, "Many at once"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (known[i].table == table) {
             return known[i].title;

@@ -44,6 +44,10 @@ int cli_letters_make(const cli_run *cli, size_t first, cli_letters *ret_letters)
 void cli_letters_free(cli_letters *letters)
 {
     cli_where_free(letters->where);
+    if (letters->found) {
+        marty_free((void *)(uintptr_t)letters->ids); /* then they are ours */
+        json_decref(letters->found);
+    }
     letters->where = NULL;
 }
 
@@ -111,4 +115,79 @@ marty_err cli_letters_walk(marty_bus *bus, const cli_letters *letters, marty_on_
 {
     marty_err err = marty_dead_letters(bus, letters->channel, NULL, each, user, why);
     return err == MARTY_E_NOT_FOUND && strcmp(letters->channel, "*") == 0 ? MARTY_OK : err;
+}
+
+/* ---- ids by their beginnings */
+enum { SHORTEST = 4, WHOLE = 32, SHOWN = 5 };
+
+/* Of each that was typed: the ids that begin so, or only the one that is the same. */
+static marty_dead_verb on_candidate(void *user, const marty_dead_letter *letter,
+                                    marty_message *instead)
+{
+    const cli_letters *letters = user;
+    const char *id = letter->message ? letter->message->id : NULL;
+    (void)instead;
+    for (size_t i = 0; id && i < letters->id_count; i++) {
+        const char *typed = letters->ids[i];
+        json_t *all = json_object_get(letters->found, typed);
+        if (strcmp(id, typed) == 0) {
+            (void)json_object_set_new(letters->found, typed, json_pack("{s:b}", id, true));
+        } else if (strlen(typed) >= SHORTEST && strncmp(id, typed, strlen(typed)) == 0 &&
+                   !json_object_get(all, typed)) {
+            (void)json_object_set_new(all, id, json_true());
+        }
+    }
+    return MARTY_DEAD_LEAVE;
+}
+
+static int say_several(cli_run *cli, const char *typed, json_t *all)
+{
+    const char *id;
+    json_t *one;
+    size_t shown = 0;
+    int code =
+        cli_failf(cli, MARTY_E_ARGUMENT,
+                  "%zu ids begin with %s; say more of the one:", json_object_size(all), typed);
+    json_object_foreach(all, id, one)
+    {
+        if (shown++ < SHOWN) {
+            (void)fprintf(stderr, "  %s\n", id);
+        }
+    }
+    return code;
+}
+
+static bool are_whole(const cli_letters *letters)
+{
+    bool whole = true;
+    for (size_t i = 0; i < letters->id_count; i++) {
+        whole = whole && (strlen(letters->ids[i]) >= WHOLE || letters->ids[i][0] == '#');
+    }
+    return whole;
+}
+
+int cli_letters_find(cli_run *cli, marty_bus *bus, cli_letters *letters)
+{
+    marty_error why = {0};
+    int code = CLI_OK;
+    if (are_whole(letters)) {
+        return CLI_OK;
+    }
+    letters->found = json_object();
+    for (size_t i = 0; i < letters->id_count; i++) {
+        (void)json_object_set_new(letters->found, letters->ids[i], json_object());
+    }
+    const char **ids = cli_alloc(letters->id_count * sizeof *ids);
+    marty_err err = cli_letters_walk(bus, letters, on_candidate, letters, &why);
+    code = err ? cli_fail(cli, err, &why) : CLI_OK;
+    for (size_t i = 0; i < letters->id_count; i++) {
+        json_t *all = json_object_get(letters->found, letters->ids[i]);
+        bool one = json_object_size(all) == 1;
+        ids[i] = one ? json_object_iter_key(json_object_iter(all)) : letters->ids[i];
+        if (!code && json_object_size(all) > 1) {
+            code = say_several(cli, letters->ids[i], all);
+        }
+    }
+    letters->ids = ids;
+    return code;
 }

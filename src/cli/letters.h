@@ -13,6 +13,7 @@ typedef struct cli_letters {
     const char *const *ids; /* of messages; id_count 0 = any */
     size_t id_count;
     uint64_t limit; /* 0 = none */
+    json_t *found;  /* ids in place of the beginnings that were typed */
 } cli_letters;
 extern const cli_flag cli_flags_letters[];
 
@@ -25,6 +26,9 @@ json_t *cli_letter_row(const marty_dead_letter *letter);
 char *cli_letter_place(const marty_dead_letter *letter);
 /** Whether it is meant. */
 bool cli_letter_meant(const cli_letters *letters, const json_t *row);
+/** Put whole ids where only their beginnings were typed; CLI_OK, or an exit code after it is said
+ * that several begin so. */
+int cli_letters_find(cli_run *cli, marty_bus *bus, cli_letters *letters);
 /** Walk; a channel that is not there yet has no letters. */
 marty_err cli_letters_walk(marty_bus *bus, const cli_letters *letters, marty_on_dead each,
                            void *user, marty_error *why);

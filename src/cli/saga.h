@@ -11,7 +11,7 @@ typedef struct cli_saga {
     marty_saga_engine *engine;
 } cli_saga;
 
-extern const cli_flag cli_flags_store[], cli_flags_sagas[];
+extern const cli_flag cli_flags_store[], cli_flags_sagas[], cli_flags_bulk[];
 
 /* Which sagas a verb is about: what the store chooses by, and more. */
 typedef struct cli_saga_want {
@@ -37,6 +37,13 @@ marty_err cli_saga_walk(const cli_saga *saga, const cli_saga_want *want, uint64_
 int cli_saga_open(cli_run *cli, cli_saga *ret, bool client, bool sends);
 /** Close both; code is kept unless it was CLI_OK. */
 int cli_saga_close(cli_run *cli, cli_saga *saga, int code);
+/** The id that was typed, or that begins so as the only one; CLI_OK, or an exit code after it is
+ * said that several do. */
+int cli_saga_find(cli_run *cli, const cli_saga *saga, const char *typed, char ret_id[40]);
+/** A verb for all sagas that cli_flags_sagas and cli_flags_bulk choose; from: of MIGRATE, only
+ * those under that version. */
+int cli_saga_each(cli_run *cli, const cli_saga *saga, marty_saga_verb verb,
+                  const marty_saga_order *order, uint64_t from);
 /** A whole file, added to a text. */
 marty_err cli_saga_file(const char *path, cli_text *ret, marty_error *why);
 /** Whether it goes on by itself, and tries a step of it in vain. */

@@ -20,9 +20,12 @@ typedef struct replay {
     marty__arena arena; /* of one line */
     int64_t now_us;
     size_t line;
+    marty__saga_definition *next; /* of a migration, until it is known whether it is done */
     marty_err err;
     marty_error *why;
 } replay;
+
+enum { MIGRATE = 1000 }; /* no event of the machine: a call of its own */
 
 typedef struct word {
     const char *text;
@@ -37,6 +40,7 @@ static const word kinds[] = {{"start", MARTY__SAGA_EVENT_START},
                              {"parent-cancel", MARTY__SAGA_EVENT_PARENT_CANCEL},
                              {"parent-undo", MARTY__SAGA_EVENT_PARENT_UNDO},
                              {"not-sent", MARTY__SAGA_EVENT_NOT_SENT},
+                             {"migrate", MIGRATE},
                              {NULL, 0}};
 static const word verbs[] = {{"cancel", MARTY__SAGA_VERB_CANCEL},
                              {"pause", MARTY__SAGA_VERB_PAUSE},
@@ -159,9 +163,22 @@ static void find_op(replay *r, marty_bytes line, marty__saga_event *event)
     }
 }
 
+/* The definition that a migration leads to is in the event, so that events need nothing beside. */
+static void read_next(replay *r, marty_bytes line)
+{
+    marty_bytes text;
+    marty_error why = {0};
+    if (!get(line, "definition", &text)) {
+        wrong(r, "definition", "is missing: the definition as an object, as in a JSON document");
+    } else if (marty__saga_definition_read(&r->next, "definition", text.data, text.size, &why)) {
+        wrong(r, "definition", why.text);
+    }
+}
+
 static void read_event(replay *r, marty_bytes line, marty__saga_event *event)
 {
-    event->kind = (marty__saga_event_kind)get_word(r, line, "event", kinds);
+    int kind = get_word(r, line, "event", kinds);
+    event->kind = kind == MIGRATE ? MARTY__SAGA_EVENT_VERB : (marty__saga_event_kind)kind;
     int64_t at_us = get_time(r, line, "at");
     r->now_us = at_us ? at_us : r->now_us;
     uint64_t after_ms = get_number(r, line, "after_ms");
@@ -190,7 +207,9 @@ static void read_event(replay *r, marty_bytes line, marty__saga_event *event)
     event->deadline_us = get_time(r, line, "deadline");
     (void)get(line, event->kind == MARTY__SAGA_EVENT_START ? "input" : "data", &event->data);
     event->name = get_text(r, line, event->kind == MARTY__SAGA_EVENT_SIGNAL ? "name" : "step");
-    if (event->kind == MARTY__SAGA_EVENT_VERB) {
+    if (kind == MIGRATE) {
+        read_next(r, line);
+    } else if (event->kind == MARTY__SAGA_EVENT_VERB) {
         event->verb = (marty__saga_verb)get_word(r, line, "verb", verbs);
     } else if (event->kind == MARTY__SAGA_EVENT_REPLY ||
                event->kind == MARTY__SAGA_EVENT_NOT_SENT) {
@@ -218,8 +237,15 @@ static void play(replay *r, marty_bytes line)
         return;
     }
     marty_bytes before = {r->state.data, r->state.size};
-    marty_err err =
-        marty__saga_decide(r->definition, NULL, before, &event, r->now_us, &r->turn, &refused);
+    marty_err err = r->next ? marty__saga_migrate(r->definition, r->next, NULL, before, &event,
+                                                  r->now_us, &r->turn, &refused)
+                            : marty__saga_decide(r->definition, NULL, before, &event, r->now_us,
+                                                 &r->turn, &refused);
+    if (!err && r->next && r->turn.changed) {
+        marty__saga_definition *old = r->definition;
+        r->definition = r->next;
+        r->next = old;
+    }
     marty__buffer_format(&r->out, "{\"line\":%zu,", r->line);
     if (err == MARTY_E_NO_MEMORY) {
         r->err = marty_error_set(r->why, err, "a replay: out of memory");
@@ -239,6 +265,8 @@ static void play(replay *r, marty_bytes line)
         }
     }
     marty__buffer_text(&r->out, "}\n");
+    marty__saga_definition_free(r->next);
+    r->next = NULL;
 }
 
 static void play_all(replay *r, marty_bytes events)
@@ -268,6 +296,7 @@ marty_err marty_saga_replay(const char *file, marty_bytes definition, marty_byte
     marty__buffer_free(&r.state);
     marty__arena_free(&r.arena);
     marty__saga_definition_free(r.definition);
+    marty__saga_definition_free(r.next);
     if (r.err) {
         marty__buffer_free(&r.out);
         return r.err;

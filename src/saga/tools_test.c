@@ -88,8 +88,49 @@ static void replay(void)
     CHECK_TEXT(why.text, "events:2: event: not one that is known");
 }
 
+#define VERSION(number, more)                                                                      \
+    "{\"saga\":\"s\",\"version\":" number ",\"steps\":[{\"name\":\"ask\",\"signal\":\"go\"}" more  \
+    "]}"
+#define MIGRATE(definition)                                                                        \
+    "{\"event\":\"migrate\",\"id\":\"m1\",\"who\":\"ann\",\"definition\":" definition "}\n"
+
+static void replay_goes_on_under_another_definition(void)
+{
+    static const char more[] = ",{\"name\":\"tell\",\"service\":\"post\",\"command\":\"tell\","
+                               "\"kind\":\"read_only\"}";
+    char events[2000];
+    marty_message *report = NULL;
+    marty_error why = {0};
+    snprintf(events, sizeof events, "%s%s%s%s%s",
+             "{\"event\":\"start\",\"saga\":\"s1\"}\n"
+             "{\"event\":\"migrate\",\"id\":\"m0\",\"who\":\"ann\",\"definition\":{\"saga\":\"s\","
+             "\"steps\":[{\"name\":\"other\",\"timer\":\"1s\"}]}}\n"
+             "{\"event\":\"migrate\",\"id\":\"m1\",\"who\":\"ann\",\"definition\":{\"saga\":\"s\","
+             "\"version\":2,\"steps\":[{\"name\":\"ask\",\"signal\":\"go\"}",
+             more, "]}}\n",
+             MIGRATE(VERSION("2", ",{\"name\":\"tell\",\"service\":\"post\","
+                                  "\"command\":\"tell\",\"kind\":\"read_only\"}")),
+             "{\"event\":\"signal\",\"name\":\"go\",\"id\":\"g\"}\n");
+    marty_err err = marty_saga_replay("s.json", marty_text(VERSION("1", "")), marty_text(events),
+                                      &report, &why);
+    CHECK_TEXT(why.text, "");
+    REQUIRE(!err);
+    const char *out = report->data.data;
+    CHECK_HAS(out, "{\"line\":2,\"error\":\"");
+    CHECK_HAS(out, "{\"entry\":\"migrated\",\"definition_version\":2");
+    CHECK_HAS(out, "{\"line\":4,\"changed\":false,\"ignored\":\"duplicate\"");
+    CHECK_HAS(out, "\"command\":\"forward\",\"step\":\"tell\"");
+    marty_message_unref(report);
+    CHECK_INT(marty_saga_replay("s.json", marty_text(VERSION("1", "")),
+                                marty_text("{\"event\":\"migrate\",\"id\":\"m\",\"who\":\"a\"}\n"),
+                                &report, &why),
+              MARTY_E_MALFORMED);
+    CHECK_HAS(why.text, "events:1: definition: is missing");
+}
+
 int main(void)
 {
+    replay_goes_on_under_another_definition();
     lint();
     graph();
     replay();

@@ -27,6 +27,20 @@ class DeadLetters(Test):
         self.assertIn("cause", self.bus("dlq", "show", row["id"], "-o", "table").out)
         self.bus("dlq", "show", "nothing", code=3)
 
+    def test_the_beginning_of_an_id(self):
+        for name in ("order-1", "order-12", "parcel-1"):
+            self.bus("send", "payment", "charge", "{}", "--id", name)
+        self.bus("handle", "payment", "--settle", "reject", "--count", "3", "--timeout", "20s")
+        self.assertEqual(self.bus("dlq", "show", "parc").row["id"], "parcel-1")
+        self.assertEqual(self.bus("dlq", "show", "order-1").row["id"], "order-1")  # itself, though another begins so
+        said = self.bus("dlq", "discard", "order", "--yes", code=1).err
+        for part in ("2 ids begin with order", "order-1\n", "order-12"):
+            self.assertIn(part, said)
+        self.bus("dlq", "show", "par", code=3)  # too short to be meant
+        self.bus("dlq", "discard", "parc", "--yes")
+        self.assertEqual([row["id"] for row in self.bus("dlq", "replay", "order-12").rows], ["order-12"])
+        self.assertEqual([row["id"] for row in self.bus("dlq", "ls").rows], ["order-1"])
+
     def test_where_selects(self):
         self.bury(3)
         self.assertEqual(len(self.bus("dlq", "ls", "--where", "reason ~ 'settle' and attempts >= 1").rows), 3)

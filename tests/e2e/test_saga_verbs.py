@@ -362,6 +362,56 @@ class Steering(Sagas):
         self.assertIn("kim: we tell them now  it goes on under version 2", self.marty("saga", "show", one, "-o", "table").out)
 
 
+    def test_the_beginning_of_an_id(self):
+        self.run_sagas(APPROVAL.replace("VERSION", "1"))
+        one = self.begin("approval", "--key", "k-1")
+        for size in (8, 20, 31, 36):
+            self.assertEqual(self.saga(one[:size])["saga"]["saga"], one)
+        self.assertEqual(self.act("pause", one[:24]).row["id"], one)
+        self.dry("resume", one[:24])
+        self.act("resume", one[:24])
+        self.marty("saga", "wait", one[:24], "-t", "10ms", code=124)
+        self.marty("saga", "show", one[:3], code=3)  # too short to be meant
+        self.marty("saga", "show", "zzzz", code=3)
+        other = self.begin("approval")  # within the same hours, so it begins alike
+        said = self.act("abandon", one[:6], "-m", "x", code=1).err
+        for part in ("2 ids begin with", one, other, "key k-1"):
+            self.assertIn(part, said)
+        self.assertEqual([row["status"] for row in self.marty("saga", "ls", code=0).rows], ["running", "running"])
+
+    def test_many_at_once(self):
+        second = APPROVAL.replace("VERSION", "2") + "  - {name: tell, service: post, command: tell, kind: read_only}\n"
+        third = second.replace("version: 2", "version: 3").replace("{name: note,", "{name: demand, signal: more}\n  - {name: note,")
+        self.run_sagas(APPROVAL.replace("VERSION", "1"), second, third)
+        old = [self.begin("approval", "--version", "1") for _ in range(4)]
+        new = self.begin("approval", "--version", "2")
+        self.act("signal", old[0], "approved")
+        self.wait_step(old[0], "note", "calling")
+        every = ("migrate", "--all", "--saga", "approval")
+
+        def versions():
+            return [self.saga(one)["saga"]["definition_version"] for one in old + [new]]
+        trial = self.act(*every, "--from", "1", "--to", "3", "--dry-run", code=5)
+        self.assertEqual([row["result"] for row in trial.rows], ["would be refused"] + 3 * ["would be done"])
+        self.assertIn("would be: 3 done, 0 as they are, 1 refused", trial.err)
+        self.assertRegex(trial.err, "refused, 1: step note has begun")
+        self.assertEqual(versions(), [1, 1, 1, 1, 2])
+        self.assertIn("--yes", self.act(*every, "--to", "2", code=2).err)
+        self.assertEqual(len(self.act(*every, "--from", "1", "--to", "2", "--limit", "2", "--yes", "-m", "tell").rows), 2)
+        self.assertEqual(versions(), [2, 2, 1, 1, 2])
+        self.act(*every, "--from", "1", "--to", "2", "--yes")
+        again = self.act(*every, "--to", "2", "--yes")
+        self.assertIn("0 done, 5 as they are, 0 refused", again.err)
+        self.assertEqual(versions(), [2, 2, 2, 2, 2])
+        self.act("pause", "--all", "--yes")
+        self.assertEqual(len(self.marty("saga", "ls", "--status", "paused", code=0).rows), 5)
+        self.assertEqual(len(self.act("resume", "--all", "--yes").rows), 5)
+        self.assertEqual(self.act("resume", "--all", "--yes").rows, [])
+        self.assertEqual(len(self.act("abandon", "--all", "--saga", "approval", "-m", "a test", "--yes").rows), 5)
+        for words in (("pause",), ("pause", new, "--all"), ("migrate", "--all", "--to", "2"), ("supply", "--all")):
+            self.act(*words, code=2)
+
+
 class Strangers(Sagas):
     """Answers that make no sense reach the dead letters, and no saga."""
 
