@@ -35,6 +35,13 @@ typedef struct engine_waiter { /* for the end of a saga */
     char stuck[200];          /* why, at the last look; "": it is not */
 } engine_waiter;
 
+enum { ENGINE_SEEN = 2048 }; /* sagas at work at once that a wait need not look for */
+
+typedef struct engine_seen { /* of a recent transition */
+    char id[40];
+    marty_saga_status status;
+} engine_seen;
+
 struct marty_saga_engine {
     marty_bus *bus;
     marty_url *url;
@@ -48,6 +55,7 @@ struct marty_saga_engine {
     bool woken, stopping, started;
     bool left; /* its owner has gone: nobody is told anything any more */
     marty__link waiters[MARTY_SAGA_SHARDS]; /* by the saga's shard */
+    engine_seen seen[ENGINE_SEEN];          /* by the id's hash */
     pthread_t thread, steps_thread;         /* turns; local functions that run outside */
     marty__cond steps_wake;
     marty__link steps; /* waiting to be run */
@@ -80,6 +88,8 @@ marty__saga_wire marty__engine_wire(marty_saga_engine *engine);
 void marty__engine_send(void *user, const char *saga, const marty__saga_command *command,
                         marty__saga_item *item);
 void marty__engine_flush(void *user);
+/** A transition is durable: tell those who wait for its end. */
+void marty__engine_note(marty_saga_engine *engine, const marty_saga_facts *facts);
 /** Handle the participants' answers. */
 marty_err marty__engine_listen(marty_saga_engine *engine, marty_error *why);
 /** Run the local functions outside, until stopping. */

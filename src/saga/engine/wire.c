@@ -284,20 +284,6 @@ static bool has_owner(marty_saga_engine *engine)
     return has;
 }
 
-static void tell_waiters(marty_saga_engine *engine, const marty_saga_facts *facts)
-{
-    marty__lock(&engine->mutex);
-    marty__link *list = &engine->waiters[facts->shard];
-    for (marty__link *at = list->next; at != list; at = at->next) {
-        engine_waiter *waiter = MARTY__OWNER(at, engine_waiter, link);
-        if (strcmp(waiter->id, facts->id) == 0) {
-            waiter->status = facts->status;
-            marty__wake_one(&waiter->ended);
-        }
-    }
-    marty__unlock(&engine->mutex);
-}
-
 static void wire_changed(void *user, const marty_saga_change *change)
 {
     marty_saga_engine *engine = user;
@@ -309,9 +295,7 @@ static void wire_changed(void *user, const marty_saga_change *change)
     if (engine->on_change && told) {
         engine->on_change(engine->user, change);
     }
-    if (marty__saga_is_over(facts->status)) {
-        tell_waiters(engine, facts);
-    }
+    marty__engine_note(engine, facts);
 }
 
 static void wire_log(void *user, int level, const char *text)
