@@ -164,11 +164,24 @@ typedef bool (*marty_saga_batch)(void *user, uint64_t version, int64_t at_us, ma
 typedef bool (*marty_saga_document)(void *user, const char *name, uint32_t version,
                                     const char *hash, marty_bytes document);
 
+/**
+ * Takes one saga that was read. It must not call the store.
+ *
+ * @param user As given to the call.
+ * @param record Its own from then on, to be given to marty_free.
+ * @return false ends the call.
+ * @threads The one that called.
+ * @since 0.1
+ * @source docs/design/0013-saga-stores.md
+ */
+typedef bool (*marty_saga_loaded)(void *user, marty_saga_record *record);
+
 /** A store's private object. @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_store marty_saga_store;
 
-/** What a store does; every slot is filled. `until_ns` is a deadline by the monotonic clock.
- *  Errors that any may give: UNAVAILABLE, TIMEOUT, STORAGE, NO_MEMORY, DENIED: nothing was done.
+/** What a store does; every slot but `load_many` is filled. `until_ns` is a deadline by the
+ * monotonic clock. Errors that any may give: UNAVAILABLE, TIMEOUT, STORAGE, NO_MEMORY, DENIED:
+ * nothing was done.
  *  @since 0.1 @source docs/design/0013-saga-stores.md */
 typedef struct marty_saga_store_table {
     uint32_t abi;       /**< MARTY_SAGA_STORE_ABI. */
@@ -236,7 +249,12 @@ typedef struct marty_saga_store_table {
      * says how many. */
     marty_err (*purge)(marty_saga_store *store, int64_t before_us, uint32_t limit,
                        uint32_t *ret_count, int64_t until_ns, marty_error *why);
-    uint64_t reserved[6]; /**< Leave it 0. */
+    /** Read some, as load reads one: those that are there, each once, in any order. NULL = they are
+     * read one by one: right for a store to which a call is cheap. */
+    marty_err (*load_many)(marty_saga_store *store, const char *const ids[], size_t count,
+                           marty_saga_loaded loaded, void *user, int64_t until_ns,
+                           marty_error *why);
+    uint64_t reserved[5]; /**< Leave it 0. */
 } marty_saga_store_table;
 
 /** The number of this table's layout. @since 0.1 @source docs/design/0013-saga-stores.md */

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CACHE_MAX = 4096 };
@@ -62,14 +63,13 @@ static marty_err park_outbox(marty__saga_core *core, saga_entry *entry)
     return err;
 }
 
-static marty_err read_entry(marty__saga_core *core, const char *id, saga_entry **ret_entry,
-                            marty_error *why)
+/* The record is the entry's, or freed. */
+static marty_err make_entry(marty__saga_core *core, marty_saga_record *record,
+                            saga_entry **ret_entry, marty_error *why)
 {
-    marty_saga_record *record = NULL;
+    const char *id = record->facts.id;
     saga_entry *entry = NULL;
-    marty_err err = core->options.table->load(core->options.store, id, &record,
-                                              marty__saga_call_until(core), why);
-    err = err ? err : marty__saga_entry_new(core, id, &entry, why);
+    marty_err err = marty__saga_entry_new(core, id, &entry, why);
     if (err) {
         marty_free(record);
         return err;
@@ -86,6 +86,61 @@ static marty_err read_entry(marty__saga_core *core, const char *id, saga_entry *
     }
     *ret_entry = entry;
     return MARTY_OK;
+}
+
+static marty_err read_entry(marty__saga_core *core, const char *id, saga_entry **ret_entry,
+                            marty_error *why)
+{
+    marty_saga_record *record = NULL;
+    marty_err err = core->options.table->load(core->options.store, id, &record,
+                                              marty__saga_call_until(core), why);
+    return err ? err : make_entry(core, record, ret_entry, why);
+}
+
+/* What is wrong with one is told to those who then look for it. */
+static bool on_loaded(void *user, marty_saga_record *record)
+{
+    marty__saga_core *core = user;
+    saga_entry *entry = NULL;
+    marty_error ignored = {0};
+    if (marty__map_get(&core->entries, record->facts.id, strlen(record->facts.id))) {
+        marty_free(record);
+    } else {
+        (void)make_entry(core, record, &entry, &ignored);
+    }
+    return true;
+}
+
+static int by_text(const void *left, const void *right)
+{
+    const char *const *a = left, *const *b = right;
+    return strcmp(*a, *b);
+}
+
+void marty__saga_entries_fetch(marty__saga_core *core, const char *ids[], size_t count)
+{
+    size_t missing = 0;
+    marty_error ignored = {0};
+    if (!core->options.table->load_many) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!marty__map_get(&core->entries, ids[i], strlen(ids[i]))) {
+            ids[missing++] = ids[i];
+        }
+    }
+    qsort(ids, missing, sizeof *ids, by_text);
+    count = missing;
+    missing = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!missing || strcmp(ids[missing - 1], ids[i]) != 0) {
+            ids[missing++] = ids[i];
+        }
+    }
+    if (missing > 1) {
+        (void)core->options.table->load_many(core->options.store, ids, missing, on_loaded, core,
+                                             marty__saga_call_until(core), &ignored);
+    }
 }
 
 marty_err marty__saga_entry_get(marty__saga_core *core, const char *id, saga_entry **ret_entry,

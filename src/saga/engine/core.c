@@ -93,6 +93,27 @@ static void put_first(marty__saga_core *core, marty__link *again)
     marty__unlock(&core->mutex);
 }
 
+/* The sagas that a turn is about, read together. One that starts is not there. */
+static void fetch_all(marty__saga_core *core, size_t most)
+{
+    const char *ids[SAGA_BATCH_MAX];
+    size_t count = 0;
+    if (!core->options.table->load_many) {
+        return;
+    }
+    marty__lock(&core->mutex);
+    for (const marty__link *at = core->inputs.next; at != &core->inputs && most; at = at->next) {
+        const marty__saga_input *input = MARTY__OWNER(at, marty__saga_input, link);
+        bool starts = input->event.kind == MARTY__SAGA_EVENT_START && !input->event.parent;
+        if (!starts) {
+            ids[count++] = input->saga;
+        }
+        most--;
+    }
+    marty__unlock(&core->mutex);
+    marty__saga_entries_fetch(core, ids, count);
+}
+
 /* Those that were there when the turn began. One that comes later may be newer than what the turn
  * has read: the answer to a command that another engine has sent meanwhile would name an unknown
  * op. */
@@ -100,6 +121,7 @@ static size_t decide_all(marty__saga_core *core, marty__link *again)
 {
     size_t count = 0, there = marty__saga_core_waiting(core);
     there = MARTY__MUTANT(113, there < SAGA_BATCH_MAX, false) ? there : SAGA_BATCH_MAX;
+    fetch_all(core, there);
     for (size_t i = 0; i < there; i++) {
         marty__saga_input *input = next_input(core);
         if (!input) {

@@ -145,6 +145,9 @@ void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all);
 /** The saga, from memory or the store. E: NOT_FOUND, as load. */
 marty_err marty__saga_entry_get(marty__saga_core *core, const char *id, saga_entry **ret_entry,
                                 marty_error *why);
+/** Read those that are not in memory, in one call, where the store has one for many: then entry_get
+ * finds them. Orders and shortens ids. */
+void marty__saga_entries_fetch(marty__saga_core *core, const char *ids[], size_t count);
 /** Whether it is what the store has. Its items stay as they are: dropping and reading it again
  * would put them off, and again and again where two sagas keep telling each other what they know.
  */

@@ -251,17 +251,21 @@ static bool on_unsent(void *user, const marty_saga_facts *facts)
     return to->count < UNSENT_MAX;
 }
 
-/* Read one whose outbox may be unsent; its items go out now. One that is in memory as it is stored
- * is being sent; an older copy says nothing of what another has written since. */
-static void send_again(marty__saga_core *core, const char *id, uint64_t version, int64_t now_ns)
+/* One that is in memory as it is stored is being sent; an older copy says nothing of what another
+ * has written since, and goes. */
+static bool is_being_sent(marty__saga_core *core, const char *id, uint64_t version)
 {
     saga_entry *known = marty__map_get(&core->entries, id, strlen(id));
-    if (known && known->record && known->record->facts.version >= version) {
-        return;
-    }
-    if (known) {
+    bool true_copy = known && known->record && known->record->facts.version >= version;
+    if (known && !true_copy) {
         marty__saga_entry_drop(core, known);
     }
+    return true_copy;
+}
+
+/* Read one whose outbox may be unsent; its items go out now. */
+static void send_again(marty__saga_core *core, const char *id, int64_t now_ns)
+{
     saga_entry *entry = NULL;
     marty_error why = {0};
     if (marty__saga_entry_get(core, id, &entry, &why)) {
@@ -270,6 +274,26 @@ static void send_again(marty__saga_core *core, const char *id, uint64_t version,
     }
     for (marty__link *at = entry->items.next; at != &entry->items; at = at->next) {
         MARTY__OWNER(at, marty__saga_item, link)->later_ns = now_ns;
+    }
+}
+
+/* As many at a time as the store reads together. */
+static void send_all_again(marty__saga_core *core, const unsent *found, int64_t now_ns)
+{
+    const char *ids[SAGA_BATCH_MAX], *fetched[SAGA_BATCH_MAX];
+    size_t count = 0;
+    for (uint32_t i = 0; i < found->count; i++) {
+        if (!is_being_sent(core, found->id[i], found->version[i])) {
+            ids[count++] = found->id[i];
+        }
+        if (count == SAGA_BATCH_MAX || i + 1 == found->count) {
+            memcpy(fetched, ids, count * sizeof *ids);
+            marty__saga_entries_fetch(core, fetched, count);
+            for (size_t j = 0; j < count; j++) {
+                send_again(core, ids[j], now_ns);
+            }
+            count = 0;
+        }
     }
 }
 
@@ -287,9 +311,7 @@ static void scan_unsent(marty__saga_core *core, int64_t now_ns)
     if (err) {
         marty__saga_log(core, 1, "sagas: outboxes could not be read: %s", why.text);
     }
-    for (uint32_t i = 0; i < found->count; i++) {
-        send_again(core, found->id[i], found->version[i], now_ns);
-    }
+    send_all_again(core, found, now_ns);
     core->unsent_all &= err || found->count == UNSENT_MAX;
     bool more = !err && found->count == UNSENT_MAX;
     core->unsent_ns = now_ns + (more ? UNSENT_MORE_MS : SAGA_UNSENT_MS / 2) * INT64_C(1000000);

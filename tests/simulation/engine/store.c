@@ -342,6 +342,20 @@ static marty_err world_load(marty_saga_store *store, const char *id, marty_saga_
     return err;
 }
 
+static marty_err world_load_many(marty_saga_store *store, const char *const ids[], size_t count,
+                                 marty_saga_loaded loaded, void *user, int64_t until_ns,
+                                 marty_error *why)
+{
+    fate met = fate_of(store);
+    if (met != FATE_FINE) {
+        return down(why);
+    }
+    marty_err err =
+        store->in->memory->load_many(store->in->shared, ids, count, loaded, user, until_ns, why);
+    world_meanwhile(store->in, store->number);
+    return err;
+}
+
 static marty_err world_find(marty_saga_store *store, const char *name, const char *key,
                             char ret_id[40], int64_t until_ns, marty_error *why)
 {
@@ -405,6 +419,7 @@ const marty_saga_store_table world_store_table = {
     .commit = world_commit,
     .settle = world_settle,
     .load = world_load,
+    .load_many = world_load_many,
     .find = world_find,
     .due = world_due,
     .unsent = world_unsent,

@@ -194,6 +194,7 @@ const marty_saga_store_table marty__saga_memory = {
     .commit = marty__saga_memory_commit,
     .settle = memory_settle,
     .load = marty__saga_memory_load,
+    .load_many = marty__saga_memory_load_many,
     .find = marty__saga_memory_find,
     .due = marty__saga_memory_due,
     .unsent = marty__saga_memory_unsent,

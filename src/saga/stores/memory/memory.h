@@ -66,6 +66,9 @@ marty_err marty__saga_memory_purge(marty_saga_store *store, int64_t before_us, u
 marty_err marty__saga_memory_load(marty_saga_store *store, const char *id,
                                   marty_saga_record **ret_record, int64_t until_ns,
                                   marty_error *why);
+marty_err marty__saga_memory_load_many(marty_saga_store *store, const char *const ids[],
+                                       size_t count, marty_saga_loaded loaded, void *user,
+                                       int64_t until_ns, marty_error *why);
 marty_err marty__saga_memory_find(marty_saga_store *store, const char *name, const char *key,
                                   char ret_id[40], int64_t until_ns, marty_error *why);
 marty_err marty__saga_memory_due(marty_saga_store *store, const marty_saga_shards *shards,

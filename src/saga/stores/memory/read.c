@@ -27,6 +27,22 @@ marty_err marty__saga_memory_load(marty_saga_store *store, const char *id,
                : MARTY_OK;
 }
 
+marty_err marty__saga_memory_load_many(marty_saga_store *store, const char *const ids[],
+                                       size_t count, marty_saga_loaded loaded, void *user,
+                                       int64_t until_ns, marty_error *why)
+{
+    bool goes_on = true;
+    for (size_t i = 0; i < count && goes_on; i++) {
+        marty_saga_record *record = NULL;
+        marty_err err = marty__saga_memory_load(store, ids[i], &record, until_ns, why);
+        if (err && err != MARTY_E_NOT_FOUND) {
+            return err;
+        }
+        goes_on = err || loaded(user, record);
+    }
+    return MARTY_OK;
+}
+
 marty_err marty__saga_memory_find(marty_saga_store *store, const char *name, const char *key,
                                   char ret_id[40], int64_t until_ns, marty_error *why)
 {
