@@ -25,6 +25,7 @@ static marty_err write_row(void *user, marty_operation *operation, void *transac
                 {"\"roll back\"", "ROLLBACK", MARTY_OK},
                 {"\"begin anew\"", "ROLLBACK; BEGIN", MARTY_OK},
                 {"\"commit and fail\"", "COMMIT", MARTY_E_FAILED},
+                {"\"other schema\"", "SET LOCAL search_path = pg_catalog", MARTY_OK},
                 {"\"fail\"", "SELECT 1", MARTY_E_FAILED}};
     const scene *of = user;
     char sql[200];
@@ -71,7 +72,7 @@ static void expect(const scene *of, const char *act, const char *id, marty_saga_
 static void each_act(const scene *of)
 {
     static const char *const acts[] = {"none",       "refuse",          "commit", "roll back",
-                                       "begin anew", "commit and fail", "fail"};
+                                       "begin anew", "commit and fail", "fail",   "other schema"};
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
         char id[40], others[OTHERS][40];
         for (int k = 0; k < OTHERS; k++) {

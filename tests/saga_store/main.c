@@ -40,6 +40,7 @@ int main(int count, char **values)
     uint64_t seed = count > 2 ? strtoull(values[2], NULL, 10) : 1;
     int failed = suite_random(url, seed, count > 3 ? (unsigned)strtoul(values[3], NULL, 10) : 4000);
     failed |= suite_cases(url); /* after the other, which begins with the first epochs */
+    failed |= suite_many(url);
     failed |= suite_races(url);
     suite_close(&keep);
     if (own) {

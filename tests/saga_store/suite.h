@@ -28,6 +28,8 @@ marty_err suite_commit(suite_store *store, marty_saga_write *write);
 
 /** The directed cases; each opens the URL anew, on sagas of its own. 0 = all held. */
 int suite_cases(const char *url);
+/** Calls for many at once. 0 = all held. */
+int suite_many(const char *url);
 /** What two handles do at the same moment. 0 = all held. */
 int suite_races(const char *url);
 /** Random calls on a fresh store, compared with the one in memory. 0 = all held. */

@@ -207,22 +207,23 @@ marty_err pg_error(PGconn *connection, const PGresult *result, const char *doing
                            text && *text ? text : "the connection is lost");
 }
 
-PGresult *pg_ask(pg_link *link, const char *sql, const pg_parameters *parameters, int64_t until_ns,
-                 marty_error *why)
+/* The last result of what was sent. */
+static PGresult *last_result(pg_link *link, int64_t until_ns, bool *ret_lost)
 {
-    static const pg_parameters none;
-    const pg_parameters *with = parameters ? parameters : &none;
-    PGconn *connection = pg_enter(link, until_ns, why);
-    if (!connection) {
-        return NULL;
-    }
-    bool lost = !PQsendQueryParams(connection, sql, with->count, NULL, with->values, with->lengths,
-                                   with->formats, 0);
     PGresult *kept = NULL, *result = NULL;
-    while (!lost && (result = pg_next(link, until_ns, &lost)) != NULL) {
+    while (!*ret_lost && (result = pg_next(link, until_ns, ret_lost)) != NULL) {
         PQclear(kept);
         kept = result;
     }
+    return kept;
+}
+
+/* The result of a statement on a link that is taken, which is given back. */
+static PGresult *take_result(pg_link *link, bool sent, int64_t until_ns, marty_error *why)
+{
+    bool lost = !sent;
+    PGconn *connection = link->connection;
+    PGresult *kept = last_result(link, until_ns, &lost);
     ExecStatusType status = kept ? PQresultStatus(kept) : PGRES_FATAL_ERROR;
     bool fine = !lost && (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK);
     if (!fine) {
@@ -232,6 +233,55 @@ PGresult *pg_ask(pg_link *link, const char *sql, const pg_parameters *parameters
     }
     pg_leave(link, lost);
     return kept;
+}
+
+static PGresult *ask(pg_link *link, const char *sql, const pg_parameters *with, int binary,
+                     int64_t until_ns, marty_error *why)
+{
+    PGconn *connection = pg_enter(link, until_ns, why);
+    if (!connection) {
+        return NULL;
+    }
+    bool sent = PQsendQueryParams(connection, sql, with->count, NULL, with->values, with->lengths,
+                                  with->formats, binary);
+    return take_result(link, sent, until_ns, why);
+}
+
+PGresult *pg_ask(pg_link *link, const char *sql, const pg_parameters *parameters, int64_t until_ns,
+                 marty_error *why)
+{
+    static const pg_parameters none;
+    return ask(link, sql, parameters ? parameters : &none, 0, until_ns, why);
+}
+
+PGresult *pg_ask_binary(pg_link *link, const char *sql, const pg_parameters *with, int64_t until_ns,
+                        marty_error *why)
+{
+    return ask(link, sql, with, 1, until_ns, why);
+}
+
+PGresult *pg_ask_prepared(pg_link *link, const char *name, const char *sql,
+                          const pg_parameters *with, int64_t until_ns, marty_error *why)
+{
+    PGconn *connection = pg_enter(link, until_ns, why);
+    if (!connection) {
+        return NULL;
+    }
+    if (!link->prepared) {
+        bool lost = !PQsendPrepare(connection, name, sql, 0, NULL);
+        PGresult *result = last_result(link, until_ns, &lost);
+        link->prepared = !lost && PQresultStatus(result) == PGRES_COMMAND_OK;
+        if (!link->prepared) {
+            (void)pg_error(connection, lost ? NULL : result, "asking", why);
+            PQclear(result);
+            pg_leave(link, lost);
+            return NULL;
+        }
+        PQclear(result);
+    }
+    bool sent = PQsendQueryPrepared(connection, name, with->count, with->values, with->lengths,
+                                    with->formats, 1);
+    return take_result(link, sent, until_ns, why);
 }
 
 marty_err pg_run(pg_link *link, const char *sql, int64_t until_ns, bool *ret_lost, marty_error *why)
@@ -270,9 +320,18 @@ const char *pg_get_text(const PGresult *result, int row, int column)
     return PQgetvalue(result, row, column);
 }
 
+/* As text, or in the binary form: its bytes, the first first. */
 int64_t pg_get_number(const PGresult *result, int row, int column)
 {
-    return strtoll(PQgetvalue(result, row, column), NULL, 10);
+    const char *value = PQgetvalue(result, row, column);
+    if (!PQfformat(result, column)) {
+        return strtoll(value, NULL, 10);
+    }
+    uint64_t number = 0;
+    for (int i = 0; i < PQgetlength(result, row, column); i++) {
+        number = number << 8 | (unsigned char)value[i];
+    }
+    return (int64_t)number;
 }
 
 static int digit(char c)

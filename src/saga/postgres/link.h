@@ -15,7 +15,7 @@ enum { PG_PARAMETERS_MAX = 24, PG_SHARDS_BYTES = MARTY_SAGA_SHARDS * 4 + 3 };
 typedef struct pg_link {
     pthread_mutex_t mutex;
     PGconn *connection; /* NULL = lost */
-    bool prepared;      /* it knows the statements that its owner has prepared */
+    bool prepared;      /* it knows the statement that its owner has prepared */
     const char *url;    /* one text for each host */
     const char *good;   /* of those, the one that was connected last: tried first */
     const marty_env *env;
@@ -49,6 +49,14 @@ void pg_leave(pg_link *link, bool broken);
 /** Run one statement with parameters, and wait until then. NULL with why: what is not a result. */
 PGresult *pg_ask(pg_link *link, const char *sql, const pg_parameters *parameters, int64_t until_ns,
                  marty_error *why);
+/** The same, with columns in the binary form: numbers as pg_get_number reads them, bytes as they
+ * are.
+ */
+PGresult *pg_ask_binary(pg_link *link, const char *sql, const pg_parameters *with, int64_t until_ns,
+                        marty_error *why);
+/** That with the one statement that a link prepares, once for each connection. */
+PGresult *pg_ask_prepared(pg_link *link, const char *name, const char *sql,
+                          const pg_parameters *with, int64_t until_ns, marty_error *why);
 /** Run statements without parameters, one after another, on a link that is taken. *ret_lost: the
  * connection is gone or the time is over. */
 marty_err pg_run(pg_link *link, const char *sql, int64_t until_ns, bool *ret_lost,

@@ -1,153 +1,107 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Writing sagas to postgres: a batch is one transaction, sent in pipeline mode, so one round trip.
- * A batch with a local step goes step by step, since the step works in the transaction. A
- * connection that is lost before the answer leaves the batch in doubt: settle raises the writer's
- * generation, so that what was lost cannot come through any more. */
+ * Writing sagas to postgres: a batch is one call of a function, so one round trip and one
+ * transaction. A batch with a local step goes step by step, since the step works in the
+ * transaction. A connection that is lost before the answer leaves the batch in doubt: settle raises
+ * the writer's generation, so that what was lost cannot come through any more. */
 #include "postgres.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-const char pg_write_sql[] =
-    "SELECT result, who FROM marty_saga_write($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,"
-    "$16,$17)";
+enum { SQL_BYTES = 300 };
+static const char prepared_name[] = "marty_write";
 
-/* Named by a batch when it begins: the writer's generation, and the shards of those writes that
- * name an epoch, locked in their order. */
-const char pg_begin_sql[] = "SELECT marty_saga_begin($1,$2,$3::int[])";
-
-void pg_write_parameters(pg_parameters *to, const marty_saga_write *write)
+static void write_sql(const marty_saga_store *store, char ret[SQL_BYTES])
 {
-    const marty_saga_facts *facts = &write->facts;
-    to->count = 0;
-    pg_text(to, facts->id);
-    pg_text(to, facts->name);
-    pg_text(to, facts->key ? facts->key : "");
-    pg_text(to, facts->definition);
-    pg_text(to, facts->stuck ? facts->stuck : "");
-    pg_number(to, facts->status);
-    pg_text(to, facts->paused ? "t" : "f");
-    pg_number(to, facts->shard);
-    pg_number(to, (int64_t)facts->version);
-    pg_number(to, facts->started_us);
-    pg_number(to, facts->changed_us);
-    pg_number(to, facts->due_us);
-    pg_text(to, facts->unsent ? "t" : "f");
-    pg_number(to, (int64_t)write->epoch);
-    pg_bytes(to, write->state);
-    pg_bytes(to, write->outbox);
-    pg_bytes(to, write->history);
+    (void)snprintf(ret, SQL_BYTES,
+                   "SELECT * FROM %s.marty_saga_write($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,"
+                   "$14,$15,$16,$17,$18,$19,$20)",
+                   store->schema);
 }
 
-void pg_take_result(marty_saga_write *write, const PGresult *result)
+void pg_note_error(pg_batch *of, const PGresult *result)
 {
-    static const marty_err results[] = {MARTY_OK, MARTY_E_STATE, MARTY_E_LOST, MARTY_E_EXISTS};
-    int64_t code = pg_get_number(result, 0, 0);
-    write->result = code >= 0 && code < 4 ? results[code] : MARTY_E_INTERNAL;
-    if (write->result == MARTY_E_EXISTS) {
-        (void)snprintf(write->existing, sizeof write->existing, "%s", pg_get_text(result, 0, 1));
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    of->deposed |= state && strcmp(state, "MS003") == 0;
+    of->err = of->err ? of->err : pg_error(of->connection, result, "writing", of->why);
+}
+
+bool pg_send_writes(pg_batch *of, size_t fences, marty_saga_write *const writes[], size_t count,
+                    bool prepared)
+{
+    char sql[SQL_BYTES];
+    pg_parameters with;
+    char *fenced = pg_fence_parameters(&with, of->store, of->writes, fences);
+    char *rows = fenced ? pg_row_parameters(&with, writes, count) : NULL;
+    bool sent = false;
+    write_sql(of->store, sql);
+    if (!rows) {
+        of->err = marty_error_set(of->why, MARTY_E_NO_MEMORY, "writing sagas");
+    } else if (prepared) {
+        sent = PQsendQueryPrepared(of->connection, prepared_name, with.count, with.values,
+                                   with.lengths, with.formats, 0);
+    } else {
+        sent = PQsendQueryParams(of->connection, sql, with.count, NULL, with.values, with.lengths,
+                                 with.formats, 0);
     }
+    of->lost |= rows && !sent;
+    marty_free(fenced);
+    marty_free(rows);
+    return sent;
 }
 
-void pg_begin_parameters(pg_parameters *to, const pg_batch *of, char shards[PG_SHARDS_BYTES])
+static void take_refused(marty_saga_write *const writes[], size_t count, const PGresult *result)
 {
-    marty_saga_shards wanted = {{0}};
-    for (size_t i = 0; i < of->count; i++) {
-        uint32_t shard = of->writes[i]->facts.shard % MARTY_SAGA_SHARDS;
-        wanted.bits[shard / 64] |= (uint64_t)(of->writes[i]->epoch != 0) << (shard % 64);
-    }
-    pg_shards(shards, &wanted);
-    to->count = 0;
-    pg_text(to, of->store->token);
-    pg_number(to, (int64_t)of->store->generation);
-    pg_text(to, shards);
-}
-
-bool pg_send_sql(pg_batch *of, const char *sql, const pg_parameters *with)
-{
-    return PQsendQueryParams(of->connection, sql, with->count, NULL, with->values, with->lengths,
-                             with->formats, 0);
-}
-
-static bool send_prepared(pg_batch *of, const char *name, const pg_parameters *with)
-{
-    return PQsendQueryPrepared(of->connection, name, with->count, with->values, with->lengths,
-                               with->formats, 0);
-}
-
-/* Once for a connection: then the server need not read and plan the same text for each write. */
-static void prepare(pg_batch *of)
-{
-    static const char *const statements[][2] = {{"marty_begin", pg_begin_sql},
-                                                {"marty_write", pg_write_sql}};
-    pg_link *link = &of->store->writer;
-    for (size_t i = 0; i < 2 && !link->prepared && !of->lost && !of->err; i++) {
-        of->lost = !PQsendPrepare(of->connection, statements[i][0], statements[i][1], 0, NULL);
-        PGresult *result = NULL;
-        while (!of->lost && (result = pg_next(link, of->until_ns, &of->lost)) != NULL) {
-            if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
-                of->err = pg_error(of->connection, result, "preparing to write", of->why);
-            }
-            PQclear(result);
+    for (int row = 0; row < PQntuples(result); row++) {
+        size_t place = (size_t)pg_get_number(result, row, 0);
+        if (place < 1 || place > count) {
+            continue;
         }
+        marty_saga_write *write = writes[place - 1];
+        write->result = pg_get_number(result, row, 1) == 3 ? MARTY_E_EXISTS : MARTY_E_STATE;
+        (void)snprintf(write->existing, sizeof write->existing, "%s", pg_get_text(result, row, 2));
     }
-    link->prepared = !of->lost && !of->err;
-    of->lost |= !link->prepared; /* half of them would be in the way of the next try */
 }
 
-/* All results of one statement of the pipeline; the last that is not NULL is given to `write`. */
-static void read_one(pg_batch *of, marty_saga_write *write)
+void pg_read_writes(pg_batch *of, marty_saga_write *const writes[], size_t count)
 {
     PGresult *result = NULL;
     while (!of->lost && (result = pg_next(&of->store->writer, of->until_ns, &of->lost)) != NULL) {
-        ExecStatusType status = PQresultStatus(result);
-        if (status == PGRES_TUPLES_OK && write) {
-            pg_take_result(write, result);
-        } else if (status == PGRES_FATAL_ERROR && !of->err) {
-            of->err = pg_error(of->connection, result, "writing", of->why);
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
+            pg_note_error(of, result);
+        } else {
+            take_refused(writes, count, result);
         }
         PQclear(result);
-        if (status == PGRES_PIPELINE_SYNC) {
-            return;
-        }
     }
 }
 
-static void run_pipeline(pg_batch *of)
+/* Once for a connection: then the server need not read and plan the same text for each batch. */
+static void prepare(pg_batch *of)
 {
-    static const pg_parameters none;
-    pg_parameters space;
-    char shards[PG_SHARDS_BYTES];
+    char sql[SQL_BYTES];
+    pg_link *link = &of->store->writer;
+    if (!link->prepared) {
+        write_sql(of->store, sql);
+        of->lost = !PQsendPrepare(of->connection, prepared_name, sql, 0, NULL);
+        pg_read_writes(of, NULL, 0);
+        link->prepared = !of->lost && !of->err;
+    }
+}
+
+static void run_writes(pg_batch *of)
+{
     prepare(of);
-    if (of->lost || of->err) {
-        return;
-    }
-    pg_begin_parameters(&space, of, shards);
-    bool sent = PQenterPipelineMode(of->connection) && pg_send_sql(of, "BEGIN", &none) &&
-                send_prepared(of, "marty_begin", &space);
-    for (size_t i = 0; i < of->count && sent; i++) {
-        pg_write_parameters(&space, of->writes[i]);
-        sent = send_prepared(of, "marty_write", &space);
-    }
-    sent = sent && pg_send_sql(of, "COMMIT", &none) && PQpipelineSync(of->connection);
-    of->committing = true;
-    of->lost = !sent;
-    read_one(of, NULL);
-    read_one(of, NULL);
-    for (size_t i = 0; i < of->count; i++) {
-        read_one(of, of->writes[i]);
-    }
-    read_one(of, NULL);
-    if (!of->lost) {
-        read_one(of, NULL); /* the end of the pipeline */
-        (void)PQexitPipelineMode(of->connection);
+    if (!of->lost && !of->err) {
+        of->committing = pg_send_writes(of, of->count, of->writes, of->count, true);
+        pg_read_writes(of, of->writes, of->count);
     }
 }
 
 /* One transaction; its connection is closed unless it is known to have ended. */
 static marty_err commit_once(pg_batch *of)
 {
-    of->ended = of->lost = of->committing = false;
+    of->ended = of->lost = of->committing = of->deposed = false;
     of->err = MARTY_OK;
     of->connection = pg_enter(&of->store->writer, of->until_ns, of->why);
     if (!of->connection) {
@@ -156,7 +110,7 @@ static marty_err commit_once(pg_batch *of)
     if (pg_has_steps(of)) {
         pg_run_with_steps(of);
     } else {
-        run_pipeline(of);
+        run_writes(of);
     }
     if (of->ended ||
         (of->err && !of->lost && PQtransactionStatus(of->connection) != PQTRANS_IDLE)) {
@@ -178,21 +132,61 @@ static marty_err commit_once(pg_batch *of)
     return doubt ? MARTY_OK : of->err;
 }
 
-/* A step that has ended the transaction has undone the others, too: they are written again without
- * it. */
+/* An epoch never comes back, so those that name another than the present one are out. False: none
+ * does, or it cannot be told. */
+static bool find_deposed(pg_batch *of)
+{
+    bool found = false;
+    PGresult *result = pg_ask(&of->store->writer, "SELECT shard, epoch FROM marty_saga_shard", NULL,
+                              of->until_ns, of->why);
+    for (int row = 0; result && row < PQntuples(result); row++) {
+        int64_t shard = pg_get_number(result, row, 0);
+        uint64_t epoch = (uint64_t)pg_get_number(result, row, 1);
+        for (size_t i = 0; i < of->count; i++) {
+            marty_saga_write *write = of->writes[i];
+            if (write->facts.shard == shard && write->epoch && write->epoch != epoch) {
+                write->result = MARTY_E_LOST;
+                found = true;
+            }
+        }
+    }
+    PQclear(result);
+    return found;
+}
+
+static bool is_out(const marty_saga_write *write)
+{
+    return write->result == MARTY_E_LOST || write->result == MARTY_E_FAILED;
+}
+
+/* A write that names an epoch that is over, and a step that has ended the transaction, have undone
+ * the others, too: they are written again without it. */
 marty_err pg_commit(marty_saga_store *store, marty_saga_write *const writes[], size_t count,
                     int64_t until_ns, marty_error *why)
 {
-    pg_batch of = {
-        .store = store, .writes = writes, .count = count, .until_ns = until_ns, .why = why};
+    pg_batch of = {.store = store, .until_ns = until_ns, .why = why};
+    marty_err err = MARTY_OK;
+    bool again = true;
+    of.writes = marty_alloc(count * sizeof *of.writes + 1);
+    if (!of.writes) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "writing sagas");
+    }
     for (size_t i = 0; i < count; i++) {
         writes[i]->result = MARTY_OK;
-        writes[i]->existing[0] = '\0';
     }
-    marty_err err = commit_once(&of);
-    while (of.ended) {
-        err = commit_once(&of);
+    while (again) {
+        of.count = 0;
+        for (size_t i = 0; i < count; i++) {
+            if (!is_out(writes[i])) {
+                writes[i]->result = MARTY_OK;
+                writes[i]->existing[0] = '\0';
+                of.writes[of.count++] = writes[i];
+            }
+        }
+        err = of.count ? commit_once(&of) : MARTY_OK;
+        again = of.count && (of.ended || (of.deposed && find_deposed(&of)));
     }
+    marty_free(of.writes);
     return err;
 }
 
@@ -201,11 +195,7 @@ marty_err pg_settle(marty_saga_store *store, int64_t until_ns, marty_error *why)
     pg_parameters space = {.count = 0};
     pg_text(&space, store->token);
     PGresult *result =
-        pg_ask(&store->writer,
-               "INSERT INTO marty_saga_writer VALUES ($1, 1) ON CONFLICT (token) DO "
-               "UPDATE SET generation = marty_saga_writer.generation + 1, at = now() "
-               "RETURNING generation",
-               &space, until_ns, why);
+        pg_ask(&store->writer, "SELECT marty_saga_settle($1)", &space, until_ns, why);
     if (!result) {
         return why ? why->code : MARTY_E_UNAVAILABLE;
     }

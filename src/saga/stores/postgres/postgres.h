@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The postgres store's insides, a module: one connection that writes and one that reads, each
- * behind a lock. What must happen together is one round trip: BEGIN, calls of the functions that
- * schema.c makes, COMMIT. A lost connection is made anew by the next call. */
+ * behind a lock. What must happen together is one call of a function that schema.c makes, so one
+ * round trip. A lost connection is made anew by the next call. */
 #ifndef MARTY_SAGA_STORES_POSTGRES_POSTGRES_H
 #define MARTY_SAGA_STORES_POSTGRES_POSTGRES_H
 #include "saga/postgres/link.h"
@@ -14,6 +14,8 @@ struct marty_saga_store {
     char *url;           /* of both links */
     char token[40];      /* names this store among all writers */
     uint64_t generation; /* what is written must name it; raised by settle */
+    char schema[140];    /* where our tables are, quoted: a local step may choose another one */
+    char *search_path;   /* which the next step must not meet */
     char line[320];
 };
 
@@ -28,23 +30,30 @@ extern const char *const pg_schema[];
 typedef struct pg_batch {
     marty_saga_store *store;
     PGconn *connection;
-    marty_saga_write *const *writes;
+    marty_saga_write **writes; /* those of this try */
     size_t count;
     int64_t until_ns;
     marty_error *why;
     bool lost, committing;
-    bool ended; /* a step has ended our transaction */
+    bool ended;   /* a step has ended our transaction */
+    bool deposed; /* a write names an epoch that is over: nothing was written */
     marty_err err;
 } pg_batch;
 
-/** Of a write: its statement, parameters and result. */
-extern const char pg_write_sql[];
-void pg_write_parameters(pg_parameters *to, const marty_saga_write *write);
-void pg_take_result(marty_saga_write *write, const PGresult *result);
-/** What a batch begins with. */
-extern const char pg_begin_sql[];
-void pg_begin_parameters(pg_parameters *to, const pg_batch *of, char shards[PG_SHARDS_BYTES]);
-bool pg_send_sql(pg_batch *of, const char *sql, const pg_parameters *with);
+/** The parameters that fence writes. To be freed behind the call; NULL without memory. */
+char *pg_fence_parameters(pg_parameters *to, const marty_saga_store *store,
+                          marty_saga_write *const writes[], size_t count);
+/** Behind those, the rows. */
+char *pg_row_parameters(pg_parameters *to, marty_saga_write *const writes[], size_t count);
+/** An array of texts as a parameter; to be freed behind the call; NULL without memory. */
+char *pg_text_array(pg_parameters *to, const char *const texts[], size_t count);
+/** Send the statement that holds those fences and writes these rows, prepared or as its text. */
+bool pg_send_writes(pg_batch *of, size_t fences, marty_saga_write *const writes[], size_t count,
+                    bool prepared);
+/** All results of what was sent: errors, and which writes were refused. */
+void pg_read_writes(pg_batch *of, marty_saga_write *const writes[], size_t count);
+/** What an error means for the batch. */
+void pg_note_error(pg_batch *of, const PGresult *result);
 /** Whether there is a local step in it. */
 bool pg_has_steps(const pg_batch *of);
 /** Write them; of->ended: a step has undone all, its result is FAILED. */
@@ -64,6 +73,8 @@ marty_err pg_purge(marty_saga_store *store, int64_t before_us, uint32_t limit, u
                    int64_t until_ns, marty_error *why);
 marty_err pg_load(marty_saga_store *store, const char *id, marty_saga_record **ret_record,
                   int64_t until_ns, marty_error *why);
+marty_err pg_load_many(marty_saga_store *store, const char *const ids[], size_t count,
+                       marty_saga_loaded loaded, void *user, int64_t until_ns, marty_error *why);
 marty_err pg_find(marty_saga_store *store, const char *name, const char *key, char ret_id[40],
                   int64_t until_ns, marty_error *why);
 marty_err pg_due(marty_saga_store *store, const marty_saga_shards *shards, int64_t now_us,

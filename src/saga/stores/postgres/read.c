@@ -34,39 +34,65 @@ static void pg_get_facts(const PGresult *result, int row, marty_saga_facts *ret_
     };
 }
 
+#define RECORD                                                                                     \
+    "SELECT " PG_FACTS ", state, outbox, (SELECT epoch FROM marty_saga_shard s WHERE s.shard = "   \
+    "m.shard) FROM marty_saga m WHERE id "
+
+/* Each column as it comes, in the binary form; NULL without memory. */
+static marty_saga_record *take_record(const PGresult *result, int row)
+{
+    marty_saga_facts facts;
+    pg_get_facts(result, row, &facts);
+    marty_bytes state = {PQgetvalue(result, row, 13), (size_t)PQgetlength(result, row, 13)};
+    marty_bytes outbox = {PQgetvalue(result, row, 14), (size_t)PQgetlength(result, row, 14)};
+    return marty_saga_record_new(&facts, (uint64_t)pg_get_number(result, row, 15), state, outbox);
+}
+
 marty_err pg_load(marty_saga_store *store, const char *id, marty_saga_record **ret_record,
                   int64_t until_ns, marty_error *why)
 {
     pg_parameters space = {.count = 0};
     marty_error reason = {0};
     pg_text(&space, id);
-    PGresult *result = pg_ask(&store->reader,
-                              "SELECT " PG_FACTS ", state, outbox, (SELECT epoch FROM "
-                              "marty_saga_shard s WHERE s.shard = m.shard) FROM marty_saga m "
-                              "WHERE id = $1",
-                              &space, until_ns, &reason);
+    PGresult *result =
+        pg_ask_prepared(&store->reader, "marty_load", RECORD "= $1", &space, until_ns, &reason);
     if (!result) {
         return marty_error_set(why, reason.code, "%s", reason.text);
     }
-    if (!PQntuples(result)) {
-        PQclear(result);
+    bool there = PQntuples(result) > 0;
+    marty_saga_record *record = there ? take_record(result, 0) : NULL;
+    PQclear(result);
+    if (!there) {
         return no_saga(id, why);
     }
-    marty_saga_facts facts;
-    pg_get_facts(result, 0, &facts);
-    marty_bytes state = pg_get_bytes(result, 0, 13), outbox = pg_get_bytes(result, 0, 14);
-    marty_saga_record *record = NULL;
-    if (state.data && outbox.data) {
-        record =
-            marty_saga_record_new(&facts, (uint64_t)pg_get_number(result, 0, 15), state, outbox);
-    }
-    marty_free((void *)(uintptr_t)state.data);
-    marty_free((void *)(uintptr_t)outbox.data);
-    PQclear(result);
     if (!record) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "reading the saga %s", id);
     }
     *ret_record = record;
+    return MARTY_OK;
+}
+
+marty_err pg_load_many(marty_saga_store *store, const char *const ids[], size_t count,
+                       marty_saga_loaded loaded, void *user, int64_t until_ns, marty_error *why)
+{
+    pg_parameters space = {.count = 0};
+    marty_error reason = {0};
+    char *array = pg_text_array(&space, ids, count);
+    if (!array) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "reading sagas");
+    }
+    PGresult *result =
+        pg_ask_binary(&store->reader, RECORD "= ANY ($1::text[])", &space, until_ns, &reason);
+    marty_free(array);
+    if (!result) {
+        return marty_error_set(why, reason.code, "%s", reason.text);
+    }
+    bool goes_on = true;
+    for (int row = 0; row < PQntuples(result) && goes_on; row++) {
+        marty_saga_record *record = take_record(result, row);
+        goes_on = record && loaded(user, record);
+    }
+    PQclear(result);
     return MARTY_OK;
 }
 

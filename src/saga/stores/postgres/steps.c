@@ -13,13 +13,14 @@ static PGresult *run_one(pg_batch *of, const char *sql, const pg_parameters *wit
     if (of->lost || of->err) {
         return NULL;
     }
-    of->lost = !pg_send_sql(of, sql, given);
+    of->lost = !PQsendQueryParams(of->connection, sql, given->count, NULL, given->values,
+                                  given->lengths, given->formats, 0);
     while (!of->lost && (result = pg_next(&of->store->writer, of->until_ns, &of->lost)) != NULL) {
         PQclear(kept);
         kept = result;
     }
     if (kept && PQresultStatus(kept) == PGRES_FATAL_ERROR) {
-        of->err = pg_error(of->connection, kept, "writing", of->why);
+        pg_note_error(of, kept);
     }
     return kept;
 }
@@ -29,15 +30,20 @@ static void run_plain(pg_batch *of, const char *sql)
     PQclear(run_one(of, sql, NULL));
 }
 
+/* A statement that calls something of ours: a step may have chosen another schema. */
+static PGresult *run_ours(pg_batch *of, const char *before, const char *name,
+                          const pg_parameters *with)
+{
+    char sql[300];
+    (void)snprintf(sql, sizeof sql, "SELECT %s%s.%s", before, of->store->schema, name);
+    return run_one(of, sql, with);
+}
+
 static void call_write(pg_batch *of, marty_saga_write *write)
 {
-    pg_parameters space;
-    pg_write_parameters(&space, write);
-    PGresult *result = run_one(of, pg_write_sql, &space);
-    if (result && !of->err && PQresultStatus(result) == PGRES_TUPLES_OK) {
-        pg_take_result(write, result);
+    if (!of->err && !of->lost && pg_send_writes(of, 0, &write, 1, false)) {
+        pg_read_writes(of, &write, 1);
     }
-    PQclear(result);
 }
 
 /* Whether it could be written now; else its result says why. The row stays locked. */
@@ -45,8 +51,7 @@ static bool check_first(pg_batch *of, marty_saga_write *write)
 {
     pg_parameters space = {.count = 0};
     pg_text(&space, write->facts.id);
-    PGresult *result =
-        run_one(of, "SELECT version FROM marty_saga WHERE id = $1 FOR UPDATE", &space);
+    PGresult *result = run_ours(of, "version FROM ", "marty_saga WHERE id = $1 FOR UPDATE", &space);
     uint64_t have =
         result && !of->err && PQntuples(result) ? (uint64_t)pg_get_number(result, 0, 0) : 0;
     PQclear(result);
@@ -64,12 +69,21 @@ static void end_savepoint(pg_batch *of, marty_saga_write *write, const char *sql
     }
 }
 
+/* As the store's connection has it, whatever the step before has set. */
+static void set_search_path(pg_batch *of)
+{
+    pg_parameters space = {.count = 0};
+    pg_text(&space, of->store->search_path);
+    PQclear(run_one(of, "SELECT set_config('search_path', $1, true)", &space));
+}
+
 static void run_step(pg_batch *of, marty_saga_write *write)
 {
     marty_error ignored = {0};
     if (!check_first(of, write)) {
         return;
     }
+    set_search_path(of);
     run_plain(of, "SAVEPOINT marty_saga_one");
     if (of->err || of->lost) {
         return;
@@ -100,29 +114,30 @@ static void run_step(pg_batch *of, marty_saga_write *write)
     }
 }
 
+/* All fences first, for a deposed owner's step is not to run at all; they hold to the end. */
+static void begin(pg_batch *of)
+{
+    run_plain(of, "BEGIN");
+    if (!of->err && !of->lost && pg_send_writes(of, of->count, NULL, 0, false)) {
+        pg_read_writes(of, NULL, 0);
+    }
+    PQclear(run_ours(of, "", "marty_transaction_open()", NULL));
+}
+
 void pg_run_with_steps(pg_batch *of)
 {
-    pg_parameters space;
-    char shards[PG_SHARDS_BYTES];
-    pg_begin_parameters(&space, of, shards);
-    run_plain(of, "BEGIN");
-    PQclear(run_one(of, pg_begin_sql, &space));
-    run_plain(of, "SELECT marty_transaction_open()");
+    begin(of);
     for (size_t i = 0; i < of->count && !of->err && !of->lost && !of->ended; i++) {
-        marty_saga_write *write = of->writes[i];
-        if (write->result == MARTY_E_FAILED) {
-            continue; /* in a try before this one */
-        }
-        if (write->fill) {
-            run_step(of, write);
+        if (of->writes[i]->fill) {
+            run_step(of, of->writes[i]);
         } else {
-            call_write(of, write);
+            call_write(of, of->writes[i]);
         }
     }
     if (of->ended) {
         return;
     }
-    run_plain(of, "SELECT marty_transaction_close()");
+    PQclear(run_ours(of, "", "marty_transaction_close()", NULL));
     of->committing = !of->err && !of->lost;
     run_plain(of, of->committing ? "COMMIT" : "ROLLBACK");
 }

@@ -15,17 +15,32 @@ static marty_err code_of(const marty_error *why)
     return why ? why->code : MARTY_E_UNAVAILABLE;
 }
 
+static marty_err keep_schema(marty_saga_store *store, const char *schema, const char *path,
+                             marty_error *why)
+{
+    size_t size = strlen(path) + 1;
+    (void)snprintf(store->schema, sizeof store->schema, "%s", schema);
+    store->search_path = marty_alloc(size);
+    if (!store->search_path) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "opening a store");
+    }
+    memcpy(store->search_path, path, size);
+    return MARTY_OK;
+}
+
 static marty_err describe(marty_saga_store *store, int64_t until_ns, marty_error *why)
 {
     PGresult *result =
         pg_ask(&store->reader,
                "SELECT current_setting('fsync'), current_setting('synchronous_commit'), "
                "current_setting('synchronous_standby_names'), "
-               "current_setting('server_version')",
+               "current_setting('server_version'), quote_ident(current_schema()), "
+               "current_setting('search_path')",
                NULL, until_ns, why);
     if (!result) {
         return code_of(why);
     }
+    marty_err err = keep_schema(store, pg_get_text(result, 0, 4), pg_get_text(result, 0, 5), why);
     const char *fsync = pg_get_text(result, 0, 0), *commit = pg_get_text(result, 0, 1);
     const char *standbys = pg_get_text(result, 0, 2);
     bool synced = strcmp(fsync, "on") == 0 && strcmp(commit, "off") != 0;
@@ -37,13 +52,14 @@ static marty_err describe(marty_saga_store *store, int64_t until_ns, marty_error
                    : !*standbys ? "; the last commits are lost with the server's disk"
                                 : "");
     PQclear(result);
-    return MARTY_OK;
+    return err;
 }
 
 void pg_close(marty_saga_store *store)
 {
     pg_link_free(&store->writer);
     pg_link_free(&store->reader);
+    marty_free(store->search_path);
     marty_free(store->url);
     marty_free(store);
 }
@@ -271,6 +287,7 @@ static const marty_saga_store_table table = {
     .commit = pg_commit,
     .settle = pg_settle,
     .load = pg_load,
+    .load_many = pg_load_many,
     .find = pg_find,
     .due = pg_due,
     .unsent = pg_unsent,
