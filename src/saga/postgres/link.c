@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { HOST_MS = 2000 }; /* for one host, while there are others */
 
@@ -129,7 +130,12 @@ static PGconn *connect_now(pg_link *link, int64_t until_ns, marty_error *why)
 
 void pg_link_init(pg_link *link, const char *url, const marty_env *env)
 {
+    pthread_condattr_t monotonic;
     (void)pthread_mutex_init(&link->mutex, NULL);
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&link->left, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     link->url = url;
     link->env = env;
 }
@@ -137,22 +143,44 @@ void pg_link_init(pg_link *link, const char *url, const marty_env *env)
 void pg_link_free(pg_link *link)
 {
     PQfinish(link->connection);
+    (void)pthread_cond_destroy(&link->left);
     (void)pthread_mutex_destroy(&link->mutex);
+}
+
+static bool take(pg_link *link, int64_t until_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
+                             .tv_nsec = (long)(until_ns % 1000000000)};
+    bool in_time = true;
+    (void)pthread_mutex_lock(&link->mutex);
+    while (link->taken && in_time) {
+        in_time = pthread_cond_timedwait(&link->left, &link->mutex, &until) != ETIMEDOUT;
+    }
+    bool mine = !link->taken;
+    link->taken = true;
+    (void)pthread_mutex_unlock(&link->mutex);
+    return mine;
 }
 
 PGconn *pg_enter(pg_link *link, int64_t until_ns, marty_error *why)
 {
-    (void)pthread_mutex_lock(&link->mutex);
+    if (!take(link, until_ns)) {
+        (void)marty_error_set(why, MARTY_E_TIMEOUT,
+                              "nothing was done: another call has had postgres all the time, "
+                              "perhaps a local step that does not return");
+        return NULL;
+    }
     if (link->connection && PQstatus(link->connection) != CONNECTION_OK) {
         PQfinish(link->connection);
         link->connection = NULL;
     }
     if (!link->connection) {
-        link->connection = connect_now(link, until_ns, why);
         link->prepared = false;
+        link->connection = connect_now(link, until_ns, why);
     }
     if (!link->connection) {
-        (void)pthread_mutex_unlock(&link->mutex);
+        pg_leave(link, false);
+        return NULL;
     }
     return link->connection;
 }
@@ -163,6 +191,9 @@ void pg_leave(pg_link *link, bool broken)
         PQfinish(link->connection);
         link->connection = NULL;
     }
+    (void)pthread_mutex_lock(&link->mutex);
+    link->taken = false;
+    (void)pthread_cond_signal(&link->left);
     (void)pthread_mutex_unlock(&link->mutex);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A connection to PostgreSQL, of a store of sagas or of a participant's notes (one module): made
  * when it is needed, waited on until a deadline, closed when it is lost. libpq is never let block:
- * every wait is a poll with what is left of the time. A link's mutex is held from enter to leave.
- */
+ * every wait is a poll with what is left of the time. A link is taken from enter to leave, also
+ * while a local step works on its connection: others wait for it to their own deadlines. */
 #ifndef MARTY_SAGA_POSTGRES_LINK_H
 #define MARTY_SAGA_POSTGRES_LINK_H
 #include <marty/saga_store.h>
@@ -14,10 +14,12 @@ enum { PG_PARAMETERS_MAX = 24, PG_SHARDS_BYTES = MARTY_SAGA_SHARDS * 4 + 3 };
 
 typedef struct pg_link {
     pthread_mutex_t mutex;
-    PGconn *connection; /* NULL = lost */
-    bool prepared;      /* it knows the statement that its owner has prepared */
-    const char *url;    /* one text for each host */
-    const char *good;   /* of those, the one that was connected last: tried first */
+    pthread_cond_t left; /* by who had taken it */
+    bool taken;          /* under the mutex; all below is whose it is */
+    PGconn *connection;  /* NULL = lost */
+    bool prepared;       /* it knows the statement that its owner has prepared */
+    const char *url;     /* one text for each host */
+    const char *good;    /* of those, the one that was connected last: tried first */
     const marty_env *env;
 } pg_link;
 
@@ -42,7 +44,8 @@ char *pg_url(const marty_url *url, unsigned idle_ms);
 
 void pg_link_init(pg_link *link, const char *url, const marty_env *env);
 void pg_link_free(pg_link *link);
-/** Take the link, connected; NULL with why (and the link is not taken). */
+/** Take the link, connected; NULL with why (and the link is not taken). E: TIMEOUT: others had it.
+ */
 PGconn *pg_enter(pg_link *link, int64_t until_ns, marty_error *why);
 /** Give it back; broken: the connection is closed. */
 void pg_leave(pg_link *link, bool broken);
