@@ -229,6 +229,9 @@ void marty__consumer_forget(marty__consumer *consumer)
     marty__wake_all(&port->changed);
     marty__unlock(&port->lock);
     if (found) {
+        marty__lock(&consumer->lock);
+        consumer->gone = true; /* nothing is armed any more: on a closed bus nobody would ring */
+        marty__unlock(&consumer->lock);
         disarm(consumer, &consumer->lease_alarm);
         disarm(consumer, &consumer->revoke_alarm);
         disarm(consumer, &consumer->watch_alarm);

@@ -298,14 +298,16 @@ void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscr
     marty__consumer_drop(consumer, subscription);
     bool last = !consumer->member_count;
     consumer->left = last;
-    bool ends = marty__consumer_ends(consumer);
+    bool ends = marty__consumer_ends(consumer), waits = last && !consumer->gone;
+    if (waits) { /* under the lock: who forgets it disarms all that was armed before */
+        marty__consumer_arm(consumer, &consumer->leave_alarm, deadline_ns);
+    }
     marty__unlock(&consumer->lock);
     if (ends) {
         marty__consumer_end(consumer);
-    } else if (last) {
-        marty__consumer_arm(consumer, &consumer->leave_alarm, deadline_ns);
+    } else if (waits) {
         marty__consumer_take_back(consumer);
-    } else {
+    } else if (!last) {
         marty__consumer_subscribe(consumer, false);
         marty__port_kick(consumer->port);
     }

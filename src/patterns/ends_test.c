@@ -349,9 +349,42 @@ static void a_drain_ends_in_spite_of_a_lost_connection(void)
     wrap_close_bus(keeper);
 }
 
+static marty_delivery *in_hand;
+
+static marty_err take_in_hand(void *user, marty_delivery *delivery)
+{
+    (void)user;
+    in_hand = marty_delivery_keep(delivery);
+    atomic_fetch_add(&seen, 1);
+    return MARTY_OK;
+}
+
+/* The address sanitizer sees it when a handle that is given back late keeps the bus for ever. */
+static void handles_that_outlive_a_close_are_given_back(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_bus("memory:", "billing");
+    marty_subscription *some[3] = {NULL};
+    CHECK_INT(marty_subscribe_to_events(bus, "order.*", take_in_hand, NULL, NULL, &some[0], &why),
+              MARTY_OK);
+    CHECK_INT(marty_subscribe_to_broadcasts(bus, "shop.*", count, NULL, NULL, &some[1], &why),
+              MARTY_OK);
+    CHECK_INT(marty_handle_queries(bus, "total.*", count, NULL, NULL, &some[2], &why), MARTY_OK);
+    CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
+    publish(bus, "kept", NULL);
+    CHECK_SOON(atomic_load(&seen) == 1, 5000);
+    CHECK_INT(marty_bus_close(bus, 1, &why), MARTY_OK);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_INT(marty_unsubscribe(some[i], 0, &why), MARTY_E_CLOSED);
+    }
+    marty_delivery_release(in_hand);
+    marty_bus_free(bus);
+}
+
 int main(void)
 {
     wrap_register();
+    handles_that_outlive_a_close_are_given_back();
     of_two_that_subscribe_alike_one_gets_all();
     what_stood_behind_a_failed_one_goes_back();
     a_delivery_is_released_after_its_adapter_has_gone();
