@@ -117,6 +117,11 @@ static void run_round(marty__port *port)
         marty__asks_run(port);
     }
     marty__lock(&port->lock);
+    if (port->handing) {
+        port->handing = false;
+        port->handed++;
+        marty__wake_all(&port->changed);
+    }
 }
 
 MARTY__LOCAL unsigned marty__in_sink;

@@ -39,6 +39,8 @@ struct marty__port {
     marty__cond changed; /* state, room */
     uint32_t asking;     /* threads inside topology, which keep the adapter alive */
     bool busy;           /* somebody runs the ops */
+    bool handing;        /* an op has posts in its hands, */
+    uint64_t handed;     /* as rounds before it had */
     marty__link posts, asks, settles, extends, grants, commands; /* asks: requests that wait for our
                                                                    reply channel */
     bool full;        /* the adapter took not all: wait for its next answer */

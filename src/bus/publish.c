@@ -566,6 +566,16 @@ static void say_why(marty__call *call, const marty__post *post, marty_err err)
     }
 }
 
+/* With port->lock held: an op that reads the message may not lose it, so it comes to its end
+ * first, which may be the answer. It waits for nobody. */
+static void wait_for_op(marty__port *port, const marty__post *post)
+{
+    uint64_t before = port->handed;
+    while (post->state == MARTY__POST_SENT && port->handing && port->handed == before) {
+        (void)marty__wait(&port->changed, &port->lock, MARTY__NEVER);
+    }
+}
+
 void marty__call_expire(marty__call *call, marty_err err, bool force)
 {
     marty__call *finished = NULL;
@@ -573,6 +583,9 @@ void marty__call_expire(marty__call *call, marty_err err, bool force)
         marty__post *post = &call->posts[i];
         marty__port *port = post->port;
         marty__lock(&port->lock);
+        if (force) {
+            wait_for_op(port, post);
+        }
         if (post->state == MARTY__POST_QUEUED || (post->state == MARTY__POST_SENT && force)) {
             say_why(call, post, err);
             answer(post, ended_with(post, err), MARTY_LEVEL_ANY, NULL);
@@ -659,6 +672,7 @@ static size_t take(marty__port *port, marty_outgoing *batch, bool *ret_cancels)
             break;
         }
     }
+    port->handing = count > 0;
     return count;
 }
 

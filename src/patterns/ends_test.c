@@ -4,7 +4,10 @@
  * delivery in hand, lose the connection in a drain. Nothing hangs, nothing is lost, order stays. */
 #include "test_wrap.h"
 
+#include "base/clock.h"
+
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 static atomic_int seen, freed;
@@ -349,6 +352,42 @@ static void a_drain_ends_in_spite_of_a_lost_connection(void)
     wrap_close_bus(keeper);
 }
 
+/* ---- cancelled while the adapter reads it */
+static const int cancel_key;
+static atomic_bool in_op, op_ended;
+
+static void wait_in_op(void)
+{
+    atomic_store(&in_op, true);
+    for (int64_t until_ns = marty__monotonic_ns() + 100000000; marty__monotonic_ns() < until_ns;) {
+        (void)sched_yield(); /* a cancel that does not wait is through by then */
+    }
+    atomic_store(&op_ended, true);
+}
+
+static void *cancel_it(void *bus)
+{
+    CHECK_SOON(atomic_load(&in_op), 5000);
+    (void)marty_bus_cancel(bus, &cancel_key);
+    CHECK(atomic_load(&op_ended));
+    return NULL;
+}
+
+static void a_cancel_waits_for_the_op_that_reads_the_message(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_bus("wrap:", "shop");
+    pthread_t thread;
+    marty_publish_options options = {.cancel_key = &cancel_key};
+    wrap.before_publish = wait_in_op;
+    REQUIRE(pthread_create(&thread, NULL, cancel_it, bus) == 0);
+    CHECK_INT(marty_publish_event(bus, "order.created", marty_text("1"), &options, &why), MARTY_OK);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    wrap.before_publish = NULL;
+    wrap_close_bus(bus);
+}
+
+/* ---- handles that outlive the bus */
 static marty_delivery *in_hand;
 
 static marty_err take_in_hand(void *user, marty_delivery *delivery)
@@ -384,7 +423,6 @@ static void handles_that_outlive_a_close_are_given_back(void)
 int main(void)
 {
     wrap_register();
-    handles_that_outlive_a_close_are_given_back();
     of_two_that_subscribe_alike_one_gets_all();
     what_stood_behind_a_failed_one_goes_back();
     a_delivery_is_released_after_its_adapter_has_gone();
@@ -393,5 +431,7 @@ int main(void)
     what_was_delivered_before_a_seek_is_lost_and_comes_again();
     a_drain_ends_in_spite_of_a_pause();
     a_drain_ends_in_spite_of_a_lost_connection();
+    a_cancel_waits_for_the_op_that_reads_the_message();
+    handles_that_outlive_a_close_are_given_back();
     return check_result();
 }

@@ -29,6 +29,7 @@ static struct {
     marty_err refuse_reply;     /* the answer instead */
     atomic_bool hold_closed;    /* the adapter does not say that it is closed */
     atomic_bool hold_published; /* nor what became of publishes */
+    void (*before_publish)(void); /* called in the op */
 } wrap;
 
 static const marty_sink *wrap_outer(const marty_sink *sink)
@@ -123,6 +124,9 @@ static marty_err wrap_connect(marty_port *port, marty_error *why)
 static marty_err wrap_publish(marty_port *port, const marty_outgoing batch[], size_t count,
                               size_t *ret_taken, marty_error *why)
 {
+    if (wrap.before_publish) {
+        wrap.before_publish();
+    }
     return wrap.memory->publish(port->inner, batch, count, ret_taken, why);
 }
 
