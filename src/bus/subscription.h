@@ -48,7 +48,7 @@ struct marty_subscription {
     size_t batch_bytes_max;
     bool owned; /* the user has the handle */
     marty__consumer **consumers;
-    size_t consumer_count;
+    atomic_size_t consumer_count; /* of those in place: others look while it is made */
     marty__mutex lock; /* lanes and what follows */
     marty__cond changed;
     marty__lane **lanes;

@@ -52,6 +52,9 @@ static void *subscribe_it(void *bus)
     marty_error why = {0};
     pthread_barrier_wait(&together);
     marty_err err = marty_subscribe_to_events(bus, "order.*", count, NULL, NULL, NULL, &why);
+    marty_message *report = NULL; /* while the other one is being made */
+    CHECK_INT(marty_bus_report(bus, MARTY_REPORT_SUBSCRIPTIONS, &report, &why), MARTY_OK);
+    marty_message_unref(report);
     return (void *)(uintptr_t)err;
 }
 
