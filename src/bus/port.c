@@ -225,9 +225,9 @@ static void reconnect_rang(marty__alarm *alarm)
 
 /** Full jitter under an exponential ceiling, so that a thousand clients of a broker that restarts
  * do not come at once. */
-static int64_t backoff_ns(marty__port *port)
+static int64_t backoff_ns(marty__port *port, uint32_t failures)
 {
-    uint32_t failures = atomic_load(&port->failures), doublings = failures < 7 ? failures : 7;
+    uint32_t doublings = failures < 7 ? failures : 7;
     uint64_t ceiling_ms = (uint64_t)MARTY__RECONNECT_FIRST_MS << doublings;
     ceiling_ms = ceiling_ms > MARTY__RECONNECT_MAX_MS ? MARTY__RECONNECT_MAX_MS : ceiling_ms;
     uint32_t chance = 0;
@@ -238,7 +238,8 @@ static int64_t backoff_ns(marty__port *port)
 
 void marty__port_retry(marty__port *port)
 {
-    int64_t wait_ns = atomic_load(&port->failures) == 0 ? 0 : backoff_ns(port);
+    uint32_t failures = atomic_load(&port->failures) + (port->relapses > 1 ? port->relapses - 1 : 0);
+    int64_t wait_ns = failures == 0 ? 0 : backoff_ns(port, failures);
     (void)atomic_fetch_add(&port->failures, 1);
     (void)marty__alarm_set(port->bus, &port->reconnect_alarm, marty__bus_now(port->bus) + wait_ns);
 }

@@ -56,6 +56,8 @@ struct marty__port {
     char text[256];
     marty_capabilities granted;
     atomic_uint failures; /* attempts to connect since the last UP */
+    uint32_t relapses;    /* connections, one after the other, that were lost at once */
+    int64_t up_ns;        /* the last UP */
     bool connecting, ever_up, closing, closed;
     marty__alarm reconnect_alarm, kick_alarm, room_alarm;
     marty__command connect_command, close_command;

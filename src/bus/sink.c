@@ -48,12 +48,16 @@ static void each_consumer(marty__port *port, void (*call)(marty__consumer *consu
 static void went_up(marty__port *port)
 {
     port->failures = 0;
+    port->up_ns = marty__bus_now(port->bus);
     each_consumer(port, marty__consumer_up);
 }
 
 static void went_down(marty__port *port, bool was_up)
 {
     if (was_up) {
+        int64_t lasted_ns = marty__bus_now(port->bus) - port->up_ns;
+        bool steady = lasted_ns >= MARTY__RECONNECT_STEADY_MS * (int64_t)MARTY__NS_PER_MS;
+        port->relapses = steady ? 0 : port->relapses + 1;
         each_consumer(port, marty__consumer_down);
     }
     marty__port_retry(port);
