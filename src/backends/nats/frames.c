@@ -7,7 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LINE_MAX_SIZE = 1 << 20, MESSAGE_MAX_SIZE = 1 << 30, WORDS = 6 };
+/* No server carries more than 64 MiB in a message: one that says so is not waited for. */
+enum { LINE_MAX_SIZE = 1 << 20, MESSAGE_MAX_SIZE = 64 << 20, WORDS = 6 };
 
 typedef struct word {
     char *text;

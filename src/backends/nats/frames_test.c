@@ -97,6 +97,7 @@ static void what_is_no_frame_is_refused(void)
         "MSG a 1 r s 1\r\nb\r\n",
         "MSG a 1 -1\r\nb\r\n",
         "MSG a 1 99999999999\r\nb\r\n",
+        "MSG a 1 67108865\r\nb\r\n",
         "MSG a 1 1\r\nbcd\r\n",
         "HMSG a 1 3\r\nabc\r\n",
         "HMSG a 1 14 13\r\nNATS/1.0\r\n\r\nx\r\n",

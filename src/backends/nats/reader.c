@@ -208,7 +208,9 @@ static void take_other(nats__wire *wire, nats__frame_kind kind, const nats__fram
     marty_port *port = wire->port;
     if (kind == NATS__FRAME_PING) {
         pthread_mutex_lock(&port->lock);
-        (void)nats__buffer_append(&wire->out, "PONG\r\n", 6);
+        if (nats__backlog_locked(wire) <= NATS__OUT_BYTES_MAX) { /* else it reads none of it */
+            (void)nats__buffer_append(&wire->out, "PONG\r\n", 6);
+        }
         pthread_mutex_unlock(&port->lock);
     } else if (kind == NATS__FRAME_ERROR) {
         take_error(port, frame->text);
