@@ -188,10 +188,32 @@ static void stop(marty_subscription *subscription, int32_t timeout_ms)
     }
 }
 
+static marty_err wait_for_handlers(marty_subscription *subscription, int32_t timeout_ms,
+                                   marty_error *why)
+{
+    marty_bus *bus = subscription->bus;
+    int64_t deadline = marty__bus_deadline(bus, timeout_ms, MARTY__DRAIN_MS);
+    bool in_time = true;
+    marty__lock(&subscription->lock);
+    while (subscription->running && in_time) {
+        in_time = timeout_ms != MARTY_NO_WAIT &&
+                  marty__bus_wait(bus, &subscription->changed, &subscription->lock, deadline);
+    }
+    bool runs = subscription->running > 0;
+    marty__unlock(&subscription->lock);
+    return runs ? marty_error_set(why, MARTY_E_TIMEOUT,
+                                  "the handler of \"%s\" still runs; what it uses must live on",
+                                  subscription->name)
+                : MARTY_OK;
+}
+
 static void abandon(marty_subscription *subscription)
 {
     subscription->user_free = NULL; /* an error return keeps nothing of the user's */
     stop(subscription, MARTY__DRAIN_MS);
+    if (!marty__pool_inside(subscription->bus)) { /* it may have run already */
+        (void)wait_for_handlers(subscription, 0, NULL);
+    }
     if (unlink_from_bus(subscription)) {
         marty__subscription_unref(subscription);
     }
@@ -249,25 +271,6 @@ void marty_subscription_stop(marty_subscription *subscription)
     if (subscription && subscription->bus->fork_generation == marty__fork_generation()) {
         stop(subscription, MARTY__DRAIN_MS);
     }
-}
-
-static marty_err wait_for_handlers(marty_subscription *subscription, int32_t timeout_ms,
-                                   marty_error *why)
-{
-    marty_bus *bus = subscription->bus;
-    int64_t deadline = marty__bus_deadline(bus, timeout_ms, MARTY__DRAIN_MS);
-    bool in_time = true;
-    marty__lock(&subscription->lock);
-    while (subscription->running && in_time) {
-        in_time = timeout_ms != MARTY_NO_WAIT &&
-                  marty__bus_wait(bus, &subscription->changed, &subscription->lock, deadline);
-    }
-    bool runs = subscription->running > 0;
-    marty__unlock(&subscription->lock);
-    return runs ? marty_error_set(why, MARTY_E_TIMEOUT,
-                                  "the handler of \"%s\" still runs; what it uses must live on",
-                                  subscription->name)
-                : MARTY_OK;
 }
 
 marty_err marty_unsubscribe(marty_subscription *subscription, int32_t timeout_ms, marty_error *why)
