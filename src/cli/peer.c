@@ -133,6 +133,18 @@ int64_t peer_number(const peer *self, const char *key, int64_t without)
     return json_is_integer(value) ? json_integer_value(value) : without;
 }
 
+uint32_t peer_small(const peer *self, const char *key)
+{
+    int64_t number = peer_number(self, key, 0);
+    return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
+}
+
+int32_t peer_ms(const peer *self, const char *key)
+{
+    int64_t ms = peer_number(self, key, 0);
+    return ms < -1 ? -1 : ms > INT32_MAX ? INT32_MAX : (int32_t)ms;
+}
+
 bool peer_true(const peer *self, const char *key)
 {
     return json_is_true(json_object_get(self->request, key));

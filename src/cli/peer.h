@@ -78,6 +78,10 @@ peer_item *peer_take_any(peer *self, peer_table *table,
 /* ---- what a request says; all but the text of `why` borrowed from it */
 const char *peer_text(const peer *self, const char *key);
 int64_t peer_number(const peer *self, const char *key, int64_t without);
+/** Without it 0; what does not fit is the nearest that does. */
+uint32_t peer_small(const peer *self, const char *key);
+/** The same of a timeout; below 0: MARTY_NO_WAIT. */
+int32_t peer_ms(const peer *self, const char *key);
 bool peer_true(const peer *self, const char *key);
 /** The bus it names, or the newest. */
 marty_err peer_bus_of(peer *self, peer_bus **ret_bus, marty_error *why);

@@ -76,10 +76,10 @@ marty_err peer_op_open(peer *self, marty_error *why)
                                  .source = peer_text(self, "source"),
                                  .config_text = peer_text(self, "config_text"),
                                  .lazy = peer_true(self, "lazy"),
-                                 .workers = (uint32_t)peer_number(self, "workers", 0),
-                                 .timeout_ms = (int32_t)peer_number(self, "timeout_ms", 0),
-                                 .drain_ms = (int32_t)peer_number(self, "drain_ms", 0),
-                                 .inflight_max = (uint32_t)peer_number(self, "inflight_max", 0),
+                                 .workers = peer_small(self, "workers"),
+                                 .timeout_ms = peer_ms(self, "timeout_ms"),
+                                 .drain_ms = peer_ms(self, "drain_ms"),
+                                 .inflight_max = peer_small(self, "inflight_max"),
                                  .on_state = on_state,
                                  .on_log = on_log,
                                  .user = made};
@@ -116,7 +116,7 @@ marty_err peer_op_close(peer *self, marty_error *why)
     peer_deliveries_drop(self, bus);
     peer_subscriptions_drop(self, bus);
     peer_deliveries_drop(self, bus); /* what came meanwhile */
-    err = marty_bus_close(bus->bus, (int32_t)peer_number(self, "timeout_ms", 0), why);
+    err = marty_bus_close(bus->bus, peer_ms(self, "timeout_ms"), why);
     marty_bus_free(bus->bus);
     if (err == MARTY_OK) {
         marty_free(bus); /* else a callback may still run: it lives as long as the process */
@@ -135,7 +135,7 @@ marty_err peer_op_flush(peer *self, marty_error *why)
 {
     peer_bus *bus = NULL;
     marty_err err = peer_bus_of(self, &bus, why);
-    return err ? err : marty_bus_flush(bus->bus, (int32_t)peer_number(self, "timeout_ms", 0), why);
+    return err ? err : marty_bus_flush(bus->bus, peer_ms(self, "timeout_ms"), why);
 }
 
 static void report_answer(peer *self, marty_message *report)

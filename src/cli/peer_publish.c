@@ -87,9 +87,9 @@ static marty_err options_make(peer *self, marty_publish_options *options, marty_
         return marty_error_set(why, MARTY_E_STATE, "settles: no such delivery, or settled already");
     }
     options->settles = settled ? ((peer_delivery *)(void *)settled)->delivery : NULL;
-    options->timeout_ms = (int32_t)peer_number(self, "timeout_ms", 0);
-    options->deliver_in_ms = (uint32_t)peer_number(self, "deliver_in_ms", 0);
-    options->expires_in_ms = (uint32_t)peer_number(self, "expires_in_ms", 0);
+    options->timeout_ms = peer_ms(self, "timeout_ms");
+    options->deliver_in_ms = peer_small(self, "deliver_in_ms");
+    options->expires_in_ms = peer_small(self, "expires_in_ms");
     options->once = peer_text(self, "once");
     options->wait_for_room = peer_true(self, "wait_for_room");
     options->cancel_key = peer_cancel_key(self, peer_text(self, "cancel"));
@@ -240,7 +240,7 @@ marty_err peer_op_request(peer *self, marty_error *why)
     }
     call = pending_new(self, bus);
     options.with = &made.message;
-    options.timeout_ms = (int32_t)peer_number(self, "timeout_ms", 0);
+    options.timeout_ms = peer_ms(self, "timeout_ms");
     options.cancel_key = peer_cancel_key(self, peer_text(self, "cancel"));
     options.done = on_answer;
     options.user = call;

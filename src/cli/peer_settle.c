@@ -54,7 +54,7 @@ marty_err peer_op_settle(peer *self, marty_error *why)
 {
     peer_delivery *delivery = NULL;
     marty_verb verb = MARTY_SETTLE_ACK;
-    uint32_t delay_ms = (uint32_t)peer_number(self, "delay_ms", 0);
+    uint32_t delay_ms = peer_small(self, "delay_ms");
     marty_err err;
     if (!verb_of(peer_text(self, "verb"), &verb)) {
         return marty_error_set(why, MARTY_E_ARGUMENT,

@@ -46,30 +46,25 @@ static marty_err on_message(void *user, marty_delivery *first)
     return MARTY_OK;
 }
 
-static uint32_t small(const peer *self, const char *key)
-{
-    int64_t number = peer_number(self, key, 0);
-    return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
-}
-
 static marty_err options_make(const peer *self, marty_subscribe_options *options, marty_error *why)
 {
     const char *order = peer_text(self, "order"), *settle = peer_text(self, "settle");
     memset(options, 0, sizeof *options);
     options->group = peer_text(self, "group");
     options->service = peer_text(self, "service");
-    options->concurrency = small(self, "concurrency");
-    options->batch_max = small(self, "batch_max");
-    options->batch_wait_ms = small(self, "batch_wait_ms");
-    options->credit = small(self, "credit");
-    options->keep_max_ms = small(self, "keep_max_ms");
-    options->timeout_ms = (int32_t)peer_number(self, "timeout_ms", 0);
-    options->retry.attempts = small(self, "attempts");
-    options->retry.first_ms = small(self, "retry_first_ms");
-    options->retry.max_ms = small(self, "retry_max_ms");
+    options->concurrency = peer_small(self, "concurrency");
+    options->batch_max = peer_small(self, "batch_max");
+    options->batch_wait_ms = peer_small(self, "batch_wait_ms");
+    options->credit = peer_small(self, "credit");
+    options->keep_max_ms = peer_small(self, "keep_max_ms");
+    options->timeout_ms = peer_ms(self, "timeout_ms");
+    options->retry.attempts = peer_small(self, "attempts");
+    options->retry.first_ms = peer_small(self, "retry_first_ms");
+    options->retry.max_ms = peer_small(self, "retry_max_ms");
     options->retry.no_jitter = peer_true(self, "no_jitter");
     options->paused = peer_true(self, "paused");
     options->reset = peer_true(self, "reset");
+    options->user_free = marty_free;
     if (order && strcmp(order, "key") != 0 && strcmp(order, "none") != 0) {
         return marty_error_set(why, MARTY_E_ARGUMENT, "order: one of key, none was expected");
     }
@@ -115,9 +110,10 @@ static marty_err subscribe(peer *self, marty_pattern without, marty_error *why)
         (void)peer_get(self, &self->subscriptions, number, true);
         json_decref(number);
         if (made->subscription) {
-            (void)marty_unsubscribe(made->subscription, 0, NULL);
+            (void)marty_unsubscribe(made->subscription, 0, NULL); /* frees it */
+        } else {
+            marty_free(made);
         }
-        marty_free(made);
         return err;
     }
     cli_text_format(&self->answer, ",\"subscription\":\"s%" PRIu64 "\"", made->item.number);
@@ -199,7 +195,7 @@ marty_err peer_op_receive(peer *self, marty_error *why)
     call = cli_alloc(sizeof *call);
     call->subscription = subscription;
     call->id = cli_strdup(self->id);
-    call->timeout_ms = (int32_t)peer_number(self, "timeout_ms", 0);
+    call->timeout_ms = peer_ms(self, "timeout_ms");
     self->later = true;
     if (pthread_create(&thread, NULL, receive, call) != 0) {
         self->later = false;
@@ -213,19 +209,17 @@ marty_err peer_op_receive(peer *self, marty_error *why)
     return MARTY_OK;
 }
 
+/* Its memory goes with the last of its handlers (user_free), which may outlive this. */
 static marty_err drop(peer *self, peer_subscription *subscription, int32_t timeout_ms,
                       marty_error *why)
 {
-    marty_err err;
     marty_subscription_stop(subscription->subscription);
     (void)pthread_mutex_lock(&self->tables);
     while (subscription->threads) { /* ended by stop */
         (void)pthread_cond_wait(&self->received, &self->tables);
     }
     (void)pthread_mutex_unlock(&self->tables);
-    err = marty_unsubscribe(subscription->subscription, timeout_ms, why);
-    marty_free(subscription);
-    return err;
+    return marty_unsubscribe(subscription->subscription, timeout_ms, why);
 }
 
 marty_err peer_op_unsubscribe(peer *self, marty_error *why)
@@ -237,7 +231,7 @@ marty_err peer_op_unsubscribe(peer *self, marty_error *why)
     }
     (void)peer_get(self, &self->subscriptions, json_object_get(self->request, "subscription"),
                    true);
-    return drop(self, subscription, (int32_t)peer_number(self, "timeout_ms", 0), why);
+    return drop(self, subscription, peer_ms(self, "timeout_ms"), why);
 }
 
 static bool of_bus(const peer_item *item, const void *bus)
@@ -286,7 +280,7 @@ marty_err peer_op_concurrency(peer *self, marty_error *why)
     marty_err err = peer_subscription_of(self, &subscription, why);
     return err ? err
                : marty_subscription_concurrency(subscription->subscription,
-                                                small(self, "concurrency"), why);
+                                                peer_small(self, "concurrency"), why);
 }
 
 marty_err peer_op_seek(peer *self, marty_error *why)

@@ -129,6 +129,13 @@ class OnePeer(Test):
         peer.ok("unschedule", type="remind.me", message_id="later")
         self.assertEqual(peer.error("unschedule", type="remind.me", message_id="later")["code"], "MARTY_E_NOT_FOUND")
 
+    def test_a_number_that_is_too_large_is_not_a_small_one(self):
+        peer = self.peer
+        peer.ok("subscribe", name="remind.*")
+        peer.ok("publish", message={"type": "remind.me", "id": "later"}, deliver_in_ms=1 << 32, timeout_ms=(1 << 32) + 1)
+        peer.ok("publish", message={"type": "remind.me", "id": "now"})
+        self.assertEqual(peer.event()["message"]["id"], "now")
+
     def test_reports_and_topology(self):
         peer = self.peer
         peer.ok("topology", verb="ensure", channel="events.order")
