@@ -128,13 +128,17 @@ static void write_outbox(saga_plan *plan)
     }
 }
 
-/* Fill the write in from the turn. E: NO_MEMORY. */
+/* Fill the write in from the turn. E: NO_MEMORY, MALFORMED. */
 static marty_err fill_write(saga_plan *plan)
 {
     const marty__saga_state *state = plan->turn.decoded;
     const saga_entry *entry = plan->entry;
     marty_saga_write *write = &plan->write;
     marty_saga_facts *facts = &write->facts;
+    if (strcmp(state->id, entry->id) != 0) { /* it would do the other's steps a second time */
+        return marty_error_set(&plan->why, MARTY_E_MALFORMED, "saga %s: its state is the one of %s",
+                               entry->id, state->id);
+    }
     write_outbox(plan);
     marty__hex(plan->hash, state->definition, sizeof state->definition);
     if (plan->outbox.failed) {
@@ -299,6 +303,7 @@ static marty_err plan_inside(saga_plan *plan)
     plan->write.fill = fill_inside;
     plan->write.user = plan;
     plan->write.facts = entry->record->facts;
+    plan->write.facts.shard = marty__saga_shard(entry->id);
     plan->write.facts.version++;
     begin_write(plan);
     return MARTY_OK;

@@ -326,6 +326,14 @@ marty_bytes marty__saga_db_bytes(sqlite3_stmt *statement, int column)
     return (marty_bytes){data, (size_t)sqlite3_column_bytes(statement, column)};
 }
 
+/* A row that somebody has written by hand must not lead beyond the shards that there are. */
+static uint32_t shard_of(sqlite3_stmt *row)
+{
+    int64_t shard = marty__saga_db_int(row, 7);
+    return shard >= 0 && shard < MARTY_SAGA_SHARDS ? (uint32_t)shard
+                                                   : marty__saga_shard(marty__saga_db_text(row, 0));
+}
+
 void marty__saga_db_facts(sqlite3_stmt *row, marty_saga_facts *ret_facts)
 {
     *ret_facts = (marty_saga_facts){
@@ -336,7 +344,7 @@ void marty__saga_db_facts(sqlite3_stmt *row, marty_saga_facts *ret_facts)
         .stuck = marty__saga_db_text(row, 4),
         .status = (marty_saga_status)sqlite3_column_int(row, 5),
         .paused = sqlite3_column_int(row, 6) != 0,
-        .shard = (uint32_t)sqlite3_column_int(row, 7),
+        .shard = shard_of(row),
         .version = (uint64_t)marty__saga_db_int(row, 8),
         .started_us = marty__saga_db_int(row, 9),
         .changed_us = marty__saga_db_int(row, 10),
