@@ -33,7 +33,7 @@ enum { /* a bus */
        MARTY__UNSTARTED_MS = 10000,     /* handlers and no start for so long: STALLED */
        MARTY__RECONNECT_FIRST_MS = 100, /* doubled up to the next, a random part of it */
        MARTY__RECONNECT_MAX_MS = 10000,
-       MARTY__RECONNECT_STEADY_MS = 1000, /* a connection that lasted less has failed, too */
+       MARTY__RECONNECT_STEADY_MS = 1000, /* one that lasted less, in vain, has failed */
        MARTY__RESUBSCRIBE_FIRST_MS = 200, /* after a refusal that may pass */
        MARTY__RESUBSCRIBE_MAX_MS = 10000,
        MARTY__KNOWN_CHANNELS_MAX = 10000, /* names of channels that come from others, kept */

@@ -238,7 +238,8 @@ static int64_t backoff_ns(marty__port *port, uint32_t failures)
 
 void marty__port_retry(marty__port *port)
 {
-    uint32_t failures = atomic_load(&port->failures) + (port->relapses > 1 ? port->relapses - 1 : 0);
+    uint32_t failures =
+        atomic_load(&port->failures) + (port->relapses > 1 ? port->relapses - 1 : 0);
     int64_t wait_ns = failures == 0 ? 0 : backoff_ns(port, failures);
     (void)atomic_fetch_add(&port->failures, 1);
     (void)marty__alarm_set(port->bus, &port->reconnect_alarm, marty__bus_now(port->bus) + wait_ns);

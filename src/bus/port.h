@@ -57,6 +57,7 @@ struct marty__port {
     marty_capabilities granted;
     atomic_uint failures; /* attempts to connect since the last UP */
     uint32_t relapses;    /* connections, one after the other, that were lost at once */
+    atomic_bool fruitful; /* something came by this one */
     int64_t up_ns;        /* the last UP */
     bool connecting, ever_up, closing, closed;
     marty__alarm reconnect_alarm, kick_alarm, room_alarm;

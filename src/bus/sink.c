@@ -49,6 +49,7 @@ static void went_up(marty__port *port)
 {
     port->failures = 0;
     port->up_ns = marty__bus_now(port->bus);
+    atomic_store(&port->fruitful, false);
     each_consumer(port, marty__consumer_up);
 }
 
@@ -56,7 +57,8 @@ static void went_down(marty__port *port, bool was_up)
 {
     if (was_up) {
         int64_t lasted_ns = marty__bus_now(port->bus) - port->up_ns;
-        bool steady = lasted_ns >= MARTY__RECONNECT_STEADY_MS * (int64_t)MARTY__NS_PER_MS;
+        bool steady = lasted_ns >= MARTY__RECONNECT_STEADY_MS * (int64_t)MARTY__NS_PER_MS ||
+                      atomic_load(&port->fruitful);
         port->relapses = steady ? 0 : port->relapses + 1;
         each_consumer(port, marty__consumer_down);
     }
@@ -93,9 +95,19 @@ static void on_state(const marty_sink *sink, marty_state state, const marty_capa
 }
 
 /* ---- answers */
+static void bear_fruit(marty__port *port)
+{
+    if (!atomic_load_explicit(&port->fruitful, memory_order_relaxed)) {
+        atomic_store(&port->fruitful, true);
+    }
+}
+
 static void on_published(const marty_sink *sink, const marty_published results[], size_t count)
 {
     marty__in_sink++;
+    if (count > 0 && !results[0].err) { /* what is in doubt is told when it ends */
+        bear_fruit(owner(sink));
+    }
     marty__published(owner(sink), results, count);
     marty__in_sink--;
 }
@@ -103,6 +115,7 @@ static void on_published(const marty_sink *sink, const marty_published results[]
 static void on_delivered(const marty_sink *sink, const marty_incoming batch[], size_t count)
 {
     marty__in_sink++;
+    bear_fruit(owner(sink));
     marty__intake(owner(sink), batch, count);
     marty__in_sink--;
 }

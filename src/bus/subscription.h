@@ -49,7 +49,7 @@ struct marty_subscription {
     bool owned; /* the user has the handle */
     marty__consumer **consumers;
     atomic_size_t consumer_count; /* of those in place: others look while it is made */
-    marty__mutex lock; /* lanes and what follows */
+    marty__mutex lock;            /* lanes and what follows */
     marty__cond changed;
     marty__lane **lanes;
     uint32_t lane_count; /* in use; lane_made exist */

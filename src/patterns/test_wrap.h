@@ -26,9 +26,9 @@ static struct {
     atomic_uint_fast64_t held_reply;      /* its number, once it is kept */
     atomic_bool lose;                     /* leases that are renewed are lost */
     atomic_int lost;
-    marty_err refuse_reply;     /* the answer instead */
-    atomic_bool hold_closed;    /* the adapter does not say that it is closed */
-    atomic_bool hold_published; /* nor what became of publishes */
+    marty_err refuse_reply;       /* the answer instead */
+    atomic_bool hold_closed;      /* the adapter does not say that it is closed */
+    atomic_bool hold_published;   /* nor what became of publishes */
     void (*before_publish)(void); /* called in the op */
 } wrap;
 
