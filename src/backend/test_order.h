@@ -25,7 +25,7 @@ static void listen_keyed(probe *p, uint32_t credit)
 static void say_many(probe *p, int count)
 {
     for (int i = 0; i < count; i++) {
-        char id[8];
+        char id[16];
         (void)snprintf(id, sizeof id, "x%d", i);
         say_keyed(p, id, "x");
     }
@@ -239,7 +239,7 @@ static void a_group_moves_by_seek(void)
     int64_t times_us[6];
     CHECK_INT(subscribe_with(a, 1, want), MARTY_OK);
     for (int i = 1; i <= 5; i++) {
-        char id[8];
+        char id[16];
         (void)snprintf(id, sizeof id, "s%d", i);
         times_us[i] = test_wall(NULL);
         CHECK_INT(say(b, MARTY_KIND_STREAM, "streams.s", id, id), MARTY_OK);
