@@ -12,4 +12,9 @@ for bus in sqlite nats; do
         "$program" --bin "$bin" --store "$store" --bus "$bus" --seed "${FROM:-1}" --rounds "${TAKEOVERS:-3}" --takeover || wrong=1
     done
 done
+# The broker as three servers, one of them killed at a time; and nats-server 2.9, as Debian has it.
+for what in "--store sqlite --bus cluster" "--store kv --bus cluster" "--store sqlite --bus nats --nats old" "--store kv --nats old"; do
+    # shellcheck disable=SC2086
+    "$program" --bin "$bin" $what --seed "${FROM:-1}" --rounds "${ROUNDS:-1}" || wrong=1
+done
 exit $wrong

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sagas under kill -9, outside of the simulation: order sagas run in processes that a seed has
  * killed, and in the end every effect is counted. One JSON line for each kill, and for each round.
- *     kill_sagas [--store sqlite|postgres|kv] [--bus sqlite|nats] [--sagas N] [--kills N] [--rounds
- * N]
+ *     kill_sagas [--store sqlite|postgres|kv] [--bus sqlite|nats|cluster] [--nats new|old]
+ *                [--sagas N] [--kills N] [--rounds N]
  *                [--seed N] [--lease MS] [--takeover] [--away MS] [--bus-options ?KEY=VALUE]
  *                [--bin FOLDER]
  * Exit code: 0 all was right, 1 not so, 2 usage, 77 a server is not installed. */
@@ -30,10 +30,15 @@ static bool take(kill_options *o, const char *name, const char *value)
     const struct {
         const char *name, **text;
         int *number;
-    } known[] = {{"--store", &o->store, NULL},   {"--bus", &o->bus, NULL},
-                 {"--sagas", NULL, &o->sagas},   {"--kills", NULL, &o->kills},
-                 {"--rounds", NULL, &o->rounds}, {"--lease", NULL, &o->lease_ms},
-                 {"--away", NULL, &o->away_ms},  {"--bus-options", &o->bus_options, NULL},
+    } known[] = {{"--store", &o->store, NULL},
+                 {"--bus", &o->bus, NULL},
+                 {"--nats", &o->nats, NULL},
+                 {"--sagas", NULL, &o->sagas},
+                 {"--kills", NULL, &o->kills},
+                 {"--rounds", NULL, &o->rounds},
+                 {"--lease", NULL, &o->lease_ms},
+                 {"--away", NULL, &o->away_ms},
+                 {"--bus-options", &o->bus_options, NULL},
                  {"--bin", &o->bin, NULL}};
     if (strcmp(name, "--seed") == 0) {
         o->seed = strtoull(value, NULL, 10);
@@ -54,6 +59,7 @@ static bool parse(int argc, char **argv, kill_options *o)
 {
     *o = (kill_options){.store = "sqlite",
                         .bus = "sqlite",
+                        .nats = "new",
                         .bus_options = "",
                         .bin = ".",
                         .self = argv[0],
@@ -71,14 +77,15 @@ static bool parse(int argc, char **argv, kill_options *o)
         }
     }
     return fine && (one_of(o->store, "sqlite", "postgres") || one_of(o->store, "kv", "kv")) &&
-           one_of(o->bus, "sqlite", "nats") && o->sagas > 0 && o->sagas <= 10000 && o->rounds > 0;
+           (one_of(o->bus, "sqlite", "nats") || one_of(o->bus, "cluster", "cluster")) &&
+           one_of(o->nats, "new", "old") && o->sagas > 0 && o->sagas <= 10000 && o->rounds > 0;
 }
 
 static void report(const kill_options *o, const outcome *out)
 {
-    printf("{\"what\": \"round\", \"store\": \"%s\", \"bus\": \"%s\", \"seed\": %llu, \"sagas\": "
-           "%d, \"kills\": {",
-           o->store, o->bus, o->seed, o->sagas);
+    printf("{\"what\": \"round\", \"store\": \"%s\", \"bus\": \"%s\", \"nats\": \"%s\", "
+           "\"seed\": %llu, \"sagas\": %d, \"kills\": {",
+           o->store, o->bus, o->nats, o->seed, o->sagas);
     for (int actor = 0; actor < ACTORS; actor++) {
         printf("%s\"%s\": %d", actor ? ", " : "", actor_names[actor], out->killed[actor]);
     }
@@ -137,8 +144,9 @@ int main(int argc, char **argv)
     }
     if (!parse(argc, argv, &o)) {
         fprintf(stderr,
-                "usage: kill_sagas [--store sqlite|postgres|kv] [--bus sqlite|nats] [--sagas N] "
-                "[--kills N] [--rounds N] [--seed N] [--lease MS] [--takeover] [--away MS] "
+                "usage: kill_sagas [--store sqlite|postgres|kv] [--bus sqlite|nats|cluster] "
+                "[--nats new|old] [--sagas N] [--kills N] [--rounds N] [--seed N] [--lease MS] "
+                "[--takeover] [--away MS] "
                 "[--bus-options ?KEY=VALUE] [--bin FOLDER]\n");
         return 2;
     }

@@ -18,7 +18,7 @@ static long sum_of(const char *json, const char *name)
     return sum;
 }
 
-bool queues_are_empty(marty_bus *bus)
+bool queues_are_empty(marty_bus *bus, bool held_too, char *ret_why, size_t why_size)
 {
     static const char *const queues[] = {"commands.order", "commands.inventory", "commands.payment",
                                          "commands.shipping", "commands.orders"};
@@ -26,13 +26,20 @@ bool queues_are_empty(marty_bus *bus)
     for (size_t i = 0; i < sizeof queues / sizeof *queues && empty; i++) {
         marty_message *report = NULL;
         char text[4000];
-        if (marty_topology(bus, "inspect", queues[i], false, &report, NULL) != MARTY_OK) {
+        marty_error why = {.code = MARTY_OK};
+        if (marty_topology(bus, "inspect", queues[i], false, &report, &why) != MARTY_OK) {
+            (void)snprintf(ret_why, why_size, "the broker's queues cannot be seen: %.400s",
+                           why.text);
             return false;
         }
         (void)snprintf(text, sizeof text, "%.*s", MARTY_BYTES_ARGS(report->data));
         marty_message_unref(report);
         empty = strstr(text, "\"lag\":") && sum_of(text, "\"lag\":") == 0 &&
-                sum_of(text, "\"unsettled\":") == 0;
+                (!held_too || sum_of(text, "\"unsettled\":") == 0);
+        if (!empty) {
+            (void)snprintf(ret_why, why_size, "the broker's queues do not become empty: %.400s",
+                           text);
+        }
     }
     return empty;
 }

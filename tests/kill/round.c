@@ -18,7 +18,8 @@ enum {
     DONE_MS = 120000, /* for a round, and for each kill: */
     EACH_KILL_MS = 1000,
     TAKEOVER_MS = 15000, /* for all that is open, once the lease of the dead has ended */
-    LEASE_MS = 2000      /* the default */
+    LEASE_MS = 2000,     /* the default */
+    HELD_MS = 25000      /* two leases of the bus: by then all has come again */
 };
 
 typedef struct game {
@@ -183,16 +184,18 @@ static bool look(void *user)
 }
 
 /* All of them run, and the broker has nothing left: what a dead one had comes again after its lease
- * and is answered from the notes. */
+ * and is answered from the notes. After a kill -9 a server of 2.9 counts a message as unsettled for
+ * ever that was acked and removed before: there only time can tell. */
 static bool is_quiet(void *user)
 {
     game *g = user;
-    bool up = true;
+    bool old = strcmp(g->o->nats, "old") == 0;
+    bool up = !old || test_now_ms() - g->last_kill_ms > test_patience(HELD_MS);
     g->failed = !stage_tend(&g->s);
     for (int actor = 0; actor < ACTORS; actor++) {
         up = up && !g->s.up_at_ms[actor];
     }
-    return (up && queues_are_empty(g->bus)) || g->failed;
+    return (up && queues_are_empty(g->bus, !old, g->s.why, sizeof g->s.why)) || g->failed;
 }
 
 /* ---- the round */
@@ -231,7 +234,6 @@ static bool play(game *g)
         return false;
     }
     if (!test_wait_for(is_quiet, g, test_patience(DONE_MS)) || g->failed) {
-        (void)snprintf(g->s.why, sizeof g->s.why, "the broker's queues do not become empty");
         return false;
     }
     return stage_stop(&g->s) && letters_are_none(g->bus, g->s.why, sizeof g->s.why) &&

@@ -20,8 +20,8 @@ typedef struct outcome {
 int place_orders(const char *bus, const char *store, int count);
 /** Plays one. */
 void round_play(outcome *ret, const kill_options *o);
-/** Whether nothing waits at the broker, and nothing is unsettled. */
-bool queues_are_empty(marty_bus *bus);
+/** Whether nothing waits at the broker, and (held_too) nothing is unsettled. false: why. */
+bool queues_are_empty(marty_bus *bus, bool held_too, char *ret_why, size_t why_size);
 /** false: why. */
 bool letters_are_none(marty_bus *bus, char *ret_why, size_t why_size);
 /** Writes what is still open, each with its history, into FOLDER/open.jsonl. */

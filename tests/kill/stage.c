@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* An open waits for a server for 10 s. */
-enum { STOP_MS = 20000, START_MS = 3000, AGAIN_MS = 200, TROUBLE_MS = 15000 };
+/* An open waits for a server for 10 s: so long a program may be starting. */
+enum { STOP_MS = 20000, START_MS = 10000, AGAIN_MS = 200, TROUBLE_MS = 15000 };
 
 const char *const actor_names[ACTORS] = {"order",    "inventory",      "payment",
                                          "shipping", "orchestrator-1", "orchestrator-2",
@@ -55,24 +55,30 @@ static bool start_program(stage *s, int actor)
 }
 
 /* ---- servers */
+static test_server_options server_options(const stage *s, bool synced)
+{
+    bool old = strcmp(s->options->nats, "old") == 0;
+    return (test_server_options){.kind = old ? TEST_NATS_OLD : TEST_NATS_NEW,
+                                 .sync_always = synced && !old};
+}
+
 static bool open_bus(stage *s, bool *ret_missing)
 {
     const kill_options *o = s->options;
-    char url[200], path[600];
+    char url[300];
     if (strcmp(o->bus, "sqlite") == 0) {
         snprintf(s->bus, sizeof s->bus, "sqlite:%s/bus.db%s", s->folder, o->bus_options);
         return true;
     }
-    if (!test_server_find(TEST_NATS_NEW, path, sizeof path, s->why, sizeof s->why)) {
-        *ret_missing = true;
+    bool cluster = strcmp(o->bus, "cluster") == 0;
+    const test_server_options options = server_options(s, cluster);
+    if (!servers_start(&s->broker, &options, cluster ? 3 : 1, ret_missing, s->why, sizeof s->why)) {
         return false;
     }
-    const test_server_options kind = {.kind = TEST_NATS_NEW};
-    if (!test_server_start(&s->nats, &kind, s->why, sizeof s->why)) {
-        return false;
-    }
-    test_server_url(&s->nats, url, sizeof url);
-    snprintf(s->bus, sizeof s->bus, "%s%s", url, o->bus_options);
+    servers_url(&s->broker, url, sizeof url);
+    bool more = cluster && *o->bus_options;
+    snprintf(s->bus, sizeof s->bus, "%s%s%s%s", url, cluster ? "?replicas=3" : "", more ? "&" : "",
+             o->bus_options + more);
     return true;
 }
 
@@ -83,14 +89,14 @@ static bool open_store(stage *s, bool *ret_missing)
         return true;
     }
     if (strcmp(s->options->store, "kv") == 0) {
-        char url[300], path[600];
-        const test_server_options synced = {.kind = TEST_NATS_NEW, .sync_always = true};
-        *ret_missing = !test_server_find(TEST_NATS_NEW, path, sizeof path, s->why, sizeof s->why);
-        if (*ret_missing || !test_cluster_start(s->kv, &synced, s->why, sizeof s->why)) {
+        char url[300];
+        const test_server_options options = server_options(s, true);
+        if (!servers_start(&s->kv, &options, 3, ret_missing, s->why, sizeof s->why)) {
             return false;
         }
-        test_cluster_url(s->kv, url, sizeof url);
-        snprintf(s->store, sizeof s->store, "%s/sagas?sync=always", url);
+        servers_url(&s->kv, url, sizeof url);
+        snprintf(s->store, sizeof s->store, "%s/sagas%s", url,
+                 options.sync_always ? "?sync=always" : "");
         return true;
     }
     bool fine = test_postgres_start(&s->postgres, ret_missing, s->why, sizeof s->why);
@@ -117,24 +123,20 @@ bool stage_open(stage *s, const kill_options *o, bool *ret_missing)
 
 static bool has_server(const stage *s, int actor)
 {
-    return actor == BROKER ? strcmp(s->options->bus, "nats") == 0
-                           : strcmp(s->options->store, "sqlite") != 0;
+    return actor == BROKER ? s->broker.count > 0 : strcmp(s->options->store, "sqlite") != 0;
 }
 
-/* A primary is killed only while its standby has all that was committed, one server of three only
- * while the others have it. */
-static bool may_lose_one(stage *s)
+/* A primary is killed only while its standby has all that was committed. */
+static bool may_lose_one(const stage *s, int actor)
 {
-    char body[256];
-    return s->kv[0].port ? test_server_get(&s->kv[s->kv_down], "/healthz", body, sizeof body) == 200
-                         : s->postgres.standby == TEST_STANDBY_FOLLOWS;
+    const servers *of = actor == BROKER ? &s->broker : &s->kv;
+    return of->count ? servers_may_lose_one(of) : s->postgres.standby == TEST_STANDBY_FOLLOWS;
 }
 
 bool stage_runs(stage *s, int actor)
 {
-    return actor < PROCESSES
-               ? test_process_alive(&s->process[actor])
-               : has_server(s, actor) && !s->down[actor] && (actor != STORE || may_lose_one(s));
+    return actor < PROCESSES ? test_process_alive(&s->process[actor])
+                             : has_server(s, actor) && !s->down[actor] && may_lose_one(s, actor);
 }
 
 static bool come_up(stage *s, int actor)
@@ -151,10 +153,10 @@ static bool come_up(stage *s, int actor)
         s->trouble_until_ms = test_now_ms() + test_patience(TROUBLE_MS);
     }
     if (actor == BROKER) {
-        return test_server_restart(&s->nats, s->why, sizeof s->why);
+        return servers_start_again(&s->broker, s->why, sizeof s->why);
     }
-    if (actor == STORE && s->kv[0].port) {
-        return test_server_begin(&s->kv[s->kv_down]) || fail(s, "store", "does not start again");
+    if (actor == STORE && s->kv.count) {
+        return servers_start_again(&s->kv, s->why, sizeof s->why);
     }
     if (actor == STORE && s->restarts) {
         return test_postgres_restart(&s->postgres, s->why, sizeof s->why);
@@ -193,10 +195,9 @@ static bool look_after(stage *s, int actor)
 bool stage_kill(stage *s, int actor, int64_t down_ms)
 {
     if (actor == BROKER) {
-        test_server_kill(&s->nats);
-    } else if (actor == STORE && s->kv[0].port) {
-        s->kv_down = (int)(down_ms % 3);
-        test_server_kill(&s->kv[s->kv_down]);
+        servers_kill(&s->broker, (int)(down_ms % 3));
+    } else if (actor == STORE && s->kv.count) {
+        servers_kill(&s->kv, (int)(down_ms % 3));
     } else if (actor == STORE) {
         test_postgres_kill(&s->postgres);
         s->restarts = down_ms % 3 == 0;
@@ -234,6 +235,28 @@ bool stage_tend(stage *s)
     return fine;
 }
 
+/* After SIGTERM. One that was still starting has not asked for being told, and dies of it. */
+static bool ends_well(stage *s, int actor)
+{
+    test_process *process = &s->process[actor];
+    bool ended = !process->pid || test_process_join(process, test_patience(STOP_MS));
+    bool starting = test_now_ms() - s->started_ms[actor] < test_patience(START_MS);
+    bool dies = WIFSIGNALED(process->status) && WTERMSIG(process->status) == SIGTERM;
+    if (ended &&
+        (WIFEXITED(process->status) ? WEXITSTATUS(process->status) == 0 : starting && dies)) {
+        return true;
+    }
+    char how[80];
+    snprintf(how, sizeof how, "does not end well: %s %d; see its log",
+             !ended                       ? "not within ms"
+             : WIFEXITED(process->status) ? "exit code"
+                                          : "signal",
+             !ended                       ? STOP_MS
+             : WIFEXITED(process->status) ? WEXITSTATUS(process->status)
+                                          : WTERMSIG(process->status));
+    return fail(s, actor_names[actor], how);
+}
+
 bool stage_stop(stage *s)
 {
     bool fine = true;
@@ -243,16 +266,7 @@ bool stage_stop(stage *s)
         }
     }
     for (int actor = 0; actor < PROCESSES; actor++) {
-        test_process *process = &s->process[actor];
-        if (s->down[actor]) {
-            continue;
-        }
-        bool ended = !process->pid || test_process_join(process, test_patience(STOP_MS));
-        bool well = ended && WIFEXITED(process->status) && WEXITSTATUS(process->status) == 0;
-        bool starting = test_now_ms() - s->started_ms[actor] < test_patience(START_MS);
-        well |= ended && starting && WIFSIGNALED(process->status) &&
-                WTERMSIG(process->status) == SIGTERM; /* before it asked for being told */
-        fine = (well || fail(s, actor_names[actor], "does not end well; see its log")) && fine;
+        fine = (s->down[actor] || ends_well(s, actor)) && fine;
     }
     return fine;
 }
@@ -262,11 +276,9 @@ void stage_close(stage *s, bool right)
     for (int actor = 0; actor < PROCESSES; actor++) {
         test_process_kill(&s->process[actor]);
     }
-    test_server_free(&s->nats);
+    servers_free(&s->broker);
     test_postgres_free(&s->postgres);
-    for (int i = 0; i < 3; i++) {
-        test_server_free(&s->kv[i]);
-    }
+    servers_free(&s->kv);
     if (right) {
         test_folder_remove(s->folder);
     }

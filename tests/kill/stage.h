@@ -5,8 +5,9 @@
  * it. */
 #ifndef TESTS_KILL_STAGE_H
 #define TESTS_KILL_STAGE_H
+#include "servers.h"
+
 #include "support/postgres.h"
-#include "support/server.h"
 
 enum {
     ORDER,
@@ -23,7 +24,8 @@ enum {
 };
 
 typedef struct kill_options {
-    const char *store, *bus; /* sqlite, postgres, kv; sqlite, nats */
+    const char *store, *bus; /* sqlite, postgres, kv; sqlite, nats, cluster */
+    const char *nats;        /* which nats-server: new, old */
     const char *bus_options; /* query of the bus' URL */
     const char *bin;         /* folder of the example's programs */
     const char *self;
@@ -40,8 +42,7 @@ typedef struct stage {
     int64_t up_at_ms[ACTORS]; /* when it is to come up again; 0 = it runs, or is to stay down */
     bool down[ACTORS];        /* killed, and not up again */
     bool frozen[PROCESSES];   /* it stands still, and does not know it */
-    test_server nats, kv[3];
-    int kv_down; /* which of the three */
+    servers broker, kv;
     test_postgres postgres;
     char folder[512], bus[700], store[700];
     int64_t began_ms, trouble_until_ms;
@@ -56,8 +57,7 @@ extern const char *const actor_names[ACTORS];
  * missing: a server that is not installed. */
 bool stage_open(stage *s, const kill_options *o, bool *ret_missing);
 /** kill -9; it comes up again after down_ms, or never when that is negative. Of a primary of
- * PostgreSQL one of three times; else its standby takes over. Of the three servers of kv it is
- * one. */
+ * PostgreSQL one of three times; else its standby takes over. Of three servers it is one. */
 bool stage_kill(stage *s, int actor, int64_t down_ms);
 /** SIGSTOP; it goes on after down_ms, with all that it believes of before. */
 void stage_freeze(stage *s, int actor, int64_t down_ms);

@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DELAY_MAX_MS = 3600000 };
+/* A cluster that has lost a server takes some seconds to choose who leads a queue. */
+enum { DELAY_MAX_MS = 3600000, LISTEN_MS = 15000 };
 
 /* ---- in */
 typedef struct answer {
@@ -122,7 +123,7 @@ static marty_err on_answer(void *user, marty_delivery *delivery)
 marty_err marty__engine_listen(marty_saga_engine *engine, marty_error *why)
 {
     marty_subscribe_options options = {
-        .service = engine->service, .concurrency = 1, .credit = 1024};
+        .service = engine->service, .concurrency = 1, .credit = 1024, .timeout_ms = LISTEN_MS};
     return marty_handle_commands(engine->bus, "saga.reply", on_answer, engine, &options,
                                  &engine->answers, why);
 }
