@@ -3,6 +3,7 @@
  * C22 (what has expired is never handed over). */
 #include "contracts.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -31,8 +32,43 @@ static void expect_at(const heard *what, int64_t began, int64_t wanted_ms, const
     suite_note("%s %lld ms late", name, (long long)(after - wanted_ms));
 }
 
+typedef struct outcome { /* of a publish that nobody waits for */
+    marty_outcome of;
+    atomic_bool has;
+} outcome;
+
+static void on_outcome(void *user, const marty_outcome *outcomes, size_t count)
+{
+    outcome *self = user;
+    (void)outcomes;
+    (void)count;
+    atomic_store(&self->has, true);
+}
+
+static bool has_outcome(void *user)
+{
+    return atomic_load(&((outcome *)user)->has);
+}
+
+/* Not waited for, so that however slow the broker is, what comes next is sent in the same moment.
+ */
+static void begin_schedule(marty_bus *bus, marty_pattern pattern, const char *id, uint32_t in_ms,
+                           outcome *ret_outcome)
+{
+    marty_error why = {0};
+    marty_message message = {.type = "order.pay", .id = id, .key = "k", .data = marty_text("x")};
+    marty_publish_options options = {.deliver_in_ms = in_ms,
+                                     .done = on_outcome,
+                                     .user = ret_outcome,
+                                     .outcomes = &ret_outcome->of};
+    EXPECT_OK(suite_try_publish(bus, pattern, suite_to(pattern, "billing", "clicks"), &message,
+                                &options, NULL, &why),
+              &why, "scheduling the %s %s in %u ms", suite_pattern_name(pattern), id, in_ms);
+}
+
 static void delayed(marty_pattern pattern, const char *name)
 {
+    outcome outcomes[2] = {0};
     marty_bus *bus = suite_open("billing", NULL);
     recorder *heard_ = recorder_new(NULL, NULL);
     suite_subscribe(bus, pattern, name, heard_, NULL);
@@ -40,10 +76,15 @@ static void delayed(marty_pattern pattern, const char *name)
     int64_t began = test_now_ms();
     /* apart by more than a broker may round them up */
     int64_t step_ms = (int64_t)suite_capabilities()->delay_step_ms, apart_ms = 500 + 2 * step_ms;
-    schedule(bus, pattern, "second", (uint32_t)(400 + apart_ms));
-    schedule(bus, pattern, "first", 400);
+    begin_schedule(bus, pattern, "second", (uint32_t)(400 + apart_ms), &outcomes[0]);
+    begin_schedule(bus, pattern, "first", 400, &outcomes[1]);
     suite_publish(bus, pattern, suite_to(pattern, "billing", "clicks"), "order.pay", "now", "j",
                   "x");
+    for (int i = 0; i < 2; i++) {
+        EXPECT(test_wait_for(has_outcome, &outcomes[i], 10000), "scheduling was not answered");
+        EXPECT(outcomes[i].of.err == MARTY_OK, "scheduling answered %s",
+               suite_err(outcomes[i].of.err));
+    }
     EXPECT(recorder_wait(heard_, 3, 10000), "%s: %zu of 3 came", suite_pattern_name(pattern),
            recorder_unique(heard_));
     EXPECT(strcmp(recorder_at(heard_, 0).id, "now") == 0, "%s came before what is due now",
