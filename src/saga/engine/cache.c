@@ -4,6 +4,7 @@
 #include "inside.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/hash.h"
 
@@ -74,6 +75,7 @@ static marty_err make_entry(marty__saga_core *core, marty_saga_record *record,
         marty_free(record);
         return err;
     }
+    marty__assert(entry);
     entry->record = record;
     err = marty__saga_definition_by_hash(core, record->facts.definition, &entry->definition, why);
     if (!err && MARTY__MUTANT(111, record->facts.unsent, false)) {

@@ -120,11 +120,11 @@ marty_err marty_saga_wait(marty_saga_engine *engine, const char *id, int32_t tim
                           marty_saga_status *ret_status, marty_error *why)
 {
     marty_err err = marty__engine_enter(engine, true, why);
-    if (!err && (!id || !ret_status)) {
-        err = marty_error_set(why, MARTY_E_ARGUMENT, "id and ret_status are required");
-    }
     if (err) {
         return err;
+    }
+    if (!id || !ret_status) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "id and ret_status are required");
     }
     int64_t until_ns = marty__engine_deadline(timeout_ms, WAIT_MS);
     engine_waiter waiter = {.id = id};
