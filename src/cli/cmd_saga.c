@@ -2,6 +2,7 @@
  * marty saga run, start and wait: the orchestrator as a process, and sagas begun by hand. */
 #include "saga.h"
 
+#include <errno.h>
 #include <marty/adapter.h>
 #include <stdlib.h>
 
@@ -11,7 +12,8 @@ marty_err cli_saga_file(const char *path, cli_text *ret, marty_error *why)
     size_t size;
     FILE *file = fopen(path, "re");
     if (!file) {
-        return marty_error_set(why, MARTY_E_NOT_FOUND, "%s cannot be read", path);
+        return marty_error_set(why, MARTY_E_NOT_FOUND, "%s cannot be read: %s", path,
+                               strerror(errno));
     }
     while ((size = fread(block, 1, sizeof block, file)) > 0) {
         cli_text_add(ret, block, size);
@@ -146,7 +148,7 @@ static int wait_for(cli_run *cli, const cli_saga *saga, const char *id)
     marty_err err =
         marty_saga_wait(saga->engine, id, cli_timeout(cli, "timeout", 30000), &status, &why);
     if (err) {
-        int code = cli_fail(cli, err, &why);
+        int code = cli_saga_fail(cli, err, &why);
         if (err == MARTY_E_TIMEOUT) {
             cli_next(cli, "marty saga show %s", id);
         }
@@ -178,7 +180,7 @@ static int start(cli_run *cli)
               : marty_saga_start(saga.engine, cli_argument(cli, 0), cli_string(cli, "key", NULL),
                                  marty_text(input ? input : "{}"), &options, id, &why);
     if (err) {
-        code = cli_fail(cli, err, &why);
+        code = cli_saga_fail(cli, err, &why);
     } else if (cli_set(cli, "await")) {
         code = wait_for(cli, &saga, id);
     } else {

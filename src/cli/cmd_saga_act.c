@@ -39,7 +39,7 @@ static int preview(cli_run *cli, const cli_saga *saga, const char *id, marty_sag
     marty_error why = {0};
     marty_message *report = NULL;
     marty_err err = marty_saga_preview(saga->engine, id, verb, order, &report, &why);
-    int code = err ? cli_fail(cli, err, &why) : CLI_OK;
+    int code = err ? cli_saga_fail(cli, err, &why) : CLI_OK;
     if (!code && cli->out.format != CLI_TABLE) {
         (void)cli_line(cli, report->data.data, report->data.size);
     } else if (!code) {
@@ -59,7 +59,7 @@ static int act_on(cli_run *cli, const cli_saga *saga, const char *id, marty_saga
     marty_error why = {0};
     marty_err err = marty_saga_act(saga->engine, id, verb, order, &why);
     if (err) {
-        return cli_fail(cli, err, &why);
+        return cli_saga_fail(cli, err, &why);
     }
     cli_rows_begin(cli, columns, 2, true);
     cli_row(cli, json_pack("{s:s, s:s}", "id", id, "done", cli->verb->name + strlen("saga ")));

@@ -53,6 +53,17 @@ int cli_saga_close(cli_run *cli, cli_saga *saga, int code)
     return cli_bus_close(cli, saga->bus, code);
 }
 
+int cli_saga_fail(const cli_run *cli, marty_err err, const marty_error *why)
+{
+    int code = cli_fail(cli, err, why);
+    if (err == MARTY_E_NOT_FOUND && strstr(why->text, "there is no saga")) {
+        bool of_definition = strstr(why->text, "register it") != NULL;
+        cli_next(cli, of_definition ? "marty saga run FILE   (it registers what FILE defines)"
+                                    : "marty saga ls");
+    }
+    return code;
+}
+
 static const char *const words[] = {[MARTY_SAGA_RUNNING] = "running",
                                     [MARTY_SAGA_COMPENSATING] = "compensating",
                                     [MARTY_SAGA_COMPLETED] = "completed",
@@ -110,7 +121,7 @@ json_t *cli_saga_read(cli_run *cli, const cli_saga *saga, const char *id, int *r
     marty_error why = {0};
     marty_err err = marty_saga_show(saga->engine, id, true, &report, &why);
     if (err) {
-        *ret_code = cli_fail(cli, err, &why);
+        *ret_code = cli_saga_fail(cli, err, &why);
         return NULL;
     }
     return cli_report_json(report);

@@ -44,6 +44,8 @@ int cli_saga_find(cli_run *cli, const cli_saga *saga, const char *typed, char re
  * those under that version. */
 int cli_saga_each(cli_run *cli, const cli_saga *saga, marty_saga_verb verb,
                   const marty_saga_order *order, uint64_t from);
+/** cli_fail, and where to look when there is no such saga. */
+int cli_saga_fail(const cli_run *cli, marty_err err, const marty_error *why);
 /** A whole file, added to a text. */
 marty_err cli_saga_file(const char *path, cli_text *ret, marty_error *why);
 /** Whether it goes on by itself, and tries a step of it in vain. */

@@ -295,6 +295,9 @@ class Repair(Sagas):
                             (3, ("migrate", one, "--to", "7")), (2, ("migrate", one, "--to", "99999999999")),
                             (1, ("pause", one, "-m", "\x1b[31m"))):
             self.assertEqual((words, self.act(*words, code=code).out), (words, ""))
+        self.assertIn("next: marty saga ls", self.act("cancel", "nobody", code=3).err)
+        self.assertIn("next: marty saga run FILE", self.act("start", "nothing", code=3).err)
+        self.assertIn("No such file", self.marty("saga", "lint", "nowhere.yaml", code=3).err)
         self.marty("saga", "ls", "--store", f"sqlite:{self.folder}/nowhere.db", code=3)
         self.marty("saga", "ls", "--store", f"sqlite:{self.folder}/e2e.db", code=3)
         self.assertFalse((self.folder / "nowhere.db").exists())
