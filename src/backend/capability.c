@@ -28,16 +28,6 @@ const char *marty__capability_name(unsigned bit)
     return bit < marty__capability_count() ? names[bit] : NULL;
 }
 
-uint64_t marty__capability_by_name(const char *name)
-{
-    for (unsigned bit = 0; bit < marty__capability_count(); bit++) {
-        if (strcmp(name, names[bit]) == 0) {
-            return (uint64_t)1 << bit;
-        }
-    }
-    return 0;
-}
-
 uint64_t marty__capability_of(const marty_capabilities *granted, marty_kind kind, marty_order order)
 {
     uint64_t not_there = order == MARTY_ORDER_KEY    ? granted->only_unordered

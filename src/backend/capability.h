@@ -6,8 +6,6 @@
 
 /** The word of one capability by its bit number, "order_by_key"; NULL past the last. Static. */
 const char *marty__capability_name(unsigned bit);
-/** The mask of a word (one bit), 0 when there is none of that name. */
-uint64_t marty__capability_by_name(const char *name);
 /** How many there are: bits 0 .. count - 1. */
 unsigned marty__capability_count(void);
 /** What is granted on channels of a kind and order; MARTY_ORDER_DEFAULT = on some of them. */

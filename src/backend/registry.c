@@ -201,33 +201,3 @@ marty_err marty_backend_find(const marty_backend **ret_backend, const char *sche
     *ret_backend = backend;
     return MARTY_OK;
 }
-
-const char *marty__backend_known(size_t index, const char **ret_package, bool *ret_there)
-{
-    const char *scheme = NULL, *package = NULL;
-    bool there = false;
-    marty__lock(&lock);
-    if (index < KNOWN_COUNT) {
-        const known *row = &known_schemes[index];
-        scheme = row->scheme;
-        package = row->package;
-        there = find_present(scheme) || (row->module && marty__module_exists(row->module));
-    } else {
-        size_t at = KNOWN_COUNT;
-        for (entry *each = entries; each && !scheme; each = each->next) {
-            if (!find_known(each->scheme) && at++ == index) {
-                scheme = each->scheme;
-                package = each->backend->package;
-                there = true;
-            }
-        }
-    }
-    marty__unlock(&lock);
-    if (ret_package) {
-        *ret_package = package;
-    }
-    if (ret_there) {
-        *ret_there = there;
-    }
-    return scheme;
-}

@@ -17,9 +17,6 @@ const marty_backend *marty__module_load(const char *name, const char *package, m
 /** The same for any symbol of a module: NULL with why. */
 void *marty__module_symbol(const char *name, const char *package, const char *symbol,
                            marty_error *why);
-/** Each known scheme in turn, alphabetically: index 0 .. until NULL; whether it is there now (built
- * in, registered, or its module file exists) in ret_there unless NULL. For listings. */
-const char *marty__backend_known(size_t index, const char **ret_package, bool *ret_there);
 /** Whether the module file of a name exists in the folders that count. */
 bool marty__module_exists(const char *name);
 

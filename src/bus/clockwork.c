@@ -26,12 +26,9 @@ static bool ring_one(marty_bus *bus)
         return false;
     }
     marty__alarm *alarm = MARTY__OWNER(timer, marty__alarm, timer);
-    clockwork->ringing = alarm;
     marty__unlock(&clockwork->lock);
     alarm->ring(alarm); /* may free its owner */
     marty__lock(&clockwork->lock);
-    clockwork->ringing = NULL;
-    marty__wake_all(&clockwork->changed);
     return true;
 }
 
@@ -118,20 +115,6 @@ bool marty__alarm_cancel(marty_bus *bus, marty__alarm *alarm)
     return was;
 }
 
-bool marty__alarm_cancel_wait(marty_bus *bus, marty__alarm *alarm)
-{
-    marty__clockwork *clockwork = &bus->clockwork;
-    marty__lock(&clockwork->lock);
-    bool self = clockwork->has_thread && pthread_equal(pthread_self(), clockwork->thread);
-    while (clockwork->ringing == alarm && !self && clockwork->has_thread) {
-        (void)marty__wait(&clockwork->changed, &clockwork->lock, MARTY__NEVER);
-    }
-    bool was = alarm->timer.armed;
-    marty__heap_remove(&clockwork->heap, &alarm->timer);
-    marty__unlock(&clockwork->lock);
-    return was;
-}
-
 int64_t marty__clockwork_next(marty_bus *bus)
 {
     marty__lock(&bus->clockwork.lock);
@@ -157,7 +140,7 @@ int64_t marty__clockwork_run(marty_bus *bus)
 marty_err marty__clockwork_open(marty_bus *bus, marty_error *why)
 {
     marty__clockwork *clockwork = &bus->clockwork;
-    if (!marty__mutex_init(&clockwork->lock) || !marty__cond_init(&clockwork->changed)) {
+    if (!marty__mutex_init(&clockwork->lock)) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "no more locks to be had from the system");
     }
     clockwork->asleep_until_ns = MARTY__NEVER;

@@ -41,10 +41,8 @@ typedef struct marty__pool {
 /* Alarms and the thread that rings them. */
 typedef struct marty__clockwork {
     marty__mutex lock;
-    marty__cond changed;
     marty__heap heap;
     pthread_t thread;
-    marty__alarm *ringing;   /* being run now; cancel waits for it unless it is the canceller */
     int64_t asleep_until_ns; /* when the thread wakes by itself; 0 = it is awake */
     int wake_fd;
     bool has_thread, stopping;
@@ -78,8 +76,6 @@ bool marty__alarm_set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
 void marty__alarm_set_earlier(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
 /** Not any more; true when it was set (and so will not ring). */
 bool marty__alarm_cancel(marty_bus *bus, marty__alarm *alarm);
-/** As cancel, and not while it is ringing on another thread either. */
-bool marty__alarm_cancel_wait(marty_bus *bus, marty__alarm *alarm);
 /** Ring what is due on this thread (simulated); returns when the next is due. */
 int64_t marty__clockwork_run(marty_bus *bus);
 int64_t marty__clockwork_next(marty_bus *bus);

@@ -8,7 +8,7 @@
 #include "message.h"
 #include "rules.h"
 
-marty__prefix marty__prefix_of(const char *text)
+static marty__prefix prefix_of(const char *text)
 {
     return (marty__prefix){text, strlen(text), strcmp(text, "ce-") == 0};
 }
@@ -221,7 +221,7 @@ marty_err marty_message_encode(marty_message **ret_wire, const marty_message *fr
         from = own;
     }
     marty_err err = MARTY_OK;
-    marty__prefix with = marty__prefix_of(prefix ? prefix : "ce-");
+    marty__prefix with = prefix_of(prefix ? prefix : "ce-");
     switch (format) {
     case MARTY_BINARY:
         err = marty__binary_encode(ret_wire, from, &with, why);
@@ -334,7 +334,7 @@ static marty_err check_wire(const marty_message *wire, marty_error *why)
 marty_err marty_message_decode(marty_message **ret_message, const marty_message *wire,
                                const char *prefix, marty_error *why)
 {
-    marty__prefix with = marty__prefix_of(prefix ? prefix : "ce-");
+    marty__prefix with = prefix_of(prefix ? prefix : "ce-");
     bool structured = false;
     hints found;
     marty_err err = check_wire(wire, why);

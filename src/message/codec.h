@@ -13,7 +13,6 @@ typedef struct marty__prefix {
     size_t size;
     bool percent; /* "ce-": values are percent-encoded, and headers are lines of text */
 } marty__prefix;
-marty__prefix marty__prefix_of(const char *text);
 /** Length of the prefix at the start of a header's name (ASCII case ignored; "cloudEvents_" and
  * "cloudEvents:" are one), or -1. */
 int marty__prefix_match(const marty__prefix *prefix, const char *name, size_t size);

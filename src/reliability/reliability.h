@@ -14,10 +14,6 @@ void marty__retry_failed(marty__delivery *delivery, marty_err err, uint32_t dela
 void marty__retry_given_back(marty__delivery *delivery, uint32_t delay_ms);
 /** Hook `rejected`: to the dead letters, with cause and origin. */
 void marty__dead_letter(marty__delivery *delivery, marty_err code, const char *reason);
-/** Delay before try number attempt + 1: exponential from first to max, with full jitter unless told
- * not to. */
-uint32_t marty__backoff_ms(const marty_retry_policy *policy, uint32_t attempt,
-                           const marty_env *env);
 /** An id made of an id, a word and a number: the same whenever it is made of the same. */
 void marty__derived_id(char out[37], const char *id, const char *word, uint32_t number);
 /** The id that a copy for one group goes out with; verb: "retry" or "replay". */

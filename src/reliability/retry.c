@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
-uint32_t marty__backoff_ms(const marty_retry_policy *policy, uint32_t attempt, const marty_env *env)
+/* Delay before try number attempt + 1: exponential from first to max, with full jitter unless told
+ * not to. */
+static uint32_t backoff_ms(const marty_retry_policy *policy, uint32_t attempt, const marty_env *env)
 {
     uint32_t doublings = attempt > 1 ? attempt - 1 : 0;
     uint64_t ceiling = (uint64_t)policy->first_ms << (doublings < 31 ? doublings : 31);
@@ -166,8 +168,7 @@ void marty__retry_failed(marty__delivery *delivery, marty_err err, uint32_t dela
     if (delay_ms == (uint32_t)MARTY__AT_ONCE) {
         delay_ms = 0;
     } else if (!delay_ms) {
-        delay_ms =
-            marty__backoff_ms(&policy, delivery->handle.attempt, &delivery->consumer->bus->env);
+        delay_ms = backoff_ms(&policy, delivery->handle.attempt, &delivery->consumer->bus->env);
     }
     try_again(delivery, delay_ms, true);
 }

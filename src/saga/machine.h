@@ -207,7 +207,6 @@ marty_err marty__saga_turn_json(const marty__saga_definition *definition,
 /** The hash of the definition that a batch begins or changes to; false when it keeps the one
  * before. */
 bool marty__saga_batch_definition(marty_bytes batch, uint8_t ret[MARTY__SAGA_HASH_BYTES]);
-const char *marty__saga_ignored_word(marty__saga_ignored ignored);
 /** Words of the wire and of views: "rejected", "child-start". Static. */
 const char *marty__saga_reply_word(marty__saga_reply reply);
 const char *marty__saga_command_word(marty__saga_command_kind kind);

@@ -23,7 +23,7 @@ static void add_commands(const marty__saga_turn *turn, marty__buffer *to)
     marty__buffer_byte(to, ']');
 }
 
-const char *marty__saga_ignored_word(marty__saga_ignored ignored)
+static const char *ignored_word(marty__saga_ignored ignored)
 {
     static const char *const words[] = {"",     "duplicate", "stale",   "ended",
                                         "late", "early",     "unknown", "malformed"};
@@ -35,7 +35,7 @@ marty_err marty__saga_turn_json(const marty__saga_definition *definition,
 {
     char due[MARTY__TIME_TEXT] = "";
     marty__buffer_format(to, "\"changed\":%s", turn->changed ? "true" : "false");
-    add_text(to, "ignored", turn->changed ? "" : marty__saga_ignored_word(turn->ignored));
+    add_text(to, "ignored", turn->changed ? "" : ignored_word(turn->ignored));
     add_text(to, "alert", turn->alert);
     add_text(to, "refused", turn->refused);
     if (turn->due_us) {
