@@ -84,7 +84,7 @@ MARTY_API void *marty_alloc_zero(size_t count, size_t size);
  * @param block Of marty_alloc, or NULL.
  * @param size How many bytes.
  * @return The block in place of the old one; NULL when there is none, and the old one is still
- * valid.
+ *     valid.
  * @threads Any.
  * @since 0.1
  * @source docs/design/0003-backend-port.md
@@ -265,7 +265,7 @@ MARTY_MUST marty_err marty_message_encode(marty_message **ret_wire, const marty_
  *
  * @param ret_message The message; yours to unref.
  * @param wire Body and headers as the transport has them. For the older envelope its type and
- * source say what the subject tells and the envelope does not. Borrowed, and may be on the stack.
+ *     source say what the subject tells and the envelope does not. Borrowed; may be on the stack.
  * @param prefix Before the names of attributes in headers; NULL = "ce-", and what is no CloudEvent
  *     is read as the older envelope. Borrowed.
  * @param why Details on failure; may be NULL.

@@ -289,8 +289,7 @@ typedef enum marty_report {
     MARTY_REPORT_SUBSCRIPTIONS, /**< Each subscription and its counters. */
     MARTY_REPORT_CHANNELS,      /**< Depth and lag of each channel in use: asks the brokers. */
     MARTY_REPORT_METRICS,       /**< Counters of the bus. */
-    MARTY_REPORT_CONFIG,        /**< The configuration in force, without secrets. */
-    MARTY_REPORT_RELAYS         /**< Relays that run beside the bus. */
+    MARTY_REPORT_CONFIG         /**< The configuration in force, without secrets. */
 } marty_report;
 
 /**
@@ -301,7 +300,8 @@ typedef enum marty_report {
  * @param ret_report The report; yours to unref.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK, or there is no report.
- * @errors The common ones; of CHANNELS those of marty_topology.
+ * @errors The common ones; MARTY_E_UNSUPPORTED (no such report); of CHANNELS those of
+ *     marty_topology.
  * @threads Any.
  * @blocks CHANNELS until the brokers have answered, at most 5,000 ms; others do not.
  * @since 0.1

@@ -90,7 +90,7 @@ typedef struct marty_operation {
  *     marty_operation_refuse was called; an error = nothing was done, ask again later.
  * @errors Any: it is taken back and tried again by the step's policy.
  * @threads A worker of the bus. A local function runs on a thread of the engine, one at a time;
- * inside the store's transaction all its sagas wait for it: be quick.
+ *     inside the store's transaction all its sagas wait for it: be quick.
  * @since 0.1
  * @source docs/guide/participants.md
  */
@@ -103,7 +103,7 @@ typedef marty_err (*marty_effect)(void *user, marty_operation *operation, void *
  * @param json The result. Borrowed and copied; at most 256 KiB.
  * @return MARTY_OK.
  * @errors MARTY_E_ARGUMENT (NULL), MARTY_E_NO_MEMORY, MARTY_E_TOO_LARGE, MARTY_E_MALFORMED (not
- * JSON).
+ *     JSON).
  * @threads That of the effect.
  * @since 0.1
  * @source docs/guide/participants.md
@@ -130,13 +130,13 @@ MARTY_API marty_err marty_operation_refuse(marty_operation *operation, const cha
  * @param ret_engine The engine; yours to give to marty_saga_close before the bus is closed.
  * @param bus Not a driven one. Close the engine before it: what the engine sends goes over it.
  * @param store_url Where sagas are kept: "sqlite:sagas.db", "memory:",
- *     "postgres://host/db".
- * @param options NULL = the defaults.
+ *     "postgres://host/db", "nats://host,host,host/bucket".
+ * @param options NULL for the defaults.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK, or there is no engine.
  * @errors MARTY_E_ARGUMENT, MARTY_E_CONFIG (URL, no service), MARTY_E_UNSUPPORTED (a driven bus),
  *     MARTY_E_FORKED, MARTY_E_MISSING_MODULE, MARTY_E_UNAVAILABLE, MARTY_E_DENIED, MARTY_E_STORAGE,
- * MARTY_E_NO_MEMORY.
+ *     MARTY_E_NO_MEMORY.
  * @threads Any.
  * @blocks Until the store is open, at most 10,000 ms.
  * @since 0.1
@@ -156,7 +156,7 @@ MARTY_MUST marty_err marty_saga_open(marty_saga_engine **ret_engine, marty_bus *
  * @param why Details on failure, with the line or field; may be NULL.
  * @return MARTY_OK, also when it is there already and the same.
  * @errors MARTY_E_ARGUMENT, MARTY_E_CONFIG (also what lint calls an error), MARTY_E_EXISTS (that
- * name and version is another one), and those of the store.
+ *     name and version is another one), and those of the store.
  * @threads Any.
  * @blocks On the store, at most 10,000 ms.
  * @since 0.1
@@ -199,14 +199,14 @@ typedef struct marty_saga_start_options {
  * @param saga Name of the definition.
  * @param key What must be started but once, an order's number; NULL = always a new one.
  * @param input JSON. Borrowed and copied.
- * @param options NULL = the defaults.
+ * @param options NULL for the defaults.
  * @param ret_id The saga's id, also of the one that the key had started before.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK = it is in the store.
  * @errors MARTY_E_NOT_FOUND (no such definition), MARTY_E_EXISTS (the key has started another
- * input), MARTY_E_MALFORMED (not JSON), MARTY_E_TOO_LARGE, MARTY_E_FULL (thousands of calls wait
- * for the store), MARTY_E_TIMEOUT (start again with the same key), MARTY_E_STATE (in an effect),
- * MARTY_E_CLOSED, and those of the store.
+ *     input), MARTY_E_MALFORMED (not JSON), MARTY_E_TOO_LARGE, MARTY_E_FULL (thousands of calls
+ *     wait for the store), MARTY_E_TIMEOUT (start again with the same key), MARTY_E_STATE (in an
+ *     effect), MARTY_E_CLOSED, and those of the store.
  * @threads Any, not in an effect.
  * @blocks Until it is in the store, at most timeout_ms.
  * @since 0.1
@@ -226,7 +226,7 @@ MARTY_MUST marty_err marty_saga_start(marty_saga_engine *engine, const char *sag
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK = it has ended.
  * @errors MARTY_E_TIMEOUT (it goes on, or is stuck: why says so), MARTY_E_NOT_FOUND, MARTY_E_STATE
- * (in an effect), and those of the store.
+ *     (in an effect), and those of the store.
  * @threads Any, not in an effect.
  * @blocks At most timeout_ms, and 1,000 ms where a store does not answer the first look.
  * @since 0.1
@@ -298,7 +298,7 @@ MARTY_MUST marty_err marty_saga_purge(marty_saga_engine *engine, int64_t before_
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK.
  * @errors MARTY_E_NO_MEMORY; what the store does not answer is left out, and "store_error" says
- * why.
+ *     why.
  * @threads Any.
  * @blocks On the store, at most 3,000 ms.
  * @since 0.1
@@ -332,7 +332,7 @@ MARTY_API marty_err marty_saga_close(marty_saga_engine *engine, int32_t timeout_
 typedef struct marty_participant_options {
     const char *service;  /**< Whose commands; NULL = the service of the bus. */
     marty_effect probe;   /**< Says whether it was done, where the store does not know; NULL = what
-                           * the   store knows decides. */
+                           *   the store knows decides. */
     uint32_t concurrency; /**< Handlers at once; 0 = 1. */
     uint64_t keep_ms;     /**< How long operations are remembered; 0 = 30 days. */
     uint64_t reserved[6]; /**< Leave it 0. */
@@ -347,7 +347,7 @@ typedef struct marty_participant_options {
  * @param store_url Its database, "sqlite:inventory.db" or "postgres://host/inventory".
  * @param effect Does it, once for each operation.
  * @param user Given to it.
- * @param options NULL = the defaults.
+ * @param options NULL for the defaults.
  * @param ret_subscription As in marty_subscribe; it is stopped with marty_unsubscribe or the bus.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where sagas are kept: what a store of sagas must do, for the stores of the library (memory,
- * sqlite), of its modules (postgres) and of yours. A store knows nothing of what a saga
+ * sqlite), of its modules (postgres, nats) and of yours. A store knows nothing of what a saga
  * means: state, history and outbox are bytes to it. It promises three things. A transition is
  * written whole or not at all. It is written only over the version that it was decided on and,
  * where it names an epoch, only while that epoch holds its shard. What was answered MARTY_OK
@@ -120,6 +120,7 @@ typedef struct marty_saga_filter {
     const char
         *after;     /**< The id after which to go on, in the order of ids; NULL = from the first. */
     uint32_t limit; /**< 0 = 100; at most 10,000. */
+    uint64_t reserved[4]; /**< Leave it 0. */
 } marty_saga_filter;
 
 /**

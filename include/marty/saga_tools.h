@@ -54,7 +54,7 @@ MARTY_MUST marty_err marty_saga_graph(const char *file, marty_bytes text, const 
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK; an event that the machine refuses is in its line. Else there is no report.
  * @errors MARTY_E_CONFIG (the definition, as lint), MARTY_E_MALFORMED (an event: the text says
- * which line), MARTY_E_NO_MEMORY.
+ *     which line), MARTY_E_NO_MEMORY.
  * @threads Any.
  * @since 0.1
  * @source docs/reference/saga-replay.md

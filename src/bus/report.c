@@ -276,7 +276,6 @@ static marty_err write_report(marty__buffer *to, marty_bus *bus, marty_report wh
         return MARTY_OK;
     case MARTY_REPORT_CONFIG:
         return MARTY_OK;
-    case MARTY_REPORT_RELAYS:
     default:
         return marty_error_set(why, MARTY_E_UNSUPPORTED, "there is no report %d in this version",
                                (int)what);

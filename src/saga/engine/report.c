@@ -202,6 +202,11 @@ marty_err marty_saga_list(marty_saga_engine *engine, const marty_saga_filter *fi
                                "found is required, limit is at most %d, status one of the enum",
                                LIST_MAX);
     }
+    err = marty__reserved_check(
+        filter->reserved, sizeof filter->reserved / sizeof filter->reserved[0], "filter", why);
+    if (err) {
+        return err;
+    }
     copies to = {.all = NULL};
     err = engine->table->list(engine->store, filter, on_found, &to, marty__engine_until(), why);
     err = !err && to.failed ? marty__error_code(why, MARTY_E_NO_MEMORY) : err;

@@ -16,7 +16,6 @@ typedef struct batch {
     kv_one *ones;
     size_t count;
     uint64_t epochs[MARTY_SAGA_SHARDS];
-    bool names_epochs;
 } batch;
 
 static marty_bytes run_of(const kv_one *one)
