@@ -108,6 +108,8 @@ static void reserved_is_refused(void)
     says(&why, marty_saga_start(engine, "one", NULL, marty_text("{}"), &start, id, &why), e);
     says(&why, marty_saga_act(engine, "x", MARTY_SAGA_CANCEL, &order, &why), e);
     says(&why, marty_participate(bus, "c", "memory:", hang, NULL, &part, NULL, &why), e);
+    says(&why,
+         marty_saga_list(engine, &(marty_saga_filter){.reserved = {1}}, take_none, NULL, &why), e);
     options = (marty_saga_options){.horizon_ms = 1000, .redelivery_ms = 1000};
     says(&why, marty_saga_open(&none, bus, "memory:", &options, &why), MARTY_E_ARGUMENT);
     says(&why, marty_saga_open(&none, bus, "nowhere:", NULL, &why), MARTY_E_CONFIG);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "bus/bus.h"
 
 #include <stdio.h>
 #include <string.h>
