@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK = 4096 };
+enum { BLOCK = 8192 };
 typedef struct marty__arena_block {
     struct marty__arena_block *next;
     size_t used, size;
@@ -21,7 +21,7 @@ void *marty__arena_alloc(marty__arena *arena, size_t size)
     size = (size + _Alignof(max_align_t) - 1) / _Alignof(max_align_t) * _Alignof(max_align_t);
     block *at = arena->blocks;
     if (!at || at->size - at->used < size) {
-        size_t room = size > BLOCK / 4 ? size : BLOCK;
+        size_t room = size > BLOCK / 2 ? size : BLOCK;
         at = marty_alloc_zero(1, sizeof *at + room);
         if (!at) {
             arena->failed = true;
@@ -59,6 +59,25 @@ char *marty__arena_format(marty__arena *arena, const char *format, ...)
         va_end(arguments);
     }
     return text;
+}
+
+void marty__arena_reset(marty__arena *arena)
+{
+    block *kept = NULL;
+    for (block *at = arena->blocks, *next; at; at = next) {
+        next = at->next;
+        if (!kept && at->size == BLOCK) {
+            kept = at;
+        } else {
+            marty_free(at);
+        }
+    }
+    if (kept) {
+        memset(kept->bytes, 0, kept->used);
+        kept->used = 0;
+        kept->next = NULL;
+    }
+    *arena = (marty__arena){.blocks = kept};
 }
 
 void marty__arena_free(marty__arena *arena)

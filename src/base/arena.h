@@ -17,6 +17,8 @@ char *marty__arena_text(marty__arena *arena, const char *text, size_t size);
 /** Copy of what printf would print; NULL (and failed) without memory. */
 char *marty__arena_format(marty__arena *arena, const char *format, ...)
     MARTY__ATTRIBUTE(format(printf, 2, 3));
+/** Empty it for the next use; a block is kept for that. */
+void marty__arena_reset(marty__arena *arena);
 /** Free all of it; the arena is empty and usable again. */
 void marty__arena_free(marty__arena *arena);
 #endif

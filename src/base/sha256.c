@@ -30,24 +30,37 @@ static void schedule(uint32_t w[64], const uint8_t *block)
     }
 }
 
+/* One round; the eight words change names from round to round instead of places. */
+static inline void round_of(const uint32_t *a, const uint32_t *b, const uint32_t *c, uint32_t *d,
+                            const uint32_t *e, const uint32_t *f, const uint32_t *g, uint32_t *h,
+                            uint32_t word)
+{
+    uint32_t choose = *g ^ (*e & (*f ^ *g));
+    uint32_t majority = (*a & *b) | (*c & (*a | *b));
+    uint32_t one = *h + (turn(*e, 6) ^ turn(*e, 11) ^ turn(*e, 25)) + choose + word;
+    *d += one;
+    *h = one + (turn(*a, 2) ^ turn(*a, 13) ^ turn(*a, 22)) + majority;
+}
+
 static void compress(marty__sha256 *hash, const uint8_t *block)
 {
-    uint32_t w[64], s[8];
+    uint32_t w[64];
     schedule(w, block);
-    memcpy(s, hash->state, sizeof s);
-    for (int i = 0; i < 64; i++) {
-        uint32_t choose = (s[4] & s[5]) ^ (~s[4] & s[6]);
-        uint32_t majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
-        uint32_t one = s[7] + (turn(s[4], 6) ^ turn(s[4], 11) ^ turn(s[4], 25)) + choose +
-                       round_constants[i] + w[i];
-        uint32_t two = (turn(s[0], 2) ^ turn(s[0], 13) ^ turn(s[0], 22)) + majority;
-        memmove(s + 1, s, 7 * sizeof *s);
-        s[4] += one;
-        s[0] = one + two;
+    uint32_t *s = hash->state;
+    uint32_t a = s[0], b = s[1], c = s[2], d = s[3], e = s[4], f = s[5], g = s[6], h = s[7];
+    for (int i = 0; i < 64; i += 8) {
+        const uint32_t *k = &round_constants[i], *v = &w[i];
+        round_of(&a, &b, &c, &d, &e, &f, &g, &h, k[0] + v[0]);
+        round_of(&h, &a, &b, &c, &d, &e, &f, &g, k[1] + v[1]);
+        round_of(&g, &h, &a, &b, &c, &d, &e, &f, k[2] + v[2]);
+        round_of(&f, &g, &h, &a, &b, &c, &d, &e, k[3] + v[3]);
+        round_of(&e, &f, &g, &h, &a, &b, &c, &d, k[4] + v[4]);
+        round_of(&d, &e, &f, &g, &h, &a, &b, &c, k[5] + v[5]);
+        round_of(&c, &d, &e, &f, &g, &h, &a, &b, k[6] + v[6]);
+        round_of(&b, &c, &d, &e, &f, &g, &h, &a, k[7] + v[7]);
     }
-    for (int i = 0; i < 8; i++) {
-        hash->state[i] += s[i];
-    }
+    s[0] += a, s[1] += b, s[2] += c, s[3] += d;
+    s[4] += e, s[5] += f, s[6] += g, s[7] += h;
 }
 
 void marty__sha256_begin(marty__sha256 *hash)

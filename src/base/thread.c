@@ -112,6 +112,45 @@ void marty__gate_leave(marty__gate *gate)
     marty__unlock(&gate->mutex);
 }
 
+bool marty__bell_init(marty__bell *bell)
+{
+    bell->rung = false;
+    if (!marty__mutex_init(&bell->mutex)) {
+        return false;
+    }
+    bool made = marty__cond_init(&bell->cond);
+    if (!made) {
+        marty__mutex_free(&bell->mutex);
+    }
+    return made;
+}
+
+void marty__bell_free(marty__bell *bell)
+{
+    marty__cond_free(&bell->cond);
+    marty__mutex_free(&bell->mutex);
+}
+
+void marty__bell_ring(marty__bell *bell)
+{
+    marty__lock(&bell->mutex);
+    bell->rung = true;
+    marty__unlock(&bell->mutex);
+    marty__wake_one(&bell->cond);
+}
+
+bool marty__bell_wait(marty__bell *bell, int64_t deadline_ns)
+{
+    bool in_time = true;
+    marty__lock(&bell->mutex);
+    while (!bell->rung && in_time) {
+        in_time = marty__wait(&bell->cond, &bell->mutex, deadline_ns);
+    }
+    bool rung = bell->rung;
+    marty__unlock(&bell->mutex);
+    return rung;
+}
+
 bool marty__thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *),
                          void *argument)
 {

@@ -32,6 +32,22 @@ void marty__gate_free(marty__gate *gate);
 /** False once the monotonic deadline has passed (MARTY__NEVER = none): then it is another's. */
 bool marty__gate_enter(marty__gate *gate, int64_t deadline_ns);
 void marty__gate_leave(marty__gate *gate);
+
+/* Something that happens once: one waits for it, another rings. What is written before the ring may
+ * be read after the wait. It must live until both calls have returned: each holds a reference. */
+typedef struct marty__bell {
+    marty__mutex mutex;
+    marty__cond cond;
+    bool rung;
+} marty__bell;
+/** Make one; false when the system has no resources. */
+bool marty__bell_init(marty__bell *bell);
+void marty__bell_free(marty__bell *bell);
+/** Wakes who waits, without a lock that it would meet. */
+void marty__bell_ring(marty__bell *bell);
+/** Whether it has rung by the monotonic deadline (MARTY__NEVER = none). */
+bool marty__bell_wait(marty__bell *bell, int64_t deadline_ns);
+
 /** Start a thread with all signals blocked and a short name (up to 15 bytes); false when there is
  * none to be had. */
 bool marty__thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *),
