@@ -63,6 +63,7 @@ typedef struct marty_saga_record {
     uint64_t epoch;         /**< Of its shard, read together with it; 0 = nobody ever had it. */
     marty_bytes state;      /**< As it was written. */
     marty_bytes outbox;     /**< As it was written. */
+    int64_t place; /**< Where the store has it, in the store's own words; 0 = it does not say. */
 } marty_saga_record;
 
 /** One transition to be written. @since 0.1 @source docs/design/0013-saga-stores.md */
@@ -75,6 +76,9 @@ typedef struct marty_saga_write {
     marty_bytes state;   /**< At most 1 MiB. */
     marty_bytes outbox;  /**< At most 1 MiB. */
     marty_bytes history; /**< The batch of this version; at most 1 MiB. */
+    /** In: the place of the record that it was decided on, or of the write before; 0 = not known.
+     *  Out, once written: where it is now. A store finds it sooner by it, and never trusts it. */
+    int64_t place;
     /** NULL, or called inside the transaction before anything of this one is written, with the
      *  store's own handle (sqlite3, PGconn; NULL where there is none): a local step does its work
      *  there and fills in what is to be written. An error undoes it and is this write's result.
@@ -204,7 +208,7 @@ typedef struct marty_saga_store_table {
     /** Make sure that nothing of a commit that was answered MAYBE_STORED can still be written
      * later: what is read from now on is final. */
     marty_err (*settle)(marty_saga_store *store, int64_t until_ns, marty_error *why);
-    /** Read one. E: NOT_FOUND. */
+    /** Read one, with its place, if the store has such. E: NOT_FOUND. */
     marty_err (*load)(marty_saga_store *store, const char *id, marty_saga_record **ret_record,
                       int64_t until_ns, marty_error *why);
     /** The id of a name and key. E: NOT_FOUND. */

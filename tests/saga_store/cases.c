@@ -50,6 +50,35 @@ static void writes_versions(suite_store *store)
               MARTY_E_NOT_FOUND);
 }
 
+/* A place is a hint: with a wrong one the right saga is written, and no other. */
+static void believes_no_place(suite_store *store)
+{
+    marty_saga_write *first = suite_write("place-a", 1, ""), *other = suite_write("place-b", 1, "");
+    CHECK_INT(suite_commit(store, first), MARTY_OK);
+    CHECK_INT(suite_commit(store, other), MARTY_OK);
+    marty_saga_write *write = suite_write("place-a", 2, "");
+    write->place = other->place;
+    CHECK_INT(suite_commit(store, write), MARTY_OK);
+    marty_saga_record *record = NULL;
+    REQUIRE(store->table->load(store->handle, "place-b", &record, suite_until(), NULL) == MARTY_OK);
+    CHECK_INT(record->facts.version, 1);
+    CHECK_INT(record->place, other->place);
+    marty_free(record);
+    REQUIRE(store->table->load(store->handle, "place-a", &record, suite_until(), NULL) == MARTY_OK);
+    CHECK_INT(record->facts.version, 2);
+    CHECK_INT(record->place, first->place);
+    marty_free(record);
+    write = suite_write("place-a", 2, "");
+    write->place = first->place;
+    CHECK_INT(suite_commit(store, write), MARTY_E_STATE);
+    write = suite_write("place-a", 3, "");
+    write->place = INT64_MAX;
+    CHECK_INT(suite_commit(store, write), MARTY_OK);
+    write = suite_write("place-c", 2, "");
+    write->place = first->place;
+    CHECK_INT(suite_commit(store, write), MARTY_E_STATE);
+}
+
 /* One refused write leaves the others of its batch alone. */
 static void writes_batches(suite_store *store)
 {
@@ -124,8 +153,10 @@ static void fences(const char *url, suite_store *store)
     CHECK_INT(his.held[0].shard, shard);
     CHECK_INT(his.held[0].epoch, given.epoch + 1);
 
+    int64_t place = write->place;
     write = suite_write("fenced", 2, "");
     write->epoch = given.epoch;
+    write->place = place;
     CHECK_INT(suite_commit(store, write), MARTY_E_LOST);
     write = suite_write("fenced", 2, "");
     write->epoch = his.held[0].epoch;
@@ -356,6 +387,7 @@ int suite_cases(const char *url)
 {
     suite_store store = suite_open(url);
     writes_versions(&store);
+    believes_no_place(&store);
     writes_batches(&store);
     keeps_history(&store);
     fences(url, &store);

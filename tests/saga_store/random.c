@@ -18,6 +18,7 @@ static unsigned below(unsigned limit)
 typedef struct pair {
     suite_store tested, oracle;
     uint64_t versions[SAGAS];
+    int64_t places[SAGAS]; /* as the store under test says them */
     marty_saga_lease leases[OWNERS];
     char owners[OWNERS][20], prefix[24];
 } pair;
@@ -44,6 +45,9 @@ static marty_saga_write *random_write(pair *both, const char *id, unsigned which
     write->facts.stuck = below(5) ? "" : "stuck";
     if (below(3) == 0) {
         write->epoch = 1 + below(4);
+    }
+    if (below(3)) { /* right mostly; else another's, which must not be believed */
+        write->place = both->places[below(4) ? which : below(SAGAS)];
     }
     return write;
 }
@@ -72,6 +76,7 @@ static void commit_some(pair *both)
         }
         if (copies[i].result == MARTY_OK) {
             both->versions[which[i]] = copies[i].facts.version;
+            both->places[which[i]] = tested[i]->place;
         }
     }
 }

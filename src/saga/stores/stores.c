@@ -92,6 +92,7 @@ marty_saga_record *marty_saga_record_new(const marty_saga_facts *facts, uint64_t
     }
     char *at = (char *)(record + 1);
     record->facts = *facts;
+    record->place = 0;
     record->facts.id = keep(&at, facts->id);
     record->facts.name = keep(&at, facts->name);
     record->facts.key = keep(&at, facts->key);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Writing sagas to a file: all that is given together is one transaction. What is refused of one
- * write is found out before anything of it is written; a local step that fails is undone by a
+ * Writing sagas to a file: all that is given together is one transaction. A write has its fences in
+ * its statement, and what is refused writes nothing; a local step that fails is undone by a
  * savepoint. A commit whose end SQLite reports as an error is in doubt: its frames may lie in the
  * log, to be found after a crash, until another commit has written over them; that is what settle
  * does. */
@@ -62,19 +62,18 @@ static const char *text_of(const char *text)
     return text ? text : "";
 }
 
-static int insert(saga_db *db, const marty_saga_write *write, int64_t *ret_number)
+static int insert(saga_db *db, const marty_saga_write *write)
 {
     const marty_saga_facts *facts = &write->facts;
-    int code = marty__saga_db_run(
+    return marty__saga_db_run(
         db, SAGA_BIND(db, SAGA_SQL_INSERT, saga_text(facts->id), saga_text(facts->name),
                       saga_text(text_of(facts->key)), saga_text(facts->definition),
                       saga_text(text_of(facts->stuck)), saga_int(facts->status),
                       saga_int(facts->paused), saga_int(facts->shard),
                       saga_int((int64_t)facts->version), saga_int(facts->started_us),
                       saga_int(facts->changed_us), saga_int(facts->due_us), saga_int(facts->unsent),
-                      saga_blob(write->state), saga_blob(write->outbox)));
-    *ret_number = sqlite3_last_insert_rowid(db->handle);
-    return code;
+                      saga_blob(write->state), saga_blob(write->outbox),
+                      saga_int((int64_t)write->epoch)));
 }
 
 static int update(saga_db *db, const marty_saga_write *write, int64_t number)
@@ -85,16 +84,20 @@ static int update(saga_db *db, const marty_saga_write *write, int64_t number)
                       saga_text(text_of(facts->stuck)), saga_int(facts->status),
                       saga_int(facts->paused), saga_int((int64_t)facts->version),
                       saga_int(facts->changed_us), saga_int(facts->due_us), saga_int(facts->unsent),
-                      saga_blob(write->state), saga_blob(write->outbox)));
+                      saga_blob(write->state), saga_blob(write->outbox), saga_text(facts->id),
+                      saga_int((int64_t)write->epoch), saga_int(facts->shard)));
 }
 
-static int write_rows(saga_db *db, const marty_saga_write *write, int64_t number)
+/* The saga's row, where the fences allow it, and then its history; *ret_done says whether. */
+static int write_rows(saga_db *db, marty_saga_write *write, int64_t number, bool *ret_done)
 {
-    int code = number ? update(db, write, number) : insert(db, write, &number);
-    if (code) {
+    int code = number ? update(db, write, number) : insert(db, write);
+    *ret_done = !code && sqlite3_changes(db->handle) > 0;
+    if (!*ret_done) {
         return code;
     }
-    return marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_HISTORY_ADD, saga_int(number),
+    write->place = number ? number : sqlite3_last_insert_rowid(db->handle);
+    return marty__saga_db_run(db, SAGA_BIND(db, SAGA_SQL_HISTORY_ADD, saga_int(write->place),
                                             saga_int((int64_t)write->facts.version),
                                             saga_int(write->facts.changed_us),
                                             saga_blob(write->history)));
@@ -126,27 +129,47 @@ static int write_with_step(saga_db *db, marty_saga_write *write, int64_t number)
     write->result = write->fill(write, db->handle);
     (void)sqlite3_commit_hook(db->handle, NULL, NULL);
     code = sqlite3_get_autocommit(db->handle) ? SQLITE_ABORT : SQLITE_OK;
+    bool done = true;
     if (!code && (write->result || write->undo)) {
         code = end_savepoint(db, SAGA_SQL_UNDO);
     }
     if (!code && !write->result) {
-        code = write_rows(db, write, number);
+        code = write_rows(db, write, number, &done);
+    }
+    if (!code && !done) { /* the step has changed what is not its own */
+        write->result = MARTY_E_FAILED;
+        code = end_savepoint(db, SAGA_SQL_UNDO);
     }
     code = code ? code : end_savepoint(db, SAGA_SQL_KEEP);
     write->result = code == SQLITE_ABORT ? MARTY_E_FAILED : write->result;
     return code;
 }
 
+/* Most are written where they are said to be. What writes nothing there is looked at: a fence or a
+ * key refuses it, or it is elsewhere. */
 static int write_one(saga_db *db, marty_saga_write *write)
 {
-    int64_t number = 0;
+    int64_t number = write->facts.version == 1 ? 0 : write->place;
+    bool done = false;
     write->result = MARTY_OK;
     write->existing[0] = '\0';
-    int code = check(db, write, &number);
+    int code = SQLITE_OK;
+    if (!write->fill && (number || write->facts.version == 1)) {
+        code = write_rows(db, write, number, &done);
+    }
+    if (code || done) {
+        return code;
+    }
+    code = check(db, write, &number);
     if (code || write->result) {
         return code;
     }
-    return write->fill ? write_with_step(db, write, number) : write_rows(db, write, number);
+    if (write->fill) {
+        return write_with_step(db, write, number);
+    }
+    code = write_rows(db, write, number, &done);
+    write->result = done ? MARTY_OK : MARTY_E_STATE;
+    return code;
 }
 
 static void answer_all(marty_saga_write *const writes[], size_t count, marty_err result)

@@ -11,6 +11,8 @@ enum { SCHEMA = 1 };
     "id, name, key, definition, stuck, status, paused, shard, version, started_us, changed_us, "   \
     "due_us, unsent"
 #define NEVER "9223372036854775807"
+#define UNDER(epoch, shard)                                                                        \
+    "(" epoch " = 0 OR " epoch " = (SELECT epoch FROM marty_saga_shard WHERE shard = " shard "))"
 
 static const char *const sql_text[SAGA_SQL_COUNT] = {
     [SAGA_SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -21,18 +23,22 @@ static const char *const sql_text[SAGA_SQL_COUNT] = {
     [SAGA_SQL_KEEP] = "RELEASE marty_saga_one",
     [SAGA_SQL_VERSION] = "SELECT number, version FROM marty_saga WHERE id = ?1",
     [SAGA_SQL_KEY] = "SELECT id FROM marty_saga WHERE name = ?1 AND key = ?2 AND key <> ''",
-    [SAGA_SQL_INSERT] = "INSERT INTO marty_saga (" FACTS ", state, outbox) VALUES "
-                        "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+    /* Both write nothing where a fence or a key stands against it: then it is looked why. */
+    [SAGA_SQL_INSERT] = "INSERT INTO marty_saga (" FACTS ", state, outbox) SELECT "
+                        "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 "
+                        "WHERE " UNDER("?16", "?8") " ON CONFLICT DO NOTHING",
     [SAGA_SQL_UPDATE] = "UPDATE marty_saga SET definition = ?2, stuck = ?3, status = ?4, "
                         "paused = ?5, version = ?6, changed_us = ?7, due_us = ?8, unsent = ?9, "
-                        "state = ?10, outbox = ?11 WHERE number = ?1",
+                        "state = ?10, outbox = ?11 WHERE number = ?1 AND id = ?12 AND "
+                        "version = ?6 - 1 AND " UNDER("?13", "?14"),
     [SAGA_SQL_HISTORY_ADD] = "INSERT INTO marty_saga_history VALUES (?1, ?2, ?3, ?4)",
     [SAGA_SQL_SENT] =
         "UPDATE marty_saga SET unsent = 0 WHERE id = ?1 AND version = ?2 AND unsent = 1",
     [SAGA_SQL_SETTLE] = "UPDATE marty_saga_store SET settled = settled + 1",
-    [SAGA_SQL_LOAD] = "SELECT " FACTS ", state, outbox, coalesce((SELECT epoch FROM "
-                      "marty_saga_shard s WHERE s.shard = marty_saga.shard), 0) FROM marty_saga "
-                      "WHERE id = ?1",
+    [SAGA_SQL_LOAD] =
+        "SELECT " FACTS ", state, outbox, coalesce((SELECT epoch FROM "
+        "marty_saga_shard s WHERE s.shard = marty_saga.shard), 0), number FROM marty_saga "
+        "WHERE id = ?1",
     [SAGA_SQL_DUE] =
         "SELECT " FACTS " FROM marty_saga WHERE due_us < " NEVER " ORDER BY due_us, id",
     [SAGA_SQL_UNSENT] = "SELECT " FACTS " FROM marty_saga WHERE unsent = 1 AND changed_us < ?1 "

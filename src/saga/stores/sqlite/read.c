@@ -44,6 +44,9 @@ marty_err marty__saga_sqlite_load(marty_saga_store *store, const char *id,
             marty_saga_record_new(&facts, (uint64_t)marty__saga_db_int(row, 15),
                                   marty__saga_db_bytes(row, 13), marty__saga_db_bytes(row, 14));
         code = record ? SQLITE_ROW : SQLITE_NOMEM;
+        if (record) {
+            record->place = marty__saga_db_int(row, 16);
+        }
     }
     marty_err err = ended(db, row, code, why);
     marty__saga_db_leave(db);
