@@ -37,14 +37,14 @@ typedef struct marty_outcome {
 } marty_outcome;
 
 /**
- * The completion of a publish: called once per accepted call, never inside it, also on close. It
- * may run before the call has returned, on another thread: prepare `user` first.
+ * The completion of a publish: called once per accepted call, never inside it (but see at_once),
+ * also on close. It may run before the call has returned, on another thread: prepare `user` first.
  *
  * @param user Of the options of the publish.
  * @param outcomes One per message, in the order of the messages. Borrowed until the return.
  * @param count How many messages.
  * @threads A worker; on a driven bus the thread in marty_bus_process, marty_bus_run or
- *     marty_bus_close.
+ *     marty_bus_close; with at_once any.
  * @since 0.1
  * @source docs/design/0002-public-api.md
  */
@@ -88,6 +88,9 @@ typedef struct marty_publish_options {
     void *user;
     /** With done: wait for room, up to timeout_ms. */
     bool wait_for_room;
+    /** With done: call it where the answer comes, also inside the call itself, on whatever thread
+     *  that is, and not on a worker. It must be quick, and must not wait for anything. */
+    bool at_once;
     /** For marty_bus_cancel; NULL = none. */
     const void *cancel_key;
     /** Leave it 0. */

@@ -47,6 +47,7 @@ struct marty__call {
     void (*completed)(marty__call *call); /* internal completion, in place of done: on any thread,
                                              must be quick, no lock held */
     marty_delivery *settles;
+    bool at_once;         /* done is called where the answer comes, not by a worker */
     bool waited;          /* somebody waits in `answered` */
     atomic_bool finished; /* waited, and answered */
     atomic_bool timed;    /* its alarm was set */

@@ -13,6 +13,7 @@ typedef struct told {
 
 static told all[MANY];
 static atomic_int bad;
+static bool at_once;
 
 static void done(void *user, const marty_outcome *outcomes, size_t count)
 {
@@ -53,7 +54,8 @@ static void publish_many(marty_bus *bus, size_t *ret_refused)
     *ret_refused = 0;
     for (size_t i = 0; i < MANY; i++) {
         marty_error why = {0};
-        marty_publish_options options = {.done = done, .user = &all[i], .timeout_ms = 60000};
+        marty_publish_options options = {
+            .done = done, .user = &all[i], .timeout_ms = 60000, .at_once = at_once};
         all[i] = (told){0};
         if (marty_publish_event(bus, "a.b", marty_text("{}"), &options, &why)) {
             atomic_store(&all[i].times, -1); /* refused: it must never be told */
@@ -89,14 +91,21 @@ static void each_is_told_once(marty_bus_options options, int answers_each)
     CHECK_INT(atomic_load(&bad), 0);
 }
 
+static void on_every_bus(int answers_each)
+{
+    each_is_told_once((marty_bus_options){.workers = 2}, answers_each);
+    each_is_told_once((marty_bus_options){.driven = true}, answers_each);
+    each_is_told_once((marty_bus_options){.driven = true, .env = &surroundings}, answers_each);
+}
+
 int main(void)
 {
     marty_error why = {0};
     REQUIRE(!marty_backend_register(&script_backend, &why));
-    for (int answers_each = -1; answers_each <= EACH; answers_each += EACH + 1) {
-        each_is_told_once((marty_bus_options){.workers = 2}, answers_each);
-        each_is_told_once((marty_bus_options){.driven = true}, answers_each);
-        each_is_told_once((marty_bus_options){.driven = true, .env = &surroundings}, answers_each);
+    for (int round = 0; round < 2; round++) {
+        at_once = round == 1;
+        on_every_bus(-1);
+        on_every_bus(EACH);
     }
     return check_result();
 }

@@ -399,6 +399,8 @@ static void complete(marty__call *call)
         marty__unlock(&call->lock);
         marty__wake_all(&call->answered); /* ours till the unref: who waits finds no lock held */
         marty__call_unref(call);
+    } else if (call->at_once) {
+        run_settles_then_done(&call->task);
     } else {
         call->task.run = run_settles_then_done;
         marty__pool_add(bus, &call->task);

@@ -273,6 +273,7 @@ static marty_err send(const publish *self, marty__call *call, marty_error *why)
     call->deadline_ns = marty__bus_deadline(self->bus, options->timeout_ms, MARTY__TIMEOUT_MS);
     call->cancel_key = options->cancel_key;
     call->done = options->done;
+    call->at_once = options->at_once;
     call->user = options->user;
     call->waited = asks;
     if (options->outcomes) {

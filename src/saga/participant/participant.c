@@ -122,6 +122,7 @@ static marty_err answer(asked *one)
                                      .settles = one->delivery,
                                      .once = one->reply,
                                      .done = on_answered,
+                                     .at_once = true,
                                      .wait_for_room = true};
     marty_bytes data = one->result.size ? one->result : marty_text("null");
     return marty_send_command(one->self->bus, one->reply_to, "saga.reply", data, &options,
