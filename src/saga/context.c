@@ -271,6 +271,8 @@ static void add_data(inside *in, uint32_t slot, bool undo, marty__buffer *to)
     const marty__saga_slot *at = marty__saga_slot_at(in, slot);
     marty_bytes replaced = undo ? at->undo.input : at->forward.input;
     marty__buffer context = {0};
+    (void)marty__buffer_reserve(&context, in->before_size + 256); /* mostly all that is needed */
+    (void)marty__buffer_reserve(to, in->before_size + 256);
     marty__buffer_text(to, undo ? "{" : "");
     if (replaced.size || node->pick_count) {
         marty__buffer_text(to, undo ? "\"data\":" : "");

@@ -167,6 +167,8 @@ marty_err marty__saga_migrate(const marty__saga_definition *from, const marty__s
                               marty__saga_turn *turn, marty_error *why);
 /** Free what a turn holds; it is usable again. Zero-initialised is fine. */
 void marty__saga_turn_free(marty__saga_turn *turn);
+/** Empty one for the next decision; keeps its memory, where that is little. */
+void marty__saga_turn_reset(marty__saga_turn *turn);
 
 /** Apply one batch of the history to a state in its arena (version 0 = before the first).
  * E: MALFORMED (also a gap in versions), NO_MEMORY. */

@@ -7,11 +7,11 @@ static void set_up(inside *in, const marty__saga_definition *definition,
                    const marty__saga_rules *rules, const marty__saga_event *event, int64_t now_us,
                    marty_error *why)
 {
-    marty__arena_free(&in->arena);
+    marty__arena_reset(&in->arena);
     marty__buffer_clear(&in->state_bytes);
     marty__buffer_clear(&in->history);
-    in->state_bytes.failed = in->history.failed = false;
-    *in = (inside){.state_bytes = in->state_bytes,
+    *in = (inside){.arena = in->arena,
+                   .state_bytes = in->state_bytes,
                    .history = in->history,
                    .definition = definition,
                    .rules = rules,
@@ -220,6 +220,25 @@ void marty__saga_turn_free(marty__saga_turn *turn)
         marty_free(in);
     }
     *turn = (marty__saga_turn){0};
+}
+
+static void keep_small(marty__buffer *buffer)
+{
+    enum { SMALL = 4096 };
+    if (buffer->capacity > SMALL) {
+        marty__buffer_free(buffer);
+    }
+}
+
+void marty__saga_turn_reset(marty__saga_turn *turn)
+{
+    inside *in = turn->inside;
+    if (in) {
+        marty__arena_reset(&in->arena);
+        keep_small(&in->state_bytes);
+        keep_small(&in->history);
+    }
+    *turn = (marty__saga_turn){.inside = in};
 }
 
 marty_err marty__saga_fold(marty__saga_state *state, marty_bytes batch, marty_error *why)

@@ -16,37 +16,32 @@ enum { CALL_MS = 10000, WAITING_MAX = 4096 };
 /* An event and its caller; both let go of it, in any order. */
 typedef struct call {
     marty__saga_input input;
-    marty_saga_engine *engine;
-    marty__cond answered;
-    bool over, left; /* it was answered; the caller has gone. Under the engine's mutex */
+    atomic_uint refs;
+    marty__bell answered;
+    /* Once it has rung: */
     marty_err err;
     marty__saga_ignored ignored;
     char why[ENGINE_TEXT];
     char *texts; /* copies of what the event points to */
 } call;
 
-static void call_free(call *one)
+static void call_unref(call *one)
 {
-    marty__cond_free(&one->answered);
-    marty_free(one->texts);
-    marty_free(one);
+    if (atomic_fetch_sub(&one->refs, 1) == 1) {
+        marty__bell_free(&one->answered);
+        marty_free(one->texts);
+        marty_free(one);
+    }
 }
 
 static void on_call_done(marty__saga_input *input, const marty__saga_done *done)
 {
     call *one = MARTY__OWNER(input, call, input);
-    marty_saga_engine *engine = one->engine;
-    marty__lock(&engine->mutex);
     one->err = done->err;
     one->ignored = done->ignored;
     (void)snprintf(one->why, sizeof one->why, "%s", done->why ? done->why : "");
-    one->over = true;
-    bool left = one->left;
-    marty__wake_one(&one->answered);
-    marty__unlock(&engine->mutex);
-    if (left) {
-        call_free(one);
-    }
+    marty__bell_ring(&one->answered);
+    call_unref(one);
 }
 
 static const char *keep(char **at, const char *text)
@@ -67,7 +62,7 @@ static size_t size_of(const char *text)
 }
 
 /* A call owns copies of everything, since its caller may leave before it is over. */
-static call *new_call(marty_saga_engine *engine, const marty__saga_input *input)
+static call *new_call(const marty__saga_input *input)
 {
     const marty__saga_event *event = &input->event;
     call *one = marty_alloc_zero(1, sizeof *one);
@@ -75,12 +70,12 @@ static call *new_call(marty_saga_engine *engine, const marty__saga_input *input)
                               size_of(event->start_key) + size_of(event->name) +
                               size_of(event->id) + size_of(event->who) + size_of(event->note) +
                               size_of(event->key) + event->data.size + 1);
-    if (!one || !texts || !marty__cond_init(&one->answered)) {
+    if (!one || !texts || !marty__bell_init(&one->answered)) {
         marty_free(one);
         marty_free(texts);
         return NULL;
     }
-    one->engine = engine;
+    atomic_init(&one->refs, 2);
     one->texts = texts;
     one->input = *input;
     one->input.done = on_call_done;
@@ -119,11 +114,10 @@ marty_err marty__engine_enter(const marty_saga_engine *engine, bool waits, marty
     return MARTY_OK;
 }
 
-/* What is told to the caller. With the engine's mutex held. */
-static marty_err outcome_of(call *one, char ret_text[ENGINE_TEXT])
+/* What is told to the caller. */
+static marty_err outcome_of(const call *one, bool answered, char ret_text[ENGINE_TEXT])
 {
-    one->left = !one->over;
-    if (!one->over) {
+    if (!answered) {
         (void)snprintf(ret_text, ENGINE_TEXT,
                        "the store has not answered in time; the same call again, with the same key "
                        "or id, is safe");
@@ -145,23 +139,14 @@ marty_err marty__engine_ask(marty_saga_engine *engine, const marty__saga_input *
                        "%d calls wait for the store already; try again later", WAITING_MAX);
         return MARTY_E_FULL;
     }
-    call *one = new_call(engine, input);
+    call *one = new_call(input);
     if (!one) {
         (void)snprintf(ret_text, ENGINE_TEXT, "out of memory");
         return MARTY_E_NO_MEMORY;
     }
     int64_t until_ns = marty__engine_deadline(timeout_ms, CALL_MS);
     marty__saga_core_put(engine->core, &one->input);
-    marty__lock(&engine->mutex);
-    bool in_time = true;
-    while (!one->over && in_time) {
-        in_time = marty__wait(&one->answered, &engine->mutex, until_ns);
-    }
-    bool over = one->over;
-    marty_err err = outcome_of(one, ret_text);
-    marty__unlock(&engine->mutex);
-    if (over) {
-        call_free(one);
-    }
+    marty_err err = outcome_of(one, marty__bell_wait(&one->answered, until_ns), ret_text);
+    call_unref(one);
     return err;
 }

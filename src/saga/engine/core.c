@@ -67,17 +67,21 @@ void marty__saga_core_put(marty__saga_core *core, marty__saga_input *input)
     }
 }
 
-static marty__saga_input *next_input(marty__saga_core *core)
+/* At most so many of those that wait, in their order. */
+static size_t take_inputs(marty__saga_core *core, size_t most, marty__link *to)
 {
-    marty__saga_input *input = NULL;
+    size_t count = 0;
     marty__lock(&core->mutex);
-    if (!marty__list_empty(&core->inputs)) {
-        input = MARTY__OWNER(core->inputs.next, marty__saga_input, link);
-        marty__list_remove(&input->link);
-        core->waiting--;
+    if (core->waiting <= most) {
+        count = core->waiting;
+        marty__list_move(to, &core->inputs);
     }
+    for (; count < most && !marty__list_empty(&core->inputs); count++) {
+        marty__list_push(to, marty__list_pop(&core->inputs));
+    }
+    core->waiting -= count;
     marty__unlock(&core->mutex);
-    return input;
+    return count;
 }
 
 /* In their order, before all that came later. */
@@ -94,23 +98,20 @@ static void put_first(marty__saga_core *core, marty__link *again)
 }
 
 /* The sagas that a turn is about, read together. One that starts is not there. */
-static void fetch_all(marty__saga_core *core, size_t most)
+static void fetch_all(marty__saga_core *core, const marty__link *inputs)
 {
     const char *ids[SAGA_BATCH_MAX];
     size_t count = 0;
     if (!core->options.table->load_many) {
         return;
     }
-    marty__lock(&core->mutex);
-    for (const marty__link *at = core->inputs.next; at != &core->inputs && most; at = at->next) {
+    for (const marty__link *at = inputs->next; at != inputs; at = at->next) {
         const marty__saga_input *input = MARTY__OWNER(at, marty__saga_input, link);
         bool starts = input->event.kind == MARTY__SAGA_EVENT_START && !input->event.parent;
         if (!starts) {
             ids[count++] = input->saga;
         }
-        most--;
     }
-    marty__unlock(&core->mutex);
     marty__saga_entries_fetch(core, ids, count);
 }
 
@@ -119,16 +120,18 @@ static void fetch_all(marty__saga_core *core, size_t most)
  * op. */
 static size_t decide_all(marty__saga_core *core, marty__link *again)
 {
-    size_t count = 0, there = marty__saga_core_waiting(core);
-    there = MARTY__MUTANT(113, there < SAGA_BATCH_MAX, false) ? there : SAGA_BATCH_MAX;
-    fetch_all(core, there);
-    for (size_t i = 0; i < there; i++) {
-        marty__saga_input *input = next_input(core);
-        if (!input) {
-            break;
+    size_t count = 0, left = SAGA_BATCH_MAX, taken = 0;
+    marty__link inputs, *link = NULL;
+    marty__list_init(&inputs);
+    do {
+        taken = take_inputs(core, left, &inputs);
+        left -= taken;
+        fetch_all(core, &inputs);
+        while ((link = marty__list_pop(&inputs)) != NULL) {
+            count += marty__saga_plan_make(core, &core->plans[count],
+                                           MARTY__OWNER(link, marty__saga_input, link), again);
         }
-        count += marty__saga_plan_make(core, &core->plans[count], input, again);
-    }
+    } while (MARTY__MUTANT(113, false, taken > 0));
     return count;
 }
 
@@ -181,7 +184,7 @@ static void work_inputs(marty__saga_core *core)
     }
     marty__saga_flush(core);
     for (size_t i = 0; i < count; i++) { /* who writes is the last of its saga, and drops it */
-        marty__saga_plan_free(&core->plans[i]);
+        marty__saga_plan_done(&core->plans[i]);
     }
     put_first(core, &again);
 }
@@ -215,7 +218,7 @@ static int64_t next_turn(marty__saga_core *core, int64_t now_ns)
         }
     }
     if (core->mark_count) {
-        next_ns = core->mark_ns < next_ns ? core->mark_ns : next_ns;
+        next_ns = core->marks[0].due_ns < next_ns ? core->marks[0].due_ns : next_ns;
     }
     for (const marty__link *at = core->later.next; at != &core->later; at = at->next) {
         const marty__saga_item *item = MARTY__OWNER(at, marty__saga_item, outcome);
@@ -240,9 +243,13 @@ static void answer_closed(marty__saga_core *core)
 {
     static const marty__saga_done closed = {.err = MARTY_E_CLOSED,
                                             .why = "the engine of sagas is closed"};
-    marty__saga_input *input = NULL;
-    while ((input = next_input(core)) != NULL) {
-        input->done(input, &closed);
+    marty__link inputs, *link = NULL;
+    marty__list_init(&inputs);
+    while (take_inputs(core, SIZE_MAX, &inputs) > 0) {
+        while ((link = marty__list_pop(&inputs)) != NULL) {
+            marty__saga_input *input = MARTY__OWNER(link, marty__saga_input, link);
+            input->done(input, &closed);
+        }
     }
 }
 
@@ -349,6 +356,9 @@ void marty__saga_core_close(marty__saga_core *core)
         marty__saga_lease_leave(core);
     }
     free_outcomes(core);
+    for (size_t i = 0; i < SAGA_BATCH_MAX; i++) {
+        marty__saga_plan_free(&core->plans[i]);
+    }
     size_t at = 0;
     saga_entry *entry = NULL;
     while ((entry = marty__map_next(&core->entries, &at)) != NULL) {

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { OUTBOX_KEPT = 4096 };
+
 static bool is_late(const saga_plan *plan)
 {
     marty__saga_ignored ignored = plan->turn.ignored;
@@ -47,7 +49,23 @@ static void put_back(saga_plan *plan, marty__link *again)
     }
 }
 
+/* What was decided comes to nothing, or is done with. */
+static void forget_turn(saga_plan *plan)
+{
+    while (!marty__list_empty(&plan->fresh)) {
+        marty__saga_item_free(MARTY__OWNER(plan->fresh.next, marty__saga_item, link));
+    }
+    marty__saga_turn_reset(&plan->turn);
+}
+
 void marty__saga_plan_free(saga_plan *plan)
+{
+    marty__saga_turn_free(&plan->turn);
+    marty__buffer_free(&plan->outbox);
+}
+
+/* Ready for another. */
+static void clear(saga_plan *plan)
 {
     saga_entry *entry = plan->entry;
     if (entry && entry->last == plan) {
@@ -56,8 +74,10 @@ void marty__saga_plan_free(saga_plan *plan)
             marty__saga_entry_drop(plan->core, entry);
         }
     }
-    marty__saga_turn_free(&plan->turn);
-    marty__buffer_free(&plan->outbox);
+    forget_turn(plan);
+    if (plan->outbox.capacity > OUTBOX_KEPT) {
+        marty__buffer_free(&plan->outbox);
+    }
 }
 
 /* ---- before the commit */
@@ -110,9 +130,22 @@ static bool is_answered(const marty__saga_item *item, const marty__saga_event *e
            item->command.kind != MARTY__SAGA_PUBLISH;
 }
 
+static marty_err make_items(saga_plan *plan)
+{
+    for (size_t i = 0; i < plan->turn.command_count; i++) {
+        marty__saga_item *item =
+            marty__saga_item_new(plan->core, plan->entry->id, &plan->turn.commands[i]);
+        if (!item) {
+            return marty_error_set(&plan->why, MARTY_E_NO_MEMORY, "the commands of a saga");
+        }
+        marty__list_push(&plan->fresh, &item->link);
+    }
+    return MARTY_OK;
+}
+
 static void write_outbox(saga_plan *plan)
 {
-    const marty__link *items = &plan->entry->items;
+    const marty__link *items = &plan->entry->items, *fresh = &plan->fresh;
     marty__buffer_clear(&plan->outbox);
     for (marty__link *at = MARTY__MUTANT(106, items->next, items->before); at != items;
          at = at->next) {
@@ -121,9 +154,10 @@ static void write_outbox(saga_plan *plan)
             marty__buffer_add(&plan->outbox, item->bytes, item->size);
         }
     }
-    for (size_t i = 0; i < plan->turn.command_count; i++) {
-        if (MARTY__MUTANT(110, !plan->turn.commands[i].at_most_once, true)) {
-            marty__saga_command_write(&plan->turn.commands[i], &plan->outbox);
+    for (const marty__link *at = fresh->next; at != fresh; at = at->next) {
+        const marty__saga_item *item = MARTY__OWNER(at, marty__saga_item, link);
+        if (MARTY__MUTANT(110, !item->command.at_most_once, true)) {
+            marty__buffer_add(&plan->outbox, item->bytes, item->size);
         }
     }
 }
@@ -162,6 +196,7 @@ static marty_err fill_write(saga_plan *plan)
         .due_us = plan->turn.due_us ? plan->turn.due_us : INT64_MAX,
         .unsent = plan->outbox.size > 0,
     };
+    write->place = entry->record ? entry->record->place : 0;
     write->state = plan->turn.state;
     write->history = plan->turn.history;
     write->outbox = (marty_bytes){plan->outbox.data, plan->outbox.size};
@@ -194,6 +229,7 @@ static marty_err decide(saga_plan *plan, const marty__saga_event *event)
             ? migrate(plan, event)
             : marty__saga_decide(plan->definition, &core->options.rules, state_before(plan), event,
                                  marty__saga_now_us(core), &plan->turn, &plan->why);
+    err = err ? err : make_items(plan);
     return err || !plan->turn.changed ? err : fill_write(plan);
 }
 
@@ -204,7 +240,7 @@ static marty_err fill_inside(marty_saga_write *write, void *transaction)
     marty__saga_core *core = plan->core;
     const marty__saga_input *input = plan->input;
     marty__saga_event reply = input->event;
-    marty__saga_turn_free(&plan->turn);
+    forget_turn(plan);
     marty_err err = core->options.wire.inside(core->options.wire.user, plan->entry->id,
                                               input->inside, transaction, &reply);
     if (err) {
@@ -253,9 +289,14 @@ static marty_err find_saga(saga_plan *plan)
 
 static void prepare(saga_plan *plan, marty__saga_core *core, marty__saga_input *input)
 {
+    marty__saga_turn turn = plan->turn; /* empty, but for its memory */
+    marty__buffer outbox = plan->outbox;
     memset(plan, 0, sizeof *plan);
     plan->core = core;
     plan->input = input;
+    plan->turn = turn;
+    plan->outbox = outbox;
+    marty__list_init(&plan->fresh);
 }
 
 /* Decide on what memory says; on anything but a new version, look into the store first. */
@@ -277,7 +318,7 @@ static marty_err decide_surely(saga_plan *plan)
         if (unread || is_true) {
             return unread ? unread : err;
         }
-        marty__saga_turn_free(&plan->turn);
+        forget_turn(plan);
         marty__saga_entry_drop(plan->core, plan->entry);
         plan->entry = NULL;
     }
@@ -311,29 +352,15 @@ static marty_err plan_inside(saga_plan *plan)
 
 static void send_new(saga_plan *plan)
 {
-    marty__saga_core *core = plan->core;
-    marty__buffer bytes = {0};
-    for (size_t i = 0; i < plan->turn.command_count; i++) {
-        marty_err err = MARTY_E_NO_MEMORY;
-        size_t at = 0;
-        marty__buffer_clear(&bytes);
-        marty__saga_command_write(&plan->turn.commands[i], &bytes);
-        marty__saga_item *item =
-            bytes.failed ? NULL
-                         : marty__saga_item_read(core, plan->input->saga,
-                                                 (marty_bytes){bytes.data, bytes.size}, &at, &err);
-        if (!item) { /* it is in the store: the scan of what is unsent finds it */
-            marty__saga_log(core, 1, "sagas: a command of %s waits: out of memory",
-                            plan->input->saga);
-            continue;
-        }
+    marty__link *link = NULL;
+    while ((link = marty__list_pop(&plan->fresh)) != NULL) {
+        marty__saga_item *item = MARTY__OWNER(link, marty__saga_item, link);
         if (plan->writes && plan->entry) {
             item->entry = plan->entry;
             marty__list_push(&plan->entry->items, &item->link);
         }
         marty__saga_item_send(item);
     }
-    marty__buffer_free(&bytes);
 }
 
 static bool must_wait(const marty__saga_core *core, const marty__saga_input *input)
@@ -366,7 +393,7 @@ bool marty__saga_plan_make(marty__saga_core *core, saga_plan *plan, marty__saga_
         marty__saga_entry_drop(core, plan->entry); /* one that was never born */
     }
     plan->entry = NULL;
-    marty__saga_plan_free(plan);
+    clear(plan);
     return false;
 }
 
@@ -397,8 +424,14 @@ static char trouble_of(const char *text)
     return failing ? 'f' : *text ? 's' : 0;
 }
 
-static void count(saga_plan *plan, char was, char is)
+static char trouble_before(const saga_plan *plan)
 {
+    return plan->before ? trouble_of(plan->before->facts.stuck) : 0;
+}
+
+static void count(saga_plan *plan)
+{
+    char was = trouble_before(plan), is = trouble_of(plan->write.facts.stuck);
     marty__saga_counts *counts = &plan->core->counts;
     const marty_saga_facts *facts = &plan->write.facts;
     counts->transitions++;
@@ -417,8 +450,9 @@ static void count(saga_plan *plan, char was, char is)
     counts->undo_failures += plan->turn.undo_failures;
 }
 
-static void tell_change(const saga_plan *plan, char was, char is)
+static void tell_change(const saga_plan *plan)
 {
+    char was = trouble_before(plan), is = trouble_of(plan->write.facts.stuck);
     const marty__saga_turn *turn = &plan->turn;
     const marty_saga_facts *facts = &plan->write.facts;
     marty_saga_change change = {.facts = facts,
@@ -443,13 +477,14 @@ static void on_written(saga_plan *plan)
     marty__saga_core *core = plan->core;
     saga_entry *entry = plan->entry;
     const marty_saga_write *write = &plan->write;
-    char was = entry->record ? trouble_of(entry->record->facts.stuck) : 0;
-    char is = trouble_of(write->facts.stuck);
     marty_saga_record *record =
         marty_saga_record_new(&write->facts, write->epoch, write->state, (marty_bytes){"", 0});
-    count(plan, was, is);
+    if (record) {
+        record->place = write->place;
+    }
+    plan->before = entry->record; /* the write's facts borrow from it to the end */
+    count(plan);
     drop_answered(plan);
-    marty_saga_record *old = entry->record; /* the write's facts borrow from it to the end */
     entry->record = record;
     entry->definition = plan->definition;
     entry->to_mark = false;
@@ -458,9 +493,7 @@ static void on_written(saga_plan *plan)
     }
     entry->turn = core->turn; /* what was just written is what the store has */
     send_new(plan);
-    tell_change(plan, was, is);
-    answer(plan, told_of(plan), &write->facts, write->state);
-    marty_free(old);
+    plan->holds = true;
     entry->gone |= !record;
 }
 
@@ -537,6 +570,16 @@ void marty__saga_plan_end(saga_plan *plan, marty__link *again)
         on_written(plan);
     } else {
         send_new(plan);
-        answer_as_read(plan);
+        answer_as_read(plan); /* before a later write of the turn makes it another saga */
     }
+}
+
+void marty__saga_plan_done(saga_plan *plan)
+{
+    if (plan->holds) {
+        tell_change(plan);
+        answer(plan, told_of(plan), &plan->write.facts, plan->write.state);
+    }
+    marty_free(plan->before);
+    clear(plan);
 }

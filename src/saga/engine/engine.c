@@ -33,11 +33,11 @@ static void *run_turns(void *user)
     marty__lock(&engine->mutex);
     int64_t next_ns = 0;
     while (!engine->stopping) {
-        if (!engine->woken && next_ns > marty__monotonic_ns()) {
+        if (!atomic_load(&engine->woken) && next_ns > marty__monotonic_ns()) {
             (void)marty__wait(&engine->wake, &engine->mutex, next_ns);
             continue;
         }
-        engine->woken = false;
+        atomic_store(&engine->woken, false);
         marty__unlock(&engine->mutex);
         next_ns = marty__saga_core_turn(engine->core);
         marty__lock(&engine->mutex);
@@ -313,9 +313,7 @@ static void *reap(void *user)
 static void reap_later(marty_saga_engine *engine)
 {
     pthread_t thread;
-    marty__lock(&engine->mutex);
-    engine->left = true;
-    marty__unlock(&engine->mutex);
+    atomic_store(&engine->left, true);
     tell_to_stop(engine);
     if (marty__thread_start(&thread, "marty-reaper", reap, engine)) {
         (void)pthread_detach(thread);

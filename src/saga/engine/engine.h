@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include <marty/marty.h>
 #include <marty/saga.h>
+#include <stdatomic.h>
 
 typedef struct engine_function {
     marty_effect effect;
@@ -28,11 +29,13 @@ typedef struct engine_post { /* a command to be published; all is borrowed from 
 } engine_post;
 
 typedef struct engine_waiter { /* for the end of a saga */
-    marty__link link;
-    const char *id;
-    marty__cond ended;
-    marty_saga_status status; /* 0 = not yet */
+    marty__link link;          /* of the list, which has a reference; under the engine's mutex */
+    marty__link told;          /* of those about to be told; of the thread that makes turns */
+    atomic_uint refs;
+    marty__bell ended;
+    marty_saga_status status; /* once it has rung */
     char stuck[200];          /* why, at the last look; "": it is not */
+    char id[];
 } engine_waiter;
 
 enum { ENGINE_SEEN = 2048 }; /* sagas at work at once that a wait need not look for */
@@ -40,6 +43,7 @@ enum { ENGINE_SEEN = 2048 }; /* sagas at work at once that a wait need not look 
 typedef struct engine_seen { /* of a recent transition */
     char id[40];
     marty_saga_status status;
+    int64_t at_us;
 } engine_seen;
 
 struct marty_saga_engine {
@@ -52,8 +56,9 @@ struct marty_saga_engine {
     char service[128], owner[64];
     marty__mutex mutex; /* over all below */
     marty__cond wake, changed;
-    bool woken, stopping, started;
-    bool left; /* its owner has gone: nobody is told anything any more */
+    bool stopping, started;
+    atomic_bool woken; /* set by any; the first who sets it wakes */
+    atomic_bool left;  /* its owner has gone: nobody is told anything any more */
     marty__link waiters[MARTY_SAGA_SHARDS]; /* by the saga's shard */
     engine_seen seen[ENGINE_SEEN];          /* by the id's hash */
     pthread_t thread, steps_thread;         /* turns; local functions that run outside */

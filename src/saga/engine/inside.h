@@ -10,6 +10,8 @@
 
 enum {
     SAGA_BATCH_MAX = 256,  /* inputs of a turn */
+    SAGA_MARKS_MAX = 4096, /* sagas to be marked as sent */
+    SAGA_QUIET_MS = 500,   /* when nothing is unsent for so long, the store is told */
     SAGA_TRIES_MAX = 50,   /* of an input that meets others' transitions */
     SAGA_CALL_MS = 10000,  /* the longest that a call of the store may take */
     SAGA_SCAN_MS = 500,    /* timers of others' transitions are found within this */
@@ -41,9 +43,12 @@ typedef struct saga_plan {
     saga_entry *entry;
     const marty__saga_definition *definition; /* of the state after it */
     marty__saga_turn turn;
+    marty__link fresh; /* items of the turn's commands, until they are sent */
     marty_saga_write write;
     marty__buffer outbox;
-    bool writes; /* else it changes nothing */
+    bool writes;               /* else it changes nothing */
+    bool holds;                /* written, and to be told once all is on its way */
+    marty_saga_record *before; /* what its write has replaced, until then */
     marty_error why;
     char stuck[200], hash[65];
 } saga_plan;
@@ -51,6 +56,7 @@ typedef struct saga_plan {
 typedef struct saga_mark {
     char id[40];
     uint64_t version;
+    int64_t due_ns;
 } saga_mark;
 
 struct marty__saga_item {
@@ -104,9 +110,8 @@ struct marty__saga_core {
     saga_known *known;               /* under the mutex */
     saga_named named;                /* of this turn, or an old one */
     marty__link later;               /* items whose publish failed, by time of the next try */
-    saga_mark marks[SAGA_BATCH_MAX]; /* to be marked as sent */
+    saga_mark marks[SAGA_MARKS_MAX]; /* to be marked as sent, the first that is due first */
     size_t mark_count;
-    int64_t mark_ns;
     marty_saga_lease lease;
     marty_saga_shards shards; /* those of the lease */
     uint64_t epochs[MARTY_SAGA_SHARDS];
@@ -126,8 +131,9 @@ struct marty__saga_core {
 void marty__saga_flush(marty__saga_core *core);
 
 /* ---- outbox.c */
-/** Append a command's encoding. */
-void marty__saga_command_write(const marty__saga_command *command, marty__buffer *to);
+/** Make an item of a command; its bytes are the command's encoding. NULL without memory. */
+marty__saga_item *marty__saga_item_new(marty__saga_core *core, const char *saga,
+                                       const marty__saga_command *command);
 /** Make an item of an encoding that a buffer or the outbox of a record holds at *at, and go past
  * it; NULL with *ret_err. */
 marty__saga_item *marty__saga_item_read(marty__saga_core *core, const char *saga, marty_bytes from,
@@ -172,9 +178,12 @@ marty_err marty__saga_definition_by_name(marty__saga_core *core, const char *nam
 /** Decide an input into a plan. False: it was answered, or put into `again`; there is no plan. */
 bool marty__saga_plan_make(marty__saga_core *core, saga_plan *plan, marty__saga_input *input,
                            marty__link *again);
-/** After the commit: answer, send, or put into `again`. */
+/** After the commit: take it into memory and send, or put into `again`, or answer an error. */
 void marty__saga_plan_end(saga_plan *plan, marty__link *again);
-/** After all of the turn have ended: forget what is not true any more, free. */
+/** After all of the turn have ended and are sent: answer, forget what is not true any more; ready
+ * for another. */
+void marty__saga_plan_done(saga_plan *plan);
+/** Free what it has kept; fine for one that was never made. */
 void marty__saga_plan_free(saga_plan *plan);
 
 /* ---- shards.c */

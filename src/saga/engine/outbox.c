@@ -12,45 +12,52 @@
 enum { OUTBOX_VERSION = 1 };
 
 /* ---- bytes: numbers of 8 bytes, texts with their size before and a NUL after */
-static void write_number(marty__buffer *to, uint64_t value)
+enum { TEXTS = 8, HEAD_BYTES = 4 + 3 * 8 };
+
+static void texts_of(const marty__saga_command *command, marty_bytes ret[TEXTS + 1])
 {
-    unsigned char bytes[8];
+    const char *const texts[TEXTS] = {command->service, command->type,    command->step,
+                                      command->key,     command->message, command->forward_key,
+                                      command->child,   command->reason};
+    for (size_t i = 0; i < TEXTS; i++) {
+        ret[i] = (marty_bytes){texts[i] ? texts[i] : "", texts[i] ? strlen(texts[i]) : 0};
+    }
+    ret[TEXTS] = command->data;
+}
+
+static char *write_number(char *at, uint64_t value)
+{
     for (int i = 0; i < 8; i++) {
-        bytes[i] = (unsigned char)(value >> (8 * i));
+        at[i] = (char)(value >> (8 * i));
     }
-    marty__buffer_add(to, bytes, sizeof bytes);
+    return at + 8;
 }
 
-static void write_bytes(marty__buffer *to, const void *data, size_t size)
+static char *write_bytes(char *at, marty_bytes bytes)
 {
-    write_number(to, size);
-    marty__buffer_add(to, data, size);
-    marty__buffer_byte(to, '\0');
-}
-
-static void write_text(marty__buffer *to, const char *text)
-{
-    write_bytes(to, text, text ? strlen(text) : 0);
-}
-
-void marty__saga_command_write(const marty__saga_command *command, marty__buffer *to)
-{
-    marty__buffer_byte(to, OUTBOX_VERSION);
-    marty__buffer_byte(to, (char)command->kind);
-    marty__buffer_byte(to, (char)command->reply);
-    marty__buffer_byte(to, (char)((command->at_most_once ? 1 : 0) |
-                                  (command->in_transaction ? 2 : 0) | (command->tombstone ? 4 : 0) |
-                                  (command->reason ? 8 : 0) | (command->known ? 16 : 0)));
-    write_number(to, command->attempt);
-    write_number(to, command->version);
-    write_number(to, (uint64_t)command->expires_us);
-    const char *const texts[] = {command->service, command->type,    command->step,
-                                 command->key,     command->message, command->forward_key,
-                                 command->child,   command->reason};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        write_text(to, texts[i]);
+    at = write_number(at, bytes.size);
+    if (bytes.size) {
+        memcpy(at, bytes.data, bytes.size);
     }
-    write_bytes(to, command->data.data, command->data.size);
+    at[bytes.size] = '\0';
+    return at + bytes.size + 1;
+}
+
+static void write_command(const marty__saga_command *command, const marty_bytes texts[TEXTS + 1],
+                          char *at)
+{
+    at[0] = OUTBOX_VERSION;
+    at[1] = (char)command->kind;
+    at[2] = (char)command->reply;
+    at[3] = (char)((command->at_most_once ? 1 : 0) | (command->in_transaction ? 2 : 0) |
+                   (command->tombstone ? 4 : 0) | (command->reason ? 8 : 0) |
+                   (command->known ? 16 : 0));
+    at = write_number(at + 4, command->attempt);
+    at = write_number(at, command->version);
+    at = write_number(at, (uint64_t)command->expires_us);
+    for (size_t i = 0; i <= TEXTS; i++) {
+        at = write_bytes(at, texts[i]);
+    }
 }
 
 typedef struct reader {
@@ -133,6 +140,43 @@ static void read_command(reader *from, marty__saga_command *ret)
     from->failed |= ret->kind < MARTY__SAGA_FORWARD || ret->kind > MARTY__SAGA_PUBLISH;
 }
 
+/* With room for its bytes, not yet filled in; NULL without memory. */
+static marty__saga_item *new_item(marty__saga_core *core, const char *saga, size_t size)
+{
+    marty__saga_item *item = marty_alloc(sizeof *item + size);
+    if (item) {
+        memset(item, 0, sizeof *item);
+        item->core = core;
+        item->size = size;
+        (void)snprintf(item->saga, sizeof item->saga, "%s", saga);
+    }
+    return item;
+}
+
+/* The command, with texts of the item's own bytes. */
+static void read_own(marty__saga_item *item)
+{
+    reader own = {.data = item->bytes, .size = item->size};
+    read_command(&own, &item->command);
+}
+
+marty__saga_item *marty__saga_item_new(marty__saga_core *core, const char *saga,
+                                       const marty__saga_command *command)
+{
+    marty_bytes texts[TEXTS + 1];
+    size_t size = HEAD_BYTES;
+    texts_of(command, texts);
+    for (size_t i = 0; i <= TEXTS; i++) {
+        size += 8 + texts[i].size + 1;
+    }
+    marty__saga_item *item = new_item(core, saga, size);
+    if (item) {
+        write_command(command, texts, item->bytes);
+        read_own(item);
+    }
+    return item;
+}
+
 marty__saga_item *marty__saga_item_read(marty__saga_core *core, const char *saga, marty_bytes from,
                                         size_t *at, marty_err *ret_err)
 {
@@ -143,19 +187,13 @@ marty__saga_item *marty__saga_item_read(marty__saga_core *core, const char *saga
         *ret_err = MARTY_E_MALFORMED;
         return NULL;
     }
-    size_t size = measure.at - *at;
-    marty__saga_item *item = marty_alloc(sizeof *item + size);
+    marty__saga_item *item = new_item(core, saga, measure.at - *at);
     if (!item) {
         *ret_err = MARTY_E_NO_MEMORY;
         return NULL;
     }
-    memset(item, 0, sizeof *item);
-    item->core = core;
-    item->size = size;
-    memcpy(item->bytes, (const char *)from.data + *at, size);
-    (void)snprintf(item->saga, sizeof item->saga, "%s", saga);
-    reader again = {.data = item->bytes, .size = size};
-    read_command(&again, &item->command);
+    memcpy(item->bytes, (const char *)from.data + *at, item->size);
+    read_own(item);
     *at = measure.at;
     *ret_err = MARTY_OK;
     return item;
@@ -295,28 +333,20 @@ static void drop_stale_marks(marty__saga_core *core)
     core->mark_count = kept;
 }
 
-void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all)
+/* The first of the list, which then leave it. */
+static void write_marks(marty__saga_core *core, size_t count)
 {
-    bool full = core->mark_count == SAGA_BATCH_MAX;
-    if (!core->mark_count || !(all || core->mark_ns <= now_ns || full)) {
-        return;
-    }
-    drop_stale_marks(core);
-    if (!core->mark_count ||
-        (full && !all && core->mark_ns > now_ns && core->mark_count < SAGA_BATCH_MAX / 2)) {
-        return; /* room enough, and not yet time */
-    }
     marty_saga_facts facts[SAGA_BATCH_MAX];
-    for (size_t i = 0; i < core->mark_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         facts[i] = (marty_saga_facts){.id = core->marks[i].id, .version = core->marks[i].version};
     }
     marty_error why = {0};
-    marty_err err = core->options.table->sent(core->options.store, facts, core->mark_count,
+    marty_err err = core->options.table->sent(core->options.store, facts, count,
                                               marty__saga_call_until(core), &why);
     if (err) {
         marty__saga_log(core, 1, "sagas: what was sent could not be marked: %s", why.text);
     }
-    for (size_t i = 0; i < core->mark_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         saga_entry *entry = marty__map_get(&core->entries, facts[i].id, strlen(facts[i].id));
         if (entry && entry->to_mark) {
             entry->to_mark = false;
@@ -325,7 +355,38 @@ void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all)
             }
         }
     }
-    core->mark_count = 0;
+    core->mark_count -= count;
+    memmove(core->marks, core->marks + count, core->mark_count * sizeof *core->marks);
+}
+
+void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all)
+{
+    if (!core->mark_count || !(all || core->marks[0].due_ns <= now_ns)) {
+        return;
+    }
+    drop_stale_marks(core);
+    size_t count = 0;
+    do {
+        count = 0;
+        while (count < SAGA_BATCH_MAX && count < core->mark_count &&
+               (all || core->marks[count].due_ns <= now_ns)) {
+            count++;
+        }
+        if (count) {
+            write_marks(core, count);
+        }
+    } while (all && count);
+}
+
+/* Room for one more: most of a full list have gone on since. */
+static void make_mark_room(marty__saga_core *core)
+{
+    if (core->mark_count == SAGA_MARKS_MAX) {
+        drop_stale_marks(core);
+    }
+    if (core->mark_count == SAGA_MARKS_MAX) {
+        write_marks(core, SAGA_BATCH_MAX);
+    }
 }
 
 /* Once nothing of the saga is unsent, the store may know it too. */
@@ -333,16 +394,12 @@ static void note_quiet(marty__saga_core *core, saga_entry *entry)
 {
     if (entry->record && entry->record->facts.unsent &&
         MARTY__MUTANT(112, marty__list_empty(&entry->items), true) && !entry->to_mark) {
-        if (core->mark_count == SAGA_BATCH_MAX) {
-            marty__saga_marks_work(core, marty__saga_now_ns(core), false);
-        }
+        make_mark_room(core);
         saga_mark *mark = &core->marks[core->mark_count++];
         entry->to_mark = true;
         memcpy(mark->id, entry->id, sizeof mark->id);
         mark->version = entry->record->facts.version;
-        if (core->mark_count == 1) {
-            core->mark_ns = marty__saga_now_ns(core) + INT64_C(500000000);
-        }
+        mark->due_ns = marty__saga_now_ns(core) + SAGA_QUIET_MS * INT64_C(1000000);
     }
 }
 
@@ -402,20 +459,23 @@ static void take_outcome(marty__saga_core *core, marty__saga_item *item, int64_t
     }
 }
 
+/* All that have come so far, with one look. */
+static bool take_outcomes(marty__saga_core *core, marty__link *to)
+{
+    marty__lock(&core->mutex);
+    marty__list_move(to, &core->outcomes);
+    marty__unlock(&core->mutex);
+    return !marty__list_empty(to);
+}
+
 void marty__saga_items_work(marty__saga_core *core, int64_t now_ns)
 {
-    marty__link *link = NULL;
-    for (;;) {
-        marty__lock(&core->mutex);
-        link = marty__list_empty(&core->outcomes) ? NULL : core->outcomes.next;
-        if (link) {
-            marty__list_remove(link);
+    marty__link outcomes, *link = NULL;
+    marty__list_init(&outcomes);
+    while (take_outcomes(core, &outcomes)) {
+        while ((link = marty__list_pop(&outcomes)) != NULL) {
+            take_outcome(core, MARTY__OWNER(link, marty__saga_item, outcome), now_ns);
         }
-        marty__unlock(&core->mutex);
-        if (!link) {
-            break;
-        }
-        take_outcome(core, MARTY__OWNER(link, marty__saga_item, outcome), now_ns);
     }
     for (link = core->later.next; link != &core->later;) {
         marty__saga_item *item = MARTY__OWNER(link, marty__saga_item, outcome);

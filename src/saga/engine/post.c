@@ -80,7 +80,7 @@ static marty_err publish(marty_saga_engine *engine, engine_post *const posts[], 
         batch->items[i] = posts[i]->item;
         messages[i] = &posts[i]->message;
     }
-    marty_publish_options options = {.done = on_published, .user = batch};
+    marty_publish_options options = {.done = on_published, .user = batch, .at_once = true};
     marty_err err =
         marty_publish(engine->bus, event ? MARTY_EVENT : MARTY_COMMAND,
                       event ? NULL : posts[0]->command->service, messages, count, &options, NULL);

@@ -271,18 +271,16 @@ void marty__engine_steps_drop(marty_saga_engine *engine)
 static void wire_wake(void *user)
 {
     marty_saga_engine *engine = user;
-    marty__lock(&engine->mutex);
-    engine->woken = true;
-    marty__wake_one(&engine->wake);
-    marty__unlock(&engine->mutex);
+    if (!atomic_exchange(&engine->woken, true)) {
+        marty__lock(&engine->mutex); /* it looks and goes to sleep under it */
+        marty__wake_one(&engine->wake);
+        marty__unlock(&engine->mutex);
+    }
 }
 
-static bool has_owner(marty_saga_engine *engine)
+static bool has_owner(const marty_saga_engine *engine)
 {
-    marty__lock(&engine->mutex);
-    bool has = !engine->left;
-    marty__unlock(&engine->mutex);
-    return has;
+    return !atomic_load(&engine->left);
 }
 
 static void wire_changed(void *user, const marty_saga_change *change)
