@@ -17,6 +17,7 @@ typedef struct bench_side { /* what one side measured, in memory shared with the
     uint64_t allocations, system_calls;
     uint64_t written, syncs; /* bytes given to write, the broker's too; fsync and fdatasync */
     volatile int measuring;  /* between begin and end: the tracer counts */
+    double group;            /* transitions in a commit, of a side that counts them */
     bool done;
     char failure[200];
 } bench_side;
@@ -32,6 +33,7 @@ typedef struct bench_job {
     void (*raw)(const struct bench_job *job, bench_side *side);
     const char *url; /* of the broker or file, when it needs one */
     int argument;    /* of the job: how many groups, threads, subscriptions */
+    double group;    /* of a raw side: that of our run just before it; 0 = it has none */
     long counted;    /* most messages of the runs that count calls; 0 = 20,000; -1 = no such runs */
 } bench_job;
 

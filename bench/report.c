@@ -47,6 +47,10 @@ void bench_report(const bench_job *job, const bench_side *ours, const bench_side
                      "", each(job, (double)ours->written), each(job, (double)raw->written), "",
                      each(job, (double)ours->syncs), each(job, (double)raw->syncs));
     }
+    if (ours->group > 0) {
+        (void)printf("%-34s %6s %12.1f transitions in a commit, of ours and so of raw\n",
+                     "  groups", "", ours->group);
+    }
     (void)fflush(stdout);
     if (!lines) {
         return;
@@ -70,8 +74,8 @@ void bench_report(const bench_job *job, const bench_side *ours, const bench_side
                   raw->p99_us, ours->rss_kb, raw->rss_kb, job->count);
     (void)fprintf(lines,
                   "\"written_ours\":%.1f,\"written_raw\":%.1f,\"syncs_ours\":%.4f,"
-                  "\"syncs_raw\":%.4f}\n",
+                  "\"syncs_raw\":%.4f,\"group\":%.2f}\n",
                   each(job, (double)ours->written), each(job, (double)raw->written),
-                  each(job, (double)ours->syncs), each(job, (double)raw->syncs));
+                  each(job, (double)ours->syncs), each(job, (double)raw->syncs), ours->group);
     (void)fflush(lines);
 }

@@ -263,7 +263,9 @@ void bench_pair(const bench_job *job, int rounds)
             good_ours++;
         }
         if (job->raw) {
-            raw[good_raw] = run_side(job->raw, job);
+            bench_job same = *job;
+            same.group = good_ours ? ours[good_ours - 1].group : 0;
+            raw[good_raw] = run_side(job->raw, &same);
             if (raw[good_raw].failure[0]) {
                 (void)fprintf(stderr, "%s %zu raw: %s\n", job->what, job->size,
                               raw[good_raw].failure);
@@ -283,7 +285,9 @@ void bench_pair(const bench_job *job, int rounds)
         best_raw = median(job, raw, good_raw);
     }
     if (good_raw && !timed) {
-        count_calls(job->raw, job, &best_raw);
+        bench_job same = *job;
+        same.group = best_ours.group;
+        count_calls(job->raw, &same, &best_raw);
     }
     bench_report(job, &best_ours, &best_raw);
 }

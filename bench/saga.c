@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Durable sagas: an order of four steps, each a command to a service that answers; every transition
- * in the store, synced. Beside it the plain program that writes the same rows in the same group
- * commits. And what many sagas cost: a million that wait, a hundred thousand after a crash. */
+ * in the store, synced. Beside it the plain program that writes the same rows in group commits of
+ * the same size, as our run just before it had them. And what many sagas cost: a million that wait,
+ * a hundred thousand after a crash. */
 #include "saga.h"
 
 #include <stdio.h>
@@ -26,9 +27,13 @@ static void measure(const bench_job *job, bench_side *side, const char *bus_url,
     int64_t *ns = calloc((size_t)job->count, sizeof *ns);
     saga_open(&world, side, bus_url, store_url, who);
     saga_run(&world, "nap", WARM_UP, WARM_UP, true, NULL);
+    double transitions[2], commits[2];
+    saga_numbers(&world, &transitions[0], &commits[0]);
     bench_begin(side);
     saga_run(&world, "order", job->count, job->argument, true, ns);
     bench_end(side);
+    saga_numbers(&world, &transitions[1], &commits[1]);
+    side->group = (transitions[1] - transitions[0]) / (commits[1] - commits[0]);
     bench_latencies(side, ns, (size_t)job->count);
     saga_close(&world);
     free(ns);

@@ -33,6 +33,8 @@ void saga_open(saga_world *world, bench_side *side, const char *bus_url, const c
 void saga_close(saga_world *world);
 /** Make the tables of a store, and leave. */
 void saga_make_tables(bench_side *side, const char *store_url);
+/** How many transitions and commits the engine has made. */
+void saga_numbers(saga_world *world, double *ret_transitions, double *ret_commits);
 /** Run so many sagas of a definition, always in_flight of them at once; ns: what each took from its
  * start to its end, or NULL. wait: not only start them. */
 void saga_run(saga_world *world, const char *definition, long count, int in_flight, bool wait,
@@ -72,6 +74,7 @@ typedef struct saga_raw { /* a plain program: one transaction, a version of one 
     void (*begin)(void *self);
     void (*write)(void *self, const saga_row *row, long saga);
     void (*commit)(void *self);
+    double group; /* how many versions in a commit; 0 = of all in flight, at most SAGA_GROUP */
 } saga_raw;
 /** Write all versions of so many sagas, group by group as they would be in flight. */
 void saga_raw_run(const saga_raw *raw, const saga_row rows[SAGA_VERSIONS], long count,

@@ -242,7 +242,7 @@ void saga_raw_postgres(const bench_job *job, bench_side *side)
     static saga_row rows[SAGA_VERSIONS];
     char url[300];
     plain self = {.side = side};
-    saga_raw raw = {&self, begin, write_version, commit};
+    saga_raw raw = {&self, begin, write_version, commit, job->group};
     int64_t *ns = calloc((size_t)job->count, sizeof *ns);
     saga_record(side, rows);
     saga_postgres_fresh(side, url, sizeof url);

@@ -141,7 +141,7 @@ void saga_raw_sqlite(const bench_job *job, bench_side *side)
     static saga_row rows[SAGA_VERSIONS];
     char path[400], url[420];
     plain self = {0};
-    saga_raw raw = {&self, begin, write_version, commit};
+    saga_raw raw = {&self, begin, write_version, commit, job->group};
     int64_t *ns = calloc((size_t)job->count, sizeof *ns);
     saga_record(side, rows);
     saga_path(path, sizeof path, "raw");

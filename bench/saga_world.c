@@ -75,6 +75,7 @@ static marty_err answer(saga_world *world, marty_delivery *command)
                                      .settles = command,
                                      .once = "ok",
                                      .done = on_answered,
+                                     .at_once = true,
                                      .wait_for_room = true};
     return marty_send_command(world->bus, to, "saga.reply", marty_text("{\"done\":true}"), &options,
                               NULL);
@@ -153,6 +154,25 @@ void saga_close(saga_world *world)
     marty_error why = {0};
     ours_check(world->side, marty_saga_close(world->engine, 0, &why), &why, "close the engine");
     marty_bus_free(world->bus);
+}
+
+static double number_of(saga_world *world, const marty_message *report, const char *name)
+{
+    const char *at = strstr(report->data.data, name);
+    if (!at) {
+        bench_fail(world->side, "the report has no %s", name);
+    }
+    return strtod(at + strlen(name), NULL);
+}
+
+void saga_numbers(saga_world *world, double *ret_transitions, double *ret_commits)
+{
+    marty_error why = {0};
+    marty_message *report = NULL;
+    ours_check(world->side, marty_saga_report(world->engine, &report, &why), &why, "report");
+    *ret_transitions = number_of(world, report, "\"transitions\":");
+    *ret_commits = number_of(world, report, "\"commits\":");
+    marty_message_unref(report);
 }
 
 void saga_make_tables(bench_side *side, const char *store_url)
