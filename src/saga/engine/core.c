@@ -120,18 +120,17 @@ static void fetch_all(marty__saga_core *core, const marty__link *inputs)
  * op. */
 static size_t decide_all(marty__saga_core *core, marty__link *again)
 {
-    size_t count = 0, left = SAGA_BATCH_MAX, taken = 0;
+    size_t count = 0;
     marty__link inputs, *link = NULL;
     marty__list_init(&inputs);
     do {
-        taken = take_inputs(core, left, &inputs);
-        left -= taken;
+        (void)take_inputs(core, SAGA_BATCH_MAX - count, &inputs);
         fetch_all(core, &inputs);
         while ((link = marty__list_pop(&inputs)) != NULL) {
             count += marty__saga_plan_make(core, &core->plans[count],
                                            MARTY__OWNER(link, marty__saga_input, link), again);
         }
-    } while (MARTY__MUTANT(113, false, taken > 0));
+    } while (MARTY__MUTANT(113, false, count < SAGA_BATCH_MAX && marty__saga_core_waiting(core)));
     return count;
 }
 
