@@ -103,8 +103,10 @@ static void note_durable(world *w, const sim_saga *saga, marty_bytes outbox)
     }
 }
 
-bool world_is_durable(const world *w, const char *saga, const char *message)
+/* Also where the room to know more is used up: sagas, or what was written. */
+bool world_is_durable(world *w, const char *saga, const char *message)
 {
+    bool known = w->s.saga_count < SIM_SAGAS_MAX || sim_find(&w->s, saga);
     for (uint32_t i = w->durable_count; i > 0; i--) {
         const durable *one = &w->durable[i - 1];
         if (strcmp(one->saga, saga) == 0 &&
@@ -112,7 +114,7 @@ bool world_is_durable(const world *w, const char *saga, const char *message)
             return true;
         }
     }
-    return w->durable_count == DURABLE_MAX; /* it is not known any more */
+    return w->durable_count == DURABLE_MAX || !known;
 }
 
 int world_definition(const world *w, const char *hash)

@@ -94,7 +94,7 @@ marty_saga_store *world_store_new(world *w, unsigned number);
 /** A lost write arrives after all. */
 void world_write_late(world *w);
 /** Whether a committed outbox of the saga had that message. */
-bool world_is_durable(const world *w, const char *saga, const char *message);
+bool world_is_durable(world *w, const char *saga, const char *message);
 
 /** Which of the definitions one with that hash (as text) is. */
 int world_definition(const world *w, const char *hash);
