@@ -30,9 +30,12 @@ enum {
     KV_TOO_LARGE = 10054
 };
 
-/* One connection, and the lock of who uses it. */
+/* One connection, and who uses it: taken from enter to leave, also while a local step runs; others
+ * wait for it to their own deadlines. */
 typedef struct kv_link {
     pthread_mutex_t mutex;
+    pthread_cond_t left;            /* by who had taken it */
+    bool taken;                     /* under the mutex; all below is whose it is */
     natsConnection *nc;             /* NULL = none */
     natsSubscription *inbox, *feed; /* feed: the index's */
     int fd;

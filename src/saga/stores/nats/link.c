@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Connections of the store, in the event-loop mode of the library: whoever makes a call reads and
- * writes the socket itself, under the lock of the link, up to its deadline. Calls are sent together
+ * writes the socket itself, while the link is its own, up to its deadline. Calls are sent together
  * and answered in any order. A lost connection is made anew by the next call, to the next server.
  */
 #include "kv.h"
@@ -16,8 +16,15 @@ enum { BUFFER = 128 * 1024, CONNECT_PAUSE_MS = 100 };
 
 bool kv_link_init(kv_link *link)
 {
+    pthread_condattr_t monotonic;
     link->fd = -1;
-    return pthread_mutex_init(&link->mutex, NULL) == 0;
+    if (pthread_condattr_init(&monotonic) != 0) {
+        return false;
+    }
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    bool made = pthread_cond_init(&link->left, &monotonic) == 0;
+    (void)pthread_condattr_destroy(&monotonic);
+    return pthread_mutex_init(&link->mutex, NULL) == 0 && made;
 }
 
 static int64_t now_ns(const marty_saga_store *store)
@@ -197,10 +204,29 @@ static void let_in_sigpipe(const sigset_t *before)
     }
 }
 
+static bool take(kv_link *link, int64_t until_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
+                             .tv_nsec = (long)(until_ns % 1000000000)};
+    bool in_time = true;
+    (void)pthread_mutex_lock(&link->mutex);
+    while (link->taken && in_time) {
+        in_time = pthread_cond_timedwait(&link->left, &link->mutex, &until) != ETIMEDOUT;
+    }
+    bool mine = !link->taken;
+    link->taken = true;
+    (void)pthread_mutex_unlock(&link->mutex);
+    return mine;
+}
+
 marty_err kv_enter(marty_saga_store *store, kv_link *link, int64_t until_ns, marty_error *why)
 {
     nats__library_open();
-    (void)pthread_mutex_lock(&link->mutex);
+    if (!take(link, until_ns)) {
+        return marty_error_set(why, MARTY_E_TIMEOUT,
+                               "nothing was done: another call has had the bucket all the time, "
+                               "perhaps a local step that does not return");
+    }
     shut_out_sigpipe(link);
     if (link->lost) {
         disconnect(link);
@@ -219,6 +245,9 @@ marty_err kv_enter(marty_saga_store *store, kv_link *link, int64_t until_ns, mar
 void kv_leave(kv_link *link)
 {
     sigset_t before = link->before;
+    (void)pthread_mutex_lock(&link->mutex);
+    link->taken = false;
+    (void)pthread_cond_signal(&link->left);
     (void)pthread_mutex_unlock(&link->mutex);
     let_in_sigpipe(&before);
 }
@@ -228,6 +257,7 @@ void kv_link_free(kv_link *link)
     shut_out_sigpipe(link);
     disconnect(link);
     let_in_sigpipe(&link->before);
+    (void)pthread_cond_destroy(&link->left);
     (void)pthread_mutex_destroy(&link->mutex);
 }
 
