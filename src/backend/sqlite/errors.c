@@ -5,10 +5,12 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 /* ---- what codes mean */
 const char *marty__sqlite_words(sqlite3 *handle, int code)
@@ -17,9 +19,24 @@ const char *marty__sqlite_words(sqlite3 *handle, int code)
     return its_last ? sqlite3_errmsg(handle) : sqlite3_errstr(code);
 }
 
+static bool out_of_descriptors(void)
+{
+    int spare = open("/", O_RDONLY | O_CLOEXEC);
+    if (spare >= 0) {
+        (void)close(spare);
+    }
+    return spare < 0 && (errno == EMFILE || errno == ENFILE);
+}
+
 static marty_err cannot_open(const char *path, marty_error *why)
 {
     struct stat status;
+    if (out_of_descriptors()) {
+        return marty_error_set(why, MARTY_E_UNAVAILABLE,
+                               "%s: cannot open it: too many files are open; raise the limit "
+                               "(ulimit -n)",
+                               path);
+    }
     char folder[512];
     (void)snprintf(folder, sizeof folder, "%s", path);
     char *slash = strrchr(folder, '/');

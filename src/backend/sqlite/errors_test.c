@@ -9,6 +9,7 @@
 #include "saga/stores/stores.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 typedef struct row {
@@ -50,6 +51,19 @@ static void every_row_of_the_table(void)
     CHECK_HAS(why.text, "disk I/O error");
     CHECK_INT(marty__sqlite_newer("x.db", 9, 2, &why), MARTY_E_UNSUPPORTED);
     CHECK_HAS(why.text, "its schema is version 9");
+}
+
+static void a_process_without_descriptors_is_told_so(void)
+{
+    marty_error why = {0};
+    struct rlimit before, none;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    marty_err err = marty__sqlite_error(SQLITE_CANTOPEN, NULL, "x.db", &why);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK_INT(err, MARTY_E_UNAVAILABLE);
+    CHECK_HAS(why.text, "too many files are open; raise the limit (ulimit -n)");
 }
 
 /* ---- one file, three who open it */
@@ -161,6 +175,7 @@ static void a_newer_file_is_unsupported(void)
 int main(void)
 {
     every_row_of_the_table();
+    a_process_without_descriptors_is_told_so();
     a_fault_has_one_answer();
     a_newer_file_is_unsupported();
     test_folder_remove();
