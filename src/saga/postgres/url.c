@@ -69,7 +69,8 @@ static char *put_url(char *at, const marty_url *url, size_t host, unsigned idle_
     at += snprintf(at, SETTINGS_BYTES,
                    "?target_session_attrs=read-write&application_name=marty&tcp_user_timeout=5000"
                    "&options=-c%%20idle_in_transaction_session_timeout%%3D%u%%20-c%%20"
-                   "lock_timeout%%3D15000%%20-c%%20statement_timeout%%3D30000",
+                   "lock_timeout%%3D15000%%20-c%%20statement_timeout%%3D30000%%20-c%%20"
+                   "default_transaction_isolation%%3Dread%%5C%%20committed", /* fences need it */
                    idle_ms);
     for (size_t i = 0; i < url->parameter_count; i++) {
         at = put(put(put(at, "&"), url->parameters[i].name), "=");
