@@ -18,6 +18,7 @@ static void broker_free(broker *b)
         marty__mem_channel_remove(c);
     }
     marty__map_free(&b->channels);
+    marty__mem_wild_free(b);
     marty__mem_items_free(b);
     marty__mem_claims_free(b);
     while (b->spare_segments) {

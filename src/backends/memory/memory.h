@@ -205,6 +205,13 @@ bool marty__mem_wild_join(channel *c);
 /** Whether a wildcard name covers a channel's: "*" one word, ">" the rest. */
 bool marty__mem_name_matches(const char *pattern, const char *name);
 
+/* ---- wild.c */
+/** Remember the group of a subscription over several channels; false without memory. */
+bool marty__mem_wild_note(const subscription *s);
+/** A new channel, nothing in it yet, gets the groups that match it; false without memory. */
+bool marty__mem_wild_groups(channel *c);
+void marty__mem_wild_free(broker *b);
+
 /* ---- unanswered.c */
 /** Tell the askers of what waits that nobody answers; nothing waits after it. */
 void marty__mem_nobody_answers(marty_port *port, group *g);

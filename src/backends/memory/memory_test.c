@@ -88,7 +88,7 @@ static const refused_url urls[] = {{"memory://host", "no host"},
 
 int main(void)
 {
-    share_cases(0);
+    share_cases();
     a_query_that_waits_learns_that_nobody_is_left();
     what_nobody_listens_to_leaves_nothing_behind();
     private_brokers_keep_apart();

@@ -13,6 +13,7 @@
 typedef struct broker broker;
 typedef struct channel channel;
 typedef struct group group;
+typedef struct wild_group wild_group;
 typedef struct member member;
 typedef struct subscription subscription;
 typedef struct publish_work publish_work; /* publish.c */
@@ -233,6 +234,7 @@ struct broker {
     marty__map channels;
     uint64_t channel_numbers;
     marty__link ports, ready, wild; /* attached ports; ports with something to tell core */
+    wild_group *wild_groups;        /* each pattern and name once */
     item **chunks;
     size_t chunk_count, chunk_capacity;
     marty__link free_items, free_claims, claim_chunks;

@@ -134,7 +134,7 @@ bool marty__mem_wild_join(channel *c)
             }
         }
     }
-    return true;
+    return marty__mem_wild_groups(c);
 }
 
 static marty_err join_all(subscription *s, const marty_want *want, marty_error *why)
@@ -152,6 +152,9 @@ static marty_err join_all(subscription *s, const marty_want *want, marty_error *
         if (c->kind == s->kind && marty__mem_name_matches(s->name, c->name)) {
             err = join(s, c, &want->start, want->reset, why);
         }
+    }
+    if (!err && !marty__mem_wild_note(s)) {
+        err = marty_error_set(why, MARTY_E_NO_MEMORY, "no memory for a group");
     }
     if (!err) {
         marty__list_push(&b->wild, &s->wild_link);

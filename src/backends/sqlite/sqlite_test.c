@@ -40,7 +40,7 @@ static const refused_url urls[] = {
 
 int main(void)
 {
-    share_cases(1);
+    share_cases();
     a_url_says_only_what_is_true(urls, sizeof urls / sizeof urls[0]);
     the_level_is_that_of_the_syncs();
     test_folder_remove();
