@@ -162,7 +162,7 @@ static double number_of(saga_world *world, const marty_message *report, const ch
     if (!at) {
         bench_fail(world->side, "the report has no %s", name);
     }
-    return strtod(at + strlen(name), NULL);
+    return at ? strtod(at + strlen(name), NULL) : 0;
 }
 
 void saga_numbers(saga_world *world, double *ret_transitions, double *ret_commits)

@@ -56,6 +56,14 @@ const char *cli_saga_word(const marty_saga_facts *facts);
 marty_saga_status cli_saga_status(const char *word);
 /** One saga with its history; NULL after the error is said in *ret_code. */
 json_t *cli_saga_read(cli_run *cli, const cli_saga *saga, const char *id, int *ret_code);
+/** The text of a member, or "". */
+const char *cli_saga_text(const json_t *object, const char *name);
+/** "15:59:39.293" of an RFC 3339 time. */
+const char *cli_saga_clock(const char *time, char ret[16]);
+/** " (paused)" of one that is held and has not ended, or "". */
+const char *cli_saga_pause(const json_t *saga);
+/** The lines of a history. */
+void cli_saga_history(const json_t *history);
 /** What a verb would do to a saga, for people. whole: with its history. */
 void cli_saga_preview(cli_run *cli, const json_t *whole, const json_t *trial);
 /** One saga with its history, for people. */

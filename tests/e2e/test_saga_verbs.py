@@ -264,6 +264,7 @@ class Repair(Sagas):
         self.assertEqual(self.marty("saga", "ls", "--status", "stuck", code=0).out, "")
         shown = self.marty("saga", "show", one, "-o", "table", code=0)
         self.assertRegex(shown.out, r"reserve +undo[a-z-]+ +1 +[0-9]+ +failing, ")
+        self.assertRegex(shown.out, r"\.\.\. [0-9]+ times more, until 20")  # what repeats itself is folded
         self.assertIn(f"marty saga retry {one}", shown.err)
         self.assertIn("goes on, failing: reserve", self.marty("saga", "wait", one, "-t", "10ms", code=124).err)
         self.act("waive", one, "-m", "written off")  # it need not be stuck first, nor named
