@@ -233,7 +233,7 @@ void cli_saga_preview(cli_run *cli, const json_t *whole, const json_t *trial)
     }
     line would = make_line(json_object_get(trial, "history"), &known);
     put_line(&would, would.day);
-    free(would.text);
+    free(would.text); /* open_memstream's */
     print_commands(trial);
     (void)printf("  then it is %s%s\n", cli_saga_text(after, "state"), cli_saga_pause(after));
     cli_flush(cli);
@@ -252,7 +252,7 @@ void cli_saga_history(const json_t *history)
     }
     put_lines(lines, count);
     for (i = 0; i < count; i++) {
-        free(lines[i].text);
+        free(lines[i].text); /* open_memstream's */
     }
-    free(lines);
+    marty_free(lines);
 }
