@@ -168,10 +168,9 @@ static bool have_all(void *user)
 
 static void check_watchers(unsigned round)
 {
-    if (test_wait_for(have_all, NULL, test_patience(FIND_MS))) {
-        return;
-    }
-    for (unsigned i = 0; i < WATCHERS; i++) {
+    bool found = test_wait_for(have_all, NULL, test_patience(FIND_MS));
+    CHECK(found);
+    for (unsigned i = 0; i < WATCHERS && !found; i++) {
         for (unsigned saga = 0; saga < SAGAS; saga++) {
             uint64_t seen = atomic_load(&watchers[i].seen[saga]);
             if (seen != stored[saga]) {
@@ -183,7 +182,6 @@ static void check_watchers(unsigned round)
             }
         }
     }
-    CHECK(!"a watcher does not find what is stored");
 }
 
 /* ---- what is done to the servers */
