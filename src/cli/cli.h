@@ -75,6 +75,8 @@ extern const cli_flag cli_flags_common[], cli_flags_bus[], cli_flags_publish[], 
 const cli_verb *cli_verb_find(const char *first, const char *second);
 /** Whether some verb has this first word and a second one. */
 bool cli_verb_is_noun(const char *first);
+/** Say that there is no such verb, and which may be meant; second may be NULL. An exit code. */
+int cli_no_such_verb(const cli_run *cli, const char *first, const char *second);
 
 /* ---- help.c, man.c, complete.c: made from the tables */
 void cli_help_all(FILE *to);

@@ -158,8 +158,7 @@ static int run(cli_run *cli)
     } else if (!second && cli_verb_is_noun(first)) {
         cli_help_noun(stdout, first);
     } else {
-        return cli_usage(cli, "no such verb: \"%s%s%s\"; all of them: marty help", first,
-                         second ? " " : "", second ? second : "");
+        return cli_no_such_verb(cli, first, second);
     }
     return CLI_OK;
 }

@@ -43,47 +43,6 @@ static void words_take(word_list *words, int argc, char **argv)
     }
 }
 
-/* First words of all verbs, or second words of a noun; without the hidden ones. */
-static size_t names_of(const char *noun, const char **names, char *room, size_t size)
-{
-    size_t count = 0, used = 0, i;
-    for (i = 0; cli_verbs[i]; i++) {
-        const char *name = cli_verbs[i]->name;
-        const char *space = strchr(name, ' ');
-        const char *word = noun ? space ? space + 1 : "" : name;
-        size_t length = noun || !space ? strlen(word) : (size_t)(space - name);
-        bool wanted = !noun || (space && strlen(noun) == (size_t)(space - name) &&
-                                strncmp(name, noun, strlen(noun)) == 0);
-        if (wanted && !cli_verbs[i]->hidden && used + length + 1 < size) {
-            names[count++] = room + used;
-            memcpy(room + used, word, length);
-            room[used + length] = '\0';
-            used += length + 1;
-        }
-    }
-    return count;
-}
-
-static int no_such_verb(const cli_run *cli, const word_list *words)
-{
-    const char *names[128], *near;
-    char room[2048];
-    const char *noun = cli_verb_is_noun(words->first) ? words->first : NULL;
-    const char *word = noun ? words->second : words->first;
-    if (!word) {
-        cli_help_noun(stderr, noun);
-        return CLI_USAGE;
-    }
-    near = cli_suggest(word, names, names_of(noun, names, room, sizeof room));
-    if (near) {
-        return cli_usage(cli, "no such verb: \"%s%s%s\"; did you mean \"marty %s%s%s\"?",
-                         noun ? noun : "", noun ? " " : "", word, noun ? noun : "", noun ? " " : "",
-                         near);
-    }
-    return cli_usage(cli, "no such verb: \"%s%s%s\"; all of them: marty help", noun ? noun : "",
-                     noun ? " " : "", word);
-}
-
 static int run(cli_run *cli, const word_list *words)
 {
     const cli_verb *verb = cli->verb;
@@ -169,7 +128,7 @@ int main(int argc, char **argv)
     } else if (cli_verb_is_noun(words.first) && !words.second) {
         code = help_noun(&words);
     } else {
-        code = no_such_verb(&cli, &words);
+        code = cli_no_such_verb(&cli, words.first, words.second);
     }
     cli_settings_free(&cli);
     cli_flags_free(&cli.given);

@@ -50,7 +50,9 @@ class Words(Test):
 
     def test_slips_are_answered_with_what_was_meant(self):
         for words, meant in ((["pbu"], "marty pub"), (["dlq", "rpelay"], "marty dlq replay"),
-                             (["pub", "--cuont", "2", "a.b", "1"], "--count"), (["help", "nothing"], "marty help")):
+                             (["pub", "--cuont", "2", "a.b", "1"], "--count"), (["help", "nothing"], "marty help"),
+                             (["help", "pubb"], '"marty pub"'), (["publish", "a.b"], '"marty pub"'), (["saga", "list"], '"marty saga ls"'),
+                             (["saga", "frobnicate"], "marty help saga")):
             result = self.marty(*words, code=2)
             self.assertIn(meant, result.err)
             self.assertEqual(result.out, "")
