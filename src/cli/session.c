@@ -124,7 +124,10 @@ int cli_bus_open(cli_run *cli, marty_bus **ret_bus, bool lazy, bool idle)
     if (code == CLI_OK) {
         options.service = cli->settings.service.value;
         options.config_text = text;
+        bool hushed = cli->hush_states; /* one try: what is wrong is said as the error */
+        cli->hush_states = hushed || (!options.lazy && !options.timeout_ms && !cli->out.verbose);
         err = marty_bus_open(ret_bus, where, &options, &why);
+        cli->hush_states = hushed;
         code = err ? cli_fail(cli, err, &why) : CLI_OK;
     }
     marty_free(where);

@@ -49,6 +49,7 @@ class Places(Test):
             self.skipTest("the module for nats is not built here")
         self.assertEqual(result.code, 1)
         self.assertIn("MARTY_E_UNAVAILABLE", result.err)
+        self.assertEqual(result.err.count("connection refused"), 1, result.err)
         self.assertIn("127.0.0.1", result.err)
         self.assertIn("next: marty doctor", result.err)
         self.assertNotIn("hunter2", result.err)
