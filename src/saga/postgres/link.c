@@ -62,6 +62,21 @@ static bool wait_for(const pg_link *link, PGconn *connection, short events, int6
     return found > 0;
 }
 
+/* What libpq says has several lines, and an end of line; a reason is one line. */
+static marty_err say(marty_error *why, marty_err err, const char *doing, const char *text)
+{
+    char line[300];
+    size_t size = 0;
+    for (const char *at = text; *at && size + 1 < sizeof line; at++) {
+        bool blank = strchr(" \t\r\n", *at) != NULL;
+        if (!blank || (size && line[size - 1] != ' ')) {
+            line[size++] = blank ? ' ' : *at;
+        }
+    }
+    size -= size && line[size - 1] == ' ';
+    return marty_error_set(why, err, "%s postgres: %.*s", doing, (int)size, line);
+}
+
 static marty_err refused(PGconn *connection, const char *doing, marty_error *why)
 {
     const char *text = connection ? PQerrorMessage(connection) : "out of memory";
@@ -71,7 +86,7 @@ static marty_err refused(PGconn *connection, const char *doing, marty_error *why
         : strstr(text, "certificate") || strstr(text, "SSL") ? MARTY_E_TLS
         : strstr(text, "does not exist")                     ? MARTY_E_CONFIG
                                                              : MARTY_E_UNAVAILABLE;
-    return marty_error_set(why, err, "%s postgres: %.300s", doing, text);
+    return say(why, err, doing, text);
 }
 
 /* "already exists, skipping": not for stderr. */
@@ -234,8 +249,7 @@ marty_err pg_error(PGconn *connection, const PGresult *result, const char *doing
             err = kinds[i].err;
         }
     }
-    return marty_error_set(why, err, "%s postgres: %.300s", doing,
-                           text && *text ? text : "the connection is lost");
+    return say(why, err, doing, text && *text ? text : "the connection is lost");
 }
 
 /* The last result of what was sent. */
