@@ -29,7 +29,7 @@ static void roff(FILE *to, const char *text)
 static void flags_page(FILE *to, const cli_verb *verb)
 {
     size_t t;
-    (void)fputs(".SH OPTIONS\n", to);
+    (void)fputs(".SH OPTIONS\n.ad l\n.nh\n", to); /* long lists of words stay as they are */
     for (t = 0; t < CLI_TABLES_MAX && verb->tables[t]; t++) {
         const cli_flag *flag;
         for (flag = verb->tables[t]; flag->name; flag++) {
