@@ -23,6 +23,16 @@ marty_err cli_saga_file(const char *path, cli_text *ret, marty_error *why)
     return failed ? marty_error_set(why, MARTY_E_STORAGE, "%s cannot be read", path) : MARTY_OK;
 }
 
+/* The library has its text only: what it calls "definition" is the file. */
+static int refuse_file(const cli_run *cli, marty_err err, const char *path, const marty_error *why)
+{
+    static const char word[] = "definition:";
+    size_t length = strlen(word);
+    bool placed = strncmp(why->text, word, length) == 0;
+    return cli_failf(cli, err, "%s:%s%s", path, placed ? "" : " ",
+                     why->text + (placed ? length : 0));
+}
+
 static int define(cli_run *cli, const cli_saga *saga)
 {
     for (size_t i = 0; i < cli->given.argument_count; i++) {
@@ -30,10 +40,11 @@ static int define(cli_run *cli, const cli_saga *saga)
         cli_text text = {0};
         marty_error why = {0};
         marty_err err = cli_saga_file(path, &text, &why);
+        int code = err ? cli_fail(cli, err, &why) : CLI_OK;
         err = err ? err : marty_saga_register(saga->engine, NULL, text.data ? text.data : "", &why);
         cli_text_free(&text);
         if (err) {
-            return cli_failf(cli, err, "%s: %s", path, why.text);
+            return code ? code : refuse_file(cli, err, path, &why);
         }
         cli_say(cli, "saga defined by %s", path);
     }

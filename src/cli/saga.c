@@ -53,9 +53,26 @@ int cli_saga_close(cli_run *cli, cli_saga *saga, int code)
     return cli_bus_close(cli, saga->bus, code);
 }
 
+/* What is wrong with the JSON that was typed, the last argument. */
+static void say_malformed(const cli_run *cli)
+{
+    size_t count = cli->given.argument_count;
+    json_error_t at;
+    json_t *value = count ? json_loads(cli_argument(cli, count - 1), JSON_DECODE_ANY, &at) : NULL;
+    if (count && !value) {
+        cli_next(cli, "mend the JSON: %s", at.text);
+    }
+    json_decref(value);
+}
+
 int cli_saga_fail(const cli_run *cli, marty_err err, const marty_error *why)
 {
     int code = cli_fail(cli, err, why);
+    if (err == MARTY_E_MALFORMED) {
+        say_malformed(cli);
+    } else if (err == MARTY_E_ARGUMENT && strncmp(why->text, "note:", 5) == 0) {
+        cli_next(cli, "the same with -m 'WHY'");
+    }
     if (err == MARTY_E_NOT_FOUND && strstr(why->text, "there is no saga")) {
         bool of_definition = strstr(why->text, "register it") != NULL;
         cli_next(cli, of_definition ? "marty saga run FILE   (it registers what FILE defines)"

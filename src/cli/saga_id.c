@@ -45,8 +45,15 @@ int cli_saga_find(cli_run *cli, const cli_saga *saga, const char *typed, char re
     marty_error why = {0};
     finding to = {.typed = typed, .size = strlen(typed)};
     (void)snprintf(ret_id, 40, "%.39s", typed);
-    if (to.size < SHORTEST || to.size >= WHOLE) {
-        return CLI_OK; /* whole, or nothing that could be meant: who looks for it says so */
+    if (to.size < SHORTEST) {
+        int code = cli_failf(
+            cli, MARTY_E_NOT_FOUND,
+            "\"%s\" is too short for an id: give its first four characters or more", typed);
+        cli_next(cli, "marty saga ls");
+        return code;
+    }
+    if (to.size >= WHOLE) {
+        return CLI_OK; /* who looks for it says when it is not there */
     }
     just_below(after, typed, to.size);
     marty_saga_filter filter = {.after = after, .limit = SHOWN + 2};

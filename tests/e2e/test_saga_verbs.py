@@ -282,7 +282,7 @@ class Repair(Sagas):
 
     def test_abandon(self):
         one = self.stuck()
-        self.assertIn("why", self.act("abandon", one, code=1).err)
+        self.assertIn("next: the same with -m 'WHY'", self.act("abandon", one, code=1).err)
         self.act("abandon", one, "-m", "ticket 4711")
         self.assertEqual(self.marty("saga", "wait", one, code=5).row["status"], "abandoned")
         self.assertIn("left-over", self.step(one, "reserve")["flags"])
@@ -299,6 +299,11 @@ class Repair(Sagas):
         self.assertIn("next: marty saga ls", self.act("cancel", "nobody", code=3).err)
         self.assertIn("next: marty saga run FILE", self.act("start", "nothing", code=3).err)
         self.assertIn("No such file", self.marty("saga", "lint", "nowhere.yaml", code=3).err)
+        self.write("wrong.yaml", "saga: order\nsteps: [{nam: a}]\n")
+        said = self.act("run", "wrong.yaml", "--service", "orders", code=1).err
+        self.assertIn("  wrong.yaml:2: steps[0]", said)
+        self.assertIn("  nowhere.yaml cannot be read", self.act("run", "nowhere.yaml", "--service", "orders", code=3).err)
+        self.assertIn("mend the JSON: string or", self.act("start", "order", "{id: 7}", code=1).err)
         self.marty("saga", "ls", "--store", f"sqlite:{self.folder}/nowhere.db", code=3)
         self.marty("saga", "ls", "--store", f"sqlite:{self.folder}/e2e.db", code=3)
         self.assertFalse((self.folder / "nowhere.db").exists())
@@ -375,7 +380,7 @@ class Steering(Sagas):
         self.dry("resume", one[:24])
         self.act("resume", one[:24])
         self.marty("saga", "wait", one[:24], "-t", "10ms", code=124)
-        self.marty("saga", "show", one[:3], code=3)  # too short to be meant
+        self.assertIn("four characters", self.marty("saga", "show", one[:3], code=3).err)
         self.marty("saga", "show", "zzzz", code=3)
         other = self.begin("approval")  # within the same hours, so it begins alike
         said = self.act("abandon", one[:6], "-m", "x", code=1).err
