@@ -26,12 +26,12 @@ setup: ## install what is needed to build and test, and fetch the test servers
 demo: ## 200 order sagas while two processes are killed; DEMO="--backend nats" or "--store postgres://HOST/DATABASE"
 	@tools/setup.sh build $(if $(findstring nats,$(DEMO)),servers)
 	@MARTY_TARGETS="$(DEMO_TARGETS)" tools/build.sh dev
-	@cmake --build build --target demo
+	@cmake --build build --target demo -- --quiet
 
 demo-orders: ## the same orders by events, commands and queries alone, without sagas; DEMO="--backend nats"
 	@tools/setup.sh build $(if $(findstring nats,$(DEMO)),servers)
 	@MARTY_TARGETS="$(ORDERS_TARGETS)" tools/build.sh dev
-	@cmake --build build --target demo-orders
+	@cmake --build build --target demo-orders -- --quiet
 
 test: ## everything that must hold, at most half an hour
 	@tools/setup.sh
@@ -79,7 +79,8 @@ coverage: ## which lines the unit tests and the suite on memory and sqlite run
 install: ## PREFIX=/usr/local, DESTDIR=
 	@tools/setup.sh build
 	@tools/build.sh release -DMARTY_BENCH=OFF -DMARTY_EXAMPLES=OFF -DCMAKE_INSTALL_PREFIX=$(PREFIX)
-	@cmake --install build-release
+	@cmake --install build-release >build-release/install.log
+	@echo " installed into $(DESTDIR)$(PREFIX); its files: build-release/install_manifest.txt"
 
 clean: ## remove every build folder
 	rm -rf build build-*
