@@ -4,19 +4,18 @@
  *   payment BUS-URL DATABASE */
 #include "participant.h"
 
-#include <string.h>
-
 static const char *const schema = "CREATE TABLE IF NOT EXISTS effect (what TEXT, order_id TEXT);";
 
 static marty_err charge(void *user, marty_operation *operation, void *transaction)
 {
     (void)user;
-    if (strstr(operation->data.data, "0\"}")) { /* the card ends in 0 */
+    int noted = run_sql(transaction,
+                        "INSERT INTO effect SELECT 'charge', json_extract(:data, '$.input.order') "
+                        "WHERE json_extract(:data, '$.input.card') NOT LIKE '%0'",
+                        operation);
+    if (noted == 0) {
         return marty_operation_refuse(operation, "card refused");
     }
-    int noted = run_sql(
-        transaction, "INSERT INTO effect VALUES ('charge', json_extract(:data, '$.input.order'))",
-        operation);
     return noted == 1 ? marty_operation_reply(operation, marty_text("{\"receipt\":17}"))
                       : MARTY_E_STORAGE;
 }
