@@ -304,6 +304,9 @@ static void scan_unsent(marty__saga_core *core, int64_t now_ns)
     if (!found) {
         return;
     }
+    if (core->unsent_all) { /* else the scan meets again what it has just sent */
+        marty__saga_marks_work(core, now_ns, true);
+    }
     int64_t age_us = core->unsent_all ? 0 : SAGA_UNSENT_MS * INT64_C(1000);
     marty_err err = core->options.table->unsent(
         core->options.store, &core->shards, marty__saga_now_us(core) - age_us + 1, UNSENT_MAX,
