@@ -3,7 +3,7 @@
  * prepares them again by itself when another process changes the schema. Single thread. */
 #include "db.h"
 
-#include "gather.h"
+#include "backend/sqlite/gather.h"
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -56,7 +56,7 @@ marty_err marty__sq_db_open(sq_db *db, const char *path, marty_error *why)
 {
     int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_CREATE;
-    int code = sqlite3_open_v2(path, &db->handle, flags, marty__sq_gather_name());
+    int code = sqlite3_open_v2(path, &db->handle, flags, marty__sqlite_gather_name());
     if (code) {
         (void)note(db, code);
         marty_err err = marty__sq_explain(db, code, path, why);
@@ -311,7 +311,7 @@ int marty__sq_begin(sq_db *db, bool durable, int64_t busy_until_ns)
         return code;
     }
     db->in_transaction = true;
-    marty__sq_gather_allow(db->handle, sync >= SQ_SYNC_FULL);
+    marty__sqlite_gather_allow(db->handle, sync >= SQ_SYNC_FULL);
     if (db->shared) {
         marty__sq_shared_began(db->shared);
     }

@@ -2,6 +2,8 @@
  * One connection of the sqlite store: opening it, its tables, its statements, its errors. */
 #include "sqlite.h"
 
+#include "backend/sqlite/gather.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -195,7 +197,8 @@ marty_err marty__saga_db_open(saga_db *db, const saga_db_how *how, int64_t until
                 (how->there ? 0 : SQLITE_OPEN_CREATE);
     int64_t found = SCHEMA;
     db->patience = (marty__sqlite_patience){how->env, until_ns};
-    int code = sqlite3_open_v2(how->path, &db->handle, flags, NULL);
+    int code = sqlite3_open_v2(how->path, &db->handle, flags, marty__sqlite_gather_name());
+    db->gathers = strcmp(how->sync, "normal") != 0;
     if (!code) {
         (void)sqlite3_busy_handler(db->handle, marty__sqlite_on_busy, &db->patience);
     }
@@ -242,7 +245,11 @@ void marty__saga_db_leave(saga_db *db)
 
 int marty__saga_db_begin(saga_db *db)
 {
-    return marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+    int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_BEGIN));
+    if (!code) {
+        marty__sqlite_gather_allow(db->handle, db->gathers);
+    }
+    return code;
 }
 
 marty_err marty__saga_db_end(saga_db *db, int code, marty_error *why)

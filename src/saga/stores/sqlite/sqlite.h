@@ -62,6 +62,7 @@ typedef struct saga_db {
     sqlite3 *handle;
     sqlite3_stmt *statements[SAGA_SQL_COUNT];
     marty__sqlite_patience patience; /* for the file's lock */
+    bool gathers;                    /* its commits sync, so their writes are one */
 } saga_db;
 
 typedef struct saga_db_how {

@@ -4,13 +4,13 @@
  * call when the sync comes, or before anything else is asked of the log. Nobody can miss them
  * until then: with FULL, SQLite shows a commit's pages to readers only once they are synced.
  * Any thread; a file by one at a time. */
-#ifndef MARTY_BACKENDS_SQLITE_GATHER_H
-#define MARTY_BACKENDS_SQLITE_GATHER_H
+#ifndef MARTY_BACKEND_SQLITE_GATHER_H
+#define MARTY_BACKEND_SQLITE_GATHER_H
 #include <sqlite3.h>
 #include <stdbool.h>
 
 /** Its name for sqlite3_open_v2; made known to SQLite the first time. NULL: SQLite refused. */
-const char *marty__sq_gather_name(void);
+const char *marty__sqlite_gather_name(void);
 /** Whether the log of this connection may gather from now on: only if its commits sync. */
-void marty__sq_gather_allow(sqlite3 *handle, bool allowed);
+void marty__sqlite_gather_allow(sqlite3 *handle, bool allowed);
 #endif

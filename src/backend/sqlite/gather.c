@@ -204,13 +204,13 @@ static void make_known(void)
     registered = sqlite3_vfs_register(&gather, 0);
 }
 
-const char *marty__sq_gather_name(void)
+const char *marty__sqlite_gather_name(void)
 {
     (void)pthread_once(&once, make_known);
     return registered == SQLITE_OK ? gather.zName : NULL;
 }
 
-void marty__sq_gather_allow(sqlite3 *handle, bool allowed)
+void marty__sqlite_gather_allow(sqlite3 *handle, bool allowed)
 {
     sqlite3_file *file = NULL;
     int code = sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
