@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { IN_FLIGHT_MAX = 1024, STACK = 256 * 1024, WAIT_MS = 120000, BATCH = 64 };
+enum { STACK = 256 * 1024, WAIT_MS = 120000, BATCH = 64, THREADS_MAX = 128, EACH_MAX = 8 };
 
 static const marty_step order_steps[] = {
     {.name = "validate", .service = "order", .command = "validate", .compensate = "cancel"},
@@ -187,43 +187,65 @@ typedef struct driver {
     saga_world *world;
     const char *definition;
     long count;
+    unsigned each; /* in flight, of a thread */
     bool wait;
     int64_t *ns;
     atomic_long next;
 } driver;
 
-static void run_one(driver *self, long n)
+typedef struct order { /* one that is in flight */
+    long n;
+    int64_t began_ns;
+    char id[40];
+} order;
+
+static void start_one(driver *self, order *one, long n)
 {
-    char id[40], key[40], input[160];
+    char key[40], input[160];
     marty_error why = {0};
-    marty_saga_status status = 0;
     marty_saga_start_options options = {.timeout_ms = WAIT_MS};
-    int64_t began = bench_now_ns();
+    *one = (order){.n = n, .began_ns = bench_now_ns()};
     (void)snprintf(key, sizeof key, "order-%d-%08ld", (int)getpid(), n);
     (void)snprintf(input, sizeof input,
                    "{\"order\":%ld,\"customer\":\"c-%06ld\",\"card\":\"4000-%04ld\",\"cents\":%ld}",
                    n, n % 100000, n % 10000, 100 + n % 9900);
     ours_check(self->world->side,
                marty_saga_start(self->world->engine, self->definition, key, marty_text(input),
-                                &options, id, &why),
+                                &options, one->id, &why),
                &why, "start a saga");
+}
+
+static void end_one(driver *self, const order *one)
+{
+    marty_error why = {0};
+    marty_saga_status status = 0;
     if (self->wait) {
         ours_check(self->world->side,
-                   marty_saga_wait(self->world->engine, id, WAIT_MS, &status, &why), &why, "wait");
+                   marty_saga_wait(self->world->engine, one->id, WAIT_MS, &status, &why), &why,
+                   "wait");
         if (status != MARTY_SAGA_COMPLETED) {
-            bench_fail(self->world->side, "saga %s has status %d", id, (int)status);
+            bench_fail(self->world->side, "saga %s has status %d", one->id, (int)status);
         }
     }
     if (self->ns) {
-        self->ns[n] = bench_now_ns() - began;
+        self->ns[one->n] = bench_now_ns() - one->began_ns;
     }
 }
 
+/* Its part of those in flight; the oldest is waited for first. */
 static void *drive(void *user)
 {
     driver *self = user;
+    order orders[EACH_MAX];
+    unsigned long started = 0, ended = 0;
     for (long n; (n = atomic_fetch_add(&self->next, 1)) < self->count;) {
-        run_one(self, n);
+        if (started - ended == self->each) {
+            end_one(self, &orders[ended++ % EACH_MAX]);
+        }
+        start_one(self, &orders[started++ % EACH_MAX], n);
+    }
+    while (ended < started) {
+        end_one(self, &orders[ended++ % EACH_MAX]);
     }
     return NULL;
 }
@@ -231,18 +253,23 @@ static void *drive(void *user)
 void saga_run(saga_world *world, const char *definition, long count, int in_flight, bool wait,
               int64_t *ns)
 {
-    static pthread_t threads[IN_FLIGHT_MAX];
-    driver self = {
-        .world = world, .definition = definition, .count = count, .wait = wait, .ns = ns};
+    static pthread_t threads[THREADS_MAX];
+    int thread_count = in_flight < THREADS_MAX ? in_flight : THREADS_MAX;
+    driver self = {.world = world,
+                   .definition = definition,
+                   .count = count,
+                   .each = (unsigned)(in_flight / thread_count),
+                   .wait = wait,
+                   .ns = ns};
     pthread_attr_t small;
     (void)pthread_attr_init(&small);
     (void)pthread_attr_setstacksize(&small, STACK);
-    for (int i = 0; i < in_flight; i++) {
+    for (int i = 0; i < thread_count; i++) {
         if (pthread_create(&threads[i], &small, drive, &self) != 0) {
             bench_fail(world->side, "no thread");
         }
     }
-    for (int i = 0; i < in_flight; i++) {
+    for (int i = 0; i < thread_count; i++) {
         (void)pthread_join(threads[i], NULL);
     }
     (void)pthread_attr_destroy(&small);
