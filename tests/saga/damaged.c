@@ -1,28 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows of a store that somebody has written by hand: the engine says which saga is damaged, does
- * nothing for it, above all not the steps of another one, and goes on with all others. */
+ * What somebody has written into a store by hand: the engine says which saga is damaged, does
+ * nothing for it, above all not the steps of another one, and goes on with all others. argv[1]: the
+ * URL of the store, else a file of its own. */
+#include "damage.h"
+
 #include <marty/marty.h>
 #include <marty/saga.h>
 
 #include "check.h"
 
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
 static const char document[] = "saga: nap\nsteps:\n  - {name: nap, timer: 1h}\n";
 
-enum { SHARD, ANOTHERS, WHOLE, RUBBISH, SAGAS };
-static const char *const keys[SAGAS] = {"shard", "anothers", "whole", "rubbish"};
-static char ids[SAGAS][40], url[128];
-static atomic_bool told[SAGAS];
+static char ids[DAMAGE_SAGAS][40];
+static const char *url;
+static atomic_bool told[DAMAGE_SAGAS];
 static marty_bus *bus;
 static marty_saga_engine *engine;
 
 static void on_log(void *user, int level, const char *text)
 {
     (void)user;
-    for (size_t i = 0; i < SAGAS && level <= 1; i++) {
+    for (size_t i = 0; i < DAMAGE_SAGAS && level <= 1; i++) {
         if (ids[i][0] && strstr(text, ids[i])) {
             atomic_store(&told[i], true);
         }
@@ -45,54 +46,46 @@ static void close_engine(void)
     marty_bus_free(bus);
 }
 
-static void damage(void)
-{
-    static const char sql[] =
-        "UPDATE marty_saga SET shard = 9999 WHERE key = 'shard';"
-        "UPDATE marty_saga SET state = (SELECT state FROM marty_saga WHERE key = 'whole') "
-        "WHERE key = 'anothers';"
-        "UPDATE marty_saga SET state = x'0badc0de' WHERE key = 'rubbish';"
-        "UPDATE marty_saga SET due_us = 1";
-    sqlite3 *db = NULL;
-    char *wrong = NULL;
-    REQUIRE(sqlite3_open(strchr(url, ':') + 1, &db) == SQLITE_OK);
-    if (!CHECK_INT(sqlite3_exec(db, sql, NULL, NULL, &wrong), SQLITE_OK)) {
-        (void)fprintf(stderr, "%s\n", wrong);
-    }
-    sqlite3_free(wrong);
-    (void)sqlite3_close(db);
-}
-
 static marty_err act(int which, marty_saga_verb verb)
 {
     return marty_saga_act(engine, ids[which], verb,
                           &(marty_saga_order){.who = "kim", .note = "enough"}, NULL);
 }
 
-int main(void)
+static void try_all(void)
 {
-    char folder[] = "/tmp/marty-damaged-XXXXXX";
     marty_error why = {0};
-    REQUIRE(mkdtemp(folder));
-    (void)snprintf(url, sizeof url, "sqlite:%s/sagas.db", folder);
+    damage_watch(url);
     open_engine();
     CHECK_INT(marty_saga_register(engine, NULL, document, &why), MARTY_OK);
-    for (size_t i = 0; i < SAGAS; i++) {
-        CHECK_INT(marty_saga_start(engine, "nap", keys[i], marty_text("{}"), NULL, ids[i], &why),
-                  MARTY_OK);
+    for (size_t i = 0; i < DAMAGE_SAGAS; i++) {
+        CHECK_INT(
+            marty_saga_start(engine, "nap", damage_keys[i], marty_text("{}"), NULL, ids[i], &why),
+            MARTY_OK);
     }
     close_engine();
-    damage();
+    damage_do(url, ids);
     open_engine();
-    CHECK_SOON(atomic_load(&told[RUBBISH]), 10000);
-    CHECK_INT(act(RUBBISH, MARTY_SAGA_CANCEL), MARTY_E_MALFORMED);
-    CHECK_INT(act(ANOTHERS, MARTY_SAGA_CANCEL), MARTY_E_MALFORMED);
-    CHECK_INT(act(SHARD, MARTY_SAGA_CANCEL), MARTY_OK);
-    CHECK_INT(act(WHOLE, MARTY_SAGA_CANCEL), MARTY_OK);
+    CHECK_SOON(atomic_load(&told[DAMAGE_RUBBISH]), 10000);
+    CHECK_SOON(atomic_load(&told[DAMAGE_FACTS]), 10000);
+    CHECK_INT(act(DAMAGE_RUBBISH, MARTY_SAGA_CANCEL), MARTY_E_MALFORMED);
+    CHECK_INT(act(DAMAGE_ANOTHERS, MARTY_SAGA_CANCEL), MARTY_E_MALFORMED);
+    CHECK(act(DAMAGE_FACTS, MARTY_SAGA_CANCEL) != MARTY_OK);
+    CHECK_INT(act(DAMAGE_SHARD, MARTY_SAGA_CANCEL), MARTY_OK);
+    CHECK_INT(act(DAMAGE_WHOLE, MARTY_SAGA_CANCEL), MARTY_OK);
     marty_saga_status status = MARTY_SAGA_RUNNING;
-    CHECK_INT(marty_saga_wait(engine, ids[SHARD], 10000, &status, &why), MARTY_OK);
-    CHECK_INT(marty_saga_wait(engine, ids[WHOLE], 10000, &status, &why), MARTY_OK);
+    CHECK_INT(marty_saga_wait(engine, ids[DAMAGE_SHARD], 10000, &status, &why), MARTY_OK);
+    CHECK_INT(marty_saga_wait(engine, ids[DAMAGE_WHOLE], 10000, &status, &why), MARTY_OK);
     close_engine();
-    (void)unlink(strchr(url, ':') + 1);
+}
+
+int main(int count, char **values)
+{
+    char folder[] = "/tmp/marty-damaged-XXXXXX", own[128];
+    REQUIRE(mkdtemp(folder));
+    (void)snprintf(own, sizeof own, "sqlite:%s/sagas.db", folder);
+    url = count > 1 ? values[1] : own;
+    try_all();
+    (void)unlink(strchr(own, ':') + 1);
     return rmdir(folder) == 0 ? check_result() : 1;
 }

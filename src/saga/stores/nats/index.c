@@ -96,10 +96,10 @@ static bool apply(marty_saga_store *store, natsMsg *message, uint64_t seq, int64
     bool gone = natsMsgHeader_Get(message, "KV-Operation", &operation) == NATS_OK;
     bool ours = natsMsgHeader_Get(message, "Marty-Saga", &text) == NATS_OK && text &&
                 kv_facts_read(&facts, key + 2, text);
-    if (!ours) {
-        gone = true; /* marked without facts: a start that was shut out */
+    if (!ours) { /* gone: a start that was shut out. Else it is due, so that somebody says so */
         kv_text_read(facts.id, sizeof facts.id, key + 2);
-        facts.facts = (marty_saga_facts){.id = facts.id};
+        facts.facts =
+            (marty_saga_facts){.id = facts.id, .status = MARTY_SAGA_RUNNING, .due_us = at_us};
     }
     return kv_trees_put(&store->index->trees, &facts.facts, seq, at_us, gone);
 }

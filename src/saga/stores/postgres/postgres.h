@@ -19,8 +19,11 @@ struct marty_saga_store {
     char line[320];
 };
 
+/** A shard that there is not, written by hand, stands for one that there is. */
+#define PG_SHARD "(shard & 255)"
+_Static_assert(MARTY_SAGA_SHARDS == 256, "PG_SHARD");
 #define PG_FACTS                                                                                   \
-    "id, name, key, definition, stuck, status, paused::int, shard, version, started_us, "          \
+    "id, name, key, definition, stuck, status, paused::int, " PG_SHARD ", version, started_us, "   \
     "changed_us, due_us, unsent::int"
 
 /** Statements that make what is missing; NULL ends them. */

@@ -36,7 +36,7 @@ static void pg_get_facts(const PGresult *result, int row, marty_saga_facts *ret_
 
 #define RECORD                                                                                     \
     "SELECT " PG_FACTS ", state, outbox, (SELECT epoch FROM marty_saga_shard s WHERE s.shard = "   \
-    "m.shard) FROM marty_saga m WHERE id "
+    "(m.shard & 255)) FROM marty_saga m WHERE id "
 
 /* Each column as it comes, in the binary form; NULL without memory. */
 static marty_saga_record *take_record(const PGresult *result, int row)
@@ -138,11 +138,12 @@ marty_err pg_due(marty_saga_store *store, const marty_saga_shards *shards, int64
     pg_shards(set, shards);
     pg_text(&space, set);
     pg_number(&space, (int64_t)limit + 1);
-    PGresult *result = pg_ask(&store->reader,
-                              "SELECT " PG_FACTS " FROM marty_saga WHERE due_us < "
-                              "9223372036854775807 AND shard = ANY ($1::int[]) ORDER BY due_us, id "
-                              "LIMIT $2",
-                              &space, until_ns, why);
+    PGresult *result =
+        pg_ask(&store->reader,
+               "SELECT " PG_FACTS " FROM marty_saga WHERE due_us < "
+               "9223372036854775807 AND " PG_SHARD " = ANY ($1::int[]) ORDER BY due_us, id "
+               "LIMIT $2",
+               &space, until_ns, why);
     if (!result) {
         return code_of(why);
     }
@@ -166,10 +167,11 @@ marty_err pg_unsent(marty_saga_store *store, const marty_saga_shards *shards, in
     pg_text(&space, set);
     pg_number(&space, before_us);
     pg_number(&space, limit);
-    PGresult *result = pg_ask(&store->reader,
-                              "SELECT " PG_FACTS " FROM marty_saga WHERE unsent AND shard = ANY "
-                              "($1::int[]) AND changed_us < $2 ORDER BY changed_us, id LIMIT $3",
-                              &space, until_ns, why);
+    PGresult *result =
+        pg_ask(&store->reader,
+               "SELECT " PG_FACTS " FROM marty_saga WHERE unsent AND " PG_SHARD " = ANY "
+               "($1::int[]) AND changed_us < $2 ORDER BY changed_us, id LIMIT $3",
+               &space, until_ns, why);
     if (!result) {
         return code_of(why);
     }
