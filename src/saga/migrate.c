@@ -124,6 +124,10 @@ static void emit_migrated(inside *in, const mapping *m)
 void marty__saga_on_migrate(inside *in, const marty__saga_definition *to)
 {
     mapping m = {.from = in->definition, .to = to};
+    if (!in->state.version) {
+        marty__saga_ignore(in, MARTY__SAGA_IGNORED_UNKNOWN);
+        return;
+    }
     if (marty__saga_ended(&in->state)) {
         marty__saga_ignore(in, MARTY__SAGA_IGNORED_ENDED);
         return;

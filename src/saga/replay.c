@@ -193,7 +193,11 @@ static void read_event(replay *r, marty_bytes line, marty__saga_event *event)
         event->kind == MARTY__SAGA_EVENT_START ? get_text(r, line, "start_key") : NULL;
     event->parent = get_text(r, line, "parent");
     event->key = get_text(r, line, "key");
-    event->attempt = (uint32_t)get_number(r, line, "attempt");
+    uint64_t attempt = get_number(r, line, "attempt");
+    if (attempt > UINT32_MAX) {
+        wrong(r, "attempt", "over 4294967295");
+    }
+    event->attempt = (uint32_t)attempt;
     event->tombstone = get_flag(line, "tombstone");
     event->delay_ms = get_number(r, line, "delay_ms");
     event->reason = get_text(r, line, "reason");

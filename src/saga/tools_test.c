@@ -86,6 +86,12 @@ static void replay(void)
                                 marty_text("\n{\"event\":\"dance\"}\n"), &report, &why),
               MARTY_E_MALFORMED);
     CHECK_TEXT(why.text, "events:2: event: not one that is known");
+    CHECK_INT(marty_saga_replay("o.yaml", marty_text(order),
+                                marty_text("{\"event\":\"reply\",\"key\":\"k\",\"reply\":"
+                                           "\"ok\",\"attempt\":4294967297}\n"),
+                                &report, &why),
+              MARTY_E_MALFORMED);
+    CHECK_TEXT(why.text, "events:1: attempt: over 4294967295");
 }
 
 #define VERSION(number, more)                                                                      \
@@ -126,6 +132,11 @@ static void replay_goes_on_under_another_definition(void)
                                 &report, &why),
               MARTY_E_MALFORMED);
     CHECK_HAS(why.text, "events:1: definition: is missing");
+    err = marty_saga_replay("s.json", marty_text(VERSION("1", "")),
+                            marty_text(MIGRATE(VERSION("2", ""))), &report, &why);
+    REQUIRE(!err);
+    CHECK_HAS((const char *)report->data.data, "\"ignored\":\"unknown\"");
+    marty_message_unref(report);
 }
 
 int main(void)
