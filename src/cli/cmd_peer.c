@@ -157,12 +157,12 @@ static int run(cli_run *cli)
         }
     }
     end(self);
-    cli_lines_free(&lines);
+    int code = cli_lines_close(cli, &lines);
     (void)pthread_mutex_destroy(&self->out);
     (void)pthread_mutex_destroy(&self->tables);
     (void)pthread_cond_destroy(&self->received);
     marty_free(self);
-    return CLI_OK;
+    return code;
 }
 
 const cli_verb cli_verb_peer = {

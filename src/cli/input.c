@@ -71,10 +71,13 @@ cli_next_line cli_lines_next(cli_lines *lines, const char **ret_line, size_t *re
     for (;;) {
         size_t left = lines->size - lines->at;
         const char *from = left ? lines->data + lines->at : NULL;
-        const char *end = left ? memchr(from, '\n', left) : NULL;
-        if (end || (lines->end && left)) {
+        const char *end =
+            left > lines->seen ? memchr(from + lines->seen, '\n', left - lines->seen) : NULL;
+        lines->seen = left;
+        if (end || (lines->end && !lines->failed && left)) {
             size_t length = end ? (size_t)(end - from) : left;
             lines->at += length + (end ? 1 : 0);
+            lines->seen = 0;
             *ret_line = from;
             *ret_size = length && from[length - 1] == '\r' ? length - 1 : length;
             return CLI_LINE;
@@ -88,8 +91,13 @@ cli_next_line cli_lines_next(cli_lines *lines, const char **ret_line, size_t *re
     }
 }
 
-void cli_lines_free(cli_lines *lines)
+int cli_lines_close(const cli_run *cli, cli_lines *lines)
 {
+    bool failed = lines->failed, large = lines->size > CLI_INPUT_MAX;
     marty_free(lines->data);
     memset(lines, 0, sizeof *lines);
+    return !failed ? CLI_OK
+           : large
+               ? cli_failf(cli, MARTY_E_TOO_LARGE, "stdin: a line of over %d bytes", CLI_INPUT_MAX)
+               : cli_failf(cli, MARTY_E_STORAGE, "stdin: cannot be read");
 }

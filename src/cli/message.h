@@ -50,8 +50,8 @@ enum { CLI_INPUT_MAX = 256 << 20 };
 int cli_input_all(const cli_run *cli, cli_text *ret_text, bool exact);
 typedef struct cli_lines {
     char *data;
-    size_t size, room, at;
-    bool end, failed;
+    size_t size, room, at, seen; /* seen: behind `at`, without the end of a line */
+    bool end, failed;            /* failed: it cannot be read, or a line is over CLI_INPUT_MAX */
 } cli_lines;
 typedef enum cli_next_line {
     CLI_LINE,
@@ -60,7 +60,8 @@ typedef enum cli_next_line {
 } cli_next_line;
 /** The next line (no line end, valid until the next call). */
 cli_next_line cli_lines_next(cli_lines *lines, const char **ret_line, size_t *ret_size, bool wait);
-void cli_lines_free(cli_lines *lines);
+/** Frees them. CLI_OK, or an exit code after it is said why they did not come to their end. */
+int cli_lines_close(const cli_run *cli, cli_lines *lines);
 
 /* ---- publish.c, listen.c, exec.c: what several verbs share */
 /** Publish argument `data_at` or stdin, by the flags; the whole of a publishing verb. */

@@ -185,9 +185,7 @@ static int publish_lines(publishing *state)
             break;
         }
     }
-    i = lines.failed;
-    cli_lines_free(&lines);
-    return i ? cli_failf(state->cli, MARTY_E_STORAGE, "stdin: cannot be read") : CLI_OK;
+    return cli_lines_close(state->cli, &lines);
 }
 
 static int publish_same(publishing *state, size_t data_at)

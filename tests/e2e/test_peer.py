@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """`marty peer`: the whole protocol, over memory in one peer and over sqlite between peers."""
+import contextlib
+import os
+
 from harness import Peer, Test, main
 
 
@@ -181,6 +184,17 @@ def wait_letters(peer):
     """A rejected one is on its way for a moment."""
     from harness import wait_for
     return wait_for(lambda: peer.ok("dead_letters")["letters"], "a dead letter")
+
+
+class Lines(Test):
+    def test_a_line_without_end_is_refused_and_not_taken_for_a_whole_one(self):
+        peer = Peer(self)
+        with contextlib.suppress(BrokenPipeError):
+            for _ in range(257 * 16):
+                os.write(peer.running.process.stdin.fileno(), b"x" * (1 << 16))
+        self.assertNotEqual(peer.end(), 0)
+        peer.running.wait_said("a line of over 268435456 bytes")
+        self.assertTrue(peer.running.lines.empty())
 
 
 class TwoPeers(Test):
