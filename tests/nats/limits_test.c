@@ -5,6 +5,9 @@
 #include "harness.h"
 
 #include "check.h"
+#include "support/nats_wire.h"
+
+#include "backends/nats/parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +18,7 @@ static const char accounts[] =
     "accounts {\n"
     "  SMALL { jetstream { max_streams: 1, max_store: 100KB, max_mem: 1MB, max_consumers: 9 },\n"
     "          users: [ {user: small, password: s} ] }\n"
+    "  LARGE { jetstream: enabled, users: [ {user: large, password: l} ] }\n"
     "  BARE { users: [ {user: bare, password: b} ] }\n"
     "  TIED { jetstream: enabled, users: [\n"
     "    {user: mute, password: m, permissions: { publish: [\"nothing\"] }},\n"
@@ -132,6 +136,42 @@ static void test_a_stream_that_is_not_there(const test_server *server)
     harness_close(h);
 }
 
+/* A server that sends what nobody asked for (a real one does not: it is put in as if it came): what
+ * is above two pulls goes back and is not kept. */
+static void test_more_than_was_asked_for(const test_server *server)
+{
+    enum { MORE = 2600, BYTES = 9000 };
+    static char data[BYTES];
+    static nats_wire wire;
+    static nats_wire_message heard;
+    char reply[400];
+    harness *h = open_as(server, "large:l", "?lease=60s");
+    REQUIRE(harness_connect(h) == MARTY_OK);
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.x", "g", 1);
+    REQUIRE(harness_subscribe(h, 1, &want) == MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.x", "x.y", "1", NULL), MARTY_OK);
+    REQUIRE(harness_wait_delivered(h, 1, 10000)); /* with it the credit is used */
+    REQUIRE(nats_wire_connect(&wire, server->port, "large", "l"));
+    REQUIRE(nats_wire_subscribe(&wire, "$JS.ACK.>"));
+    nats__subscription *owner = MARTY__OWNER(h->port->subscriptions.next, nats__subscription, link);
+    nats__source *source = MARTY__OWNER(owner->sources.next, nats__source, link);
+    for (int i = 1000; i < 1000 + MORE; i++) {
+        (void)snprintf(reply, sizeof reply, "%s1.%d.%d.1795644000000000000.0", source->ack_prefix,
+                       i, i);
+        const nats__message message = {.subject = "s",
+                                       .reply = reply,
+                                       .told = "",
+                                       .lines = "",
+                                       .data = data,
+                                       .size = sizeof data};
+        CHECK_INT(nats__deliver(h->port, source, &message, 1, true), 0);
+    }
+    CHECK(nats_wire_next(&wire, &heard, 10000) && strncmp(heard.body, "-NAK", 4) == 0);
+    CHECK_INT(harness_delivered(h), 1);
+    nats_wire_close(&wire);
+    harness_close(h);
+}
+
 int main(int argc, char **argv)
 {
     which = argc > 1 ? argv[1] : "new";
@@ -143,6 +183,7 @@ int main(int argc, char **argv)
     test_an_account_without_jetstream(server);
     test_a_message_that_is_too_large(server);
     test_a_stream_that_is_not_there(server);
+    test_more_than_was_asked_for(server);
     test_server_free(server);
     free(server);
     return check_result();

@@ -382,38 +382,3 @@ int64_t nats__pending_expire(marty_port *port, int64_t now_ns)
     }
     return due_ns;
 }
-
-/* "Permissions Violation for Publish to "events.order.created"": no ack will come for these. */
-/* Lock held: publishes to that subject that nobody has answered. */
-static void deny_publishes(marty_port *port, const char *subject, const char *told)
-{
-    uint64_t hash = nats__hash(subject);
-    for (uint32_t i = 0; i < port->pending_count; i++) {
-        if (port->pending[i].token && port->pending[i].subject_hash == hash) {
-            uint64_t token = port->pending[i].token;
-            nats__pending_free_locked(port, i);
-            nats__answer(port, token, MARTY_E_DENIED, MARTY_LEVEL_ANY, told);
-        }
-    }
-}
-
-void nats__permission_denied(marty_port *port, const char *text)
-{
-    const char *start = strchr(text, '"'), *end = start ? strchr(start + 1, '"') : NULL;
-    char subject[NATS__SUBJECT_MAX], told[NATS__SUBJECT_MAX + 128];
-    bool publish = strcasestr(text, "publish to") != NULL;
-    marty_port_log(port->sink, 0, "nats: %s", text);
-    if (!start || !end || (size_t)(end - start) >= sizeof subject) {
-        return;
-    }
-    memcpy(subject, start + 1, (size_t)(end - start) - 1);
-    subject[end - start - 1] = '\0';
-    (void)snprintf(told, sizeof told, "nats: no permission to %s %s",
-                   publish ? "publish to" : "subscribe to", subject);
-    pthread_mutex_lock(&port->lock);
-    nats__call_denied_locked(port, publish ? subject : NULL, told + strlen("nats: "));
-    if (publish) {
-        deny_publishes(port, subject, told);
-    }
-    pthread_mutex_unlock(&port->lock);
-}

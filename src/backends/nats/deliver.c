@@ -113,6 +113,7 @@ static bool keep(marty_port *port, nats__source *source, nats__message *message)
         source->kept_capacity = capacity;
     }
     source->kept[source->kept_head + source->kept_count++] = message;
+    source->kept_bytes += nats__message_weight(message);
     source->owner->keeps = true;
     port->due_ns = 0; /* the loop looks when it may go */
     return true;
@@ -125,10 +126,13 @@ static uint64_t sequence_of(nats__source *source, const nats__message *message)
     return read_ack(source, message->reply, &parts) ? parts.sequence : 0;
 }
 
-/* In an ordered source one that was given back comes before those that waited for it. */
+/* In an ordered source one that was given back comes before those that waited for it. False: there
+ * is no memory, or more came than two pulls ask for. */
 static bool keep_in_order(marty_port *port, nats__source *source, const nats__message *from)
 {
-    nats__message *message = nats__message_copy(from);
+    size_t bytes = source->kept_bytes + nats__message_weight(from);
+    bool fits = source->kept_count == 0 || bytes <= 2 * nats__pull_bytes(port);
+    nats__message *message = fits ? nats__message_copy(from) : NULL;
     if (!message || !keep(port, source, message)) {
         marty_free(message);
         return false;

@@ -93,7 +93,7 @@ static void drop_kept(nats__subscription *subscription, nats__source *source, bo
             give_back(subscription, source, source->returned.data + at);
         }
     }
-    source->kept_head = source->kept_count = 0;
+    source->kept_head = source->kept_count = source->kept_bytes = 0;
     source->awaited_count = 0;
     source->returned.size = 0;
 }

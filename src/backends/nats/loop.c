@@ -107,6 +107,7 @@ static int64_t look(marty_port *port, int64_t now_ns)
         due_ns = least(due_ns, wire->confirm_at_ns);
     }
     pthread_mutex_unlock(&port->lock);
+    due_ns = least(due_ns, nats__denied_look(port, now_ns));
     if (!up) {
         return due_ns;
     }

@@ -192,7 +192,7 @@ struct nats__source {
     int64_t arrived_ns;   /* when the last message came */
     int64_t missing_ns;   /* since when no server has its consumer; 0 = one has */
     nats__message **kept; /* copies: without credit, or behind one that goes back; in order */
-    size_t kept_head, kept_count, kept_capacity;
+    size_t kept_head, kept_count, kept_capacity, kept_bytes;
     int64_t kept_since_ns;
     nats__awaited *awaited;
     size_t awaited_count, awaited_capacity;
@@ -277,6 +277,13 @@ struct nats__job {
 
 typedef enum nats__life { NATS__DOWN, NATS__CONNECTING, NATS__UP, NATS__CLOSED } nats__life;
 
+/* Errors of permission that are to be said: a line a second. */
+typedef struct nats__denied {
+    int64_t next_ns; /* when the next line may be */
+    unsigned count;  /* that were not said */
+    char last[256];  /* of them */
+} nats__denied;
+
 struct marty_port {
     const marty_sink *sink;
     marty__link living;
@@ -316,9 +323,10 @@ struct marty_port {
     nats__ring asked;       /* tokens of queries: each has an echo of its own */
     marty__link calls, jobs, subscriptions, leaving;
     uint32_t next_call, next_source, next_channel;
-    uint32_t calls_missing;    /* calls that found nobody: as missing of a channel */
-    int64_t due_ns;            /* when the loop must look, if that is sooner than it thinks */
-    uint64_t rounds;           /* of the loop */
+    uint32_t calls_missing; /* calls that found nobody: as missing of a channel */
+    int64_t due_ns;         /* when the loop must look, if that is sooner than it thinks */
+    uint64_t rounds;        /* of the loop */
+    nats__denied denied;
     bool look_again;           /* an inbox that was starved has room */
     struct nats__batch *batch; /* the loop's */
     nats__buffer scratch;      /* header lines of the message being framed */

@@ -33,6 +33,8 @@ natsStatus nats__wire_options(nats__wire *wire, natsOptions *options);
 /* ---- reader.c */
 /** One block, freed with marty_free; NULL without memory. */
 nats__message *nats__message_copy(const nats__message *from);
+/** What a copy takes in memory, about. */
+size_t nats__message_weight(const nats__message *message);
 /** Forget what waits there. */
 void nats__inbox_forget_locked(nats__inbox *inbox);
 
@@ -187,6 +189,8 @@ void nats__pending_free_locked(marty_port *port, uint32_t index);
 /** What was denied: calls to that subject, or for a subscription (NULL) those that wait for it. */
 void nats__call_denied_locked(marty_port *port, const char *subject, const char *text);
 void nats__permission_denied(marty_port *port, const char *text);
+/** The loop: say what was counted since; when to look again. */
+int64_t nats__denied_look(marty_port *port, int64_t now_ns);
 
 /* ---- stream.c, consumer.c, filter.c: topology of one channel and group (blocking) */
 typedef struct nats__difference {
@@ -286,6 +290,8 @@ void nats__source_arrived(marty_port *port, nats__inbox *inbox, const nats__mess
 void nats__pull_locked(nats__subscription *subscription, int64_t now_ns);
 /** The loop: what waits for credit, time or a lost pull; returns when to look again. */
 int64_t nats__sources_look(marty_port *port, int64_t now_ns);
+/** The most that one pull brings. */
+size_t nats__pull_bytes(const marty_port *port);
 /** The loop: hand messages over that are there; those without credit are kept. fresh: they were
  * pulled just now. How many went. */
 size_t nats__deliver(marty_port *port, nats__source *source, const nats__message *messages,

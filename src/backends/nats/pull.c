@@ -20,9 +20,9 @@ static int64_t pull_ns(const marty_port *port)
     return (int64_t)(part_ms < NATS__PULL_MS ? part_ms : NATS__PULL_MS) * 1000000;
 }
 
-static uint64_t pull_bytes(const marty_port *port)
+size_t nats__pull_bytes(const marty_port *port)
 {
-    uint64_t one = port->payload_max > 0 ? (uint64_t)port->payload_max + 65536 : 0;
+    size_t one = port->payload_max > 0 ? (size_t)port->payload_max + 65536 : 0;
     return one > NATS__IN_BYTES_MAX / 2 ? one : NATS__IN_BYTES_MAX / 2;
 }
 
@@ -56,7 +56,7 @@ static void ask(nats__source *source, uint32_t batch, int64_t now_ns)
                    source->consumer);
     (void)snprintf(reply, sizeof reply, "%s.s.%u.%u", wire->base, source->id, ++source->request);
     (void)snprintf(body, sizeof body, "{\"batch\":%u,\"expires\":%lld,\"max_bytes\":%llu}", batch,
-                   (long long)wait_ns, (unsigned long long)pull_bytes(port));
+                   (long long)wait_ns, (unsigned long long)nats__pull_bytes(port));
     if (nats__frame_locked(wire, subject, reply, (marty_bytes){NULL, 0}, marty_text(body))) {
         source->outstanding += batch;
         source->expires_ns = now_ns + wait_ns;
@@ -236,6 +236,14 @@ void nats__source_arrived(marty_port *port, nats__inbox *inbox, const nats__mess
 
 /* ---- what time does */
 
+static nats__message *take_first(nats__source *source)
+{
+    nats__message *message = source->kept[source->kept_head++];
+    source->kept_count--;
+    source->kept_bytes -= nats__message_weight(message);
+    return message;
+}
+
 /* Lock held: up to a batch of what is kept and may go now. */
 static size_t take_kept(marty_port *port, nats__source *source, nats__message **kept,
                         int64_t now_ns)
@@ -247,16 +255,14 @@ static size_t take_kept(marty_port *port, nats__source *source, nats__message **
     bool stale = source->kept_count > 0 && !source->ordered &&
                  now_ns - source->kept_since_ns > (int64_t)port->options.lease_ms * 500000;
     while (stale && source->kept_count > 0) {
-        nats__message *message = source->kept[source->kept_head++];
-        source->kept_count--;
+        nats__message *message = take_first(source);
         nats__nak_locked(&port->wires[0], message->reply, 0);
         marty_free(message);
     }
     bool flows = nats__source_flows_locked(source, now_ns) && source->awaited_count == 0;
     while (flows && count < NATS__BATCH && count < source->owner->credit &&
            source->kept_count > 0) {
-        kept[count++] = source->kept[source->kept_head++];
-        source->kept_count--;
+        kept[count++] = take_first(source);
     }
     return count;
 }

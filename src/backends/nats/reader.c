@@ -50,7 +50,7 @@ nats__message *nats__message_copy(const nats__message *from)
     return copy;
 }
 
-static size_t weight(const nats__message *message)
+size_t nats__message_weight(const nats__message *message)
 {
     return sizeof *message + message->lines_size + message->size + 128;
 }
@@ -80,10 +80,10 @@ static void keep_waiting(marty_port *port, nats__inbox *inbox, const nats__messa
 {
     size_t dropped = 0;
     for (size_t i = 0; i < count; i++) {
-        bool fits = inbox->waiting_bytes + weight(&messages[i]) <= NATS__IN_BYTES_MAX;
+        bool fits = inbox->waiting_bytes + nats__message_weight(&messages[i]) <= NATS__IN_BYTES_MAX;
         nats__message *copy = fits ? nats__message_copy(&messages[i]) : NULL;
         if (copy) {
-            inbox->waiting_bytes += weight(copy);
+            inbox->waiting_bytes += nats__message_weight(copy);
             marty__list_push(&inbox->waiting, &copy->link);
         } else {
             dropped++;
@@ -134,7 +134,7 @@ static void take_waiting(nats__wire *wire, nats__run *run)
         while (run->count < room && run->count < NATS__TAKE &&
                (link = marty__list_pop(&inbox->waiting)) != NULL) {
             nats__message *copy = MARTY__OWNER(link, nats__message, link);
-            inbox->waiting_bytes -= weight(copy);
+            inbox->waiting_bytes -= nats__message_weight(copy);
             run->owned[run->count] = copy;
             run->messages[run->count++] = *copy;
         }
