@@ -158,10 +158,12 @@ static int run(cli_run *cli)
     }
     end(self);
     int code = cli_lines_close(cli, &lines);
-    (void)pthread_mutex_destroy(&self->out);
-    (void)pthread_mutex_destroy(&self->tables);
-    (void)pthread_cond_destroy(&self->received);
-    marty_free(self);
+    if (!self->outlived) {
+        (void)pthread_mutex_destroy(&self->out);
+        (void)pthread_mutex_destroy(&self->tables);
+        (void)pthread_cond_destroy(&self->received);
+        marty_free(self);
+    }
     return code;
 }
 

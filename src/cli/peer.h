@@ -26,6 +26,7 @@ typedef struct peer_bus {
     peer *peer;
     marty_bus *bus;
     bool exact, states, log; /* data always in base64; which events it wants */
+    bool closing;            /* under the lock of the tables */
 } peer_bus;
 typedef struct peer_subscription {
     peer_item item;
@@ -53,6 +54,7 @@ struct peer {
     char *id;        /* its id as JSON, "null" without */
     cli_text answer; /* what is added to its answer: ,"key":value */
     bool later;      /* it is answered by another thread */
+    bool outlived;   /* a bus was closed before its callbacks ended */
 };
 
 /* ---- output */

@@ -113,13 +113,17 @@ marty_err peer_op_close(peer *self, marty_error *why)
     number = json_integer((json_int_t)bus->item.number);
     (void)peer_get(self, &self->buses, number, true);
     json_decref(number);
+    (void)pthread_mutex_lock(&self->tables);
+    bus->closing = true; /* what handlers that run still bring goes back at once */
+    (void)pthread_mutex_unlock(&self->tables);
     peer_deliveries_drop(self, bus);
     peer_subscriptions_drop(self, bus);
-    peer_deliveries_drop(self, bus); /* what came meanwhile */
     err = marty_bus_close(bus->bus, peer_ms(self, "timeout_ms"), why);
     marty_bus_free(bus->bus);
     if (err == MARTY_OK) {
-        marty_free(bus); /* else a callback may still run: it lives as long as the process */
+        marty_free(bus);
+    } else {
+        self->outlived = true; /* a callback may still run: both live as long as the process */
     }
     return err;
 }

@@ -27,6 +27,18 @@ static void delivery_json(cli_text *text, peer_subscription *subscription, marty
     cli_text_free(&shown);
 }
 
+/* Those that close has not seen. */
+static void drop_when_closing(peer_bus *bus)
+{
+    peer *self = bus->peer;
+    (void)pthread_mutex_lock(&self->tables);
+    bool closing = bus->closing;
+    (void)pthread_mutex_unlock(&self->tables);
+    if (closing) {
+        peer_deliveries_drop(self, bus);
+    }
+}
+
 static marty_err on_message(void *user, marty_delivery *first)
 {
     peer_subscription *subscription = user;
@@ -43,6 +55,7 @@ static marty_err on_message(void *user, marty_delivery *first)
         peer_line(subscription->bus->peer, &line);
         cli_text_free(&line);
     }
+    drop_when_closing(subscription->bus);
     return MARTY_OK;
 }
 
@@ -156,6 +169,7 @@ static void *receive(void *user)
         comma = ",";
     }
     cli_text_put(&extra, "]");
+    drop_when_closing(subscription->bus);
     (void)pthread_mutex_lock(&self->tables);
     subscription->receiving = false; /* the next may come as soon as the answer is out */
     (void)pthread_mutex_unlock(&self->tables);
