@@ -36,6 +36,16 @@ static void fill(marty_error *why, marty_err code)
     why->text[0] = '\0';
 }
 
+/* What was cut says so, and ends with a whole character. */
+static void end_in_dots(char *text, size_t size)
+{
+    size_t at = size - sizeof "...";
+    while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80) {
+        at--;
+    }
+    memcpy(text + at, "...", sizeof "...");
+}
+
 /* Names in brackets: macros of the same name (tools/analyzer.h) leave them alone. */
 marty_err(marty_error_set)(marty_error *why, marty_err code, const char *format, ...)
 {
@@ -43,8 +53,11 @@ marty_err(marty_error_set)(marty_error *why, marty_err code, const char *format,
         va_list arguments;
         char text[sizeof why->text]; /* the arguments may point into why */
         va_start(arguments, format);
-        (void)vsnprintf(text, sizeof text, format, arguments);
+        int length = vsnprintf(text, sizeof text, format, arguments);
         va_end(arguments);
+        if (length >= (int)sizeof text) {
+            end_in_dots(text, sizeof text);
+        }
         fill(why, code);
         memcpy(why->text, text, sizeof text);
     }

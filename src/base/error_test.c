@@ -41,6 +41,10 @@ static void an_error_is_filled_in(void)
     CHECK_INT(marty_error_set(NULL, MARTY_E_STATE, "x"), MARTY_E_STATE);
     marty_error_set(&why, MARTY_E_STATE, "%0600d", 1);
     CHECK_INT(strlen(why.text), sizeof why.text - 1); /* cut to fit */
+    CHECK_TEXT(why.text + sizeof why.text - 5, "0...");
+    int before = (int)sizeof why.text - 5; /* the dots would begin inside of the character */
+    marty_error_set(&why, MARTY_E_STATE, "%0*d\xc3\xa4 and more", before, 1);
+    CHECK_TEXT(why.text + before - 1, "1...");
     CHECK_INT(marty__error_code(&why, MARTY_E_NO_MEMORY), MARTY_E_NO_MEMORY);
     CHECK_TEXT(why.text, "out of memory");
 }
