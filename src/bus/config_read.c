@@ -75,7 +75,7 @@ marty_err marty__config_keys(const marty__config_reader *r, const marty__yaml *m
         if (known[i]) {
             continue;
         }
-        char list[200];
+        char list[280];
         const char *near = marty__nearest(at->key, known);
         marty__config_join(list, sizeof list, known);
         return marty__config_wrong(
@@ -149,7 +149,7 @@ marty_err marty__config_word(const marty__config_reader *r, const marty__yaml *n
     if (err) {
         return err;
     }
-    char list[240];
+    char list[280];
     const char *near = marty__nearest(text, words);
     marty__config_join(list, sizeof list, words);
     return marty__config_wrong(

@@ -302,6 +302,7 @@ class Repair(Sagas):
         self.write("wrong.yaml", "saga: order\nsteps: [{nam: a}]\n")
         said = self.act("run", "wrong.yaml", "--service", "orders", code=1).err
         self.assertIn("  wrong.yaml:2: steps[0]", said)
+        self.assertIn("retry, data, outside", said)  # all keys that there are
         self.assertIn("  nowhere.yaml cannot be read", self.act("run", "nowhere.yaml", "--service", "orders", code=3).err)
         self.assertIn("mend the JSON: string or", self.act("start", "order", "{id: 7}", code=1).err)
         self.marty("saga", "ls", "--store", f"sqlite:{self.folder}/nowhere.db", code=3)
