@@ -24,9 +24,10 @@ typedef struct marty__saga_source {
     const marty_saga *saga;
     const char *file; /* NULL: from C */
     const marty__saga_line *lines;
+    uint32_t line; /* where the document begins */
 } marty__saga_source;
 
-/** 0 when it is not known. */
+/** That of the whole when it is of no step; 0 from C. */
 MARTY_INLINE uint32_t marty__saga_line_of(const marty__saga_source *source, const marty_step *step)
 {
     for (const marty__saga_line *at = source->lines; at; at = at->next) {
@@ -34,7 +35,7 @@ MARTY_INLINE uint32_t marty__saga_line_of(const marty__saga_source *source, cons
             return at->line;
         }
     }
-    return 0;
+    return source->line;
 }
 
 marty_err marty__saga_definition_from(marty__saga_definition **ret,

@@ -485,7 +485,8 @@ marty_err marty__saga_definition_read(marty__saga_definition **ret, const char *
         read_saga(&d, root, &saga);
     }
     if (!d.err) {
-        const marty__saga_source source = {.saga = &saga, .file = file, .lines = d.lines};
+        const marty__saga_source source = {
+            .saga = &saga, .file = file, .lines = d.lines, .line = root->line};
         d.err = marty__saga_definition_from(ret, &source, why);
     }
     marty__arena_free(&arena);
