@@ -236,7 +236,7 @@ static void end_one(driver *self, const order *one)
 static void *drive(void *user)
 {
     driver *self = user;
-    order orders[EACH_MAX];
+    order orders[EACH_MAX] = {0};
     unsigned long started = 0, ended = 0;
     for (long n; (n = atomic_fetch_add(&self->next, 1)) < self->count;) {
         if (started - ended == self->each) {

@@ -70,9 +70,8 @@ cli_next_line cli_lines_next(cli_lines *lines, const char **ret_line, size_t *re
 {
     for (;;) {
         size_t left = lines->size - lines->at;
-        const char *from = left ? lines->data + lines->at : NULL;
-        const char *end =
-            left > lines->seen ? memchr(from + lines->seen, '\n', left - lines->seen) : NULL;
+        const char *from = left ? lines->data + lines->at : "";
+        const char *end = memchr(from + lines->seen, '\n', left - lines->seen);
         lines->seen = left;
         if (end || (lines->end && !lines->failed && left)) {
             size_t length = end ? (size_t)(end - from) : left;
