@@ -162,11 +162,6 @@ int marty__sq_append_take(sq_append *rows, const sq_appended *row, marty_bytes b
     return SQLITE_OK;
 }
 
-void marty__sq_append_begin(sq_append *rows, int64_t edge)
-{
-    rows->edge = edge;
-}
-
 void marty__sq_append_clear(sq_append *rows)
 {
     rows->count = 0;

@@ -19,15 +19,13 @@ typedef struct sq_append {
     sq_appended rows[SQ_APPEND_ROWS];
     marty__buffer bodies;
     unsigned count, table;
-    int64_t edge; /* the greatest id of the table, with the rows given so far */
+    int64_t edge; /* the greatest id of the table, 0 = none, with the rows given so far */
 } sq_append;
 
 /** Make the virtual table known to a connection, under the name marty_rows. */
 int marty__sq_append_register(sqlite3 *handle, sq_append *rows);
 /** Take one; SQLITE_NOMEM. There must be room. */
 int marty__sq_append_take(sq_append *rows, const sq_appended *row, marty_bytes body);
-/** What the statement is about to be run on: the greatest id in the table, 0 = it has none. */
-void marty__sq_append_begin(sq_append *rows, int64_t edge);
 /** Forget all. */
 void marty__sq_append_clear(sq_append *rows);
 #endif

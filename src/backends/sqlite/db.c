@@ -177,15 +177,21 @@ static int prepare(sq_db *db, const char *sql, sqlite3_stmt **ret_statement)
     return code ? note(db, code) : code;
 }
 
-static int table_edge(sq_db *db, unsigned table, int64_t *ret_edge)
+static int get(sq_db *db, sq_op op, unsigned table, const int64_t values[], int count,
+               int64_t ret[], int columns, bool *ret_found)
 {
     int code;
-    sqlite3_stmt *edge = marty__sq_statement(db, SQ_MESSAGE_EDGE, table, &code);
-    code = code ? code : marty__sq_step(db, edge);
-    *ret_edge = code == SQLITE_ROW ? sqlite3_column_int64(edge, 0) : 0;
-    if (edge) {
-        (void)sqlite3_reset(edge);
+    sqlite3_stmt *statement = marty__sq_statement(db, op, table, &code);
+    code = code ? code : marty__sq_bind(statement, values, count);
+    if (code) {
+        return code;
     }
+    code = marty__sq_step(db, statement);
+    *ret_found = code == SQLITE_ROW;
+    for (int i = 0; i < columns && code == SQLITE_ROW; i++) {
+        ret[i] = sqlite3_column_int64(statement, i);
+    }
+    (void)sqlite3_reset(statement);
     return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
@@ -195,11 +201,10 @@ int marty__sq_append_flush(sq_db *db)
     if (!db->append.count) {
         return code;
     }
-    int64_t edge = 0;
+    bool found = false;
     unsigned table = db->append.table;
-    code = table_edge(db, table, &edge);
+    code = get(db, SQ_MESSAGE_EDGE, table, NULL, 0, &db->append.edge, 1, &found);
     sqlite3_stmt *add = code ? NULL : marty__sq_statement(db, SQ_MESSAGE_ADD, table, &code);
-    marty__sq_append_begin(&db->append, edge);
     code = code ? code : marty__sq_run(db, add);
     marty__sq_append_clear(&db->append); /* a failure ends the transaction */
     return code;
@@ -276,19 +281,7 @@ int marty__sq_do(sq_db *db, sq_op op, unsigned table, const int64_t values[], in
 int marty__sq_get(sq_db *db, sq_op op, const int64_t values[], int count, int64_t ret[],
                   int columns, bool *ret_found)
 {
-    int code;
-    sqlite3_stmt *statement = marty__sq_statement(db, op, 0, &code);
-    code = code ? code : marty__sq_bind(statement, values, count);
-    if (code) {
-        return code;
-    }
-    code = marty__sq_step(db, statement);
-    *ret_found = code == SQLITE_ROW;
-    for (int i = 0; i < columns && code == SQLITE_ROW; i++) {
-        ret[i] = sqlite3_column_int64(statement, i);
-    }
-    (void)sqlite3_reset(statement);
-    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+    return get(db, op, 0, values, count, ret, columns, ret_found);
 }
 
 int marty__sq_exec(sq_db *db, const char *sql)
