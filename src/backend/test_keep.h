@@ -20,18 +20,25 @@ static marty_err say_big(probe *p, marty_kind kind, const char *name, const char
     return err;
 }
 
+/* Until one is refused, whose id is left; how many were stored. */
+static unsigned fill_up(probe *p, char ret_id[16])
+{
+    unsigned stored = 0;
+    listen_to(p, 1, MARTY_KIND_TOPIC, "events.x", "g", 0);
+    for (; stored < 40; stored++) {
+        (void)snprintf(ret_id, 16, "m%u", stored);
+        if (say_big(p, MARTY_KIND_TOPIC, "events.x", ret_id, 8000)) {
+            break;
+        }
+    }
+    return stored;
+}
+
 static void a_full_channel_says_so_and_room_is_made_by_what_has_passed(void)
 {
     probe *a = probe_open("full?retention=64KiB");
     char id[16];
-    unsigned stored = 0;
-    listen_to(a, 1, MARTY_KIND_TOPIC, "events.x", "g", 0);
-    for (; stored < 40; stored++) {
-        (void)snprintf(id, sizeof id, "m%u", stored);
-        if (say_big(a, MARTY_KIND_TOPIC, "events.x", id, 8000)) {
-            break;
-        }
-    }
+    unsigned stored = fill_up(a, id);
     CHECK(stored >= 6 && stored <= 8);
     CHECK_INT(a->published[stored].err, MARTY_E_FULL);
     CHECK_HAS(a->why_not[stored], "events.x");

@@ -9,14 +9,7 @@ static void a_full_broker_says_so_and_room_is_made_by_what_has_passed(void)
 {
     probe *a = probe_open("?limit=128KiB");
     char id[16];
-    unsigned stored = 0;
-    listen_to(a, 1, MARTY_KIND_TOPIC, "events.x", "g", 0);
-    for (; stored < 40; stored++) {
-        (void)snprintf(id, sizeof id, "m%u", stored);
-        if (say_big(a, MARTY_KIND_TOPIC, "events.x", id, 8000)) {
-            break;
-        }
-    }
+    unsigned stored = fill_up(a, id);
     CHECK(stored >= 13 && stored <= 16);
     CHECK_INT(a->published[stored].err, MARTY_E_FULL);
     CHECK_HAS(a->why_not[stored], "is full");
