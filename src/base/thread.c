@@ -72,46 +72,6 @@ bool marty__wait(marty__cond *cond, marty__mutex *mutex, int64_t deadline_ns)
     return pthread_cond_timedwait(cond, mutex, &until) != ETIMEDOUT;
 }
 
-bool marty__gate_init(marty__gate *gate)
-{
-    if (!marty__mutex_init(&gate->mutex)) {
-        return false;
-    }
-    gate->taken = false;
-    if (!marty__cond_init(&gate->left)) {
-        marty__mutex_free(&gate->mutex);
-        return false;
-    }
-    return true;
-}
-
-void marty__gate_free(marty__gate *gate)
-{
-    marty__cond_free(&gate->left);
-    marty__mutex_free(&gate->mutex);
-}
-
-bool marty__gate_enter(marty__gate *gate, int64_t deadline_ns)
-{
-    bool in_time = true;
-    marty__lock(&gate->mutex);
-    while (gate->taken && in_time) {
-        in_time = marty__wait(&gate->left, &gate->mutex, deadline_ns);
-    }
-    bool mine = !gate->taken;
-    gate->taken = true;
-    marty__unlock(&gate->mutex);
-    return mine;
-}
-
-void marty__gate_leave(marty__gate *gate)
-{
-    marty__lock(&gate->mutex);
-    gate->taken = false;
-    marty__wake_one(&gate->left);
-    marty__unlock(&gate->mutex);
-}
-
 bool marty__bell_init(marty__bell *bell)
 {
     bell->rung = false;

@@ -21,17 +21,6 @@ void marty__wake_all(marty__cond *cond);
 /** Wait until woken or the monotonic deadline (MARTY__NEVER = none); false once the deadline has
  * passed. */
 bool marty__wait(marty__cond *cond, marty__mutex *mutex, int64_t deadline_ns);
-/* A lock that may be held for long, so whoever wants it waits up to a deadline only. */
-typedef struct marty__gate {
-    marty__mutex mutex; /* of taken */
-    marty__cond left;
-    bool taken;
-} marty__gate;
-bool marty__gate_init(marty__gate *gate);
-void marty__gate_free(marty__gate *gate);
-/** False once the monotonic deadline has passed (MARTY__NEVER = none): then it is another's. */
-bool marty__gate_enter(marty__gate *gate, int64_t deadline_ns);
-void marty__gate_leave(marty__gate *gate);
 
 /* Something that happens once: one waits for it, another rings. What is written before the ring may
  * be read after the wait. It must live until both calls have returned: each holds a reference. */

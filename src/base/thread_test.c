@@ -3,6 +3,7 @@
 #include "thread.h"
 
 #include "clock.h"
+#include "gate.h"
 #include "tests/check.h"
 
 #include <signal.h>

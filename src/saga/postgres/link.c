@@ -145,12 +145,7 @@ static PGconn *connect_now(pg_link *link, int64_t until_ns, marty_error *why)
 
 void pg_link_init(pg_link *link, const char *url, const marty_env *env)
 {
-    pthread_condattr_t monotonic;
-    (void)pthread_mutex_init(&link->mutex, NULL);
-    (void)pthread_condattr_init(&monotonic);
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&link->left, &monotonic);
-    (void)pthread_condattr_destroy(&monotonic);
+    (void)marty__gate_init(&link->gate);
     link->url = url;
     link->env = env;
 }
@@ -158,28 +153,12 @@ void pg_link_init(pg_link *link, const char *url, const marty_env *env)
 void pg_link_free(pg_link *link)
 {
     PQfinish(link->connection);
-    (void)pthread_cond_destroy(&link->left);
-    (void)pthread_mutex_destroy(&link->mutex);
-}
-
-static bool take(pg_link *link, int64_t until_ns)
-{
-    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
-                             .tv_nsec = (long)(until_ns % 1000000000)};
-    bool in_time = true;
-    (void)pthread_mutex_lock(&link->mutex);
-    while (link->taken && in_time) {
-        in_time = pthread_cond_timedwait(&link->left, &link->mutex, &until) != ETIMEDOUT;
-    }
-    bool mine = !link->taken;
-    link->taken = true;
-    (void)pthread_mutex_unlock(&link->mutex);
-    return mine;
+    marty__gate_free(&link->gate);
 }
 
 PGconn *pg_enter(pg_link *link, int64_t until_ns, marty_error *why)
 {
-    if (!take(link, until_ns)) {
+    if (!marty__gate_enter(&link->gate, until_ns)) {
         (void)marty_error_set(why, MARTY_E_TIMEOUT,
                               "nothing was done: another call has had postgres all the time, "
                               "perhaps a local step that does not return");
@@ -206,10 +185,7 @@ void pg_leave(pg_link *link, bool broken)
         PQfinish(link->connection);
         link->connection = NULL;
     }
-    (void)pthread_mutex_lock(&link->mutex);
-    link->taken = false;
-    (void)pthread_cond_signal(&link->left);
-    (void)pthread_mutex_unlock(&link->mutex);
+    marty__gate_leave(&link->gate);
 }
 
 PGresult *pg_next(pg_link *link, int64_t until_ns, bool *ret_lost)

@@ -5,6 +5,8 @@
  * while a local step works on its connection: others wait for it to their own deadlines. */
 #ifndef MARTY_SAGA_POSTGRES_LINK_H
 #define MARTY_SAGA_POSTGRES_LINK_H
+#include "base/gate.h"
+
 #include <marty/saga_store.h>
 
 #include <libpq-fe.h>
@@ -13,13 +15,11 @@
 enum { PG_PARAMETERS_MAX = 24, PG_SHARDS_BYTES = MARTY_SAGA_SHARDS * 4 + 3 };
 
 typedef struct pg_link {
-    pthread_mutex_t mutex;
-    pthread_cond_t left; /* by who had taken it */
-    bool taken;          /* under the mutex; all below is whose it is */
-    PGconn *connection;  /* NULL = lost */
-    bool prepared;       /* it knows the statement that its owner has prepared */
-    const char *url;     /* one text for each host */
-    const char *good;    /* of those, the one that was connected last: tried first */
+    marty__gate gate;   /* all below is whose it is */
+    PGconn *connection; /* NULL = lost */
+    bool prepared;      /* it knows the statement that its owner has prepared */
+    const char *url;    /* one text for each host */
+    const char *good;   /* of those, the one that was connected last: tried first */
     const marty_env *env;
 } pg_link;
 

@@ -2,6 +2,7 @@
  * The memory store's insides: sagas by id and in the order of their ids, one lock over all. */
 #ifndef MARTY_SAGA_STORES_MEMORY_MEMORY_H
 #define MARTY_SAGA_STORES_MEMORY_MEMORY_H
+#include "base/gate.h"
 #include "base/thread.h"
 #include "saga/stores/stores.h"
 

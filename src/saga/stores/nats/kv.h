@@ -7,6 +7,7 @@
 #ifndef MARTY_SAGA_STORES_NATS_KV_H
 #define MARTY_SAGA_STORES_NATS_KV_H
 #include "backends/nats/common.h"
+#include "base/gate.h"
 
 #include <marty/saga_store.h>
 
@@ -33,9 +34,7 @@ enum {
 /* One connection, and who uses it: taken from enter to leave, also while a local step runs; others
  * wait for it to their own deadlines. */
 typedef struct kv_link {
-    pthread_mutex_t mutex;
-    pthread_cond_t left;            /* by who had taken it */
-    bool taken;                     /* under the mutex; all below is whose it is */
+    marty__gate gate;               /* all below is whose it is */
     natsConnection *nc;             /* NULL = none */
     natsSubscription *inbox, *feed; /* feed: the index's */
     int fd;

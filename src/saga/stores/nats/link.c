@@ -16,15 +16,8 @@ enum { BUFFER = 128 * 1024, CONNECT_PAUSE_MS = 100 };
 
 bool kv_link_init(kv_link *link)
 {
-    pthread_condattr_t monotonic;
     link->fd = -1;
-    if (pthread_condattr_init(&monotonic) != 0) {
-        return false;
-    }
-    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    bool made = pthread_cond_init(&link->left, &monotonic) == 0;
-    (void)pthread_condattr_destroy(&monotonic);
-    return pthread_mutex_init(&link->mutex, NULL) == 0 && made;
+    return marty__gate_init(&link->gate);
 }
 
 static int64_t now_ns(const marty_saga_store *store)
@@ -204,25 +197,10 @@ static void let_in_sigpipe(const sigset_t *before)
     }
 }
 
-static bool take(kv_link *link, int64_t until_ns)
-{
-    struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000),
-                             .tv_nsec = (long)(until_ns % 1000000000)};
-    bool in_time = true;
-    (void)pthread_mutex_lock(&link->mutex);
-    while (link->taken && in_time) {
-        in_time = pthread_cond_timedwait(&link->left, &link->mutex, &until) != ETIMEDOUT;
-    }
-    bool mine = !link->taken;
-    link->taken = true;
-    (void)pthread_mutex_unlock(&link->mutex);
-    return mine;
-}
-
 marty_err kv_enter(marty_saga_store *store, kv_link *link, int64_t until_ns, marty_error *why)
 {
     nats__library_open();
-    if (!take(link, until_ns)) {
+    if (!marty__gate_enter(&link->gate, until_ns)) {
         return marty_error_set(why, MARTY_E_TIMEOUT,
                                "nothing was done: another call has had the bucket all the time, "
                                "perhaps a local step that does not return");
@@ -245,10 +223,7 @@ marty_err kv_enter(marty_saga_store *store, kv_link *link, int64_t until_ns, mar
 void kv_leave(kv_link *link)
 {
     sigset_t before = link->before;
-    (void)pthread_mutex_lock(&link->mutex);
-    link->taken = false;
-    (void)pthread_cond_signal(&link->left);
-    (void)pthread_mutex_unlock(&link->mutex);
+    marty__gate_leave(&link->gate);
     let_in_sigpipe(&before);
 }
 
@@ -257,8 +232,7 @@ void kv_link_free(kv_link *link)
     shut_out_sigpipe(link);
     disconnect(link);
     let_in_sigpipe(&link->before);
-    (void)pthread_cond_destroy(&link->left);
-    (void)pthread_mutex_destroy(&link->mutex);
+    marty__gate_free(&link->gate);
 }
 
 /* ---- calls and their answers */

@@ -6,6 +6,7 @@
 #ifndef MARTY_SAGA_STORES_SQLITE_SQLITE_H
 #define MARTY_SAGA_STORES_SQLITE_SQLITE_H
 #include "backend/sqlite/errors.h"
+#include "base/gate.h"
 #include "base/thread.h"
 #include "saga/stores/stores.h"
 
