@@ -62,12 +62,20 @@ static probe *open_path(const char *database)
 }
 
 /* ---- roles */
-/* Publishes for ever; marks what was confirmed. */
+/* What one of them does at most, so that it does not run away from a test that is held up. */
+enum { PUBLISHES_MAX = 500, CONSUMES_MAX = 40, CONSUMER_HOLDS = 8 };
+
+static void wait_to_be_killed(probe *p)
+{
+    (void)probe_wait(p, &p->deliveries, NOTES_MAX, 60000);
+}
+
+/* Publishes on and on; marks what was confirmed. */
 static void role_publish(const char *database, const char *file)
 {
     probe *p = open_path(database);
     int fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0644);
-    for (unsigned i = 0;; i++) {
+    for (unsigned i = 0; i < PUBLISHES_MAX; i++) {
         char id[64];
         (void)snprintf(id, sizeof id, "p%d-%u", (int)getpid(), i);
         if (say(p, MARTY_KIND_QUEUE, "commands.q", id, NULL) == MARTY_OK) {
@@ -75,15 +83,16 @@ static void role_publish(const char *database, const char *file)
         }
         probe_forget(p);
     }
+    wait_to_be_killed(p);
 }
 
-/* Takes and acks for ever; marks what was confirmed as settled. */
+/* Takes and acks; marks what was confirmed as settled. */
 static void role_consume(const char *database, const char *file)
 {
     probe *p = open_path(database);
     int fd = open(file, O_WRONLY | O_CREAT | O_APPEND, 0644);
-    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", 8);
-    for (;;) {
+    listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", CONSUMER_HOLDS);
+    for (unsigned i = 0; i < CONSUMES_MAX; i++) {
         REQUIRE(probe_wait(p, &p->deliveries, 1, 60000));
         marty__lock(&p->lock);
         noted_delivery d = p->delivered[0];
@@ -96,6 +105,7 @@ static void role_consume(const char *database, const char *file)
         marty_message_unref(d.message);
         test_backend->grant(p->port, 1, 1);
     }
+    wait_to_be_killed(p);
 }
 
 /* Answers each message of one queue with one on another. */
@@ -145,7 +155,7 @@ static void role_hold(const char *database, const char *file)
     CHECK_INT(subscribe_with(p, 4, reply), MARTY_OK);
     await(p, 3);
     mark(fd, "held");
-    (void)probe_wait(p, &p->deliveries, 1000, 60000);
+    wait_to_be_killed(p);
 }
 
 /* ---- tests */
@@ -260,7 +270,8 @@ static void what_a_killed_publisher_confirmed_is_there(void)
 
 static void what_a_killed_consumer_had_comes_again_and_no_more(void)
 {
-    enum { ROUNDS = 6, EACH = 40, COUNT = ROUNDS * EACH };
+    enum { ROUNDS = 5, COUNT = ROUNDS * (CONSUMES_MAX + CONSUMER_HOLDS) }; /* enough for the last */
+    size_t confirmed = 0;
     char *marks = strdup(test_file("consumed"));
     static bool settled[COUNT];
     probe *p = probe_open("consumer.db");
@@ -269,12 +280,12 @@ static void what_a_killed_consumer_had_comes_again_and_no_more(void)
         (void)snprintf(id, sizeof id, "c%d", i);
         CHECK_INT(say(p, MARTY_KIND_QUEUE, "commands.q", id, NULL), MARTY_OK);
     }
-    for (int round = 1; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         pid_t pid = start("consume", test_file("consumer.db"), marks);
-        wait_lines(marks, (size_t)round * 20);
+        wait_lines(marks, confirmed + 20);
         kill_hard(pid);
+        confirmed = count_lines(marks);
     }
-    size_t confirmed = count_lines(marks);
     char line[100];
     FILE *file = fopen(marks, "r");
     REQUIRE(file != NULL);
@@ -298,7 +309,7 @@ static void what_a_killed_consumer_had_comes_again_and_no_more(void)
         CHECK(!settled[number]); /* what was confirmed as settled does not come again */
         again += p->delivered[i].attempt > 1;
     }
-    CHECK(again <= 8 * ROUNDS); /* no more than were out */
+    CHECK(again <= CONSUMER_HOLDS * ROUNDS); /* no more than were out */
     free(marks);
     probe_close(p);
 }
@@ -331,7 +342,7 @@ static void a_dead_process_is_noticed_long_before_its_leases_end(void)
 
 static void a_frozen_process_loses_its_lease_and_learns_it(void)
 {
-    probe *p = probe_open("frozen.db?lease=500ms");
+    probe *p = probe_open("frozen.db"); /* its own lease is long: it may be held up itself */
     for (int i = 0; i < 3; i++) {
         CHECK_INT(say(p, MARTY_KIND_QUEUE, "commands.q", NULL, NULL), MARTY_OK);
     }
@@ -342,7 +353,7 @@ static void a_frozen_process_loses_its_lease_and_learns_it(void)
     REQUIRE(kill(pid, SIGSTOP) == 0);
     listen_to(p, 1, MARTY_KIND_QUEUE, "commands.q", "q", 9);
     await(p, 3);
-    CHECK_INT(p->delivered[0].attempt, 2);
+    CHECK(p->delivered[0].attempt >= 2); /* more, if its lease was over before it froze */
     ack_all(p);
     kill_hard(pid);
     probe_close(p);
