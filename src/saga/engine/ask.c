@@ -115,12 +115,16 @@ marty_err marty__engine_enter(const marty_saga_engine *engine, bool waits, marty
 }
 
 /* What is told to the caller. */
-static marty_err outcome_of(const call *one, bool answered, char ret_text[ENGINE_TEXT])
+static marty_err outcome_of(const marty_saga_engine *engine, const call *one, bool answered,
+                            char ret_text[ENGINE_TEXT])
 {
     if (!answered) {
+        char refusal[ENGINE_TEXT / 2];
+        marty__saga_core_refusal(engine->core, refusal, sizeof refusal);
         (void)snprintf(ret_text, ENGINE_TEXT,
-                       "the store has not answered in time; the same call again, with the same key "
-                       "or id, is safe");
+                       "the store has not answered in time%s%s; the same call again, with the same "
+                       "key or id, is safe",
+                       *refusal ? "; it said last: " : "", refusal);
         return MARTY_E_TIMEOUT;
     }
     if (!one->err && one->ignored == MARTY__SAGA_IGNORED_ENDED) {
@@ -146,7 +150,7 @@ marty_err marty__engine_ask(marty_saga_engine *engine, const marty__saga_input *
     }
     int64_t until_ns = marty__engine_deadline(timeout_ms, CALL_MS);
     marty__saga_core_put(engine->core, &one->input);
-    marty_err err = outcome_of(one, marty__bell_wait(&one->answered, until_ns), ret_text);
+    marty_err err = outcome_of(engine, one, marty__bell_wait(&one->answered, until_ns), ret_text);
     call_unref(one);
     return err;
 }

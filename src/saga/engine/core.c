@@ -140,6 +140,14 @@ static int by_id(const void *left, const void *right)
     return strcmp((*a)->facts.id, (*b)->facts.id);
 }
 
+/* For those who wait for the store, and in vain. */
+static void note_refusal(marty__saga_core *core, marty_err err, const marty_error *why)
+{
+    marty__lock(&core->mutex);
+    (void)snprintf(core->refusal, sizeof core->refusal, "%.255s", err ? why->text : "");
+    marty__unlock(&core->mutex);
+}
+
 static marty_err commit_all(marty__saga_core *core, size_t count, marty_error *why)
 {
     marty_saga_write *writes[SAGA_BATCH_MAX];
@@ -155,8 +163,10 @@ static marty_err commit_all(marty__saga_core *core, size_t count, marty_error *w
     qsort(writes, write_count, sizeof *writes,
           by_id); /* so that two engines take locks in one order */
     core->counts.commits++;
-    return core->options.table->commit(core->options.store, writes, write_count,
-                                       marty__saga_call_until(core), why);
+    marty_err err = core->options.table->commit(core->options.store, writes, write_count,
+                                                marty__saga_call_until(core), why);
+    note_refusal(core, err, why);
+    return err;
 }
 
 void marty__saga_flush(marty__saga_core *core)
@@ -196,6 +206,7 @@ static bool settle_doubt(marty__saga_core *core)
         marty_err err =
             core->options.table->settle(core->options.store, marty__saga_call_until(core), &why);
         core->doubt = err != MARTY_OK;
+        note_refusal(core, err, &why);
         if (err) {
             marty__saga_log(core, 1, "sagas: the store does not settle: %s", why.text);
         }
@@ -297,6 +308,13 @@ size_t marty__saga_core_waiting(marty__saga_core *core)
     size_t waiting = core->waiting;
     marty__unlock(&core->mutex);
     return waiting;
+}
+
+void marty__saga_core_refusal(marty__saga_core *core, char *ret_text, size_t size)
+{
+    marty__lock(&core->mutex);
+    (void)snprintf(ret_text, size, "%s", core->refusal);
+    marty__unlock(&core->mutex);
 }
 
 bool marty__saga_core_sending(marty__saga_core *core)

@@ -105,6 +105,9 @@ void marty__saga_item_sent(marty__saga_item *item, marty_err outcome);
 int64_t marty__saga_core_turn(marty__saga_core *core);
 /** How many inputs wait for a turn. Any thread. */
 size_t marty__saga_core_waiting(marty__saga_core *core);
+/** Why the store did not do what it was last asked to write, cut to size; "" = it did. Any thread.
+ */
+void marty__saga_core_refusal(marty__saga_core *core, char *ret_text, size_t size);
 /** Whether commands are being sent, or local steps run. Any thread. */
 bool marty__saga_core_sending(marty__saga_core *core);
 /** Whether nothing waits and nothing is being sent. */

@@ -19,7 +19,8 @@ enum {
     SAGA_RESEND_MS = 200,  /* first pause after a publish that failed; doubles */
     SAGA_RESEND_MAX_MS = 5000,
     SAGA_PUT_OFF_MS = 1000, /* first pause of a timer that is due and cannot act; doubles */
-    SAGA_PUT_OFF_MAX_MS = 10000
+    SAGA_PUT_OFF_MAX_MS = 10000,
+    SAGA_REFUSAL_BYTES = 256
 };
 
 /* A saga in memory: what the store has of it, and the commands of its outbox that are not known to
@@ -99,10 +100,11 @@ struct marty__saga_core {
     marty__saga_core_options options;
     char owner[64];
     marty__mutex mutex;
-    marty__link inputs;   /* under the mutex */
-    marty__link outcomes; /* under the mutex */
-    bool closed;          /* under the mutex */
-    size_t waiting, busy; /* inputs; items being sent; under the mutex */
+    marty__link inputs;               /* under the mutex */
+    marty__link outcomes;             /* under the mutex */
+    bool closed;                      /* under the mutex */
+    size_t waiting, busy;             /* inputs; items being sent; under the mutex */
+    char refusal[SAGA_REFUSAL_BYTES]; /* what the store said last time, or ""; under the mutex */
 
     marty__map entries;
     marty__link used;

@@ -3,7 +3,7 @@
  */
 #include "saga/participant/notes.h"
 
-#include "backend/sqlite/errors.h"
+#include "backend/sqlite/log.h"
 #include "base/alloc.h"
 #include "base/thread.h"
 
@@ -38,7 +38,10 @@ struct marty__notes {
     sqlite3 *handle;
     sqlite3_stmt *statements[NOTES_SQL_COUNT];
     marty__sqlite_patience patience;
+    marty__sqlite_log log;
 };
+
+enum { LOG_FRAMES = 1000 };
 
 static marty_err explain(marty__notes *notes, int code, marty_error *why)
 {
@@ -108,7 +111,9 @@ static marty_err notes_open(marty__notes **ret_notes, const marty_url *url, cons
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     int code = sqlite3_open_v2(url->path, &notes->handle, flags, NULL);
     if (!code) {
+        notes->log = (marty__sqlite_log){.frames_max = LOG_FRAMES, .patience = &notes->patience};
         (void)sqlite3_busy_handler(notes->handle, marty__sqlite_on_busy, &notes->patience);
+        marty__sqlite_log_watch(notes->handle, &notes->log);
         code = marty__sqlite_execute(notes->handle, setup, &notes->patience);
     }
     if (code) {

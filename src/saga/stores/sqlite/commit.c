@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Writing sagas to a file: all that is given together is one transaction. A write has its fences in
  * its statement, and what is refused writes nothing; a local step that fails is undone by a
- * savepoint. A commit whose end SQLite reports as an error is in doubt: its frames may lie in the
- * log, to be found after a crash, until another commit has written over them; that is what settle
- * does. */
+ * savepoint. A commit whose end SQLite reports as an error is in doubt, unless the disk was full or
+ * the lock was not to be had: its frames may lie in the log, to be found after a crash, until
+ * another commit has written over them; that is what settle does. */
 #include "sqlite.h"
 
 #include <stdio.h>
@@ -192,6 +192,12 @@ static int write_all(saga_db *db, marty_saga_write *const writes[], size_t count
     return code;
 }
 
+/* The last page of a commit makes it one, and it was not written. */
+static bool is_full(int code)
+{
+    return (code & 0xff) == SQLITE_FULL;
+}
+
 marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *const writes[],
                                     size_t count, int64_t until_ns, marty_error *why)
 {
@@ -208,18 +214,14 @@ marty_err marty__saga_sqlite_commit(marty_saga_store *store, marty_saga_write *c
         marty__saga_db_roll_back(db); /* what the step may have begun */
         code = write_all(db, writes, count);
     }
+    bool ends = !code;
+    code = code ? code : marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
     if (code) {
-        err = marty__saga_db_error(db, code, why);
-        marty__saga_db_roll_back(db);
-    } else {
-        code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
-        if (code) {
-            marty_error ended;
-            marty_err kind = marty__saga_db_error(db, code, &ended);
-            answer_all(writes, count,
-                       kind == MARTY_E_UNAVAILABLE ? MARTY_E_UNAVAILABLE : MARTY_E_MAYBE_STORED);
-            marty__saga_db_roll_back(db);
-        }
+        err = marty__saga_db_fail(db, code, why);
+    }
+    if (ends && err && err != MARTY_E_UNAVAILABLE && !is_full(code)) {
+        answer_all(writes, count, MARTY_E_MAYBE_STORED);
+        err = MARTY_OK;
     }
     marty__saga_db_leave(db);
     return err;
@@ -233,7 +235,7 @@ marty_err marty__saga_sqlite_settle(marty_saga_store *store, int64_t until_ns, m
         return entered;
     }
     int code = marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_SETTLE));
-    marty_err err = code ? marty__saga_db_error(db, code, why) : MARTY_OK;
+    marty_err err = code ? marty__saga_db_fail(db, code, why) : MARTY_OK;
     marty__saga_db_leave(db);
     return err;
 }

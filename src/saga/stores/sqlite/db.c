@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SCHEMA = 1 };
+enum { SCHEMA = 1, LOG_FRAMES = 4000 };
 
 #define FACTS                                                                                      \
     "id, name, key, definition, stuck, status, paused, shard, version, started_us, changed_us, "   \
@@ -174,7 +174,7 @@ static int prepare_file(saga_db *db, const char *sync, bool writes)
     char sql[200];
     (void)snprintf(sql, sizeof sql,
                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=%s; PRAGMA cache_size=-8192; "
-                   "PRAGMA wal_autocheckpoint=4000; PRAGMA query_only=%d",
+                   "PRAGMA query_only=%d",
                    sync, !writes);
     return marty__sqlite_execute(db->handle, sql, &db->patience);
 }
@@ -209,6 +209,8 @@ marty_err marty__saga_db_open(saga_db *db, const saga_db_how *how, int64_t until
     }
     code = code ? code : prepare_file(db, how->sync, how->writes);
     if (!code && how->writes) {
+        db->log = (marty__sqlite_log){.frames_max = LOG_FRAMES, .patience = &db->patience};
+        marty__sqlite_log_watch(db->handle, &db->log);
         code = make_tables(db, &found);
     }
     if (code) {
@@ -255,9 +257,18 @@ int marty__saga_db_begin(saga_db *db)
 marty_err marty__saga_db_end(saga_db *db, int code, marty_error *why)
 {
     code = code ? code : marty__saga_db_run(db, marty__saga_db_statement(db, SAGA_SQL_COMMIT));
-    marty_err err = code ? marty__saga_db_error(db, code, why) : MARTY_OK;
-    marty__saga_db_roll_back(db);
+    marty_err err = code ? marty__saga_db_fail(db, code, why) : MARTY_OK;
     marty__saga_db_leave(db);
+    return err;
+}
+
+marty_err marty__saga_db_fail(saga_db *db, int code, marty_error *why)
+{
+    marty_err err = marty__saga_db_error(db, code, why);
+    marty__saga_db_roll_back(db);
+    if ((code & 0xff) == SQLITE_FULL) {
+        marty__sqlite_log_cut(db->handle, &db->log);
+    }
     return err;
 }
 

@@ -5,7 +5,7 @@
  */
 #ifndef MARTY_SAGA_STORES_SQLITE_SQLITE_H
 #define MARTY_SAGA_STORES_SQLITE_SQLITE_H
-#include "backend/sqlite/errors.h"
+#include "backend/sqlite/log.h"
 #include "base/gate.h"
 #include "base/thread.h"
 #include "saga/stores/stores.h"
@@ -63,6 +63,7 @@ typedef struct saga_db {
     sqlite3 *handle;
     sqlite3_stmt *statements[SAGA_SQL_COUNT];
     marty__sqlite_patience patience; /* for the file's lock */
+    marty__sqlite_log log;           /* of the one that writes */
     bool gathers;                    /* its commits sync, so their writes are one */
 } saga_db;
 
@@ -93,6 +94,8 @@ int marty__saga_db_begin(saga_db *db);
 marty_err marty__saga_db_end(saga_db *db, int code, marty_error *why);
 /** Roll back, where a transaction is open. */
 void marty__saga_db_roll_back(saga_db *db);
+/** The error of a code, and rolled back; a disk that is full gets the room of the log. */
+marty_err marty__saga_db_fail(saga_db *db, int code, marty_error *why);
 /** A statement, reset and without values; NULL without memory. */
 sqlite3_stmt *marty__saga_db_statement(saga_db *db, saga_sql which);
 /** A value for a statement; text may be NULL. */

@@ -105,7 +105,7 @@ marty_err marty__saga_sqlite_define(marty_saga_store *store, const char *name, u
         code = code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
         (void)sqlite3_reset(row);
     }
-    marty_err err = code ? marty__saga_db_error(db, code, why) : MARTY_OK;
+    marty_err err = code ? marty__saga_db_fail(db, code, why) : MARTY_OK;
     marty__saga_db_leave(db);
     return err || same ? err
                        : marty_error_set(why, MARTY_E_EXISTS,
