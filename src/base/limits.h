@@ -35,7 +35,7 @@ enum { /* a bus */
        MARTY__RECONNECT_MAX_MS = 10000,
        MARTY__RECONNECT_STEADY_MS = 1000, /* one that lasted less, in vain, has failed */
        MARTY__RESUBSCRIBE_FIRST_MS = 200, /* after a refusal that may pass */
-       MARTY__RESUBSCRIBE_MAX_MS = 10000,
+       MARTY__RESUBSCRIBE_MAX_MS = 3000,  /* short against what a caller waits for it */
        MARTY__KNOWN_CHANNELS_MAX = 10000, /* names of channels that come from others, kept */
 };
 
@@ -58,5 +58,11 @@ enum { /* retry and dead letters */
        MARTY__ATTEMPTS_MAX = 999999,
        MARTY__WORN_OUT_EXTRA = 10, /* over twice the attempts: it kills its process */
        MARTY__REPLAYS_MAX = 3,
+};
+
+enum { /* a saga */
+       /* Of participants and engines, for their commands and answers. A cluster that has lost a
+        * server chooses within 4 to 9 s who leads a queue; a busy one needs it twice or thrice. */
+       MARTY__LISTEN_MS = 30000,
 };
 #endif

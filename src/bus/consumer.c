@@ -276,7 +276,7 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
         marty__consumer_subscribe(consumer, false);
         return;
     }
-    if (reason != MARTY_OK && may_pass(reason) && reason != MARTY_E_CLOSED) {
+    if (reason != MARTY_OK && may_pass(reason)) {
         ask_again(consumer);
     }
     if (reason != MARTY_OK || !before) {
@@ -288,31 +288,44 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
     }
 }
 
+/* With consumer->lock held. A refusal that may pass is none yet: it is asked again meanwhile. */
+static bool has_answer(const marty__consumer *consumer)
+{
+    return consumer->subscribed || (consumer->refused && !may_pass(consumer->reason)) ||
+           atomic_load(&consumer->bus->phase) != MARTY__OPEN;
+}
+
+/* With consumer->lock held: why it is not subscribed. */
+static marty_err refusal_of(const marty__consumer *consumer, marty_error *why)
+{
+    if (atomic_load(&consumer->bus->phase) != MARTY__OPEN) {
+        return marty_error_set(why, MARTY_E_CLOSED, "the bus was stopped meanwhile");
+    }
+    if (consumer->refused) {
+        marty_err err = consumer->reason;
+        return marty_error_set(why, err == MARTY_E_TIMEOUT ? MARTY_E_UNAVAILABLE : err, "%s",
+                               consumer->text);
+    }
+    return marty_error_set(why, MARTY_E_UNAVAILABLE,
+                           "%s: no answer to subscribing to %s in time; is the backend up?",
+                           consumer->port->name, consumer->channel);
+}
+
 marty_err marty__consumer_wait(marty__consumer *consumer, int64_t deadline_ns, marty_error *why)
 {
-    marty_err err = MARTY_OK;
     bool in_time = true;
     marty__lock(&consumer->lock);
-    bool wait = !consumer->subscribed && !consumer->refused;
+    bool wait = !has_answer(consumer);
     if (wait) {
         marty__pool_block(consumer->bus);
     }
-    while (!consumer->subscribed && !consumer->refused && in_time) {
+    while (!has_answer(consumer) && in_time) {
         in_time = marty__bus_wait(consumer->bus, &consumer->changed, &consumer->lock, deadline_ns);
     }
-    if (consumer->refused) {
-        err = marty_error_set(why, consumer->reason, "%s", consumer->text);
-    } else if (!consumer->subscribed) {
-        err = MARTY_E_TIMEOUT;
-    }
+    marty_err err = consumer->subscribed ? MARTY_OK : refusal_of(consumer, why);
     marty__unlock(&consumer->lock);
     if (wait) {
         marty__pool_unblock(consumer->bus);
-    }
-    if (err == MARTY_E_TIMEOUT) {
-        return marty_error_set(why, MARTY_E_UNAVAILABLE,
-                               "%s: no answer to subscribing to %s in time; is the backend up?",
-                               consumer->port->name, consumer->channel);
     }
     return err;
 }

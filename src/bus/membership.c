@@ -278,6 +278,9 @@ void marty__consumer_leave_rang(marty__alarm *alarm)
 
 void marty__consumer_drain(marty__consumer *consumer)
 {
+    marty__lock(&consumer->lock);
+    marty__wake_all(&consumer->changed); /* who waits for it to be subscribed */
+    marty__unlock(&consumer->lock);
     if (marty__consumer_keeps(consumer)) {
         marty__consumer_take_back(consumer);
         return;

@@ -31,6 +31,10 @@ static struct {
     uint32_t granted; /* since the bus began */
     noted settles[NOTES];
     size_t count;
+    uint32_t asked;    /* how often it was subscribed to */
+    uint32_t refusals; /* so many of them are refused */
+    marty_err refusal; /* with this; MARTY_OK = without a word */
+    bool down;         /* it cannot be connected to */
     bool lose_extends;
     bool answers_later; /* what is settled waits for answer_all */
     int answers_each;   /* publishes: every nth; 0 = all, below 0 = none */
@@ -62,7 +66,12 @@ static marty_err op_open(marty_port **ret_port, const char *url, const marty_sin
 
 static marty_err op_connect(marty_port *port, marty_error *why)
 {
-    (void)why;
+    pthread_mutex_lock(&script.lock);
+    bool down = script.down;
+    pthread_mutex_unlock(&script.lock);
+    if (down) {
+        return marty_error_set(why, MARTY_E_UNAVAILABLE, "down");
+    }
     marty_capabilities granted = script_claims;
     granted.give_back_counts = script.granted_more.give_back_counts;
     granted.delay_step_ms = script.granted_more.delay_step_ms;
@@ -93,8 +102,14 @@ static marty_err op_subscribe(marty_port *port, uint64_t number, const marty_wan
     pthread_mutex_lock(&script.lock);
     script.number = number;
     script.granted += want->credit;
+    script.asked++;
+    bool refuses = script.refusals > 0;
+    script.refusals -= refuses;
     pthread_mutex_unlock(&script.lock);
-    port->sink->subscribed(port->sink, number, MARTY_OK, "");
+    if (!refuses || script.refusal) {
+        port->sink->subscribed(port->sink, number, refuses ? script.refusal : MARTY_OK,
+                               refuses ? "not now" : "");
+    }
     return MARTY_OK;
 }
 

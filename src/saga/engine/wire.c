@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/number.h"
 #include "bus/bus.h"
 #include "saga/attributes.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 
 /* A cluster that has lost a server takes some seconds to choose who leads a queue. */
-enum { DELAY_MAX_MS = 3600000, LISTEN_MS = 15000 };
+enum { DELAY_MAX_MS = 3600000 };
 
 /* ---- in */
 typedef struct answer {
@@ -122,8 +123,10 @@ static marty_err on_answer(void *user, marty_delivery *delivery)
 
 marty_err marty__engine_listen(marty_saga_engine *engine, marty_error *why)
 {
-    marty_subscribe_options options = {
-        .service = engine->service, .concurrency = 1, .credit = 1024, .timeout_ms = LISTEN_MS};
+    marty_subscribe_options options = {.service = engine->service,
+                                       .concurrency = 1,
+                                       .credit = 1024,
+                                       .timeout_ms = MARTY__LISTEN_MS};
     return marty_handle_commands(engine->bus, "saga.reply", on_answer, engine, &options,
                                  &engine->answers, why);
 }

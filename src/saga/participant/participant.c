@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/limits.h"
 #include "base/number.h"
 #include "bus/bus.h"
 #include "saga/attributes.h"
@@ -14,15 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* LISTEN_MS: a cluster that has lost a server takes some seconds to choose who leads a queue. */
-enum {
-    OPEN_MS = 10000,
-    LISTEN_MS = 15000,
-    EFFECT_MS = 30000,
-    KEEP_DAYS = 30,
-    PURGE_EVERY = 1000,
-    BATCH_MAX = 64
-};
+enum { OPEN_MS = 10000, EFFECT_MS = 30000, KEEP_DAYS = 30, PURGE_EVERY = 1000, BATCH_MAX = 64 };
 
 static bool read_asked(asked *one)
 {
@@ -249,7 +242,7 @@ marty_err marty_participate(marty_bus *bus, const char *command, const char *sto
     marty_subscribe_options subscribe = {.service = options->service,
                                          .concurrency = options->concurrency,
                                          .batch_max = BATCH_MAX,
-                                         .timeout_ms = LISTEN_MS,
+                                         .timeout_ms = MARTY__LISTEN_MS,
                                          .retry = {.attempts = UINT32_MAX},
                                          .user_free = participant_free};
     err = marty_handle_commands(bus, command, on_commands, self, &subscribe, ret_subscription, why);
