@@ -183,9 +183,9 @@ static bool look(void *user)
     return (g->next == kill_count(g->o) && all_done(g)) || g->failed;
 }
 
-/* All of them run, and the broker has nothing left: what a dead one had comes again after its lease
- * and is answered from the notes. After a kill -9 a server of 2.9 counts a message as unsettled for
- * ever that was acked and removed before: there only time can tell. */
+/* All of them serve, and the broker has nothing left: what a dead one had comes again after its
+ * lease and is answered from the notes. After a kill -9 a server of 2.9 counts a message as
+ * unsettled for ever that was acked and removed before: there only time can tell. */
 static bool is_quiet(void *user)
 {
     game *g = user;
@@ -194,6 +194,10 @@ static bool is_quiet(void *user)
     g->failed = !stage_tend(&g->s);
     for (int actor = 0; actor < ACTORS; actor++) {
         up = up && !g->s.up_at_ms[actor];
+    }
+    if (up && !stage_serves(&g->s)) {
+        (void)snprintf(g->s.why, sizeof g->s.why, "not all programs serve");
+        up = false;
     }
     return (up && queues_are_empty(g->bus, !old, g->s.why, sizeof g->s.why)) || g->failed;
 }

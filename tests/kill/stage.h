@@ -38,7 +38,6 @@ typedef struct kill_options {
 typedef struct stage {
     const kill_options *options;
     test_process process[PROCESSES];
-    int64_t started_ms[PROCESSES];
     int64_t up_at_ms[ACTORS]; /* when it is to come up again; 0 = it runs, or is to stay down */
     bool down[ACTORS];        /* killed, and not up again */
     bool frozen[PROCESSES];   /* it stands still, and does not know it */
@@ -65,6 +64,9 @@ void stage_freeze(stage *s, int actor, int64_t down_ms);
 bool stage_runs(stage *s, int actor);
 /** Brings up what is due, and looks whether one has ended that should not. false: why. */
 bool stage_tend(stage *s);
+/** Whether all that run serve: SIGTERM would kill one that is still starting, and one that finds no
+ * broker then ends by itself. */
+bool stage_serves(const stage *s);
 /** SIGTERM to all of ours, and waits: each must end with 0. */
 bool stage_stop(stage *s);
 /** Kills what is left; removes the folder when all was right. */

@@ -120,6 +120,23 @@ bool test_process_alive(test_process *process)
     return false;
 }
 
+bool test_process_catches(const test_process *process, int number)
+{
+    char path[40], line[120];
+    uint64_t caught = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)process->pid);
+    FILE *status = process->pid ? fopen(path, "r") : NULL;
+    while (status && fgets(line, sizeof line, status)) {
+        if (strncmp(line, "SigCgt:", 7) == 0) {
+            caught = strtoull(line + 7, NULL, 16);
+        }
+    }
+    if (status) {
+        fclose(status);
+    }
+    return caught >> (number - 1) & 1;
+}
+
 void test_process_signal(test_process *process, int number)
 {
     if (process->pid) {
@@ -177,6 +194,20 @@ int test_process_run(const char *const argv[], const char *log_path, int64_t lim
         return -1;
     }
     return WIFEXITED(process.status) ? WEXITSTATUS(process.status) : -1;
+}
+
+void test_log_show(FILE *to, const char *log_path)
+{
+    char end[4096];
+    FILE *log = fopen(log_path, "r");
+    long size = log && fseek(log, 0, SEEK_END) == 0 ? ftell(log) : 0;
+    long from = size > (long)sizeof end ? size - (long)sizeof end : 0;
+    size_t got = log && fseek(log, from, SEEK_SET) == 0 ? fread(end, 1, sizeof end, log) : 0;
+    fprintf(to, "---- %s%s\n%.*s%s----\n", log_path, from ? ", its end" : "", (int)got, end,
+            got && end[got - 1] != '\n' ? "\n" : "");
+    if (log) {
+        fclose(log);
+    }
 }
 
 bool test_folder_make(char *ret_path, size_t size, const char *name)
