@@ -15,6 +15,7 @@ enum { /* exit codes */
        CLI_NOT_FOUND = 3,
        CLI_NOTHING = 4, /* before the time limit */
        CLI_PARTIAL = 5,
+       CLI_STUCK = 6, /* a saga that was waited for */
        CLI_TIMED_OUT = 124,
        CLI_INTERRUPTED = 130
 };

@@ -57,7 +57,9 @@ static const char exit_codes[] =
     ".SH EXIT STATUS\n"
     ".TP\n\\fB0\\fR\nfine\n.TP\n\\fB1\\fR\nan error; its code and text are on stderr\n"
     ".TP\n\\fB2\\fR\nthe command line is wrong\n.TP\n\\fB3\\fR\nnot found\n"
-    ".TP\n\\fB4\\fR\nnothing came before the time limit\n.TP\n\\fB5\\fR\ndone in part\n"
+    ".TP\n\\fB4\\fR\nnothing came before the time limit\n.TP\n\\fB5\\fR\ndone in "
+    "part\n.TP\n\\fB6\\fR\na saga that was waited for is "
+    "stuck\n"
     ".TP\n\\fB124\\fR\ntimed out\n.TP\n\\fB130\\fR\ninterrupted\n";
 static const char environment[] =
     ".SH ENVIRONMENT\n"

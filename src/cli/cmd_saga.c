@@ -143,34 +143,15 @@ const cli_verb cli_verb_saga_run = {
 };
 
 /* ---- start and wait */
-static const cli_column started_columns[] = {{"ID", "id", false}, {"STATUS", "status", false}};
+static const cli_column started_columns[] = {{"ID", "id", false}};
 static const cli_flag start_flags[] = {
     {"key", 'k', CLI_STRING, "KEY", "Start key: starting twice with one key is starting once."},
     {"version", 0, CLI_NUMBER, "N", "Version of the definition; default: the newest."},
     {"deadline", 0, CLI_DURATION, "DURATION", "Cancel it when it takes longer."},
-    {"await", 'w', CLI_SWITCH, NULL, "Wait until it has ended; exit code 5 when compensated."},
+    {"await", 'w', CLI_SWITCH, NULL, "Wait until it has ended, as marty saga wait does."},
     {"timeout", 't', CLI_DURATION, "DURATION", "How long to wait; default 30s."},
+    {"or-stuck", 0, CLI_SWITCH, NULL, "With --await: until it is stuck, too; exit code 6."},
     {0}};
-
-static int wait_for(cli_run *cli, const cli_saga *saga, const char *id)
-{
-    marty_error why = {0};
-    marty_saga_status status = 0;
-    marty_err err =
-        marty_saga_wait(saga->engine, id, cli_timeout(cli, "timeout", 30000), &status, &why);
-    if (err) {
-        int code = cli_saga_fail(cli, err, &why);
-        if (err == MARTY_E_TIMEOUT) {
-            cli_next(cli, "marty saga show %s", id);
-        }
-        return code;
-    }
-    marty_saga_facts facts = {.status = status, .stuck = ""};
-    cli_rows_begin(cli, started_columns, 2, true);
-    cli_row(cli, json_pack("{s:s, s:s}", "id", id, "status", cli_saga_word(&facts)));
-    cli_rows_end(cli, NULL);
-    return status == MARTY_SAGA_COMPLETED ? CLI_OK : CLI_PARTIAL;
-}
 
 static int start(cli_run *cli)
 {
@@ -193,7 +174,7 @@ static int start(cli_run *cli)
     if (err) {
         code = cli_saga_fail(cli, err, &why);
     } else if (cli_set(cli, "await")) {
-        code = wait_for(cli, &saga, id);
+        code = cli_saga_wait(cli, &saga, id);
     } else {
         cli_rows_begin(cli, started_columns, 1, true);
         cli_row(cli, json_pack("{s:s}", "id", id));
@@ -227,18 +208,25 @@ static int wait_verb(cli_run *cli)
         return code;
     }
     code = cli_saga_find(cli, &saga, cli_argument(cli, 0), id);
-    return cli_saga_close(cli, &saga, code ? code : wait_for(cli, &saga, id));
+    return cli_saga_close(cli, &saga, code ? code : cli_saga_wait(cli, &saga, id));
 }
 
 static const cli_flag wait_flags[] = {
-    {"timeout", 't', CLI_DURATION, "DURATION", "How long to wait; default 30s."}, {0}};
+    {"timeout", 't', CLI_DURATION, "DURATION", "How long to wait; default 30s."},
+    {"or-stuck", 0, CLI_SWITCH, NULL, "Until it is stuck, too, and waits for a person."},
+    {0}};
 
 const cli_verb cli_verb_saga_wait = {
     .name = "saga wait",
     .arguments = "ID",
     .summary = "wait until a saga has ended",
-    .text = "Exit code 0 when it completed, 5 when it was compensated or abandoned.",
-    .examples = "marty saga wait 019ac... --timeout 5m",
+    .text =
+        "Exit code 0 when it completed, 5 when it was compensated or abandoned, 124 when it goes "
+        "on. When it is stuck, or a step of it is tried in vain, that is said on stderr with "
+        "what to do, and it is waited for all the same, as somebody may mend it; with "
+        "--or-stuck the wait ends with exit code 6 once it is stuck.",
+    .examples = "marty saga wait 019ac... --timeout 5m\n"
+                "marty saga wait 019ac... --or-stuck --timeout 1h",
     .tables = {wait_flags, cli_flags_store, cli_flags_bus, cli_flags_common},
     .run = wait_verb,
     .argument_min = 1,

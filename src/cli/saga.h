@@ -68,6 +68,10 @@ void cli_saga_history(const json_t *history);
 void cli_saga_preview(cli_run *cli, const json_t *whole, const json_t *trial);
 /** One saga with its history, for people. */
 void cli_saga_timeline(cli_run *cli, const json_t *whole);
+/** What to type when it waits for a person, or may need one. saga: as cli_saga_read has it. */
+void cli_saga_next(const cli_run *cli, const json_t *saga);
+/** Wait until it has ended, by the flags --timeout and --or-stuck; the exit code. */
+int cli_saga_wait(cli_run *cli, const cli_saga *saga, const char *id);
 /** One saga as a row: id, name, key, status, age, stuck. */
 json_t *cli_saga_row(const marty_saga_facts *facts);
 #endif

@@ -83,8 +83,7 @@ static const json_t *failing_step(const json_t *saga)
     return NULL;
 }
 
-/* What to do when it waits for a person, or may need one. */
-static void say_next(cli_run *cli, const json_t *saga)
+void cli_saga_next(const cli_run *cli, const json_t *saga)
 {
     const json_t *failing = failing_step(saga);
     bool stuck = strncmp(cli_saga_text(saga, "state"), "stuck", 5) == 0;
@@ -109,5 +108,5 @@ void cli_saga_timeline(cli_run *cli, const json_t *whole)
     (void)printf("\n");
     cli_saga_history(json_object_get(whole, "history"));
     cli_flush(cli);
-    say_next(cli, saga);
+    cli_saga_next(cli, saga);
 }

@@ -187,6 +187,22 @@ class Repair(Sagas):
         self.assertIn("is stuck and waits for a person: reserve: in-doubt: no answer", said)
         self.assertIn(f"marty saga show {one}", said)
 
+    def test_a_wait_says_what_holds_it_up(self):
+        one = self.stuck()
+        self.assertEqual(self.marty("saga", "wait", one, "--or-stuck", code=6).row, {"id": one, "status": "stuck"})
+        waiting = self.start("saga", "wait", one, "-t", "10m", bus=False, ready=f"{one} stuck: reserve: in-doubt: no answer")
+        waiting.wait_said(f"marty saga retry {one}")
+        self.act("supply", one, '{"shelf":1}')
+        waiting.wait_said(f"{one} stuck: charge: in-doubt: no answer")
+        self.act("supply", one, '{"receipt":1}')
+        waiting.wait_said(f"{one} goes on")
+        self.wait_step(one, "ship", "calling")
+        self.answer(one, "ship", "ok")
+        self.assertEqual(waiting.json(), {"id": one, "status": "completed"})
+        self.assertEqual(waiting.end(), 0)
+        self.assertEqual(sum("stuck: reserve" in line for line in waiting.said), 1)
+        self.bus("saga", "start", "order", "{}", "--await", "--or-stuck", code=6)
+
     def test_retry(self):
         one = self.stuck()
         self.assertEqual(self.dry("retry", one)["state"]["steps"][0]["status"], "backoff")  # and due now
