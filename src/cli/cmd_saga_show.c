@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * marty saga ls and show: look at the sagas of a store, and at one. */
+#include "letters.h"
 #include "saga.h"
 
 #include <marty/adapter.h>
@@ -55,6 +56,8 @@ const cli_verb cli_verb_saga_ls = {
 };
 
 /* ---- one saga */
+enum { LETTERS_MAX = 100 };
+
 static void print_whole(cli_run *cli, const json_t *whole)
 {
     char *text = json_dumps(whole, JSON_COMPACT);
@@ -66,13 +69,44 @@ static void print_whole(cli_run *cli, const json_t *whole)
     free(text);
 }
 
+typedef struct dying {
+    const char *id;
+    json_t *letters; /* rows */
+} dying;
+
+/* A command and an answer have the saga as their key. */
+static marty_dead_verb on_letter(void *user, const marty_dead_letter *letter,
+                                 marty_message *instead)
+{
+    dying *of = user;
+    const char *key = letter->message ? letter->message->key : NULL;
+    (void)instead;
+    if (key && strcmp(key, of->id) == 0) {
+        (void)json_array_append_new(of->letters, cli_letter_row(letter));
+    }
+    return json_array_size(of->letters) < LETTERS_MAX ? MARTY_DEAD_LEAVE : MARTY_DEAD_STOP;
+}
+
+/* With a backend, what died of its messages is shown, too: nobody tells the saga of that. */
+static int add_letters(cli_run *cli, const cli_saga *saga, const char *id, json_t *whole)
+{
+    dying of = {.id = id, .letters = json_array()};
+    const cli_letters all = {.channel = "*"};
+    marty_error why = {0};
+    marty_err err = cli_letters_walk(saga->bus, &all, on_letter, &of, &why);
+    (void)json_object_set_new(whole, "dead_letters", of.letters);
+    return err ? cli_fail(cli, err, &why) : CLI_OK;
+}
+
 static int show(cli_run *cli)
 {
     cli_saga saga;
     char id[40];
-    int code = cli_saga_open(cli, &saga, true, false);
+    bool letters = cli_set(cli, "backend") || cli_set(cli, "config");
+    int code = cli_saga_open(cli, &saga, true, letters);
     code = code ? code : cli_saga_find(cli, &saga, cli_argument(cli, 0), id);
     json_t *whole = code ? NULL : cli_saga_read(cli, &saga, id, &code);
+    code = whole && letters ? add_letters(cli, &saga, id, whole) : code;
     if (whole && cli->out.format == CLI_TABLE) {
         cli_saga_timeline(cli, whole);
     } else if (whole) {
@@ -88,8 +122,11 @@ const cli_verb cli_verb_saga_show = {
     .summary = "one saga: its steps, and all that happened",
     .text =
         "The steps with their attempts, what it waits for and why it is stuck; then its history, "
-        "each line with its cause. Needs the store only, no backend.",
-    .examples = "marty saga show 019ac...\nmarty saga show 019ac... -o json | jq .saga",
+        "each line with its cause. Needs the store only; with a backend (-b or -c) the dead "
+        "letters "
+        "among its commands and answers are shown, too.",
+    .examples = "marty saga show 019ac...\nmarty saga show 019ac... -b sqlite:bus.db\n"
+                "marty saga show 019ac... -o json | jq .saga",
     .tables = {cli_flags_store, cli_flags_bus, cli_flags_common},
     .run = show,
     .argument_min = 1,

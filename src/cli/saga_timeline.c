@@ -3,7 +3,10 @@
  * for a person. */
 #include "saga.h"
 
+#include <marty/adapter.h>
 #include <stdlib.h>
+
+enum { UNSENT_MS = 3000 };
 
 static int number_of(const json_t *object, const char *part, const char *name)
 {
@@ -100,13 +103,49 @@ void cli_saga_next(const cli_run *cli, const json_t *saga)
     }
 }
 
+static void print_letters(const json_t *letters)
+{
+    const json_t *letter;
+    size_t i;
+    json_array_foreach(letters, i, letter)
+    {
+        cli_text cause = {0};
+        const char *text = cli_saga_text(letter, "cause");
+        cli_text_safe(&cause, text, strlen(text));
+        (void)printf("%sdead letter %s  %s of %s: %s\n", i ? "" : "\n", cli_saga_text(letter, "id"),
+                     cli_saga_text(letter, "type"), cli_saga_text(letter, "channel"),
+                     cause.data ? cause.data : "");
+        cli_text_free(&cause);
+    }
+}
+
+/* The next transition, or half a second, ends that: what lasts has a reason. */
+static bool is_unsent(const json_t *whole)
+{
+    int64_t changed_us = 0;
+    const json_t *saga = json_object_get(whole, "saga");
+    return json_is_true(json_object_get(whole, "unsent")) &&
+           cli_time_parse(&changed_us, cli_saga_text(saga, "changed")) &&
+           cli_wall_us() - changed_us > INT64_C(1000) * UNSENT_MS;
+}
+
 void cli_saga_timeline(cli_run *cli, const json_t *whole)
 {
-    const json_t *saga = json_object_get(whole, "saga");
+    const json_t *saga = json_object_get(whole, "saga"),
+                 *letters = json_object_get(whole, "dead_letters");
     print_head(saga);
     print_steps(saga);
     (void)printf("\n");
     cli_saga_history(json_object_get(whole, "history"));
+    print_letters(letters);
     cli_flush(cli);
+    if (is_unsent(whole)) {
+        cli_say(cli, "what it asks is not known to be sent yet: is an orchestrator running, and "
+                     "its broker up? See: marty doctor");
+    }
+    if (json_array_size(letters) > 0) {
+        cli_next(cli, "marty dlq replay %s   (once its cause is mended; for all: marty dlq ls)",
+                 cli_saga_text(json_array_get(letters, 0), "id"));
+    }
     cli_saga_next(cli, saga);
 }

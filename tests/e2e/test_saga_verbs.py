@@ -3,6 +3,7 @@
 test: it reads what they are asked from the saga itself, and answers with `marty send`, as docs/guide/participants.md says."""
 import json
 import signal
+import sqlite3
 
 import harness
 
@@ -186,6 +187,27 @@ class Repair(Sagas):
         said = self.marty("saga", "wait", one, "-t", "10ms", code=124).err
         self.assertIn("is stuck and waits for a person: reserve: in-doubt: no answer", said)
         self.assertIn(f"marty saga show {one}", said)
+
+    def test_a_dead_command_is_shown_beside_its_saga(self):
+        """Its participant has no handler for the command, or rejects it: that is in its dead letters alone."""
+        self.run_sagas(ORDER.replace("TIMEOUT", PATIENT))
+        one, _ = self.begin("order"), self.begin("order")
+        self.bus("handle", "stock", "reserve", "--settle", "reject", "--count", "2")
+        self.assertEqual(self.saga(one).get("dead_letters"), None)
+        shown = json.loads(self.bus("saga", "show", one).out)
+        self.assertEqual([letter["key"] for letter in shown["dead_letters"]], [one])
+        table = self.bus("saga", "show", one, "-o", "table")
+        self.assertRegex(table.out, r"dead letter [0-9a-f/.]+  reserve of commands.stock: ")
+        self.assertIn(f"next: marty dlq replay {shown['dead_letters'][0]['id']}", table.err)
+
+    def test_what_is_not_sent_is_said(self):
+        running = self.run_sagas(ORDER.replace("TIMEOUT", PATIENT))
+        running.signal(signal.SIGTERM)
+        self.assertEqual(running.end(), 0)
+        one = self.begin("order")
+        with sqlite3.connect(f"{self.folder}/sagas.db") as store:
+            store.execute("UPDATE marty_saga SET unsent = 1")  # as whoever died before it sent would leave it
+        harness.wait_for(lambda: "not known to be sent" in self.marty("saga", "show", one, "-o", "table", code=0).err, "said")
 
     def test_a_wait_says_what_holds_it_up(self):
         one = self.stuck()
@@ -443,7 +465,7 @@ class Strangers(Sagas):
 
     def test_garbage(self):
         self.run_sagas(ORDER.replace("TIMEOUT", PATIENT))
-        one, other = self.begin("order"), self.begin("order")
+        one, _ = self.begin("order"), self.begin("order")
         self.wait_step(one, "reserve", "calling")
         self.wait_step(other, "reserve", "calling")
         before = self.saga(one)["saga"]["version"]

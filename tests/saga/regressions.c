@@ -8,6 +8,10 @@ static const char two[] =
     "  - {name: a, service: s, command: a, kind: read_only, timeout: 1s, retry: {jitter: none}}\n"
     "  - {name: b, service: s, command: b, kind: read_only, timeout: 30s}\n";
 
+static const char patient[] =
+    "saga: patient\nsteps:\n"
+    "  - {name: a, service: s, command: a, kind: read_only, timeout: 10m, retry: {jitter: none}}\n";
+
 /* ---- a message was sent before the saga was saved, and the reply beat the save */
 static void answer_at_once(rig *r, const rig_sent *sent)
 {
@@ -182,6 +186,32 @@ static void paused_past_its_lease(void)
     rig_close(&r);
 }
 
+/* ---- a broker that refuses for good is said at once, and not found out by a timeout */
+static void refused_by_the_broker(void)
+{
+    rig r;
+    marty_saga_record *record = NULL;
+    rig_open(&r, patient);
+    r.a.refuses = MARTY_E_UNAVAILABLE; /* that may pass: the same attempt, again and again */
+    rig_begin(&r.a, "s1");
+    rig_pass(&r, 15000);
+    CHECK(rig_count(&r.a, "forward a.1") > 3);
+    CHECK_INT(rig_count(&r.a, "forward a.2"), 0);
+    r.a.refuses = MARTY_E_DENIED;
+    rig_pass(&r, 20000);
+    CHECK(rig_count(&r.a, "forward a.3") > 0);
+    REQUIRE(r.memory->load(r.shared, "s1", &record, INT64_MAX, NULL) == MARTY_OK);
+    CHECK_HAS(record->facts.stuck, "failing: a: ");
+    CHECK_HAS(record->facts.stuck, "not sent: credentials refused or no permission");
+    marty_free(record);
+    r.a.refuses = MARTY_OK;
+    rig_pass(&r, 60000);
+    rig_answer(&r.a, &r.a.sent[r.a.sent_count - 1], MARTY__SAGA_OK);
+    rig_turn(&r.a);
+    CHECK_INT(rig_status(&r, "s1"), MARTY_SAGA_COMPLETED);
+    rig_close(&r);
+}
+
 int main(void)
 {
     reply_before_save();
@@ -190,5 +220,6 @@ int main(void)
     recovery_db_restart();
     stuck_timers_starve_nobody();
     paused_past_its_lease();
+    refused_by_the_broker();
     return check_result();
 }

@@ -140,7 +140,7 @@ static void wire_send(void *user, const char *saga, const marty__saga_command *c
             own->while_sending(own->in, to);
         }
     }
-    marty__saga_item_sent(item, own->dead ? MARTY_E_UNAVAILABLE : MARTY_OK);
+    marty__saga_item_sent(item, own->dead ? MARTY_E_UNAVAILABLE : own->refuses);
 }
 
 static void wire_local(void *user, const char *saga, const marty__saga_command *command,

@@ -25,6 +25,7 @@ typedef struct rig_engine {
     marty_saga_store *store;
     bool dead; /* no call of it reaches the store any more, and nothing the wire */
     int bad_due, bad_unsent, bad_load; /* so many of the next calls fail */
+    marty_err refuses;                 /* what the broker answers, unless MARTY_OK */
     int leases;                        /* calls that wanted shards */
     void (*after_due)(rig *r);         /* between the reading and the deciding */
     void (*while_sending)(rig *r, const rig_sent *sent);

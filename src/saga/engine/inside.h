@@ -34,7 +34,7 @@ typedef struct saga_entry {
     bool gone;     /* not what the store has any more: dropped at the end of the turn */
     uint64_t turn; /* in which it was read: then what changes nothing need not be compared */
     struct saga_plan *last; /* the write that this turn has for it */
-    char id[40];
+    char id[MARTY__SAGA_ID_TEXT_MAX + 1];
 } saga_entry;
 
 /* What a turn does for one input. */
@@ -70,7 +70,8 @@ struct marty__saga_item {
     int64_t later_ns;
     unsigned tries;
     marty_err result;
-    bool busy; /* being sent: an outcome will come */
+    char refusal[80]; /* the broker's, for the step's reason */
+    bool busy;        /* being sent: an outcome will come */
     char saga[40];
     size_t size;
     char bytes[]; /* as in the store; the command's texts point into it */

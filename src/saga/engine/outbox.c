@@ -410,10 +410,20 @@ static void on_not_sent_done(marty__saga_input *input, const marty__saga_done *d
     marty__saga_item_sent(item, MARTY_OK);
 }
 
-/* The broker surely refused it and always will: the machine decides what that means. */
+/* A publish that failed otherwise than in doubt was surely not stored; of these, what the program
+ * or a person must mend first. CLOSED: another engine sends it. */
+static bool is_refused(marty_err err)
+{
+    marty_class kind = marty_err_describe(err)->error_class;
+    return err != MARTY_E_CLOSED && (kind == MARTY_CLASS_CALLER || kind == MARTY_CLASS_FATAL);
+}
+
+/* The machine decides what that means, and the step says why it is tried again. */
 static void tell_not_sent(marty__saga_item *item)
 {
     marty__saga_core *core = item->core;
+    (void)snprintf(item->refusal, sizeof item->refusal, "not sent: %s",
+                   marty_err_describe(item->result)->text);
     item->input = (marty__saga_input){.saga = item->saga,
                                       .done = on_not_sent_done,
                                       .event = {.kind = MARTY__SAGA_EVENT_NOT_SENT,
@@ -421,7 +431,7 @@ static void tell_not_sent(marty__saga_item *item)
                                                 .saga = item->saga,
                                                 .key = item->command.key,
                                                 .attempt = item->command.attempt,
-                                                .reason = marty_err_describe(item->result)->text}};
+                                                .reason = item->refusal}};
     marty__lock(&core->mutex);
     core->busy++;
     marty__unlock(&core->mutex);
@@ -451,8 +461,7 @@ static void take_outcome(marty__saga_core *core, marty__saga_item *item, int64_t
         if (entry) {
             note_quiet(core, entry);
         }
-    } else if (remote && item->result != MARTY_E_CLOSED &&
-               marty_err_describe(item->result)->error_class == MARTY_CLASS_CALLER) {
+    } else if (remote && is_refused(item->result)) {
         tell_not_sent(item);
     } else {
         try_later(core, item, now_ns);

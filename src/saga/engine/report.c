@@ -127,6 +127,7 @@ static marty_err write_saga(marty_saga_engine *engine, const marty_saga_record *
     err = err ? err : marty__saga_state_json(definition, &state, json, why);
     marty__arena_free(&arena);
     marty__saga_definition_free(definition);
+    marty__buffer_text(json, record->facts.unsent ? ",\"unsent\":true" : "");
     err = err || !history ? err : write_history(engine, record->facts.id, json, why);
     marty__buffer_byte(json, '}');
     return err;

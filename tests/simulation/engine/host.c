@@ -83,6 +83,12 @@ static void keep_promise(world *w, const char *message)
     }
 }
 
+/* It may be taken the next time, or not before somebody has mended something. */
+static marty_err refusal_of(sim *s)
+{
+    return sim_chance(s, 50) ? MARTY_E_DENIED : MARTY_E_UNAVAILABLE;
+}
+
 static void wire_send(void *user, const char *saga, const marty__saga_command *command,
                       marty__saga_item *item)
 {
@@ -101,7 +107,7 @@ static void wire_send(void *user, const char *saga, const marty__saga_command *c
         keep_promise(own->in, command->message);
     }
     s->fault_count += fails;
-    owe(own, item, fails ? (arrives ? MARTY_E_MAYBE_STORED : MARTY_E_UNAVAILABLE) : MARTY_OK);
+    owe(own, item, !fails ? MARTY_OK : arrives ? MARTY_E_MAYBE_STORED : refusal_of(s));
 }
 
 /* Outside: its answer comes as a message, as from any participant. */
