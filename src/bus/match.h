@@ -36,9 +36,6 @@ marty_err marty__match_add(marty__match *match, const char *pattern, void *value
 void marty__match_remove(marty__match *match, const char *pattern, void *value);
 /** One value whose pattern matches, NULL when none does. */
 void *marty__match_first(const marty__match *match, const char *type);
-/** Every value whose pattern matches; each must not change the table. */
-void marty__match_each(const marty__match *match, const char *type,
-                       void (*each)(void *user, void *value), void *user);
 /** One value whose pattern overlaps this one, NULL when none does. */
 void *marty__match_overlap(const marty__match *match, const char *pattern);
 #endif

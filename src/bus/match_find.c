@@ -53,55 +53,35 @@ static node *exact_node(const marty__match *match, const char *type)
     return NULL;
 }
 
-typedef struct walk {
-    const marty__match *match;
-    void (*each)(void *user, void *value); /* NULL = stop at the first */
-    void *user;
-} walk;
-
-static void *give(const walk *to, const node *at)
+static void *value_of(const node *at)
 {
-    for (uint32_t i = 0; to->each && i < at->value_count; i++) {
-        to->each(to->user, at->values[i]);
-    }
-    return to->each || !at->value_count ? NULL : at->values[0];
+    return at->value_count ? at->values[0] : NULL;
 }
 
 /* Of the patterns with wildcards below `at`, those that match the rest of a type. */
-static void *walk_type(const walk *to, const node *at, const char *rest)
+static void *walk_type(const marty__match *match, const node *at, const char *rest)
 {
     if (!rest) {
-        return at->path_wild ? give(to, at) : NULL;
+        return at->path_wild ? value_of(at) : NULL;
     }
-    void *found = at->tail ? give(to, at->tail) : NULL;
+    void *found = at->tail ? value_of(at->tail) : NULL;
     size_t size = marty__match_segment(rest);
     const char *next = marty__match_after(rest, size);
     if (!found && at->wild_literal) {
-        const node *child = marty__match_child(to->match, at, rest, size);
-        found = child && child->wild ? walk_type(to, child, next) : NULL;
+        const node *child = marty__match_child(match, at, rest, size);
+        found = child && child->wild ? walk_type(match, child, next) : NULL;
     }
     if (!found && at->star) {
-        found = walk_type(to, at->star, next);
+        found = walk_type(match, at->star, next);
     }
     return found;
 }
 
-static void *match_type(const walk *to, const char *type)
-{
-    const node *exact = exact_node(to->match, type);
-    void *found = exact ? give(to, exact) : NULL;
-    return found || !to->match->root->wild ? found : walk_type(to, to->match->root, type);
-}
-
 void *marty__match_first(const marty__match *match, const char *type)
 {
-    return match_type(&(walk){.match = match}, type);
-}
-
-void marty__match_each(const marty__match *match, const char *type,
-                       void (*each)(void *user, void *value), void *user)
-{
-    (void)match_type(&(walk){match, each, user}, type);
+    const node *exact = exact_node(match, type);
+    void *found = exact ? value_of(exact) : NULL;
+    return found || !match->root->wild ? found : walk_type(match, match->root, type);
 }
 
 /* Every node has a value at or below it, the root of an empty table aside. */

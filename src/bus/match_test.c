@@ -147,36 +147,20 @@ enum { MANY = 300 };
 typedef struct world {
     marty__match *match;
     char patterns[MANY][64];
-    bool in[MANY], seen[MANY];
-    size_t seen_count;
+    bool in[MANY];
 } world;
-
-static void see(void *user, void *value)
-{
-    world *w = user;
-    size_t i = (size_t)((char(*)[64])value - w->patterns);
-    w->seen_count += w->seen[i] ? 1000 : 1; /* seen twice is wrong */
-    w->seen[i] = true;
-}
 
 static bool agrees(world *w, const char *type, const char *pattern)
 {
-    size_t expected = 0;
-    bool overlap = false, right = true;
-    memset(w->seen, 0, sizeof w->seen);
-    w->seen_count = 0;
-    marty__match_each(w->match, type, see, w);
+    bool any = false, overlap = false;
     for (size_t i = 0; i < MANY; i++) {
-        bool matches = w->in[i] && naive(w->patterns[i], type);
-        right = right && matches == w->seen[i];
-        expected += matches;
+        any = any || (w->in[i] && naive(w->patterns[i], type));
         overlap = overlap || (w->in[i] && marty__pattern_overlaps(w->patterns[i], pattern));
     }
     const char *first = marty__match_first(w->match, type);
     const char *common = marty__match_overlap(w->match, pattern);
-    right = right && w->seen_count == expected && (first != NULL) == (expected > 0);
-    right = right && (!first || naive(first, type)) && (common != NULL) == overlap;
-    return right && (!common || marty__pattern_overlaps(common, pattern));
+    return (first != NULL) == any && (!first || naive(first, type)) &&
+           (common != NULL) == overlap && (!common || marty__pattern_overlaps(common, pattern));
 }
 
 static void test_table_against_naive(void)

@@ -143,10 +143,10 @@ static bool may_be_made(inside *in)
     size_t id = event->saga ? strlen(event->saga) : 0;
     if (!id || id > MARTY__SAGA_ID_TEXT_MAX ||
         (event->parent && strlen(event->parent) > MARTY__SAGA_ID_TEXT_MAX) ||
-        (event->start_key && strlen(event->start_key) > MARTY__SAGA_ID_BYTES_MAX)) {
+        (event->start_key && strlen(event->start_key) > MARTY__SAGA_START_KEY_MAX)) {
         (void)marty__saga_fail(
             in, MARTY_E_ARGUMENT,
-            "a saga needs an id of at most 40 bytes; its start key may have 255");
+            "a saga needs an id of at most 39 bytes; its start key may have 128");
     } else if (event->data.size &&
                !marty__json_valid(event->data.data, event->data.size, false, 32, &value)) {
         (void)marty__saga_fail(in, MARTY_E_MALFORMED, "the input must be JSON");

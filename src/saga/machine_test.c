@@ -255,6 +255,26 @@ static void a_saga_may_go_on_under_another_definition(void)
     world_free(&w);
 }
 
+/* What a store can keep. */
+static void ids_and_keys_have_their_limits(void)
+{
+    char id[64], key[160];
+    for (size_t more = 0; more < 3; more++) {
+        world w = world_new(order);
+        size_t id_size = MARTY__SAGA_ID_TEXT_MAX + more % 2;
+        size_t key_size = MARTY__SAGA_START_KEY_MAX + more / 2;
+        memset(id, 'i', sizeof id);
+        memset(key, 'k', sizeof key);
+        id[id_size] = key[key_size] = '\0';
+        give(&w, &(marty__saga_event){.kind = MARTY__SAGA_EVENT_START,
+                                      .saga = id,
+                                      .start_key = key,
+                                      .data = marty_text("{}")});
+        CHECK_INT(w.err, more ? MARTY_E_ARGUMENT : MARTY_OK);
+        world_free(&w);
+    }
+}
+
 int main(void)
 {
     probes_are_not_without_end();
@@ -267,5 +287,6 @@ int main(void)
     people_steer();
     groups_loops_and_maps();
     signals_count_once();
+    ids_and_keys_have_their_limits();
     return check_result();
 }

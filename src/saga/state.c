@@ -315,7 +315,7 @@ static void read_state(marty__saga_state *state, marty__wire *from)
     read_id(state, from);
     marty__wire_raw(from, state->definition, sizeof state->definition);
     state->input = marty__wire_bytes(from, MARTY__SAGA_STATE_BYTES_MAX);
-    state->key = marty__wire_bytes(from, MARTY__SAGA_ID_BYTES_MAX);
+    state->key = marty__wire_bytes(from, MARTY__SAGA_START_KEY_MAX);
     state->reason = marty__wire_bytes(from, MARTY__SAGA_STATE_BYTES_MAX);
     state->parent_saga = marty__wire_bytes(from, MARTY__SAGA_ID_TEXT_MAX);
     unsigned parts = (unsigned)marty__wire_upto(from, 7);

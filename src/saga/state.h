@@ -15,7 +15,8 @@
 enum {
     MARTY__SAGA_KEY_BYTES = 16,
     MARTY__SAGA_TEXT = 48,        /* any id or key as text, with its NUL */
-    MARTY__SAGA_ID_TEXT_MAX = 40, /* of a saga's own id */
+    MARTY__SAGA_ID_TEXT_MAX = 39, /* of a saga's own id, as <marty/saga_store.h> has it */
+    MARTY__SAGA_START_KEY_MAX = 128,
     MARTY__SAGA_STATE_BYTES_MAX = 1 << 20,
     MARTY__SAGA_RESULT_BYTES_MAX = 256 << 10,
     MARTY__SAGA_REASON_BYTES_MAX = 1024,

@@ -24,9 +24,10 @@ static void touch(marty__saga_core *core, saga_entry *entry)
 marty_err marty__saga_entry_new(marty__saga_core *core, const char *id, saga_entry **ret_entry,
                                 marty_error *why)
 {
-    if (strlen(id) >= sizeof((saga_entry *)NULL)->id) {
+    if (strlen(id) > MARTY__SAGA_ID_TEXT_MAX) {
         return marty_error_set(why, MARTY_E_ARGUMENT,
-                               "the id of a saga has at most 39 characters: %.60s", id);
+                               "the id of a saga has at most %d characters: %.60s",
+                               MARTY__SAGA_ID_TEXT_MAX, id);
     }
     saga_entry *entry = marty_alloc_zero(1, sizeof *entry);
     if (!entry) {

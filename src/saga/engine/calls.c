@@ -12,8 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_MAX = 128 };
-
 /* ---- definitions and functions */
 static marty_err lint(const marty__saga_definition *definition, marty_error *why)
 {
@@ -121,8 +119,9 @@ static marty_err check_start(const char *saga, const char *key, marty_bytes inpu
         return marty_error_set(why, MARTY_E_ARGUMENT,
                                "saga and ret_id are required, and data where input has a size");
     }
-    if (key && strlen(key) > KEY_MAX) {
-        return marty_error_set(why, MARTY_E_ARGUMENT, "a start key has at most %d bytes", KEY_MAX);
+    if (key && strlen(key) > MARTY__SAGA_START_KEY_MAX) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "a start key has at most %d bytes",
+                               MARTY__SAGA_START_KEY_MAX);
     }
     const char *wrong = key ? marty__text_wrong(key, strlen(key)) : NULL;
     if (wrong) {
