@@ -25,19 +25,22 @@ static void print_head(const json_t *saga)
     }
 }
 
-/* When it is tried again, in the words of the column behind a step; "" when it is not. */
-static const char *next_try(const json_t *step, char ret[40])
+/* When it is tried again, or how long its answer is waited for, in the words of the column behind a
+ * step; "" when neither. */
+static const char *next_try(const json_t *step, char ret[48])
 {
     const json_t *timer;
     size_t i;
     char clock[16];
+    const char *status = cli_saga_text(step, "status");
+    bool asked = strcmp(status, "calling") == 0 || strcmp(status, "undoing") == 0;
     ret[0] = '\0';
     json_array_foreach(json_object_get(step, "timers"), i, timer)
     {
-        if (strstr(cli_saga_text(step, "status"), "backoff") &&
+        if ((asked || strstr(status, "backoff")) &&
             strcmp(cli_saga_text(timer, "timer"), "main") == 0) {
-            (void)snprintf(ret, 40,
-                           "again at %s: ", cli_saga_clock(cli_saga_text(timer, "due"), clock));
+            (void)snprintf(ret, 48, "%s%s%s", asked ? "no answer yet, awaited until " : "again at ",
+                           cli_saga_clock(cli_saga_text(timer, "due"), clock), asked ? " " : ": ");
         }
     }
     return ret;
@@ -45,7 +48,7 @@ static const char *next_try(const json_t *step, char ret[40])
 
 static void print_step(const json_t *step)
 {
-    char again[40];
+    char again[48];
     char *result = json_dumps(json_object_get(step, "result"), JSON_COMPACT | JSON_ENCODE_ANY);
     bool done = strcmp(cli_saga_text(step, "status"), "done") == 0;
     const char *reason = done ? "" : cli_saga_text(step, "reason"); /* of an earlier attempt */

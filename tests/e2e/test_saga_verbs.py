@@ -197,6 +197,7 @@ class Repair(Sagas):
         shown = json.loads(self.bus("saga", "show", one).out)
         self.assertEqual([letter["key"] for letter in shown["dead_letters"]], [one])
         table = self.bus("saga", "show", one, "-o", "table")
+        self.assertRegex(table.out, r"reserve +calling +1 +0 +no answer yet, awaited until [0-9:.]+")
         self.assertRegex(table.out, r"dead letter [0-9a-f/.]+  reserve of commands.stock: ")
         self.assertIn(f"next: marty dlq replay {shown['dead_letters'][0]['id']}", table.err)
 
@@ -465,7 +466,7 @@ class Strangers(Sagas):
 
     def test_garbage(self):
         self.run_sagas(ORDER.replace("TIMEOUT", PATIENT))
-        one, _ = self.begin("order"), self.begin("order")
+        one, other = self.begin("order"), self.begin("order")
         self.wait_step(one, "reserve", "calling")
         self.wait_step(other, "reserve", "calling")
         before = self.saga(one)["saga"]["version"]
