@@ -11,6 +11,10 @@
 #include <marty/marty.h>
 #include <marty/saga.h>
 
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 static void refuses(const char *hosts)
 {
     static const struct {
@@ -74,6 +78,42 @@ static void goes_on_after_a_restart(test_server *server, const char *hosts)
     CHECK(test_server_restart(server, why, sizeof why));
     CHECK_INT(suite_commit(&store, suite_write("away", before + 1, "")), MARTY_OK);
     suite_close(&store);
+}
+
+/* A port that takes connections and never says a word, as a frozen server's does. */
+static int listen_silently(uint16_t *ret_port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    REQUIRE(fd >= 0 && bind(fd, (struct sockaddr *)&at, size) == 0 && listen(fd, 16) == 0 &&
+            getsockname(fd, (struct sockaddr *)&at, &size) == 0);
+    *ret_port = ntohs(at.sin_port);
+    return fd;
+}
+
+/* Though each call has less time than a connection may take. */
+static void passes_over_a_frozen_server(test_server *server, const char *hosts)
+{
+    char text[300];
+    uint16_t port = 0;
+    int fd = listen_silently(&port);
+    (void)snprintf(text, sizeof text, "nats://127.0.0.1:%u,%s/frozen?replicas=1", (unsigned)port,
+                   hosts + strlen("nats://"));
+    suite_store store = suite_open(text);
+    marty_saga_record *record = NULL;
+    test_server_freeze(server); /* so that the store turns to the other one */
+    CHECK(store.table->load(store.handle, "nobody", &record,
+                            marty__deadline_ns(marty__monotonic_ns(), 2500), NULL));
+    test_server_thaw(server);
+    marty_err err = MARTY_E_TIMEOUT;
+    for (int i = 0; i < 4 && err != MARTY_E_NOT_FOUND; i++) {
+        err = store.table->load(store.handle, "nobody", &record,
+                                marty__deadline_ns(marty__monotonic_ns(), 1500), NULL);
+    }
+    CHECK_INT(err, MARTY_E_NOT_FOUND);
+    suite_close(&store);
+    (void)close(fd);
 }
 
 static void speaks_tls_with_a_password(void)
@@ -171,6 +211,7 @@ int main(void)
     refuses(hosts);
     says_what_is_unsafe(hosts);
     goes_on_after_a_restart(&server, hosts);
+    passes_over_a_frozen_server(&server, hosts);
     test_server_free(&server);
     speaks_tls_with_a_password();
     needs_jetstream();

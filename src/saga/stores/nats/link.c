@@ -128,7 +128,8 @@ static marty_err connect_to(marty_saga_store *store, kv_link *link, const marty_
     return err;
 }
 
-/* Each server once, from where the last one was found. */
+/* Each server once, from where the last one was found. One that fails is not the first of the next
+ * call: it may be frozen, and take the time of each. */
 static marty_err connect_any(marty_saga_store *store, kv_link *link, int64_t until_ns,
                              marty_error *why)
 {
@@ -137,11 +138,9 @@ static marty_err connect_any(marty_saga_store *store, kv_link *link, int64_t unt
     size_t count = url->host_count ? url->host_count : 1;
     marty_err err = MARTY_E_UNAVAILABLE;
     for (size_t i = 0; i < count && err && (i == 0 || !kv_is_late(store, until_ns)); i++) {
-        size_t at = (link->host_next + i) % count;
+        size_t at = link->host_next % count;
         err = connect_to(store, link, url->host_count ? &url->hosts[at] : &local, why);
-        if (!err) {
-            link->host_next = at;
-        }
+        link->host_next += err != MARTY_OK;
     }
     return err;
 }
