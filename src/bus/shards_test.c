@@ -144,9 +144,12 @@ static void leases_are_renewed_together(void)
 static void a_lease_that_is_lost_ends_alone_and_its_key_goes_on(void)
 {
     marty_bus *bus = begin(true, &(marty_subscribe_options){.order = MARTY_ORDER_KEY, .credit = 4});
-    int64_t until = in_ms(300);
+    deliver(1, 0, "k", in_ms(300), NULL);
+    CHECK_SOON(atomic_load(&service.running) == 1, 5000); /* it runs before its lease is lost */
+    pthread_mutex_lock(&script.lock);
     script.lose_extends = true;
-    deliver(1, 0, "k", until, NULL);
+    pthread_mutex_unlock(&script.lock);
+    int64_t until = in_ms(300);
     deliver(2, 0, "k", until, NULL);
     deliver(3, 0, "k", until, NULL);
     CHECK_SOON(granted() == 3, 5000);

@@ -75,7 +75,7 @@ static int64_t soon(void)
 static marty_err open_backend(const char *text, marty_error *why)
 {
     marty_bus *bus = NULL;
-    marty_bus_options options = {.service = "s", .timeout_ms = 300};
+    marty_bus_options options = {.service = "s", .timeout_ms = 20000};
     marty_err err = marty_bus_open(&bus, text, &options, why);
     marty_bus_free(bus);
     return err;
