@@ -11,7 +11,7 @@ for program in demo order inventory shipping orchestrator; do
 done
 printf '#!/bin/sh\nexec %q %q "$@"\n' "$python" "$script" >"$folder/bin/payment"
 chmod +x "$folder/bin/payment"
-"$folder/bin/demo" --backend nats --folder "$folder/world" | tee "$folder/said"
+"$folder/bin/demo" --backend nats --folder "$folder/world" || { tail -n 40 "$folder"/world/*.log >&2; exit 1; }
 # Not a payment of ours by mistake: the notes are the script's.
 "$python" - "$folder/world/payment.db" <<'END'
 import sqlite3, sys

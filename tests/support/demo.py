@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a demo of sagas, and then what it tells a person to type: as it is printed, after everything has ended, in a shell
-without the environment of the demo. demo.py PROGRAM [ARGUMENTS]; its exit code is that of the demo, or 1."""
+without the environment of the demo. demo.py PROGRAM [ARGUMENTS]; its exit code is that of the demo, or 1. What the programs
+said last is printed with a failure, as their logs may be out of reach afterwards."""
 import os
+import pathlib
 import subprocess
 import sys
+
+
+def show_logs():
+    for log in sorted(pathlib.Path(sys.argv[sys.argv.index("--folder") + 1]).glob("*.log")):
+        said = log.read_text(errors="replace")
+        if said:
+            print(f"---- {log}\n{said[-4000:]}----", file=sys.stderr)
+
 
 done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True, check=False)
 print(done.stdout, end="")
 if done.returncode:
+    show_logs()
     sys.exit(done.returncode)
 lines = done.stdout.splitlines()
 typed = next(lines[i + 1] for i, line in enumerate(lines) if line.endswith("timeline of one that was undone:"))
