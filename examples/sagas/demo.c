@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ORDERS = 200, FINISH_SECONDS = 60 };
+enum { ORDERS = 200, PLACE_SECONDS = 30, FINISH_SECONDS = 60 };
 
 typedef struct options {
     const char *backend, *folder, *store;
@@ -110,14 +110,19 @@ static bool wait_until_done(marty_saga_engine *engine, int orders, ends *ret)
     return false;
 }
 
-/* The definition is in the store once an orchestrator has registered it. */
-static marty_err place_first(marty_saga_engine *engine, marty_error *why)
+/* The definition is in the store once an orchestrator has registered it. What may pass is asked
+ * again, under the same key. */
+static marty_err place_surely(marty_saga_engine *engine, int number, marty_error *why)
 {
-    marty_err err = MARTY_E_NOT_FOUND;
-    for (double end = world_seconds() + 10; err == MARTY_E_NOT_FOUND && world_seconds() < end;) {
-        err = place(engine, 1, why);
+    marty_err err = MARTY_OK;
+    double end = world_seconds() + PLACE_SECONDS;
+    do {
+        err = place(engine, number, why);
+        if (err != MARTY_E_NOT_FOUND && marty_err_describe(err)->error_class != MARTY_CLASS_RETRY) {
+            break;
+        }
         world_pause_ms(10);
-    }
+    } while (world_seconds() < end);
     why->code = err;
     return err;
 }
@@ -143,9 +148,9 @@ static bool place_all(world *w, char *store, int orders, ends *ret)
     bool failed =
         marty_bus_open(&bus, w->url, &(marty_bus_options){.service = "orders"}, &why) ||
         marty_saga_open(&engine, bus, store, &(marty_saga_options){.client = true}, &why) ||
-        marty_bus_start(bus, &why) || place_first(engine, &why);
-    for (int i = 2; i <= orders && !failed; i++) {
-        failed = place(engine, i, &why) != MARTY_OK || !kill_some(w, engine, i, orders, ret);
+        marty_bus_start(bus, &why);
+    for (int i = 1; i <= orders && !failed; i++) {
+        failed = place_surely(engine, i, &why) || !kill_some(w, engine, i, orders, ret);
     }
     if (why.code) {
         fprintf(stderr, "demo: %s\n", why.text);

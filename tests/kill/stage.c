@@ -133,6 +133,8 @@ bool stage_open(stage *s, const kill_options *o, bool *ret_missing)
         return fail(s, "scratch", "no folder can be made");
     }
     bool fine = open_bus(s, ret_missing) && open_store(s, ret_missing);
+    /* all start at once: on a busy machine their tables take longer than an open waits */
+    s->trouble_until_ms = test_now_ms() + test_patience(TROUBLE_MS);
     for (int actor = 0; actor < PROCESSES && fine; actor++) {
         fine = start_program(s, actor);
     }

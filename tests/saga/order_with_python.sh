@@ -16,6 +16,6 @@ chmod +x "$folder/bin/payment"
 "$python" - "$folder/world/payment.db" <<'END'
 import sqlite3, sys
 found = dict(sqlite3.connect(sys.argv[1]).execute("SELECT word, count(*) FROM operation GROUP BY word"))
-found.pop("tombstone", None)  # of probes, on a machine so busy that an attempt took too long
-assert found == {"ok": 180, "rejected": 20}, found
+# On a machine so busy that an attempt takes too long a probe seals its key, or finds it refused: it is asked under another.
+assert found["ok"] == 180 and found["rejected"] >= 20 and found.keys() <= {"ok", "rejected", "tombstone"}, found
 END

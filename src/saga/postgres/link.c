@@ -225,7 +225,8 @@ marty_err pg_error(PGconn *connection, const PGresult *result, const char *doing
             err = kinds[i].err;
         }
     }
-    return say(why, err, doing, text && *text ? text : "the connection is lost");
+    return say(why, err, doing,
+               text && *text ? text : "no answer in time, or the connection is lost");
 }
 
 /* The last result of what was sent. */
