@@ -242,7 +242,7 @@ static marty_err start_order(marty_saga_engine *engine, int number, const char *
     marty_err err = MARTY_E_UNAVAILABLE;
     (void)snprintf(key, sizeof key, "saga-%d", number);
     for (int64_t until = check_now_ms() + ANSWER_MS;
-         (err == MARTY_E_UNAVAILABLE || err == MARTY_E_MAYBE_STORED) && check_now_ms() < until;) {
+         marty_err_describe(err)->error_class == MARTY_CLASS_RETRY && check_now_ms() < until;) {
         err = marty_saga_start(engine, "order", key, marty_text(input), NULL, ret_id, why);
     }
     return err;
