@@ -19,8 +19,7 @@ void marty__sqlite_log_cut(sqlite3 *handle, marty__sqlite_log *log)
     patience->until_ns = until_ns;
 }
 
-/* Whether the disk has less room than the log is large; it may be larger than what is in it. */
-static bool is_crowded(sqlite3 *handle)
+bool marty__sqlite_log_crowds(sqlite3 *handle)
 {
     struct stat log;
     struct statvfs disk;
@@ -37,7 +36,7 @@ static int on_commit(void *user, sqlite3 *handle, const char *name, int frames)
     log->looked = frames < log->looked ? 0 : log->looked; /* it began anew */
     if (frames - log->looked >= LOOK_FRAMES) {
         log->looked = frames;
-        if (is_crowded(handle)) {
+        if (marty__sqlite_log_crowds(handle)) {
             marty__sqlite_log_cut(handle, log);
             return SQLITE_OK;
         }

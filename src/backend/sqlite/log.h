@@ -15,6 +15,9 @@ typedef struct marty__sqlite_log {
 
 /** After each commit of this connection from now on; in place of SQLite's wal_autocheckpoint. */
 void marty__sqlite_log_watch(sqlite3 *handle, marty__sqlite_log *log);
+/** Whether the disk has less room than the log of this handle has bytes, those of an older and
+ * longer one behind what is in it included. */
+bool marty__sqlite_log_crowds(sqlite3 *handle);
 /** Move it all into the file and cut it off; as far as the disk and those who read allow. */
 void marty__sqlite_log_cut(sqlite3 *handle, marty__sqlite_log *log);
 #endif

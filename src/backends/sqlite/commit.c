@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Ends of transactions, checkpoints, and what SQLite's codes mean. The log is moved into the
  * database by us alone, after answers have gone out, when it has grown to 8 MiB (2 MiB when there
- * is nothing else to do). Our readers are short, so it begins anew each time; a reader of another
- * program that stays can make it grow: past 1 GiB nothing more is taken. */
+ * is nothing else to do); and sooner where the disk has less room left than the log has bytes: then
+ * it is cut off, so that it never fills a disk by itself. Our readers are short, so it begins anew
+ * each time; a reader of another program that stays can make it grow: past 1 GiB nothing more is
+ * taken. */
 #include "db.h"
 
 #include "backend/sqlite/errors.h"
+#include "backend/sqlite/log.h"
 #include "base/assert.h"
 #include "base/clock.h"
 
@@ -13,6 +16,7 @@
 #include <string.h>
 
 enum {
+    LOOK_FRAMES = 16,
     IDLE_FRAMES = 256,
     BUSY_FRAMES = 1000,
     STUCK_FRAMES = 8000,
@@ -70,25 +74,37 @@ int marty__sq_commit(sq_db *db)
 static bool checkpoint_due(sq_db *db, bool idle)
 {
     if (db->wal_frames < db->wal_tried) {
-        db->wal_tried = 0; /* the log began anew */
+        db->wal_tried = db->wal_looked = 0; /* the log began anew */
     }
     return db->wal_frames - db->wal_tried >= (idle ? IDLE_FRAMES : BUSY_FRAMES);
+}
+
+/* Looked at now and then. */
+static bool is_crowded(sq_db *db)
+{
+    if (db->wal_frames - db->wal_looked < LOOK_FRAMES) {
+        return false;
+    }
+    db->wal_looked = db->wal_frames;
+    return marty__sqlite_log_crowds(db->handle);
 }
 
 void marty__sq_checkpoint(sq_db *db, bool idle)
 {
     int frames = 0, moved = 0;
-    if (!checkpoint_due(db, idle)) {
+    bool due = checkpoint_due(db, idle), crowded = is_crowded(db);
+    if (!due && !crowded) {
         return;
     }
-    int mode =
-        db->wal_frames > STUCK_FRAMES ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
+    int mode = crowded                         ? SQLITE_CHECKPOINT_TRUNCATE
+               : db->wal_frames > STUCK_FRAMES ? SQLITE_CHECKPOINT_RESTART
+                                               : SQLITE_CHECKPOINT_PASSIVE;
     db->wal_tried = db->wal_frames;
     db->busy_until_ns = marty__monotonic_ns() + STUCK_WAIT_NS;
     db->busy_seen = db->shared ? marty__sq_shared_commits(db->shared) : 0;
     int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, &frames, &moved);
     if (code == SQLITE_OK && frames == moved) {
-        db->wal_frames = db->wal_tried = 0;
+        db->wal_frames = db->wal_tried = db->wal_looked = 0;
     }
     if (db->shared) {
         marty__sq_shared_unwant(db->shared);

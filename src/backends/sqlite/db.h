@@ -16,7 +16,7 @@ typedef struct sq_db { /* sync: what was asked for; sync_now: what holds at the 
     sq_shared *shared; /* set once it is attached: then waiting for the lock goes by its bells */
     sqlite3_stmt *tabled[SQ_TABLED][SQ_TABLES];
     sqlite3_stmt *once[SQ_OPS - SQ_TABLED];
-    int sync, sync_now, wal_frames, wal_tried;
+    int sync, sync_now, wal_frames, wal_tried, wal_looked;
     bool in_transaction, committing;
     int64_t busy_until_ns;
     uint32_t busy_seen;
