@@ -210,14 +210,14 @@ static void many_keys_keep_their_order_under_chaos(const char *name)
 
 static void a_lease_ends_unless_it_is_renewed(void)
 {
-    probe *a = probe_open("lease?lease=800ms"), *b = probe_open("lease?lease=800ms");
-    listen_to(a, 1, MARTY_KIND_QUEUE, "commands.q", "q", 2);
+    probe *a = probe_open("lease?lease=800ms"), *b = probe_open("lease");
     CHECK_INT(say(b, MARTY_KIND_QUEUE, "commands.q", "c1", NULL), MARTY_OK);
     CHECK_INT(say(b, MARTY_KIND_QUEUE, "commands.q", "c2", NULL), MARTY_OK);
-    await(a, 2);
+    listen_to(a, 1, MARTY_KIND_QUEUE, "commands.q", "q", 2);
+    await(a, 2); /* both leases are as young as can be */
     int64_t until_ns = a->delivered[1].lease_until_ns;
-    listen_to(b, 1, MARTY_KIND_QUEUE, "commands.q", "q", 5);
     CHECK_INT(settle(a, &a->delivered[0], MARTY_SETTLE_EXTEND, 60000), MARTY_OK);
+    listen_to(b, 1, MARTY_KIND_QUEUE, "commands.q", "q", 5);
     CHECK(a->settled[0].lease_until_ns > until_ns + 50000 * (int64_t)MARTY__NS_PER_MS);
     await(b, 1);
     CHECK_TEXT(heard(b), "c2");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * For tests: the backend "wrap:", which is "memory:" with a hand on what the adapter says. The test
- * holds back answers to subscribing, or lets leases be lost. One port at a time. */
+ * holds back answers. One port at a time. */
 #ifndef MARTY_PATTERNS_TEST_WRAP_H
 #define MARTY_PATTERNS_TEST_WRAP_H
 #include <marty/backend.h>
@@ -24,12 +24,10 @@ static struct {
     marty_kind kinds[WRAP_SUBSCRIPTIONS]; /* of a subscription's number */
     atomic_bool hold_reply;               /* keep the answer to subscribing to replies */
     atomic_uint_fast64_t held_reply;      /* its number, once it is kept */
-    atomic_bool lose;                     /* leases that are renewed are lost */
-    atomic_int lost;
-    marty_err refuse_reply;       /* the answer instead */
-    atomic_bool hold_closed;      /* the adapter does not say that it is closed */
-    atomic_bool hold_published;   /* nor what became of publishes */
-    void (*before_publish)(void); /* called in the op */
+    marty_err refuse_reply;               /* the answer instead */
+    atomic_bool hold_closed;              /* the adapter does not say that it is closed */
+    atomic_bool hold_published;           /* nor what became of publishes */
+    void (*before_publish)(void);         /* called in the op */
 } wrap;
 
 static const marty_sink *wrap_outer(const marty_sink *sink)
@@ -63,10 +61,8 @@ static void wrap_settled(const marty_sink *sink, uint64_t subscription, marty_ve
                          const uint64_t tags[], size_t count, marty_err result,
                          int64_t lease_until_ns)
 {
-    bool lose = verb == MARTY_SETTLE_EXTEND && atomic_load(&wrap.lose);
-    wrap_outer(sink)->settled(wrap_outer(sink), subscription, verb, tags, count,
-                              lose ? MARTY_E_LOST : result, lease_until_ns);
-    atomic_fetch_add(&wrap.lost, lose ? (int)count : 0);
+    wrap_outer(sink)->settled(wrap_outer(sink), subscription, verb, tags, count, result,
+                              lease_until_ns);
 }
 
 static void wrap_subscribed(const marty_sink *sink, uint64_t subscription, marty_err reason,
@@ -113,7 +109,7 @@ static marty_err wrap_open(marty_port **ret_port, const char *url, const marty_s
                               .log = wrap_log};
     wrap.port = port;
     *ret_port = port;
-    return wrap.memory->open(&port->inner, "memory:ends?lease=300ms", &port->sink, why);
+    return wrap.memory->open(&port->inner, "memory:ends", &port->sink, why);
 }
 
 static marty_err wrap_connect(marty_port *port, marty_error *why)

@@ -22,7 +22,7 @@ static void attempts_are_counted_over_restarts(void)
 /* The wall clock jumps an hour, forth and back: nothing that waits moves. */
 static void a_jump_of_the_clock_moves_nothing(void)
 {
-    probe *a = probe_open("jump?lease=2s"), *b = probe_open("jump?lease=2s");
+    probe *a = probe_open("jump?lease=20s"), *b = probe_open("jump?lease=20s");
     marty_message m1 = {.id = "m1"}, brief = {.id = "brief"};
     listen_to(a, 1, MARTY_KIND_QUEUE, "commands.q", "q", 9);
     CHECK_INT(say(a, MARTY_KIND_QUEUE, "commands.q", "c1", NULL), MARTY_OK);
