@@ -38,7 +38,7 @@ __attribute__((weak)) atomic_uint check__passed, check__failed; /* one pair for 
 /** The condition comes true within that many milliseconds; it is looked at each millisecond. */
 #define CHECK_SOON(condition, within_ms)                                                           \
     do {                                                                                           \
-        int64_t check__until = check_now_ms() + (within_ms);                                       \
+        int64_t check__until = check_now_ms() + check__patience(within_ms);                        \
         while (!(condition) && check_now_ms() < check__until) {                                    \
             check__pause();                                                                        \
         }                                                                                          \
@@ -92,6 +92,14 @@ CHECK__UNUSED static int64_t check_now_ms(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Programs that a sanitizer slows down have that much longer, as tests/support/wait.h says. */
+CHECK__UNUSED static int64_t check__patience(int64_t ms)
+{
+    const char *text = getenv("MARTY_TEST_PATIENCE");
+    double factor = text ? strtod(text, NULL) : 1.0;
+    return factor > 1.0 ? (int64_t)((double)ms * factor) : ms;
 }
 
 CHECK__UNUSED static void check__pause(void)
