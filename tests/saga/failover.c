@@ -135,11 +135,12 @@ static void run(const char *url)
     REQUIRE(marty_saga_open(&engine, bus, "memory:", &options, &why) == MARTY_OK);
     REQUIRE(marty_saga_register(engine, &order, NULL, &why) == MARTY_OK);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        if (!CHECK_INT(marty_participate(bus, commands[i], url, do_step,
-                                         (void *)(uintptr_t)commands[i], NULL, NULL, &why),
-                       MARTY_OK)) {
+        marty_err err = marty_participate(bus, commands[i], url, do_step,
+                                          (void *)(uintptr_t)commands[i], NULL, NULL, &why);
+        if (err) {
             fprintf(stderr, "%s\n", why.text);
         }
+        REQUIRE(err == MARTY_OK);
     }
     REQUIRE(marty_bus_start(bus, &why) == MARTY_OK);
     place(engine);
