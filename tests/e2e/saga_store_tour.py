@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator does to sagas, once through, on the store that is named: saga_store_tour.py [STORE-URL]. The bus is a
-file of this test; the participants are this test, too, as in test_saga_verbs.py."""
+file of this test; the participants are this test, too, as in sagas.py."""
 import json
 import signal
 import sys
 
 import harness
-from test_saga_verbs import APPROVAL, Sagas
+from sagas import APPROVAL, Sagas
 
 DOUBT = """saga: doubt
 steps:
@@ -100,11 +100,6 @@ class Tour(Sagas):
         self.assertEqual(watching.end(), 0)
         running.signal(signal.SIGTERM)
         self.assertEqual(running.end(), 0)
-
-
-def load_tests(loader, tests, pattern):
-    """Not those of the file that this one is made from."""
-    return loader.loadTestsFromTestCase(Tour)
 
 
 if __name__ == "__main__":
