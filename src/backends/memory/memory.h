@@ -161,6 +161,9 @@ typedef struct storing { /* what storing one message needs */
     uint64_t position;  /* out: 0 = none */
 } storing;
 marty_err marty__mem_store(storing *what, marty_error *why);
+/** The same of many for a topic, queue or stream, with no time, group or priority: how many from the
+ * first on are stored; 0: there is no room as it is, or no memory. */
+size_t marty__mem_store_plain(channel *c, const marty_outgoing batch[], size_t count);
 uint32_t marty__mem_cost(const marty_message *message);
 /** -9 to 9; 0 = none. */
 int marty__mem_level(const marty_message *message);

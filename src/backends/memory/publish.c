@@ -20,6 +20,7 @@ struct publish_work { /* of a port, whose ops come one at a time: so it is no lo
     marty_published results[CHUNK];
     fingerprint prints[CHUNK];
     bool fresh[CHUNK];             /* its id can be nowhere yet */
+    bool plain[CHUNK];             /* stored by nothing but an entry of a log */
     bool reserved;                 /* room to remember all of these */
     channel *channels[CHUNK];      /* NULL: answered already */
     offset_digits at;              /* of the one that was stored last */
@@ -64,6 +65,19 @@ static void take_print(publish_work *k, size_t i, const marty_message *message)
                                : marty__mem_fingerprint(d, message);
 }
 
+/* Nothing is to be looked up for it, reckoned or asked, but its channel and room. */
+static bool is_plain(const publish_work *k, size_t i)
+{
+    const marty_outgoing *out = &k->out[i];
+    const marty_message *message = out->message;
+    marty_kind kind = out->channel.kind;
+    bool logged =
+        kind == MARTY_KIND_TOPIC || kind == MARTY_KIND_QUEUE || kind == MARTY_KIND_STREAM;
+    return logged && (k->fresh[i] || !k->port->settings.dedup_ms) && !out->channel.group &&
+           !out->deliver_at_us && !message->expires_us && !message->priority &&
+           marty__message_counted(message);
+}
+
 static void prepare(publish_work *k)
 {
     k->reserved = false;
@@ -76,6 +90,7 @@ static void prepare(publish_work *k)
         result->text = NULL;
         result->position[0] = '\0';
         k->fresh[i] = take_fresh(out->message);
+        k->plain[i] = is_plain(k, i);
         if (is_kept(out->channel.kind) && k->port->settings.dedup_ms) {
             take_print(k, i, out->message);
         }
@@ -240,21 +255,28 @@ static marty_err store_one(storing *what, const marty_outgoing *out, marty_error
     return err ? err : marty__mem_store(what, why);
 }
 
+static bool reserve(publish_work *k, size_t i)
+{
+    broker *b = k->port->broker;
+    if (!(k->fresh[i] && k->reserved)) {
+        if (!marty__mem_dedup_reserve(&b->dedup, k->prints[i], marty__mem_now(b))) {
+            return false;
+        }
+        k->reserved = k->fresh[i];
+    }
+    return true;
+}
+
 /* Whether it is there already, or else can be remembered. */
 static marty_err look_for(publish_work *k, size_t i, bool *ret_known, marty_error *why)
 {
     broker *b = k->port->broker;
-    bool fresh = k->fresh[i];
-    *ret_known = !fresh && marty__mem_dedup_seen(&b->dedup, k->prints[i], marty__mem_now(b),
-                                                 k->port->settings.dedup_ms);
-    if (*ret_known || (fresh && k->reserved)) {
+    *ret_known = !k->fresh[i] && marty__mem_dedup_seen(&b->dedup, k->prints[i], marty__mem_now(b),
+                                                       k->port->settings.dedup_ms);
+    if (*ret_known || reserve(k, i)) {
         return MARTY_OK;
     }
-    if (!marty__mem_dedup_reserve(&b->dedup, k->prints[i], marty__mem_now(b))) {
-        return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to remember a message's id");
-    }
-    k->reserved = fresh;
-    return MARTY_OK;
+    return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to remember a message's id");
 }
 
 static void remember(publish_work *k, size_t i)
@@ -293,6 +315,45 @@ static marty_err publish_one(publish_work *k, size_t i, marty_error *why)
     return err;
 }
 
+/* ---- many of one channel, each with its own answer */
+/* How many from the i-th on are plain, in time, small enough and of one channel. */
+static size_t plain_from(const publish_work *k, size_t i)
+{
+    broker *b = k->port->broker;
+    uint64_t most = marty__mem_payload_max(&b->settings);
+    const channel *c = k->channels[i];
+    size_t at = i;
+    for (; at < k->count && k->plain[at] && k->channels[at] == c; at++) {
+        const marty_outgoing *out = &k->out[at];
+        if (out->message->data.size > most ||
+            (out->deadline_ns && marty__mem_now(b) > out->deadline_ns)) {
+            break;
+        }
+    }
+    return at - i;
+}
+
+/* Stores as many as it can of them; 0: the first needs a look of its own. */
+static size_t publish_plain(publish_work *k, size_t i)
+{
+    bool folds = k->port->settings.dedup_ms;
+    size_t count = plain_from(k, i);
+    if (!count || (folds && !reserve(k, i))) {
+        return 0;
+    }
+    channel *c = k->channels[i];
+    uint64_t first = c->log.next;
+    count = marty__mem_store_plain(c, &k->out[i], count);
+    for (size_t at = 0; at < count; at++) {
+        memcpy(k->results[i + at].position, marty__mem_offset_text(&k->at, first + at),
+               POSITION_DIGITS);
+        if (folds) {
+            remember(k, i + at);
+        }
+    }
+    return count;
+}
+
 static void publish_chunk(publish_work *k)
 {
     channel *touched = NULL;
@@ -305,6 +366,11 @@ static void publish_chunk(publish_work *k)
             marty__mem_dispatch_channel(touched);
         }
         touched = k->channels[i];
+        size_t stored = publish_plain(k, i);
+        if (stored) {
+            i += stored - 1;
+            continue;
+        }
         marty_err err = publish_one(k, i, &k->why);
         if (err) {
             fail(k, i, err);

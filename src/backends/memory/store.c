@@ -81,6 +81,31 @@ static uint32_t spare_of(const channel *c)
     return c->group_count < UINT16_MAX ? each * (uint32_t)c->group_count : 0;
 }
 
+/* The time of what is stored now: times never go back. */
+static int64_t next_time(channel *c)
+{
+    int64_t now_us = marty__mem_wall(c->broker);
+    c->last_us = now_us > c->last_us ? now_us : c->last_us;
+    return c->last_us;
+}
+
+/* The next entry of a log, for a place that it has. */
+static void put_entry(channel *c, entry *e, const entry *of)
+{
+    *e = *of;
+    (void)marty__message_keep(of->message, 1 + of->spare);
+    c->bytes += of->bytes;
+    c->broker->bytes += of->bytes;
+    if (c->order == MARTY_ORDER_KEY && c->kind != MARTY_KIND_REQUEST) {
+        e->of.key = key_of(of->message->key);
+    }
+    if (c->kind == MARTY_KIND_STREAM) {
+        const char *key = of->message->key ? of->message->key : of->message->id;
+        e->shard = (uint16_t)((marty__murmur2(key, strlen(key)) & 0x7fffffff) % c->shards);
+    }
+    c->log.next++;
+}
+
 static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
 {
     channel *c = what->channel;
@@ -88,30 +113,39 @@ static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
     if (!e) {
         return no_memory(why);
     }
-    uint32_t spare = spare_of(c);
-    int64_t now_us = marty__mem_wall(c->broker);
-    *e = (entry){.message = marty__message_keep(what->message, 1 + spare),
-                 .time_us = now_us > c->last_us ? now_us : c->last_us,
-                 .expires_ns = what->expires_ns,
-                 .bytes = cost,
-                 .spare = spare};
-    c->last_us = e->time_us;
-    c->bytes += cost;
-    c->broker->bytes += cost;
+    what->position = c->log.next;
+    put_entry(c, e,
+              &(entry){.message = &marty__block_of(what->message)->message,
+                       .time_us = next_time(c),
+                       .expires_ns = what->expires_ns,
+                       .bytes = cost,
+                       .spare = spare_of(c)});
     if (c->kind == MARTY_KIND_REQUEST) {
         e->of.reply = what->reply;
         if (what->reply) {
             what->reply->refs++;
         }
-    } else if (c->order == MARTY_ORDER_KEY) {
-        e->of.key = key_of(what->message->key);
     }
-    if (c->kind == MARTY_KIND_STREAM) {
-        const char *key = e->message->key ? e->message->key : e->message->id;
-        e->shard = (uint16_t)((marty__murmur2(key, strlen(key)) & 0x7fffffff) % c->shards);
-    }
-    what->position = c->log.next++;
     return MARTY_OK;
+}
+
+size_t marty__mem_store_plain(channel *c, const marty_outgoing batch[], size_t count)
+{
+    uint64_t cost = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        cost += marty__mem_cost(batch[i].message);
+    }
+    if (!marty__mem_channel_has_room(c, cost)) {
+        return 0;
+    }
+    entry like = {.time_us = next_time(c), .spare = spare_of(c)};
+    for (entry *e; at < count && (e = marty__mem_log_place(c->broker, &c->log)) != NULL; at++) {
+        like.message = &marty__block_of(batch[at].message)->message;
+        like.bytes = marty__mem_cost(batch[at].message);
+        put_entry(c, e, &like);
+    }
+    return at;
 }
 
 marty_err marty__mem_store(storing *what, marty_error *why)
