@@ -51,8 +51,8 @@ static void give(item *it, member *m)
     marty_port *port = s->port;
     it->state = ITEM_HELD;
     it->member = m;
-    it->tag += ITEM_INDEX_MASK + 1;
-    g->held++;
+    it->tag += (uint64_t)1 << ITEM_TAG_BITS;
+    g->held += marty__mem_item_size(it);
     g->redelivered += it->tries > 0;
     if (g->ordered && it->of.claim) {
         marty__mem_claim_hold(it, m);
@@ -69,7 +69,8 @@ static void give(item *it, member *m)
         marty__heap_add(&b->leases, &it->timer, until_ns);
         marty__mem_clock_changed(b);
     }
-    if (--s->credit == 0) {
+    s->credit -= marty__mem_item_size(it);
+    if (s->credit == 0) {
         marty__mem_member_starve(m);
     }
 }
@@ -193,12 +194,30 @@ static size_t share_of(const group *g)
     return share < 1 ? 1 : share > SHARE_MAX ? SHARE_MAX : share;
 }
 
+/* The next messages for a member, most of them at most, as one item; or the next one; or NULL. */
+static item *next_items(group *g, const member *m, size_t most)
+{
+    const subscription *s = m->subscription;
+    const channel *c = g->channel;
+    most = most < s->credit ? most : s->credit;
+    bool alike = !c->moves && !s->keeps_nothing && !s->port->settings.lease_ms && !g->waiting;
+    if (alike && most >= RUN_MIN && c->log.next - g->next >= RUN_MIN) {
+        entry *e = at_cursor(g);
+        item *many = e ? marty__mem_run_take(g, e, most) : NULL;
+        if (many) {
+            return many;
+        }
+    }
+    return next_item(g);
+}
+
 static void dispatch_plain(group *g)
 {
     for (member *m; (m = next_hungry(g)) != NULL;) {
         size_t share = share_of(g);
         item *it = NULL;
-        while (share-- && m->subscription->credit && (it = next_item(g)) != NULL) {
+        while (share && m->subscription->credit && (it = next_items(g, m, share)) != NULL) {
+            share -= marty__mem_item_size(it);
             give(it, m);
         }
         if (!it) {
@@ -273,7 +292,7 @@ static void dispatch_keyed(group *g)
         item *it = e ? marty__mem_item_new(g->channel->broker, g) : NULL;
         uint64_t key = e ? e->of.key : 0;
         if (it && key && !marty__mem_claim_join(it, key)) {
-            marty__list_push_first(&g->channel->broker->free_items, &it->link);
+            marty__mem_item_unused(it);
             it = NULL;
         }
         if (!it) {

@@ -32,9 +32,11 @@ static int64_t oldest_us(const group *g)
         const subscription *s = MARTY__OWNER(m, member, link)->subscription;
         for (const marty__link *at = s->held.next; at != &s->held; at = at->next) {
             const item *it = MARTY__OWNER(at, item, link);
-            bool there = it->group == g && it->offset >= log->first && it->offset < log->next;
-            int64_t time_us =
-                there ? marty__mem_entry(log, it->offset)->time_us : it->message->time_us;
+            uint32_t place = it->run ? marty__mem_run_first(it->run) : 0;
+            uint64_t offset = it->offset + place;
+            const marty_message *message = it->run ? it->run->messages[place] : it->message;
+            bool there = it->group == g && offset >= log->first && offset < log->next;
+            int64_t time_us = there ? marty__mem_entry(log, offset)->time_us : message->time_us;
             at_us = it->group == g && (!at_us || time_us < at_us) ? time_us : at_us;
         }
     }

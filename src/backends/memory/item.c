@@ -31,16 +31,29 @@ static bool add_chunk(broker *b)
         marty__list_push_first(&b->free_items, &chunk[i].link);
     }
     b->chunks[b->chunk_count++] = chunk;
+    b->free_count += ITEM_CHUNK;
+    return true;
+}
+
+bool marty__mem_items_there(broker *b, size_t count)
+{
+    while (b->free_count < b->promised + count) {
+        if (!add_chunk(b)) {
+            return false;
+        }
+    }
     return true;
 }
 
 item *marty__mem_item_new(broker *b, group *g)
 {
-    if (marty__list_empty(&b->free_items) && !add_chunk(b)) {
+    if (!marty__mem_items_there(b, 1)) {
         return NULL;
     }
     item *it = MARTY__OWNER(marty__list_pop(&b->free_items), item, link);
+    b->free_count--;
     it->group = g;
+    it->run = NULL;
     it->offset = 0;
     it->expires_ns = 0;
     it->tries = it->bytes = it->spare = 0;
@@ -51,6 +64,13 @@ item *marty__mem_item_new(broker *b, group *g)
     return it;
 }
 
+void marty__mem_item_unused(item *it)
+{
+    broker *b = it->group->channel->broker;
+    marty__list_push_first(&b->free_items, &it->link);
+    b->free_count++;
+}
+
 item *marty__mem_item_of(const broker *b, uint64_t tag)
 {
     uint64_t index = (tag & ITEM_INDEX_MASK) - 1;
@@ -58,7 +78,8 @@ item *marty__mem_item_of(const broker *b, uint64_t tag)
         return NULL;
     }
     item *it = &b->chunks[index / ITEM_CHUNK][index % ITEM_CHUNK];
-    return it->state == ITEM_HELD && it->tag == tag ? it : NULL;
+    uint64_t of = it->run ? tag & ~ITEM_PLACE_MASK : tag;
+    return it->state == ITEM_HELD && it->tag == of ? it : NULL;
 }
 
 void marty__mem_item_charge(item *it)
@@ -79,7 +100,7 @@ static void leave_holder(item *it)
         }
     }
     it->member = NULL;
-    it->group->held--;
+    it->group->held -= marty__mem_item_size(it);
 }
 
 void marty__mem_item_leave(item *it)
@@ -146,9 +167,13 @@ void marty__mem_item_free(item *it)
     } else if (it->group->channel->kind == MARTY_KIND_REQUEST && it->of.reply) {
         marty__mem_channel_unref(it->of.reply);
     }
-    drop_message(it);
+    if (it->run) {
+        marty__mem_run_drop(it);
+    } else {
+        drop_message(it);
+    }
     b->bytes -= it->bytes;
-    marty__list_push_first(&b->free_items, &it->link);
+    marty__mem_item_unused(it);
 }
 
 void marty__mem_items_free(broker *b)
@@ -157,4 +182,5 @@ void marty__mem_items_free(broker *b)
         marty_free(b->chunks[i]);
     }
     marty_free(b->chunks);
+    marty__mem_runs_free(b);
 }

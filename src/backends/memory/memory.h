@@ -64,7 +64,11 @@ void marty__mem_table_take(table *t, node *n);
 
 /* ---- item.c */
 item *marty__mem_item_new(broker *b, group *g);
-/** The held item of a tag, or NULL. */
+/** Whether that many can be had; false without memory. */
+bool marty__mem_items_there(broker *b, size_t count);
+/** One that was never used goes back. */
+void marty__mem_item_unused(item *it);
+/** The held item of a tag, or NULL; one with a run may have settled that place already. */
 item *marty__mem_item_of(const broker *b, uint64_t tag);
 /** Out of the state and list that it is in. */
 void marty__mem_item_leave(item *it);
@@ -75,6 +79,28 @@ void marty__mem_item_charge(item *it);
 void marty__mem_items_free(broker *b);
 /** Its message with a reference for whoever it is delivered to. */
 marty_message *marty__mem_item_lend(item *it);
+
+/* ---- run.c */
+/** An item of at most so many from the cursor's entry on, which are passed; NULL: too few of them
+ * are alike, or there is no memory. */
+item *marty__mem_run_take(group *g, entry *e, size_t most);
+/** How many messages an item is. */
+MARTY_INLINE uint32_t marty__mem_item_size(const item *it)
+{
+    return it->run ? (uint32_t)__builtin_popcountll(it->run->open) : 1;
+}
+/** The first of a run that is open, as its place. */
+MARTY_INLINE uint32_t marty__mem_run_first(const run *r)
+{
+    return (uint32_t)__builtin_ctzll(r->open);
+}
+/** Ack those that the batch names one behind the other, from its first on: how many. */
+size_t marty__mem_run_ack(item *it, const marty_settling batch[], size_t count);
+/** One that is open becomes a held item of its own, before its run, which may be gone by that. */
+item *marty__mem_run_split(item *it, uint32_t place);
+/** All of it is forgotten. */
+void marty__mem_run_drop(item *it);
+void marty__mem_runs_free(broker *b);
 
 /* ---- claims.c */
 /** Give the item the claim of its key, by its hash (not 0); false without memory. */
@@ -161,8 +187,8 @@ typedef struct storing { /* what storing one message needs */
     uint64_t position;  /* out: 0 = none */
 } storing;
 marty_err marty__mem_store(storing *what, marty_error *why);
-/** The same of many for a topic, queue or stream, with no time, group or priority: how many from the
- * first on are stored; 0: there is no room as it is, or no memory. */
+/** The same of many for a topic, queue or stream, with no time, group or priority: how many from
+ * the first on are stored; 0: there is no room as it is, or no memory. */
 size_t marty__mem_store_plain(channel *c, const marty_outgoing batch[], size_t count);
 uint32_t marty__mem_cost(const marty_message *message);
 /** -9 to 9; 0 = none. */

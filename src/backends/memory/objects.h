@@ -59,6 +59,18 @@ typedef struct table {
 } table;
 
 /* ---- what is delivered, or waits to be */
+/* Entries one behind the other of one segment, which went to one member as one item. It holds a
+ * reference of each that is open; whatever else than an ack happens to one makes it an item of its
+ * own, for which room is kept. */
+enum { RUN_MIN = 4, RUN_MAX = 64 };
+typedef struct run {
+    struct run *next; /* of the free ones */
+    entry *first;     /* where they lie, those that the log still has */
+    uint64_t open;    /* a bit for each that is not settled */
+    uint32_t count, told;
+    marty_message *messages[RUN_MAX];
+} run;
+
 typedef enum item_state {
     ITEM_FREE,
     ITEM_HELD,    /* by a member: in its subscription's list */
@@ -76,7 +88,7 @@ typedef struct item {
     } of;
     int64_t expires_ns;
     uint64_t offset, rank; /* in the log, 0 = a copy; its place in the group */
-    uint64_t tag;          /* this delivery's: uses << 24 | index + 1 */
+    uint64_t tag;          /* this delivery's: uses << 30 | place in its run << 24 | index + 1 */
     uint32_t tries, bytes; /* deliveries that count; what it costs the limit by itself, 0 = lies in
                               the log */
     uint32_t spare;        /* as an entry's, once that has left the log */
@@ -84,11 +96,14 @@ typedef struct item {
     int8_t level;
     uint8_t state;
     group *group;
+    run *run;           /* HELD: it is many, from offset and rank on; else NULL */
     marty__timer timer; /* HELD: the lease; DELAYED: when it is due */
 } item;
 
-enum { ITEM_CHUNK = 64, ITEM_INDEX_BITS = 24 };
+enum { ITEM_CHUNK = 64, ITEM_INDEX_BITS = 24, ITEM_TAG_BITS = 30 };
 #define ITEM_INDEX_MASK (((uint64_t)1 << ITEM_INDEX_BITS) - 1)
+#define ITEM_PLACE_MASK (((uint64_t)RUN_MAX - 1) << ITEM_INDEX_BITS)
+_Static_assert(RUN_MAX == 1 << (ITEM_TAG_BITS - ITEM_INDEX_BITS), "a place fits into a tag");
 
 /* Of an ordered group: a key of which something is held, delayed or waits. */
 typedef struct claim {
@@ -238,6 +253,8 @@ struct broker {
     item **chunks;
     size_t chunk_count, chunk_capacity;
     marty__link free_items, free_claims, claim_chunks;
+    size_t free_count, promised; /* items: free, and kept so for those of runs */
+    run *free_runs;
     segment *spare_segments;
     size_t spare_count;
     marty__heap leases, schedules; /* items HELD or DELAYED; scheduled */

@@ -71,8 +71,7 @@ static bool is_plain(const publish_work *k, size_t i)
     const marty_outgoing *out = &k->out[i];
     const marty_message *message = out->message;
     marty_kind kind = out->channel.kind;
-    bool logged =
-        kind == MARTY_KIND_TOPIC || kind == MARTY_KIND_QUEUE || kind == MARTY_KIND_STREAM;
+    bool logged = kind == MARTY_KIND_TOPIC || kind == MARTY_KIND_QUEUE || kind == MARTY_KIND_STREAM;
     return logged && (k->fresh[i] || !k->port->settings.dedup_ms) && !out->channel.group &&
            !out->deliver_at_us && !message->expires_us && !message->priority &&
            marty__message_counted(message);

@@ -102,13 +102,12 @@ void marty__mem_offset_count(offset_digits *at, uint64_t offset)
     at->size = size;
 }
 
-static const char *position_of(pump_batch *batch, const item *it)
+static const char *position_of(pump_batch *batch, marty_kind kind, uint64_t offset)
 {
-    marty_kind kind = it->group->channel->kind;
-    if (!it->offset || (kind != MARTY_KIND_TOPIC && kind != MARTY_KIND_STREAM)) {
+    if (!offset || (kind != MARTY_KIND_TOPIC && kind != MARTY_KIND_STREAM)) {
         return NULL;
     }
-    return memcpy(batch->positions[batch->count], marty__mem_offset_text(&batch->at, it->offset),
+    return memcpy(batch->positions[batch->count], marty__mem_offset_text(&batch->at, offset),
                   DIGITS);
 }
 
@@ -133,10 +132,47 @@ static marty_message *in_our_time(const marty_port *port, marty_message *message
     return copy;
 }
 
+static void lend_name(pump_batch *batch, const subscription *s, channel *from, marty_incoming *in)
+{
+    in->channel = from->name + strlen(s->port->prefix);
+    from->refs++;
+    batch->lent[batch->lent_count++] = from;
+}
+
+static item *behind(const subscription *s, const item *it)
+{
+    return it->link.next == &s->held ? NULL : MARTY__OWNER(it->link.next, item, link);
+}
+
+/* As many of a run as the batch has room for. */
+static void fill_run(pump_batch *batch, subscription *s, item *it)
+{
+    run *r = it->run;
+    channel *c = it->group->channel;
+    for (; r->told < r->count && batch->count < BATCH; r->told++, batch->count++) {
+        marty_incoming *in = &batch->incoming[batch->count];
+        *in = (marty_incoming){.subscription = s->number,
+                               .tag = it->tag | (uint64_t)r->told << ITEM_INDEX_BITS,
+                               .message = r->messages[r->told],
+                               .attempt = 1,
+                               .shard = it->shard,
+                               .lease_until_ns = INT64_MAX};
+        in->position = position_of(batch, c->kind, it->offset + r->told);
+        if (s->wild) {
+            lend_name(batch, s, c, in);
+        }
+    }
+    s->unsent = r->told < r->count ? it : behind(s, it);
+}
+
 /* The next one of s goes into the batch. What keeps nothing is settled by that. */
 static void fill(pump_batch *batch, subscription *s)
 {
     item *it = s->unsent;
+    if (it->run) {
+        fill_run(batch, s, it);
+        return;
+    }
     marty_incoming *in = &batch->incoming[batch->count];
     *in = (marty_incoming){.subscription = s->number,
                            .tag = it->tag,
@@ -145,10 +181,7 @@ static void fill(pump_batch *batch, subscription *s)
                            .lease_until_ns = it->timer.armed ? it->timer.at_ns : INT64_MAX};
     int64_t expires_ns = it->expires_ns;
     if (s->wild) {
-        channel *from = it->group->channel;
-        in->channel = from->name + strlen(s->port->prefix);
-        from->refs++;
-        batch->lent[batch->lent_count++] = from;
+        lend_name(batch, s, it->group->channel, in);
     }
     if (s->keeps_nothing) {
         in->message = it->message;
@@ -161,8 +194,8 @@ static void fill(pump_batch *batch, subscription *s)
         marty__mem_item_free(it);
     } else {
         in->message = marty__mem_item_lend(it);
-        in->position = position_of(batch, it);
-        s->unsent = it->link.next == &s->held ? NULL : MARTY__OWNER(it->link.next, item, link);
+        in->position = position_of(batch, it->group->channel->kind, it->offset);
+        s->unsent = behind(s, it);
     }
     if (expires_ns) {
         in->message = in_our_time(s->port, in->message, expires_ns);

@@ -82,6 +82,15 @@ static int64_t extend(marty_port *port, item *it, uint32_t delay_ms)
     return until_ns;
 }
 
+static void touch(marty_port *port, group *g)
+{
+    settle_work *work = port->settle_work;
+    if (work->touched && work->touched != g) {
+        marty__mem_dispatch(work->touched);
+    }
+    work->touched = g;
+}
+
 static marty_err settle_item(marty_port *port, item *it, const marty_settling *how,
                              int64_t *ret_lease_ns)
 {
@@ -112,25 +121,41 @@ static marty_err settle_item(marty_port *port, item *it, const marty_settling *h
     default:
         return MARTY_E_ARGUMENT;
     }
-    settle_work *work = port->settle_work;
-    if (work->touched && work->touched != g) {
-        marty__mem_dispatch(work->touched);
-    }
-    work->touched = g;
+    touch(port, g);
     return err;
 }
 
-static marty_err settle_one(marty_port *port, const marty_settling *how, int64_t *ret_lease_ns)
+/* Its message as an item of its own, unless nothing changes for it; NULL: settled already. */
+static item *out_of_run(item *it, const marty_settling *how)
 {
+    uint32_t place = (uint32_t)((how->tag & ITEM_PLACE_MASK) >> ITEM_INDEX_BITS);
+    bool open = place < it->run->told && it->run->open >> place & 1;
+    return !open ? NULL : how->verb == MARTY_SETTLE_EXTEND ? it : marty__mem_run_split(it, place);
+}
+
+/* The next of a batch, or a run of them: how many. */
+static size_t settle_next(marty_port *port, const marty_settling batch[], size_t count,
+                          marty_err *ret_result, int64_t *ret_lease_ns)
+{
+    const marty_settling *how = batch;
     item *it = marty__mem_item_of(port->broker, how->tag);
-    if (it) {
-        const subscription *s = it->member->subscription;
-        if (s->port == port && s->number == how->subscription && !s->keeps_nothing) {
-            return settle_item(port, it, how, ret_lease_ns);
+    const subscription *s = it ? it->member->subscription : NULL;
+    *ret_result = MARTY_OK;
+    *ret_lease_ns = INT64_MAX;
+    if (s && s->port == port && s->number == how->subscription && !s->keeps_nothing) {
+        group *g = it->group;
+        size_t acked = it->run ? marty__mem_run_ack(it, batch, count) : 0;
+        if (acked) {
+            touch(port, g);
+            return acked;
         }
+        it = it->run ? out_of_run(it, how) : it;
+        *ret_result = it ? settle_item(port, it, how, ret_lease_ns) : MARTY_E_LOST;
+        return 1;
     }
-    const subscription *s = marty__map_get_u64(&port->subscriptions, how->subscription);
-    return s && s->keeps_nothing ? MARTY_OK : MARTY_E_LOST;
+    s = marty__map_get_u64(&port->subscriptions, how->subscription);
+    *ret_result = s && s->keeps_nothing ? MARTY_OK : MARTY_E_LOST;
+    return 1;
 }
 
 /* Runs of one subscription, verb and result are answered together. */
@@ -160,9 +185,13 @@ void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t co
         marty__mem_lock(port);
         work->touched = NULL;
         work->holds_key = false;
-        for (size_t i = 0; i < size; i++) {
-            work->leases_ns[i] = INT64_MAX;
-            work->results[i] = settle_one(port, &batch[at + i], &work->leases_ns[i]);
+        for (size_t i = 0, some; i < size; i += some) {
+            some =
+                settle_next(port, &batch[at + i], size - i, &work->results[i], &work->leases_ns[i]);
+            for (size_t k = 1; k < some; k++) { /* a run of acks */
+                work->results[i + k] = MARTY_OK;
+                work->leases_ns[i + k] = INT64_MAX;
+            }
         }
         if (work->touched) {
             marty__mem_dispatch(work->touched);

@@ -212,6 +212,7 @@ static void give_all_back(subscription *s)
         if (it->group->alone || s->kind == MARTY_KIND_REPLY) {
             marty__mem_item_free(it);
         } else {
+            it = it->run ? marty__mem_run_split(it, marty__mem_run_first(it->run)) : it;
             marty__mem_item_return(it, false, 0);
         }
     }

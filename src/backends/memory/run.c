@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Runs: entries of a log that one member gets at once are one item, told and acked as one, until
+ * something else happens to one of them. An item for each is kept free meanwhile, so that settling
+ * never needs memory. Only of groups without order and ports without leases, and of entries that
+ * nothing sets apart. With the broker's lock held. */
+#include "memory.h"
+
+#include "base/assert.h"
+#include "message/message.h"
+
+static run *run_new(broker *b)
+{
+    run *r = b->free_runs;
+    if (r) {
+        b->free_runs = r->next;
+    }
+    return r ? r : marty_alloc(sizeof *r);
+}
+
+static void run_free(broker *b, run *r)
+{
+    r->next = b->free_runs;
+    b->free_runs = r;
+}
+
+void marty__mem_runs_free(broker *b)
+{
+    while (b->free_runs) {
+        run *r = b->free_runs;
+        b->free_runs = r->next;
+        marty_free(r);
+    }
+}
+
+/* How many from e on are there, live for ever and have no priority. */
+static uint32_t count_alike(const entry *e, uint64_t most)
+{
+    uint32_t count = 0;
+    while (count < most && e[count].message && !e[count].expires_ns && !e[count].flags &&
+           e[count].shard == e->shard) {
+        count++;
+    }
+    return count;
+}
+
+/* One reference for the run, one for the delivery. */
+static marty_message *take(entry *e)
+{
+    if (e->spare < 2) {
+        return marty__message_keep(e->message, 2);
+    }
+    e->spare -= 2;
+    return e->message;
+}
+
+item *marty__mem_run_take(group *g, entry *e, size_t most)
+{
+    broker *b = g->channel->broker;
+    uint64_t there = g->channel->log.next - g->next, offset = g->next;
+    uint64_t of_segment = SEGMENT_ENTRIES - offset % SEGMENT_ENTRIES;
+    there = there < of_segment ? there : of_segment;
+    there = there < most ? there : most;
+    uint32_t count = count_alike(e, there < RUN_MAX ? there : RUN_MAX);
+    run *r = count >= RUN_MIN && marty__mem_items_there(b, count + 1) ? run_new(b) : NULL;
+    item *it = r ? marty__mem_item_new(b, g) : NULL;
+    if (!it) {
+        return NULL;
+    }
+    b->promised += count;
+    g->ranks += count - 1;
+    g->next += count;
+    it->run = r;
+    it->message = NULL;
+    it->offset = offset;
+    it->shard = e->shard;
+    r->first = e;
+    r->open = ~(uint64_t)0 >> (RUN_MAX - count);
+    r->count = count;
+    r->told = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        r->messages[i] = take(&e[i]);
+    }
+    return it;
+}
+
+/* The entry of a place, while the log has it. */
+static entry *entry_of(const item *it, uint32_t place)
+{
+    const run *r = it->run;
+    if (it->offset + place < it->group->channel->log.first) {
+        return NULL;
+    }
+    return r->first[place].message == r->messages[place] ? &r->first[place] : NULL;
+}
+
+/* What it holds of a message goes to its entry, while there is one. */
+static void drop(const item *it, uint32_t place)
+{
+    entry *e = entry_of(it, place);
+    uint32_t refs = place < it->run->told ? 1 : 2;
+    if (e) {
+        e->spare += refs;
+    } else {
+        marty__message_unref_many(it->run->messages[place], refs);
+    }
+}
+
+void marty__mem_run_drop(item *it)
+{
+    run *r = it->run;
+    broker *b = it->group->channel->broker;
+    for (; r->open; r->open &= r->open - 1) {
+        drop(it, marty__mem_run_first(r));
+        b->promised--;
+    }
+    it->run = NULL;
+    run_free(b, r);
+}
+
+/* It has left the run, whose item goes with its last one. */
+static void close_place(item *it, uint32_t place)
+{
+    it->run->open &= ~((uint64_t)1 << place);
+    it->group->channel->broker->promised--;
+    it->group->held--;
+}
+
+size_t marty__mem_run_ack(item *it, const marty_settling batch[], size_t count)
+{
+    run *r = it->run;
+    uint64_t number = batch[0].subscription;
+    uint32_t place = (uint32_t)((batch[0].tag & ITEM_PLACE_MASK) >> ITEM_INDEX_BITS);
+    size_t acked = 0;
+    for (; acked < count && place < r->told && r->open >> place & 1; acked++, place++) {
+        const marty_settling *how = &batch[acked];
+        if (how->tag != (it->tag | (uint64_t)place << ITEM_INDEX_BITS) ||
+            how->verb != MARTY_SETTLE_ACK || how->subscription != number) {
+            break;
+        }
+        drop(it, place);
+        close_place(it, place);
+    }
+    if (!r->open) {
+        marty__mem_item_free(it);
+    }
+    return acked;
+}
+
+item *marty__mem_run_split(item *it, uint32_t place)
+{
+    group *g = it->group;
+    run *r = it->run;
+    entry *e = entry_of(it, place);
+    close_place(it, place);
+    item *one = marty__mem_item_new(g->channel->broker, g);
+    marty__assert(one); /* promised */
+    g->ranks--;
+    one->rank = it->rank + place;
+    one->message = r->messages[place];
+    one->offset = it->offset + place;
+    one->shard = it->shard;
+    one->state = ITEM_HELD;
+    one->member = it->member;
+    one->tag += (uint64_t)1 << ITEM_TAG_BITS;
+    if (place >= r->told) { /* its delivery's */
+        *(e ? &e->spare : &one->spare) += 1;
+    }
+    g->held++;
+    marty__list_insert(it->link.before, &one->link);
+    if (!r->open) {
+        marty__mem_item_free(it);
+    }
+    return one;
+}
