@@ -12,7 +12,7 @@ typedef enum marty__post_state {
 } marty__post_state;
 
 typedef struct marty__post { /* one message on its way */
-    marty__link link;
+    marty__link link; /* QUEUED: of port->posts or port->asks */
     marty__call *call;
     marty__port *port;
     marty_message *message;
@@ -26,7 +26,7 @@ typedef struct marty__post { /* one message on its way */
     bool cancels;  /* takes back the scheduled message of this id, instead of publishing */
     marty_err err; /* once answered */
     int64_t deliver_at_us;
-    uint32_t slot; /* index + 1 */
+    uint64_t token; /* while it is not answered */
     size_t bytes;
 } marty__post;
 

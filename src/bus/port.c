@@ -411,7 +411,7 @@ void marty__port_shut(marty__port *port)
 
 void marty__port_free(marty__port *port)
 {
-    marty_free(port->slots);
+    marty_free(port->sent);
     marty_free(port->url);
     marty__map_free(&port->consumers);
     if (port->bus) {

@@ -22,11 +22,6 @@ typedef struct marty__adapter_timer {
 
 enum { MARTY__ADAPTER_TIMERS = 8 };
 
-typedef struct marty__slot { /* a token of the adapter: generation << 32 | index + 1 */
-    struct marty__post *post;
-    uint32_t generation, next_free;
-} marty__slot;
-
 struct marty__port {
     marty_sink sink; /* first: the adapter's view of us */
     marty_bus *bus;
@@ -45,8 +40,9 @@ struct marty__port {
                                                                    reply channel */
     bool full;        /* the adapter took not all: wait for its next answer */
     uint64_t answers; /* of publishes, ever */
-    marty__slot *slots;
-    uint32_t slot_count, free_slot; /* free_slot: index + 1, 0 = none */
+    struct marty__post **sent; /* by token: at its last bits, twice as many as are in flight */
+    size_t sent_room;
+    uint64_t last_token;
     size_t inflight;
     uint64_t inflight_bytes;
     size_t settling; /* given to the adapter, not answered */

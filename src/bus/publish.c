@@ -62,63 +62,61 @@ void marty__call_unref(marty__call *call)
     marty__bus_unref(bus);
 }
 
-/* ---- slots: what a token means. With port->lock held. */
-static bool grow_slots(marty__port *port)
+/* ---- tokens: a number for each, never given twice. With port->lock held. */
+static marty__post **place_of(const marty__port *port, uint64_t token)
 {
-    uint32_t count = port->slot_count ? port->slot_count * 2 : 64;
-    marty__slot *slots = marty_realloc(port->slots, count * sizeof *slots);
-    if (!slots) {
+    return &port->sent[token & (port->sent_room - 1)];
+}
+
+static bool grow_tokens(marty__port *port)
+{
+    size_t before = port->sent_room, room = before ? before * 2 : 64;
+    marty__post **old = port->sent, **bigger = marty_alloc_zero(room, sizeof *bigger);
+    if (!bigger) {
         return false;
     }
-    for (uint32_t i = port->slot_count; i < count; i++) {
-        slots[i] = (marty__slot){NULL, 1, i + 1 < count ? i + 2 : port->free_slot};
+    port->sent = bigger;
+    port->sent_room = room;
+    for (size_t i = 0; i < before; i++) {
+        if (old[i]) {
+            *place_of(port, old[i]->token) = old[i];
+        }
     }
-    port->free_slot = port->slot_count + 1;
-    port->slots = slots;
-    port->slot_count = count;
+    marty_free(old);
     return true;
 }
 
-static bool reserve_slots(marty__port *port, size_t count)
+static bool reserve_tokens(marty__port *port, size_t count)
 {
-    while (port->slot_count - port->inflight < count) {
-        if (!grow_slots(port)) {
+    while (port->sent_room / 2 < port->inflight + count) {
+        if (!grow_tokens(port)) {
             return false;
         }
     }
     return true;
 }
 
-static void take_slot(marty__port *port, marty__post *post)
+/* The next number whose place is free: half of them are. */
+static void take_token(marty__port *port, marty__post *post)
 {
-    marty__assert(port->free_slot);
-    post->slot = port->free_slot;
-    port->free_slot = port->slots[post->slot - 1].next_free;
-    port->slots[post->slot - 1].post = post;
+    marty__post **place;
+    do {
+        post->token = ++port->last_token;
+        place = place_of(port, post->token);
+    } while (*place);
+    *place = post;
 }
 
-static uint64_t token_of(const marty__port *port, const marty__post *post)
+static void free_token(marty__port *port, const marty__post *post)
 {
-    return (uint64_t)port->slots[post->slot - 1].generation << 32 | post->slot;
-}
-
-static void free_slot(marty__port *port, marty__post *post)
-{
-    marty__slot *slot = &port->slots[post->slot - 1];
-    slot->post = NULL;
-    slot->generation++;
-    slot->next_free = port->free_slot;
-    port->free_slot = post->slot;
+    *place_of(port, post->token) = NULL;
 }
 
 /* NULL: no such token, or answered already. */
 static marty__post *post_of(const marty__port *port, uint64_t token)
 {
-    uint32_t index = (uint32_t)token, generation = (uint32_t)(token >> 32);
-    if (!index || index > port->slot_count || port->slots[index - 1].generation != generation) {
-        return NULL;
-    }
-    return port->slots[index - 1].post;
+    marty__post *post = port->sent_room ? *place_of(port, token) : NULL;
+    return post && post->token == token ? post : NULL;
 }
 
 /* ---- accepting */
@@ -143,7 +141,7 @@ static marty_err reserve(marty__call *call, marty__port *port, size_t count, uin
     if (!has_room(port, count, bytes)) {
         err = MARTY_E_FULL;
         port->room_wanted = true;
-    } else if (!reserve_slots(port, count)) {
+    } else if (!reserve_tokens(port, count)) {
         err = MARTY_E_NO_MEMORY;
     } else {
         port->inflight += count;
@@ -242,7 +240,7 @@ static void enqueue(marty__call *call, marty__port *port)
     for (size_t i = 0; i < call->count; i++) {
         marty__post *post = &call->posts[i];
         if (post->port == port) {
-            take_slot(port, post);
+            take_token(port, post);
             marty__list_push(&port->posts, &post->link);
         }
     }
@@ -409,10 +407,6 @@ static void complete(marty__call *call)
 
 static void fill_outcome(marty__post *post, marty_err err, marty_level level, const char *position)
 {
-    post->err = err;
-    if (!post->call->outcomes) {
-        return;
-    }
     marty_outcome *outcome = &post->call->outcomes[post - post->call->posts];
     size_t size = strlen(post->message->id);
     outcome->id[0] = '\0';
@@ -429,12 +423,17 @@ static void fill_outcome(marty__post *post, marty_err err, marty_level level, co
 }
 
 /* With port->lock held. That it is answered is still to be counted. */
-static void answer(marty__post *post, marty_err err, marty_level level, const char *position)
+static inline void answer(marty__post *post, marty_err err, marty_level level, const char *position)
 {
     marty__port *port = post->port;
-    marty__list_remove(&post->link);
-    fill_outcome(post, err, level, position);
-    free_slot(port, post);
+    if (post->state == MARTY__POST_QUEUED) {
+        marty__list_remove(&post->link);
+    }
+    post->err = err;
+    if (post->call->outcomes) {
+        fill_outcome(post, err, level, position);
+    }
+    free_token(port, post);
     post->state = MARTY__POST_ANSWERED;
     if (!post->call->done) { /* else it counts until done has returned: what waits for a slow one is
                                 bounded, too */
@@ -461,8 +460,8 @@ static bool may_repeat(const marty__port *port, const marty__post *post)
  */
 static void repeat(marty__port *port, marty__post *post)
 {
-    free_slot(port, post);
-    take_slot(port, post);
+    free_token(port, post);
+    take_token(port, post);
     post->doubtful = true;
     post->state = MARTY__POST_QUEUED;
     marty__list_push(&port->posts, &post->link);
@@ -630,9 +629,9 @@ void marty__call_wait(marty__call *call)
 }
 
 /* ---- handing to the adapter */
-static void fill_outgoing(const marty__port *port, const marty__post *post, marty_outgoing *out)
+static void fill_outgoing(const marty__post *post, marty_outgoing *out)
 {
-    *out = (marty_outgoing){.token = token_of(port, post),
+    *out = (marty_outgoing){.token = post->token,
                             .channel = {.kind = post->kind,
                                         .order = post->order,
                                         .native = post->native,
@@ -668,7 +667,7 @@ static size_t take(marty__port *port, marty_outgoing *batch, bool *ret_cancels)
             break;
         }
         post->state = MARTY__POST_SENT;
-        fill_outgoing(port, post, &batch[count++]);
+        fill_outgoing(post, &batch[count++]);
         *ret_cancels = post->cancels;
         if (post->cancels) {
             break;
