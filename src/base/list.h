@@ -55,15 +55,22 @@ MARTY_INLINE marty__link *marty__list_pop(marty__link *head)
     marty__list_remove(link);
     return link;
 }
+/** What stands before `end` in `from` to the end of `to`; the head as `end`: all of it. */
+MARTY_INLINE void marty__list_move_until(marty__link *to, marty__link *from, marty__link *end)
+{
+    marty__link *first = from->next, *last = end->before;
+    if (first != end) {
+        from->next = end;
+        end->before = from;
+        first->before = to->before;
+        to->before->next = first;
+        last->next = to;
+        to->before = last;
+    }
+}
 /** All of `from` to the end of `to`; `from` is empty then. */
 MARTY_INLINE void marty__list_move(marty__link *to, marty__link *from)
 {
-    if (!marty__list_empty(from)) {
-        from->next->before = to->before;
-        to->before->next = from->next;
-        from->before->next = to;
-        to->before = from->before;
-        marty__list_init(from);
-    }
+    marty__list_move_until(to, from, from);
 }
 #endif

@@ -58,5 +58,13 @@ int main(void)
     CHECK(marty__list_pop(&other) == &items[0].link);
     CHECK(!items[0].link.next);
     is(&other, "3241");
+    marty__list_move_until(&head, &other, &items[4].link);
+    is(&head, "32");
+    is(&other, "41");
+    marty__list_move_until(&head, &other, &items[4].link); /* nothing before it */
+    is(&head, "32");
+    marty__list_move_until(&head, &other, &other);
+    is(&head, "3241");
+    is(&other, "");
     return check_result();
 }

@@ -32,14 +32,14 @@ void marty__settle_flush(marty__link *turn)
     collecting = NULL;
     while (!marty__list_empty(turn)) {
         marty__port *port = MARTY__OWNER(turn->next, marty__delivery, settle_link)->consumer->port;
-        marty__link run;
+        marty__link run, *at = turn->next;
         size_t count = 0;
         marty__list_init(&run);
-        while (!marty__list_empty(turn) &&
-               MARTY__OWNER(turn->next, marty__delivery, settle_link)->consumer->port == port) {
-            marty__list_push(&run, marty__list_pop(turn));
+        for (; at != turn && MARTY__OWNER(at, marty__delivery, settle_link)->consumer->port == port;
+             at = at->next) {
             count++;
         }
+        marty__list_move_until(&run, turn, at);
         give_to_port(port, &run, count);
         marty__port_kick(port);
     }
@@ -70,6 +70,7 @@ static bool pass_on(marty__consumer *consumer, marty__delivery *delivery, marty_
         consumer->unsettled_count--;
     }
     consumer->settling++;
+    atomic_store_explicit(&delivery->verdict, MARTY__SETTLED_VERDICT, memory_order_relaxed);
     delivery->verb = MARTY_SETTLE_ACK;
     delivery->delay_ms = 0;
     marty__list_push(list, &delivery->settle_link);
@@ -86,9 +87,8 @@ void marty__deliveries_ack(marty__delivery **list, size_t count)
         marty__consumer *consumer = list[i]->consumer;
         marty__lock(&consumer->lock);
         for (; i < count && list[i]->consumer == consumer; i++) {
-            int open = MARTY__OPEN_VERDICT;
-            if (atomic_compare_exchange_strong(&list[i]->verdict, &open, MARTY__SETTLED_VERDICT) &&
-                pass_on(consumer, list[i], &acked)) {
+            if (atomic_load(&list[i]->verdict) == MARTY__OPEN_VERDICT &&
+                pass_on(consumer, list[i], &acked)) { /* its handler is through: nobody else's */
                 list[i] = NULL;
                 passed++;
             } else {
