@@ -242,7 +242,11 @@ bool marty__delivery_admit(marty__delivery *delivery)
 
 void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns)
 {
-    (void)atomic_fetch_add(&delivery->user_refs, 1);
+    if (!atomic_load_explicit(&delivery->handed_ns, memory_order_relaxed)) { /* nobody's till now */
+        atomic_store_explicit(&delivery->user_refs, 1, memory_order_relaxed);
+    } else {
+        (void)atomic_fetch_add(&delivery->user_refs, 1);
+    }
     delivery->kept = false;
     atomic_store_explicit(&delivery->handed_ns, now_ns, memory_order_relaxed);
 }

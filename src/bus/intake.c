@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/number.h"
+#include "base/unset.h"
 #include "message/message.h"
 
 #include <string.h>
@@ -26,36 +27,48 @@ static uint32_t carried_attempts(const marty_message *message)
     return count < MARTY__ATTEMPTS_MAX ? count : MARTY__ATTEMPTS_MAX;
 }
 
-/* The references of consumer and subscription are its maker's to take. */
-static void fill(marty__delivery *delivery, marty__consumer *consumer,
-                 marty_subscription *subscription, const marty_incoming *incoming,
-                 marty_message *message)
+/* What all deliveries of a consumer to a subscription have alike; the rest is fill's. With
+ * consumer->lock held. */
+static void prepare(marty__delivery *like, marty__consumer *consumer,
+                    marty_subscription *subscription)
 {
-    memset(delivery, 0, offsetof(marty__delivery, position));
-    atomic_init(&delivery->refs, 1);
-    atomic_init(&delivery->user_refs, 0);
-    atomic_init(&delivery->verdict, MARTY__OPEN_VERDICT);
-    atomic_init(&delivery->active, false);
-    delivery->consumer = consumer;
-    delivery->subscription = subscription;
-    delivery->tag = incoming->tag;
-    atomic_init(&delivery->epoch, atomic_load_explicit(&consumer->epoch, memory_order_relaxed));
-    delivery->lease_until_ns = incoming->lease_until_ns;
-    size_t position_size = incoming->position ? strlen(incoming->position) + 1 : 0;
-    bool has_position = position_size && position_size <= sizeof delivery->position;
-    if (has_position) {
-        memcpy(delivery->position, incoming->position, position_size);
-    }
-    marty__list_init(&delivery->waiting);
-    marty_delivery *handle = &delivery->handle;
-    handle->message = message;
+    memset(like, 0, offsetof(marty__delivery, position));
+    atomic_init(&like->refs, 1);
+    atomic_init(&like->user_refs, 0);
+    atomic_init(&like->verdict, MARTY__OPEN_VERDICT);
+    atomic_init(&like->active, false);
+    like->consumer = consumer;
+    like->subscription = subscription;
+    like->expires_ns = MARTY__NEVER;
+    marty_delivery *handle = &like->handle;
     handle->bus = consumer->bus;
     handle->subscription = subscription;
     handle->backend = consumer->port->name;
-    handle->channel = marty__consumer_channel_of(consumer, subscription, incoming);
+    handle->channel = consumer->channel;
     handle->group = consumer->group_name;
-    handle->position = has_position ? delivery->position : NULL;
     handle->pattern = subscription ? subscription->pattern : MARTY_EVENT;
+}
+
+/* The references of consumer and subscription are its maker's to take. */
+static void fill(marty__delivery *delivery, const marty__delivery *like,
+                 const marty_incoming *incoming, marty_message *message)
+{
+    marty__consumer *consumer = like->consumer;
+    memcpy((void *)delivery, like, offsetof(marty__delivery, position));
+    delivery->tag = incoming->tag;
+    atomic_init(&delivery->epoch, atomic_load_explicit(&consumer->epoch, memory_order_relaxed));
+    delivery->lease_until_ns = incoming->lease_until_ns;
+    marty__list_init(&delivery->waiting);
+    marty_delivery *handle = &delivery->handle;
+    handle->message = message;
+    size_t position_size = incoming->position ? strlen(incoming->position) + 1 : 0;
+    if (position_size && position_size <= sizeof delivery->position) {
+        memcpy(delivery->position, incoming->position, position_size);
+        handle->position = delivery->position;
+    }
+    if (consumer->wild) {
+        handle->channel = marty__consumer_channel_of(consumer, like->subscription, incoming);
+    }
     delivery->carried = carried_attempts(message);
     handle->attempt = (incoming->attempt ? incoming->attempt : 1) + delivery->carried;
     handle->shard = incoming->shard;
@@ -88,7 +101,6 @@ static int64_t left_us(const marty__consumer *consumer, const marty_message *mes
 static void note_expiry(marty__delivery *delivery, int64_t age_us, int64_t now_ns)
 {
     const marty_message *message = delivery->handle.message;
-    delivery->expires_ns = MARTY__NEVER;
     if (message && message->expires_us) {
         int64_t wall_us = marty__bus_wall(delivery->consumer->bus);
         int64_t left = left_us(delivery->consumer, message, age_us, wall_us);
@@ -152,6 +164,7 @@ typedef struct intake {
     marty__consumer *consumer;        /* of the run of messages at hand, counted */
     marty_subscription *subscription; /* of the deliveries in list, counted */
     marty__link list;
+    size_t count;    /* of the list */
     marty__link due; /* lanes to run: their workers are woken once, for all of the batch */
     int64_t now_ns;
     bool lease;   /* the first delivery with a lease is among them */
@@ -163,7 +176,8 @@ static void hand_over(intake *in)
 {
     if (in->subscription) {
         if (!marty__list_empty(&in->list)) {
-            marty__lanes_add(in->subscription, &in->list, &in->due);
+            marty__lanes_add(in->subscription, &in->list, in->count, &in->due);
+            in->count = 0;
         }
         marty__subscription_unref(in->subscription);
         in->subscription = NULL;
@@ -224,7 +238,7 @@ static bool restore_id(const marty_message *message, marty_message **ret_message
 
 /* With consumer->lock held: a delivery of it, which own() is to follow; or NULL without memory. */
 static marty__delivery *make(intake *in, const marty_incoming *incoming,
-                             marty_subscription *subscription)
+                             const marty__delivery *like)
 {
     marty_message *mine = incoming->message;
     bool good = !mine || !mine->header_count || restore_id(incoming->message, &mine);
@@ -233,7 +247,7 @@ static marty__delivery *make(intake *in, const marty_incoming *incoming,
         marty_message_unref(delivery ? incoming->message : mine);
     }
     if (delivery) {
-        fill(delivery, in->consumer, subscription, incoming, mine);
+        fill(delivery, like, incoming, mine);
         note_expiry(delivery, incoming->age_us, in->now_ns);
         note(in, delivery);
         if (incoming->reply_to && in->consumer->kind == MARTY_KIND_REQUEST) {
@@ -284,6 +298,7 @@ static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
     const char *type = NULL;
     size_t taken = 0;
     uint32_t made = 0;
+    MARTY__UNSET marty__delivery like;
     marty__lock(&consumer->lock);
     consumer->last_delivery_ns = in->now_ns;
     bool late = too_late(consumer);
@@ -298,8 +313,11 @@ static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
         if (!in->subscription) {
             in->subscription = marty__subscription_ref(subscription);
         }
+        if (!type) {
+            prepare(&like, consumer, subscription);
+        }
         type = batch[taken].message->type;
-        marty__delivery *delivery = make(in, &batch[taken], subscription);
+        marty__delivery *delivery = make(in, &batch[taken], &like);
         if (!delivery) {
             marty_message_unref(batch[taken].message);
             in->unmade = marty__unmade_add(consumer, &batch[taken]) || in->unmade;
@@ -309,6 +327,7 @@ static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
         made++;
     }
     own(consumer, in->subscription, made);
+    in->count += made;
     marty__unlock(&consumer->lock);
     return taken;
 }
@@ -319,7 +338,9 @@ static void take_odd(intake *in, const marty_incoming *incoming)
     marty__consumer *consumer = in->consumer;
     marty__lock(&consumer->lock);
     bool wanted = subscriber(in, incoming, NULL) != NULL;
-    marty__delivery *delivery = wanted ? NULL : make(in, incoming, NULL);
+    MARTY__UNSET marty__delivery like;
+    prepare(&like, consumer, NULL);
+    marty__delivery *delivery = wanted ? NULL : make(in, incoming, &like);
     own(consumer, NULL, delivery ? 1 : 0);
     if (!wanted && !delivery) {
         in->unmade = marty__unmade_add(consumer, incoming) || in->unmade;

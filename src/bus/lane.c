@@ -135,13 +135,20 @@ static void return_unrun(marty__delivery *delivery)
     marty__delivery_finish(delivery, MARTY_SETTLE_GIVE_BACK, 0);
 }
 
-void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries, marty__link *due)
+void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries, size_t count,
+                      marty__link *due)
 {
     bool running = atomic_load(&subscription->bus->phase) == MARTY__OPEN;
     marty__link *link, back;
     marty__list_init(&back);
     marty__lock(&subscription->lock);
     running = running && !subscription->stopped;
+    if (running && subscription->lane_count == 1 && subscription->order != MARTY_ORDER_KEY) {
+        marty__lane *only = subscription->lanes[0]; /* no choice and no keys: all of it at once */
+        marty__list_move(&only->ready, deliveries);
+        only->ready_count += count;
+        consider(only, due);
+    }
     while (running && (link = marty__list_pop(deliveries)) != NULL) {
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
         if (marty__key_admit(delivery, &back)) {

@@ -67,9 +67,10 @@ struct marty_subscription {
 /* ---- lane.c, keys.c */
 marty_err marty__lanes_make(marty_subscription *subscription, uint32_t count, marty_error *why);
 void marty__lanes_free(marty_subscription *subscription);
-/** Put deliveries (a list, all of this subscription) into their lanes. due: gets the tasks of lanes
- * that are to run, for marty__pool_add_all. */
-void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries, marty__link *due);
+/** Put deliveries (a list of count, all of this subscription) into their lanes. due: gets the tasks
+ * of lanes that are to run, for marty__pool_add_all. */
+void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries, size_t count,
+                      marty__link *due);
 /** With subscription->lock held: to the lane that it belongs to, at the front or the end. */
 void marty__lane_put(marty__delivery *delivery, bool first);
 /** With subscription->lock held: the next that may run, taken out, or NULL. */
