@@ -12,7 +12,7 @@ typedef enum marty__post_state {
 } marty__post_state;
 
 typedef struct marty__post { /* one message on its way */
-    marty__link link; /* QUEUED: of port->posts or port->asks */
+    marty__link link;        /* QUEUED: of port->posts or port->asks */
     marty__call *call;
     marty__port *port;
     marty_message *message;

@@ -38,8 +38,8 @@ struct marty__port {
     uint64_t handed;     /* as rounds before it had */
     marty__link posts, asks, settles, extends, grants, commands; /* asks: requests that wait for our
                                                                    reply channel */
-    bool full;        /* the adapter took not all: wait for its next answer */
-    uint64_t answers; /* of publishes, ever */
+    bool full;                 /* the adapter took not all: wait for its next answer */
+    uint64_t answers;          /* of publishes, ever */
     struct marty__post **sent; /* by token: at its last bits, twice as many as are in flight */
     size_t sent_room;
     uint64_t last_token;

@@ -19,6 +19,7 @@ struct publish_work { /* of a port, whose ops come one at a time: so it is no lo
     marty_error why; /* of the one that failed last: too large to clear for each */
     marty_published results[CHUNK];
     fingerprint prints[CHUNK];
+    bool same[CHUNK], kept[CHUNK]; /* goes where the one before it goes; to what keeps it */
     bool fresh[CHUNK];             /* its id can be nowhere yet */
     bool plain[CHUNK];             /* stored by nothing but an entry of a log */
     bool reserved;                 /* room to remember all of these */
@@ -70,11 +71,15 @@ static bool is_plain(const publish_work *k, size_t i)
 {
     const marty_outgoing *out = &k->out[i];
     const marty_message *message = out->message;
-    marty_kind kind = out->channel.kind;
-    bool logged = kind == MARTY_KIND_TOPIC || kind == MARTY_KIND_QUEUE || kind == MARTY_KIND_STREAM;
-    return logged && (k->fresh[i] || !k->port->settings.dedup_ms) && !out->channel.group &&
-           !out->deliver_at_us && !message->expires_us && !message->priority &&
-           marty__message_counted(message);
+    return k->kept[i] && out->channel.kind != MARTY_KIND_DEAD && !out->channel.group &&
+           (k->fresh[i] || !k->port->settings.dedup_ms) && !out->deliver_at_us &&
+           !message->expires_us && !message->priority && marty__message_counted(message);
+}
+
+static bool same_place(const marty_channel *a, const marty_channel *b)
+{
+    return a->name == b->name && a->kind == b->kind && a->order == b->order &&
+           a->native == b->native && a->shards == b->shards && a->group == b->group;
 }
 
 static void prepare(publish_work *k)
@@ -88,9 +93,11 @@ static void prepare(publish_work *k)
         result->level = MARTY_LEVEL_MEMORY;
         result->text = NULL;
         result->position[0] = '\0';
+        k->same[i] = i && same_place(&out->channel, &k->out[i - 1].channel);
+        k->kept[i] = k->same[i] ? k->kept[i - 1] : is_kept(out->channel.kind);
         k->fresh[i] = take_fresh(out->message);
         k->plain[i] = is_plain(k, i);
-        if (is_kept(out->channel.kind) && k->port->settings.dedup_ms) {
+        if (k->kept[i] && k->port->settings.dedup_ms) {
             take_print(k, i, out->message);
         }
     }
@@ -160,12 +167,6 @@ static marty_err find_channel(marty_port *port, channel **ret_channel, const mar
     return find_by_name(port, ret_channel, wanted, why);
 }
 
-static bool same_place(const marty_channel *a, const marty_channel *b)
-{
-    return a->name == b->name && a->kind == b->kind && a->order == b->order &&
-           a->native == b->native && a->shards == b->shards && a->group == b->group;
-}
-
 static void find_channels(publish_work *k)
 {
     const dedup *d = &k->port->broker->dedup;
@@ -173,18 +174,18 @@ static void find_channels(publish_work *k)
         const marty_channel *wanted = &k->out[i].channel;
         marty_err err = MARTY_OK;
         k->channels[i] = NULL;
-        if (k->out[i].deliver_at_us && !is_kept(wanted->kind)) {
+        if (k->out[i].deliver_at_us && !k->kept[i]) {
             err = marty_error_set(&k->why, MARTY_E_UNSUPPORTED,
                                   "what keeps nothing cannot be scheduled: %s of %.64s",
                                   marty__kind_name(wanted->kind), wanted->name);
-        } else if (i && k->channels[i - 1] && same_place(wanted, &k->out[i - 1].channel)) {
+        } else if (k->same[i] && k->channels[i - 1]) {
             k->channels[i] = k->channels[i - 1];
         } else {
             err = find_channel(k->port, &k->channels[i], wanted, &k->why);
         }
         if (err) {
             fail(k, i, err);
-        } else if (k->channels[i] && is_kept(wanted->kind) && k->port->settings.dedup_ms) {
+        } else if (k->channels[i] && k->kept[i] && k->port->settings.dedup_ms) {
             k->prints[i] = marty__mem_fingerprint_in(k->prints[i], k->channels[i], wanted->group);
             if (!k->fresh[i]) {
                 marty__mem_dedup_prefetch(d, k->prints[i]);
@@ -292,7 +293,7 @@ static void remember(publish_work *k, size_t i)
 static marty_err publish_one(publish_work *k, size_t i, marty_error *why)
 {
     const marty_outgoing *out = &k->out[i];
-    bool kept = is_kept(out->channel.kind), folds = kept && k->port->settings.dedup_ms;
+    bool kept = k->kept[i], folds = kept && k->port->settings.dedup_ms;
     bool known = false;
     storing what = {.port = k->port,
                     .channel = k->channels[i],
@@ -340,15 +341,17 @@ static size_t publish_plain(publish_work *k, size_t i)
     if (!count || (folds && !reserve(k, i))) {
         return 0;
     }
+    broker *b = k->port->broker;
     channel *c = k->channels[i];
     uint64_t first = c->log.next;
     count = marty__mem_store_plain(c, &k->out[i], count);
     for (size_t at = 0; at < count; at++) {
         memcpy(k->results[i + at].position, marty__mem_offset_text(&k->at, first + at),
                POSITION_DIGITS);
-        if (folds) {
-            remember(k, i + at);
-        }
+    }
+    int64_t now_ns = folds ? marty__mem_now(b) : 0;
+    for (size_t at = 0; folds && at < count; at++) { /* what is plain is fresh, then */
+        marty__mem_dedup_list(&b->dedup, k->prints[i + at], now_ns);
     }
     return count;
 }

@@ -89,7 +89,15 @@ void marty__mem_clock_moved(broker *b)
 void marty__mem_offset_count(offset_digits *at, uint64_t offset)
 {
     char digits[DIGITS];
-    size_t size = 0;
+    size_t size = at->offset && offset == at->offset + 1 ? at->size : 0;
+    while (size && at->digits[size - 1] == '9') { /* one more: nines turn over */
+        at->digits[--size] = '0';
+    }
+    if (size) {
+        at->digits[size - 1]++;
+        at->offset = offset;
+        return;
+    }
     at->offset = offset;
     do {
         digits[size++] = (char)('0' + offset % 10);
