@@ -94,7 +94,7 @@ MARTY_INLINE uint32_t marty__mem_run_first(const run *r)
 {
     return (uint32_t)__builtin_ctzll(r->open);
 }
-/** Ack those that the batch names one behind the other, from its first on: how many. */
+/** Ack those of it that the batch names, from its first on: how many. */
 size_t marty__mem_run_ack(item *it, const marty_settling batch[], size_t count);
 /** One that is open becomes a held item of its own, before its run, which may be gone by that. */
 item *marty__mem_run_split(item *it, uint32_t place);

@@ -129,12 +129,12 @@ size_t marty__mem_run_ack(item *it, const marty_settling batch[], size_t count)
 {
     run *r = it->run;
     uint64_t number = batch[0].subscription;
-    uint32_t place = (uint32_t)((batch[0].tag & ITEM_PLACE_MASK) >> ITEM_INDEX_BITS);
     size_t acked = 0;
-    for (; acked < count && place < r->told && r->open >> place & 1; acked++, place++) {
+    for (; acked < count; acked++) {
         const marty_settling *how = &batch[acked];
-        if (how->tag != (it->tag | (uint64_t)place << ITEM_INDEX_BITS) ||
-            how->verb != MARTY_SETTLE_ACK || how->subscription != number) {
+        uint32_t place = (uint32_t)((how->tag & ITEM_PLACE_MASK) >> ITEM_INDEX_BITS);
+        if ((how->tag & ~ITEM_PLACE_MASK) != it->tag || how->verb != MARTY_SETTLE_ACK ||
+            how->subscription != number || place >= r->told || !(r->open >> place & 1)) {
             break;
         }
         drop(it, place);
