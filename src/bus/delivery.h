@@ -19,46 +19,48 @@ typedef struct marty__dead { /* a dead letter to store in place of the original 
     char channel[256];
 } marty__dead;
 
+/* First what every delivery needs from one thread to the other, so that few lines of the cache
+ * travel; what few need comes last. */
 struct marty__delivery {
     marty_delivery handle; /* first: what the user sees */
     atomic_uint refs;
     atomic_uint user_refs; /* the handler that runs, and those who keep it */
     atomic_int verdict;
-    atomic_bool active;               /* counted in bus->active */
+    uint32_t carried;                 /* attempts that its message counts itself */
     marty__consumer *consumer;        /* counted */
     marty_subscription *subscription; /* counted; NULL when no handler matched */
     marty__link
         link; /* lane->ready, waiting of a key, subscription->held, a turn, consumer->spare */
-    marty__link unsettled; /* consumer->unsettled; under consumer->lock */
-    marty__link waiting;   /* later ones of this key; under subscription->lock */
-    marty__delivery
-        *follower; /* next of the same key in the batch being handled; under subscription->lock */
+    marty__link unsettled;   /* consumer->unsettled; under consumer->lock */
     marty__link settle_link; /* a turn, port->settles */
-    marty__link extend_link; /* port->extends; under port->lock */
-    marty__link returning;   /* subscription->returning; under subscription->lock */
-    uint32_t extend_ms;
-    uint32_t carried;   /* attempts that its message counts itself */
-    marty__alarm alarm; /* held: when it runs again; owns a reference */
     uint64_t tag;
     _Atomic uint64_t epoch; /* of the consumer's when it came; MARTY__GONE = lost by itself */
     int64_t expires_ns;     /* by our monotonic clock; MARTY__NEVER = not */
     int64_t lease_until_ns;
-    bool revoked; /* its shard will be lost when its lease ends, which is not renewed; under
-                     consumer->lock. Apart from the other flags: those are read in one go by who
-                     runs it, without that lock */
     _Atomic int64_t handed_ns; /* to its handler; 0 = not yet. Read by lease and watch */
     uint32_t delay_ms;         /* with verb: to settle at the broker */
     marty_verb verb;
-    int64_t again_ns; /* held: when it runs again. This and the next two under subscription->lock */
-    int64_t stuck_ns; /* its key was found stuck behind it then; 0 = it was not */
-    bool held;        /* in subscription->held */
-    bool keyed;       /* in subscription->keys or behind one that is */
+    bool held;  /* in subscription->held */
+    bool keyed; /* in subscription->keys or behind one that is */
     bool in_batch, kept, extending, answered;
-    bool left_batch; /* before it was over: it waits with a reference of its own; under
-                        subscription->lock */
+    bool left_batch;    /* before it was over: it waits with a reference of its own; under
+                           subscription->lock */
+    atomic_bool active; /* counted in bus->active */
+    marty__delivery
+        *follower; /* next of the same key in the batch being handled; under subscription->lock */
     marty__dead *dead;
-    char *reply_to;    /* of a query */
-    char position[48]; /* last: not cleared */
+    char *reply_to;          /* of a query */
+    char position[48];       /* not cleared */
+    marty__link waiting;     /* later ones of this key; under subscription->lock */
+    marty__link extend_link; /* port->extends; under port->lock */
+    marty__link returning;   /* subscription->returning; under subscription->lock */
+    uint32_t extend_ms;
+    bool revoked;       /* its shard will be lost when its lease ends, which is not renewed; under
+                           consumer->lock. Apart from the other flags: those are read in one go by who
+                           runs it, without that lock */
+    marty__alarm alarm; /* held: when it runs again; owns a reference */
+    int64_t again_ns;   /* held: when it runs again. This and the next under subscription->lock */
+    int64_t stuck_ns;   /* its key was found stuck behind it then; 0 = it was not */
 };
 
 /* ---- delivery.c, intake.c, settle.c */

@@ -27,6 +27,8 @@ static uint32_t carried_attempts(const marty_message *message)
     return count < MARTY__ATTEMPTS_MAX ? count : MARTY__ATTEMPTS_MAX;
 }
 
+enum { COLD_AT = offsetof(marty__delivery, waiting) };
+
 /* What all deliveries of a consumer to a subscription have alike; the rest is fill's. With
  * consumer->lock held. */
 static void prepare(marty__delivery *like, marty__consumer *consumer,
@@ -55,6 +57,7 @@ static void fill(marty__delivery *delivery, const marty__delivery *like,
 {
     marty__consumer *consumer = like->consumer;
     memcpy((void *)delivery, like, offsetof(marty__delivery, position));
+    memset((char *)delivery + COLD_AT, 0, sizeof *delivery - COLD_AT);
     delivery->tag = incoming->tag;
     atomic_init(&delivery->epoch, atomic_load_explicit(&consumer->epoch, memory_order_relaxed));
     delivery->lease_until_ns = incoming->lease_until_ns;

@@ -193,15 +193,20 @@ marty__delivery *marty__lane_take(marty__lane *lane)
     return delivery;
 }
 
+/* What counts of it for a limit of bytes; without one its message, which another thread has made,
+ * need not be looked at. */
+static size_t size_in(const marty__delivery *delivery, size_t bytes_max)
+{
+    return bytes_max ? delivery->handle.message->data.size : 0;
+}
+
 /* With subscription->lock held: one batch into the array, followers of a key behind their first. */
 static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
 {
-    size_t count = 0, bytes = 0;
-    size_t bytes_max =
-        lane->subscription->batch_bytes_max ? lane->subscription->batch_bytes_max : SIZE_MAX;
+    size_t count = 0, bytes = 0, bytes_max = lane->subscription->batch_bytes_max;
     while (count < max && !marty__list_empty(&lane->ready)) {
         marty__delivery *delivery = MARTY__OWNER(lane->ready.next, marty__delivery, link);
-        bytes += delivery->handle.message->data.size;
+        bytes += size_in(delivery, bytes_max);
         if (count && bytes > bytes_max) {
             break;
         }
@@ -209,7 +214,7 @@ static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
         marty__assert(last);
         while (delivery->keyed && count < max && !marty__list_empty(&delivery->waiting)) {
             marty__delivery *next = MARTY__OWNER(delivery->waiting.next, marty__delivery, link);
-            bytes += next->handle.message->data.size;
+            bytes += size_in(next, bytes_max);
             if (bytes > bytes_max) {
                 break;
             }
