@@ -5,16 +5,20 @@
 #include "test_wrap.h"
 
 #include <poll.h>
+#include <pthread.h>
 
 static atomic_int answered;
 static atomic_int last;
 static char last_text[512]; /* written before answered counts it */
+static pthread_mutex_t noting = PTHREAD_MUTEX_INITIALIZER; /* answers come on several workers */
 
 static void note(void *user, const marty_message *reply, const marty_error *error)
 {
     (void)user;
     CHECK(!reply != !error);
+    (void)pthread_mutex_lock(&noting);
     (void)snprintf(last_text, sizeof last_text, "%s", error ? error->text : "");
+    (void)pthread_mutex_unlock(&noting);
     atomic_store(&last, reply ? MARTY_OK : (int)error->code);
     atomic_fetch_add(&answered, 1);
 }
