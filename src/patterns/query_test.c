@@ -9,7 +9,7 @@
 
 static atomic_int answered;
 static atomic_int last;
-static char last_text[512]; /* written before answered counts it */
+static char last_text[512];                                /* written before answered counts it */
 static pthread_mutex_t noting = PTHREAD_MUTEX_INITIALIZER; /* answers come on several workers */
 
 static void note(void *user, const marty_message *reply, const marty_error *error)
