@@ -98,6 +98,33 @@ static void on_every_bus(int answers_each)
     each_is_told_once((marty_bus_options){.driven = true, .env = &surroundings}, answers_each);
 }
 
+/* Its number is passed over while it is in flight, however many others come and go. */
+static void one_that_is_answered_late_keeps_its_token(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = NULL;
+    marty_published late = {.level = MARTY_LEVEL_MEMORY};
+    marty_bus_options options = {.service = "s", .driven = true}; /* all of it on this thread */
+    REQUIRE(!marty_bus_open(&bus, "script:", &options, &why));
+    for (size_t i = 0; i < 1000; i++) { /* far more than the table has places */
+        script.answers_each = i == 10 ? -1 : 0;
+        all[i] = (told){0};
+        marty_publish_options how = {
+            .done = done, .user = &all[i], .timeout_ms = 60000, .at_once = true};
+        CHECK_INT(marty_publish_event(bus, "a.b", marty_text("{}"), &how, &why), MARTY_OK);
+        late.token = i == 10 ? script.token : late.token;
+    }
+    CHECK_INT(atomic_load(&all[10].times), 0);
+    script.sink->published(script.sink, &late, 1);
+    script.sink->published(script.sink, &late, 1); /* once too often */
+    CHECK_INT(marty_bus_close(bus, 50, &why), MARTY_OK);
+    for (size_t i = 0; i < 1000; i++) {
+        CHECK_INT(atomic_load(&all[i].times), 1);
+        CHECK_INT(atomic_load(&all[i].err), MARTY_OK);
+    }
+    marty_bus_free(bus);
+}
+
 int main(void)
 {
     marty_error why = {0};
@@ -107,5 +134,6 @@ int main(void)
         on_every_bus(-1);
         on_every_bus(EACH);
     }
+    one_that_is_answered_late_keeps_its_token();
     return check_result();
 }

@@ -41,6 +41,7 @@ static struct {
     uint64_t taken;
     marty_settling waiting[NOTES];
     size_t waiting_count;
+    uint64_t token; /* of the last publish */
 } script = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const marty_capabilities script_claims = {
@@ -87,6 +88,7 @@ static marty_err op_publish(marty_port *port, const marty_outgoing batch[], size
         marty_published one = {.token = batch[i].token, .level = MARTY_LEVEL_MEMORY};
         int each = script.answers_each;
         script.taken++;
+        script.token = one.token;
         if (!each || (each > 0 && script.taken % (uint64_t)each == 0)) {
             port->sink->published(port->sink, &one, 1);
         }
