@@ -43,10 +43,28 @@ static void who_is_left_keeps_the_clock(void)
     probe_close(b);
 }
 
+static void nothing_is_early_by_what_reading_a_clock_took(void)
+{
+    probe *a = probe_open("");
+    marty_message later = {.id = "later"};
+    marty_outgoing out = {.channel = {.kind = MARTY_KIND_QUEUE, .name = "commands.q"},
+                          .deliver_at_us = test_wall_us + 400000};
+    int64_t due_ns = test_now_ns + 400 * (int64_t)MARTY__NS_PER_MS;
+    listen_to(a, 1, MARTY_KIND_QUEUE, "commands.q", "q", 5);
+    test_read_ns = 20 * (int64_t)MARTY__NS_PER_MS;
+    CHECK_INT(publish(a, out, &later).err, MARTY_OK);
+    test_read_ns = 0;
+    CHECK_INT(a->deliveries, 0);
+    await(a, 1);
+    CHECK(a->delivered[0].at_ns >= due_ns);
+    probe_close(a);
+}
+
 int main(void)
 {
     order_cases("chaos");
     a_stream_has_shards();
     who_is_left_keeps_the_clock();
+    nothing_is_early_by_what_reading_a_clock_took();
     return check_result();
 }

@@ -228,17 +228,21 @@ static marty_err check(const marty_port *port, const marty_outgoing *out, marty_
     return MARTY_OK;
 }
 
-/* A time that the port's clock will show, on the monotonic one; 0 = none was given. */
+/* A time that the port's clock will show, on the monotonic one; 0 = none was given. That clock is
+ * read first, and the other one then, not before in the same op: what is said may come out late by
+ * a moment, never early. */
 static int64_t moment_of(const marty_port *port, int64_t wall_us)
 {
+    broker *b = port->broker;
     if (!wall_us) {
         return 0;
     }
-    int64_t now_ns = marty__mem_now(port->broker), wait_us = wall_us - marty__mem_port_wall(port);
-    if (wait_us > (MARTY__NEVER - now_ns) / 1000) {
-        return MARTY__NEVER - 1;
+    int64_t wait_us = wall_us - marty__mem_port_wall(port);
+    if (wait_us <= 0) {
+        return marty__mem_now(b);
     }
-    return wait_us > 0 ? now_ns + wait_us * 1000 : now_ns;
+    int64_t now_ns = b->env->monotonic_ns(b->env->user);
+    return wait_us > (MARTY__NEVER - now_ns) / 1000 ? MARTY__NEVER - 1 : now_ns + wait_us * 1000;
 }
 
 static marty_err store_one(storing *what, const marty_outgoing *out, marty_error *why)

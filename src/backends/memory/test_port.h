@@ -5,17 +5,25 @@
 #include "backend/registry.h"
 
 static int64_t test_now_ns = 1000000000, test_wall_us = 1800000000000000;
+static int64_t test_read_ns; /* how much later it is once a clock was read */
 static const marty_backend *const test_backend = &marty__memory_backend;
 
+static int64_t read_clock(const int64_t *clock)
+{
+    int64_t now = *clock;
+    test_now_ns += test_read_ns;
+    test_wall_us += test_read_ns / 1000;
+    return now;
+}
 static int64_t test_monotonic(void *user)
 {
     (void)user;
-    return test_now_ns;
+    return read_clock(&test_now_ns);
 }
 static int64_t test_wall(void *user)
 {
     (void)user;
-    return test_wall_us;
+    return read_clock(&test_wall_us);
 }
 static void test_random(void *user, void *buffer, size_t size)
 {

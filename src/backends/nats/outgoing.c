@@ -74,14 +74,15 @@ static void write_time(int64_t us, char *out, size_t size)
     (void)snprintf(out, size, "%s.%06dZ", text, (int)(us % 1000000));
 }
 
-/* A time of our clock as the server's. */
+/* A time of our clock as the server's. Ours is read first: it may come out late by a moment, never
+ * early. */
 static int64_t server_time(const marty_port *port, int64_t us)
 {
     if (port->clock_us == 0) {
         return us;
     }
-    int64_t server_now_us = port->clock_us + (nats__now_ns(port) - port->clock_ns) / 1000;
-    return server_now_us + (us - nats__wall_us(port)) + 1;
+    int64_t left_us = us - nats__wall_us(port);
+    return port->clock_us + (nats__now_ns(port) - port->clock_ns) / 1000 + left_us + 1;
 }
 
 /* A message for later lies on a subject of its own in the same stream, and the server publishes it
