@@ -8,6 +8,9 @@ function(marty_test)
   if(NOT TEST_TIMEOUT)
     set(TEST_TIMEOUT 60)
   endif()
+  if(MARTY_SANITIZE) # instrumented programs are several times slower: as tools/ctest.sh says of deadlines
+    math(EXPR TEST_TIMEOUT "${TEST_TIMEOUT} * 4")
+  endif()
   set_tests_properties(${TEST_NAME} PROPERTIES LABELS "${TEST_LABELS}" TIMEOUT ${TEST_TIMEOUT} SKIP_RETURN_CODE 77
     ENVIRONMENT "MARTY_MODULE_PATH=${CMAKE_BINARY_DIR}/modules;MARTY_BUILD_DIR=${CMAKE_BINARY_DIR};${TEST_ENVIRONMENT}")
   if(TEST_COST)
