@@ -170,10 +170,11 @@ struct marty_sink {
 };
 
 /**
- * An adapter: one static table. Only topology and cancel may be NULL. Core calls the ops of one
- * port one at a time (topology beside them), from any thread, holding no lock. None waits for the
- * network, save topology. Subscription and token are never 0. An op that returns an error took
- * nothing. `why` is never NULL here: fill its text, core sets the code.
+ * An adapter: one static table. Only topology and cancel may be NULL, and lead with serve. Core
+ * calls the ops of one port one at a time (topology, lead and serve beside them), from any thread,
+ * holding no lock. None waits for the network, save topology and serve. Subscription and token are
+ * never 0. An op that returns an error took nothing. `why` is never NULL here: fill its text, core
+ * sets the code.
  *
  * @since 0.1
  * @source docs/design/0003-backend-port.md
@@ -225,6 +226,13 @@ typedef struct marty_backend {
      * name: the server, {version, tls, unsafe: [{what, mend}]}. */
     marty_err (*topology)(marty_port *port, const char *verb, const marty_want *what,
                           int64_t deadline_ns, marty_message **ret_answer, marty_error *why);
+    /** A thread that publishes next, and then waits for the answers until until_ns (monotonic),
+     *  offers to do the work. true: it leads, so nobody else need be woken for what is queued from
+     *  here on: serve follows, always. NULL = never. */
+    bool (*lead)(marty_port *port, int64_t until_ns);
+    /** The thread that leads does what is queued, sink calls and all, and leads no more. It waits
+     *  for nobody but the disk or the broker; what it leaves, the adapter's own threads do. */
+    void (*serve)(marty_port *port);
 } marty_backend;
 
 /**

@@ -88,12 +88,16 @@ marty_err marty__backend_check(const marty_backend *backend, marty_error *why)
                                "the backend's table has %u bytes, the port asks for %zu",
                                backend->size, sizeof *backend);
     }
+    if (!backend->lead != !backend->serve) {
+        return marty_error_set(why, MARTY_E_ARGUMENT,
+                               "a backend has both lead and serve, or none of them");
+    }
     if (!backend->scheme || !backend->claims || !backend->open || !backend->connect ||
         !backend->publish || !backend->subscribe || !backend->grant || !backend->settle ||
         !backend->unsubscribe || !backend->close || !backend->free) {
         return marty_error_set(why, MARTY_E_ARGUMENT,
-                               "a slot of the backend's table is NULL; only package, cancel and "
-                               "topology may be");
+                               "a slot of the backend's table is NULL; only package, cancel, "
+                               "topology, and lead with serve may be");
     }
     if (!*backend->scheme || backend->scheme[strspn(backend->scheme, "abcdefghijklmnopqrstuvwxyz"
                                                                      "0123456789-")]) {

@@ -17,6 +17,11 @@ bool marty__pool_inside(const marty_bus *bus)
     return inside == bus;
 }
 
+bool marty__pool_inside_any(void)
+{
+    return inside != NULL;
+}
+
 bool marty__pool_has_work(marty_bus *bus)
 {
     marty__lock(&bus->pool.lock);

@@ -336,7 +336,45 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
     return err ? marty_error_set(why, err, "%s", inner.text) : MARTY_OK;
 }
 
-/* ---- asking about topology: beside the ops, and only while there is an adapter */
+/* ---- leading: beside the ops, and only while there is an adapter. A thread that runs a handler
+ * does not: what it is told would wait for the end of the handler's turn. */
+static bool may_lead(marty__port *port)
+{
+    if (!port->backend->lead || port->bus->driven || port->bus->simulated || marty__in_sink ||
+        marty__pool_inside_any()) {
+        return false;
+    }
+    marty__lock(&port->lock);
+    bool up = usable(port) && !port->closed;
+    port->asking += up ? 1 : 0;
+    marty__unlock(&port->lock);
+    return up;
+}
+
+static void end_asking(marty__port *port)
+{
+    marty__lock(&port->lock);
+    port->asking--;
+    marty__wake_all(&port->changed);
+    marty__unlock(&port->lock);
+}
+
+bool marty__port_lead(marty__port *port, int64_t until_ns)
+{
+    bool may = may_lead(port), leads = may && port->backend->lead(port->adapter, until_ns);
+    if (may && !leads) {
+        end_asking(port);
+    }
+    return leads;
+}
+
+void marty__port_serve(marty__port *port)
+{
+    port->backend->serve(port->adapter);
+    end_asking(port);
+}
+
+/* ---- asking about topology: the same */
 static marty_err begin_asking(marty__port *port, const char *verb, marty_error *why)
 {
     if (!port->backend->topology) {
@@ -363,10 +401,7 @@ marty_err marty__port_topology(marty__port *port, const char *verb, const marty_
     marty__pool_block(port->bus);
     err = port->backend->topology(port->adapter, verb, what, deadline_ns, ret_answer, &inner);
     marty__pool_unblock(port->bus);
-    marty__lock(&port->lock);
-    port->asking--;
-    marty__wake_all(&port->changed);
-    marty__unlock(&port->lock);
+    end_asking(port);
     return err ? marty_error_set(why, err, "%s: %s", port->name,
                                  inner.text[0] ? inner.text : marty_err_describe(err)->text)
                : MARTY_OK;

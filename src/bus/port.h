@@ -32,7 +32,7 @@ struct marty__port {
     marty_port *adapter;
     marty__mutex lock;
     marty__cond changed; /* state, room */
-    uint32_t asking;     /* threads inside topology, which keep the adapter alive */
+    uint32_t asking;     /* threads inside topology or leading, which keep the adapter alive */
     bool busy;           /* somebody runs the ops */
     bool handing;        /* an op has posts in its hands, */
     uint64_t handed;     /* as rounds before it had */
@@ -92,6 +92,11 @@ marty_err marty__port_check(marty__port *port, marty_error *why);
  * (down or closed), its own. */
 marty_err marty__port_topology(marty__port *port, const char *verb, const marty_want *what,
                                int64_t deadline_ns, marty_message **ret_answer, marty_error *why);
+/** Whether this thread, which is going to publish and to wait until then, leads: then serve comes
+ * next, once the posts are with the adapter. Never inside of a handler. */
+bool marty__port_lead(marty__port *port, int64_t until_ns);
+/** Do what waits. */
+void marty__port_serve(marty__port *port);
 /** Connect again after the backoff. */
 void marty__port_retry(marty__port *port);
 void marty__port_close(marty__port *port, int64_t deadline_ns);

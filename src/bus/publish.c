@@ -314,11 +314,16 @@ marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why)
         unreserve_all(call);
         return marty_error_set(why, MARTY_E_CLOSED, "the bus was closed meanwhile");
     }
+    marty__port *port = call->count ? call->posts[0].port : NULL; /* mostly it is the only one */
+    bool leads = call->waited && port && marty__port_lead(port, call->deadline_ns);
     for (size_t i = 0; i < bus->port_count; i++) {
         marty__port_kick(&bus->ports[i]);
     }
     if (atomic_load(&call->left)) { /* memory: has answered already */
         set_deadline(call);
+    }
+    if (leads) {
+        marty__port_serve(port);
     }
     return MARTY_OK;
 }

@@ -63,6 +63,8 @@ void marty__pool_block(marty_bus *bus);
 void marty__pool_unblock(marty_bus *bus);
 /** Whether this thread is one that runs user code of this bus now. */
 bool marty__pool_inside(const marty_bus *bus);
+/** The same of any bus. */
+bool marty__pool_inside_any(void);
 /** Run up to max queued tasks on this thread; returns how many. */
 size_t marty__pool_run_some(marty_bus *bus, size_t max);
 bool marty__pool_has_work(marty_bus *bus);

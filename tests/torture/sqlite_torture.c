@@ -77,8 +77,13 @@ static marty_err try_publish(probe *p, marty_outgoing out, const marty_message *
     faults_exempt(false);
     out.message = message;
     out.token = ++p->next_token;
+    bool leads =
+        out.token % 2 && test_backend->lead(p->port, INT64_MAX); /* some commits are made here */
     marty_err err = test_backend->publish(p->port, &out, 1, &taken, &why);
     marty_message_unref(message);
+    if (leads) {
+        test_backend->serve(p->port);
+    }
     if (err || !taken) {
         return err ? err : MARTY_E_FULL;
     }

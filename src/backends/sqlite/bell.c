@@ -158,6 +158,12 @@ void marty__sq_shared_unwant(sq_shared *shared)
     atomic_store(&shared->slots[shared->slot].wanting_ns, 0);
 }
 
+bool marty__sq_shared_wanted(const sq_shared *shared)
+{
+    return atomic_load(&shared->header->slots_used) > 1 &&
+           someone_wants(shared, marty__monotonic_ns());
+}
+
 void marty__sq_shared_yield(sq_shared *shared)
 {
     uint32_t seen = atomic_load(&shared->header->turns);

@@ -71,7 +71,7 @@ int marty__sq_commit(sq_db *db)
 }
 
 /* Whether enough was written since it was last tried: a reader may have kept it from ending. */
-static bool checkpoint_due(sq_db *db, bool idle)
+static bool has_grown(sq_db *db, bool idle)
 {
     if (db->wal_frames < db->wal_tried) {
         db->wal_tried = db->wal_looked = 0; /* the log began anew */
@@ -79,27 +79,33 @@ static bool checkpoint_due(sq_db *db, bool idle)
     return db->wal_frames - db->wal_tried >= (idle ? IDLE_FRAMES : BUSY_FRAMES);
 }
 
-/* Looked at now and then. */
+/* Looked at now and then, but for one that is: until it was tried to mend that. */
 static bool is_crowded(sq_db *db)
 {
     if (db->wal_frames - db->wal_looked < LOOK_FRAMES) {
         return false;
     }
-    db->wal_looked = db->wal_frames;
-    return marty__sqlite_log_crowds(db->handle);
+    bool crowded = marty__sqlite_log_crowds(db->handle);
+    db->wal_looked = crowded ? db->wal_looked : db->wal_frames;
+    return crowded;
+}
+
+bool marty__sq_checkpoint_due(sq_db *db)
+{
+    return has_grown(db, false) || is_crowded(db);
 }
 
 void marty__sq_checkpoint(sq_db *db, bool idle)
 {
     int frames = 0, moved = 0;
-    bool due = checkpoint_due(db, idle), crowded = is_crowded(db);
+    bool due = has_grown(db, idle), crowded = is_crowded(db);
     if (!due && !crowded) {
         return;
     }
     int mode = crowded                         ? SQLITE_CHECKPOINT_TRUNCATE
                : db->wal_frames > STUCK_FRAMES ? SQLITE_CHECKPOINT_RESTART
                                                : SQLITE_CHECKPOINT_PASSIVE;
-    db->wal_tried = db->wal_frames;
+    db->wal_tried = db->wal_looked = db->wal_frames;
     db->busy_until_ns = marty__monotonic_ns() + STUCK_WAIT_NS;
     db->busy_seen = db->shared ? marty__sq_shared_commits(db->shared) : 0;
     int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, &frames, &moved);

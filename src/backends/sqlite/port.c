@@ -27,7 +27,7 @@ static marty_err sq_open(marty_port **ret_port, const char *url, const marty_sin
     }
     marty_port *port = marty_alloc_zero(1, sizeof *port);
     sq_entry *ring = port ? marty_alloc_zero(SQ_RING, sizeof *ring) : NULL;
-    if (!ring || !marty__mutex_init(&port->lock)) {
+    if (!ring || !marty__mutex_init(&port->lock) || !marty__cond_init(&port->returned)) {
         marty_free(ring);
         marty_free(port);
         marty__sq_options_free(&options);
@@ -96,6 +96,7 @@ static void sq_free(marty_port *port)
     marty__map_free(&port->subs);
     marty__map_free(&port->claims);
     marty__map_free(&port->logs);
+    marty__cond_free(&port->returned);
     marty__mutex_free(&port->lock);
     marty__sq_options_free(&port->options);
     marty_free(port->ring);
@@ -142,4 +143,6 @@ const marty_backend marty__sqlite_backend = {.abi = MARTY_BACKEND_ABI,
                                              .unsubscribe = marty__sq_unsubscribe,
                                              .close = sq_close,
                                              .free = sq_free,
-                                             .topology = marty__sq_topology};
+                                             .topology = marty__sq_topology,
+                                             .lead = marty__sq_lead,
+                                             .serve = marty__sq_serve};

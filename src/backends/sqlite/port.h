@@ -193,6 +193,10 @@ struct marty_port {
     marty__map channels; /* name and kind -> sq_channel */
     sq_slot *bell;       /* in the shared file; NULL = not connected */
     bool up, closing, ended, interest_stale;
+    bool resting, led, left; /* resting: the thread sleeps and was not called; led: another does its
+                                work; left: something was queued since that one looked */
+    int64_t rest_until_ns;
+    marty__cond returned; /* led no more */
     int64_t close_deadline_ns;
     pthread_t thread;
     bool joinable;
@@ -214,6 +218,7 @@ struct marty_port {
     int64_t later_due_us, tick_ns, retry_ns, data_version, swept_log;
     bool sweep_more;
     bool reclaim, sweep;  /* the next round does these too */
+    int64_t commit_ns;    /* how long the last one took */
     uint64_t round_count; /* entries of the ring in this round */
     sq_touched touched;
     sq_delivery *deliveries;
@@ -294,6 +299,10 @@ void marty__sq_settle(marty_port *port, const marty_settling batch[], size_t cou
 /* ---- topology */
 marty_err marty__sq_topology(marty_port *port, const char *verb, const marty_want *what,
                              int64_t deadline_ns, marty_message **ret_answer, marty_error *why);
+
+/* ---- lead.c: ops, any thread */
+bool marty__sq_lead(marty_port *port, int64_t until_ns);
+void marty__sq_serve(marty_port *port);
 
 /* ---- writer.c */
 void *marty__sq_writer(void *port);

@@ -11,13 +11,18 @@
 
 void marty__sq_wake(marty_port *port)
 {
-    if (port->bell) {
-        marty__sq_bell_ring(port->bell);
+    sq_slot *sleeper = marty__sq_swing(port);
+    if (sleeper) {
+        marty__sq_bell_wake(sleeper);
     }
 }
 
 sq_slot *marty__sq_swing(marty_port *port)
 {
+    if (port->led) {
+        port->left = true; /* who leads looks at its end */
+        return NULL;
+    }
     return port->bell && marty__sq_bell_swing(port->bell) ? port->bell : NULL;
 }
 

@@ -225,29 +225,44 @@ static void locked(marty_port *port)
     port->round_count = 0;
 }
 
-void marty__sq_round(marty_port *port)
+/* false: nothing was written. slice_ns: how long another's lock is waited for. */
+static bool run(marty_port *port, int64_t slice_ns)
 {
     bool durable = false;
     marty__sq_clock(port);
     int64_t until_ns = choose_publishes(port, &durable);
     durable = durable || settles_durably(port) || controls_durably(port);
-    until_ns = until_ns < port->now_ns + BUSY_SLICE_NS ? until_ns : port->now_ns + BUSY_SLICE_NS;
+    until_ns = until_ns < port->now_ns + slice_ns ? until_ns : port->now_ns + slice_ns;
     int code =
         marty__sq_begin(&port->db, durable, marty__monotonic_ns() + (until_ns - port->now_ns));
     if ((code & 0xff) == SQLITE_BUSY) {
         locked(port);
-        return;
+        return false;
     }
     marty__sq_clock(port); /* the lock may have been waited for */
     port->round++;
     port->touched = (sq_touched){.any_news = false};
     code = code ? code : apply(port);
     bool committing = !code;
+    int64_t began_ns = marty__monotonic_ns();
     code = code ? code : marty__sq_commit(&port->db);
+    port->commit_ns = marty__monotonic_ns() - began_ns;
     if (code) {
         failed(port, code, committing);
-        return;
+        return false;
     }
     succeeded(port);
-    marty__sq_checkpoint(&port->db, false);
+    return true;
+}
+
+void marty__sq_round(marty_port *port)
+{
+    if (run(port, BUSY_SLICE_NS)) {
+        marty__sq_checkpoint(&port->db, false);
+    }
+}
+
+bool marty__sq_round_led(marty_port *port)
+{
+    return run(port, 0);
 }

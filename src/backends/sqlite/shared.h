@@ -96,6 +96,8 @@ uint32_t marty__sq_shared_commits(const sq_shared *shared);
  * until this port begins or unwants. */
 uint32_t marty__sq_shared_want(sq_shared *shared, uint32_t seen, int64_t wait_ns);
 void marty__sq_shared_unwant(sq_shared *shared);
+/** Whether another waits to write. */
+bool marty__sq_shared_wanted(const sq_shared *shared);
 /** Let one of those who wait go first, if any does. */
 void marty__sq_shared_yield(sq_shared *shared);
 /** Whether it is this port's turn to do the housekeeping of all, due every so often. */

@@ -247,6 +247,16 @@ int64_t marty__sq_sweep_every_ns(const marty_port *port);
 void marty__sq_clock(marty_port *port);
 /** One transaction for all that waits. */
 void marty__sq_round(marty_port *port);
+/** The same by a thread that leads: waits for no lock, and leaves the log as it is. false: nothing
+ * was written. */
+bool marty__sq_round_led(marty_port *port);
+
+/* ---- writer.c */
+/** Take over what ops left. */
+void marty__sq_collect(marty_port *port);
+bool marty__sq_publishes_wait(marty_port *port);
+/** When there is something to do though nobody asks. */
+int64_t marty__sq_due_ns(const marty_port *port);
 
 /* ---- connect.c */
 bool marty__sq_connect(marty_port *port);

@@ -25,11 +25,12 @@ static void compute_interest(marty_port *port)
 }
 
 /* Take over what ops left. */
-static void collect(marty_port *port)
+void marty__sq_collect(marty_port *port)
 {
     marty__link granted, *link;
     marty__list_init(&granted);
     marty__lock(&port->lock);
+    port->left = false;
     marty__list_move(&port->work_settles, &port->settles);
     marty__list_move(&port->work_extends, &port->extends);
     marty__list_move(&port->work_controls, &port->controls);
@@ -121,7 +122,7 @@ static void tick(marty_port *port)
         port->sweep || marty__sq_shared_sweep_due(&port->shared, marty__sq_sweep_every_ns(port));
 }
 
-static bool publishes_wait(marty_port *port)
+bool marty__sq_publishes_wait(marty_port *port)
 {
     marty__lock(&port->lock);
     bool wait = port->ring_head != port->ring_tail;
@@ -135,7 +136,7 @@ static bool must_write(marty_port *port)
     bool old = !marty__list_empty(&port->work_settles) || !marty__list_empty(&port->work_extends) ||
                port->reclaim || port->sweep ||
                port->later_due_us <= marty__sq_shared_now_us(&port->shared);
-    return publishes_wait(port) || !marty__list_empty(&port->work_controls) ||
+    return marty__sq_publishes_wait(port) || !marty__list_empty(&port->work_controls) ||
            (old && (!port->retry_ns || env_ns(port) >= port->retry_ns));
 }
 
@@ -162,7 +163,7 @@ static void look_for_news(marty_port *port)
     }
 }
 
-static void sleep_until_due(marty_port *port, uint32_t seen)
+int64_t marty__sq_due_ns(const marty_port *port)
 {
     int64_t now_ns = env_ns(port), until_ns = port->tick_ns;
     int64_t due_ns = marty__heap_next_ns(&port->due);
@@ -175,9 +176,26 @@ static void sleep_until_due(marty_port *port, uint32_t seen)
     if (port->retry_ns && !marty__list_empty(&port->work_settles)) {
         until_ns = port->retry_ns < until_ns ? port->retry_ns : until_ns;
     }
-    int64_t wait_ns = until_ns - now_ns;
+    return until_ns;
+}
+
+/* Sleep until something is due or the bell rings. Others may lead meanwhile: whoever does is let
+ * end. */
+static void rest(marty_port *port, uint32_t seen)
+{
+    int64_t until_ns = marty__sq_due_ns(port), wait_ns = until_ns - env_ns(port);
+    marty__lock(&port->lock);
+    port->resting = true;
+    port->rest_until_ns = until_ns;
+    marty__unlock(&port->lock);
     marty__sq_bell_wait(&port->shared.slots[port->shared.slot], seen,
                         wait_ns < TICK_NS ? wait_ns : TICK_NS);
+    marty__lock(&port->lock);
+    while (port->led) {
+        (void)marty__wait(&port->returned, &port->lock, MARTY__NEVER);
+    }
+    port->resting = false;
+    marty__unlock(&port->lock);
 }
 
 static bool closing(marty_port *port)
@@ -192,7 +210,7 @@ static void work(marty_port *port)
 {
     while (!port->down_err && !closing(port)) {
         uint32_t seen = marty__sq_bell_read(&port->shared.slots[port->shared.slot]);
-        collect(port);
+        marty__sq_collect(port);
         hear(port);
         tick(port);
         ring_timers(port);
@@ -204,7 +222,7 @@ static void work(marty_port *port)
             look_for_news(port);
         } else {
             marty__sq_checkpoint(&port->db, true);
-            sleep_until_due(port, seen);
+            rest(port, seen);
         }
     }
 }
@@ -216,9 +234,9 @@ static void drain(marty_port *port)
     int64_t deadline_ns = port->close_deadline_ns;
     marty__unlock(&port->lock);
     for (bool more = true; more && !port->down_err && env_ns(port) < deadline_ns;) {
-        collect(port);
+        marty__sq_collect(port);
         marty__sq_publish_expire(port, false);
-        more = publishes_wait(port) || !marty__list_empty(&port->work_controls) ||
+        more = marty__sq_publishes_wait(port) || !marty__list_empty(&port->work_controls) ||
                !marty__list_empty(&port->work_settles) || !marty__list_empty(&port->work_extends);
         if (more) {
             marty__sq_round(port);
