@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PAGE_BYTES = 8192, CACHE_KIB = 8192, BUSY_SLICE_NS = 5 * MARTY__NS_PER_MS };
+enum { PAGE_BYTES = 8192, CACHE_KIB = 2048, BUSY_SLICE_NS = 5 * MARTY__NS_PER_MS };
 
 static const char *const tabled_sql[] = {
 #define SQ__TEXT(name, text) text,
