@@ -102,8 +102,8 @@ typedef struct marty_subscribe_options {
  * @errors The common ones; MARTY_E_UNSUPPORTED, MARTY_E_NOT_FOUND, MARTY_E_DENIED, MARTY_E_EXISTS
  *     (it overlaps another one of the same group: name another group).
  * @threads Any.
- * @blocks Until the backend has it or timeout_ms, also while it refuses for now (it is asked again);
- *     not while the backend is down. A stop of the bus ends it: MARTY_E_CLOSED.
+ * @blocks Until the backend has it or timeout_ms, also while it refuses for now (it is asked
+ * again); not while the backend is down. A stop of the bus ends it: MARTY_E_CLOSED.
  * @since 0.1
  * @source docs/design/0002-public-api.md
  */
