@@ -50,7 +50,7 @@ simulate: ## sagas from seeds: SEEDS=20000, without it until stopped; FROM=1
 kill-sagas: ## 1,000 sagas for each store and bus under kill -9, and take-over times: ROUNDS=1 TAKEOVERS=3 FROM=1
 	@tools/setup.sh build test servers
 	@tools/build.sh dev
-	@MARTY_MODULE_PATH=build/modules tests/kill/all.sh build/tests/kill/kill_sagas build/examples/sagas
+	@MARTY_MODULE_PATH=$(CURDIR)/build/modules tests/kill/all.sh build/tests/kill/kill_sagas build/examples/sagas
 
 bench: ## ours against the raw client, in one run
 	@tools/setup.sh build servers
