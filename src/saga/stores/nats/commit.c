@@ -330,10 +330,7 @@ static marty_err check_epochs(batch *of, int64_t until_ns, marty_error *why)
         return MARTY_OK;
     }
     marty_err err = kv_read(of->store, &of->store->writer, KV_SHARDS_KEY, &value, until_ns, why);
-    if (!err && !kv_epochs(value, of->epochs)) {
-        err = marty_error_set(why, MARTY_E_MALFORMED, "the shards of %s cannot be read",
-                              of->store->bucket);
-    }
+    err = err ? err : kv_epochs(value, of->epochs, why);
     marty_free(value);
     for (size_t i = 0; i < of->count && !err; i++) {
         marty_saga_write *write = of->ones[i].write;

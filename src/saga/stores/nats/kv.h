@@ -306,8 +306,10 @@ marty_err kv_index_enter(marty_saga_store *store, bool all, int64_t until_ns, ma
 void kv_index_leave(marty_saga_store *store);
 
 /* ---- lease.c */
-/** The epochs of all shards, of the value of their key (NULL = nobody ever had one). */
-bool kv_epochs(const kv_value *value, uint64_t ret_epochs[MARTY_SAGA_SHARDS]);
+/** The epochs of all shards, of the value of their key (NULL = nobody ever had one); of one that is
+ * damaged, those that it will be made anew with. */
+marty_err kv_epochs(const kv_value *value, uint64_t ret_epochs[MARTY_SAGA_SHARDS],
+                    marty_error *why);
 #define KV_SHARDS_KEY "shards"
 
 /* The calls of the table, by file. */

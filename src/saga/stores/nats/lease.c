@@ -99,23 +99,45 @@ static const char *line_of(const char *text, const char *begin)
     return at ? at + strlen(begin) : NULL;
 }
 
-bool kv_epochs(const kv_value *value, uint64_t ret_epochs[MARTY_SAGA_SHARDS])
+/* A damaged table does not say under which epoch a shard was given last. But each time took a write
+ * of this key, so no epoch is as high as the number of the write that has damaged it: from there
+ * they go on, and whoever believes to hold a shard has an older one. */
+static uint64_t epoch_above_all(const kv_value *damaged)
+{
+    return damaged->seq;
+}
+
+marty_err kv_epochs(const kv_value *value, uint64_t ret_epochs[MARTY_SAGA_SHARDS], marty_error *why)
 {
     memset(ret_epochs, 0, SHARDS * sizeof *ret_epochs);
     char *text = value ? text_of(value) : NULL;
-    bool fine = !value || (text && read_numbers(line_of(text, "\nE"), ret_epochs));
+    if (value && !text) {
+        return marty_error_set(why, MARTY_E_NO_MEMORY, "reading the epochs of shards");
+    }
+    if (value && !read_numbers(line_of(text, "\nE"), ret_epochs)) {
+        for (size_t i = 0; i < SHARDS; i++) {
+            ret_epochs[i] = epoch_above_all(value);
+        }
+    }
     marty_free(text);
-    return fine;
+    return MARTY_OK;
 }
 
-static bool read_shards(const kv_value *value, shards *to)
+/* Nobody has a shard, and nobody is known to live. */
+static void begin_again(shards *to, const kv_value *damaged)
 {
-    char *text = text_of(value);
+    memset(to, 0, sizeof *to);
+    for (size_t i = 0; i < SHARDS; i++) {
+        to->all[i].epoch = epoch_above_all(damaged);
+    }
+}
+
+static bool read_shards(const char *text, member holders[SHARDS], shards *to)
+{
     uint64_t epochs[SHARDS], holder[SHARDS];
-    member *holders = marty_alloc_zero(SHARDS, sizeof *holders);
     size_t members = 0, holder_count = 0;
-    bool fine = text && holders && read_numbers(line_of(text, "\nE"), epochs) &&
-                read_numbers(line_of(text, "\nO"), holder);
+    bool fine =
+        read_numbers(line_of(text, "\nE"), epochs) && read_numbers(line_of(text, "\nO"), holder);
     for (const char *at = text; fine && (at = strchr(at, '\n')) != NULL; at++) {
         bool lives = at[1] == 'M', holds = at[1] == 'H';
         size_t *count = lives ? &members : &holder_count;
@@ -136,8 +158,6 @@ static bool read_shards(const kv_value *value, shards *to)
             memcpy(to->all[i].owner, holders[holder[i] - 1].owner, OWNER);
         }
     }
-    marty_free(holders);
-    marty_free(text);
     return fine;
 }
 
@@ -243,15 +263,29 @@ static marty_err server_time(marty_saga_store *store, int64_t *ret_us, int64_t u
     return err;
 }
 
-static marty_err read_now(marty_saga_store *store, shards *ret, uint64_t *ret_seq, int64_t until_ns,
-                          marty_error *why)
+static marty_err take_table(const kv_value *value, shards *ret, bool *ret_damaged, marty_error *why)
+{
+    char *text = text_of(value);
+    member *holders = marty_alloc_zero(SHARDS, sizeof *holders);
+    bool room = text && holders;
+    *ret_damaged = room && !read_shards(text, holders, ret);
+    if (*ret_damaged) {
+        begin_again(ret, value);
+    }
+    marty_free(holders);
+    marty_free(text);
+    return room ? MARTY_OK : marty_error_set(why, MARTY_E_NO_MEMORY, "leasing shards");
+}
+
+static marty_err read_now(marty_saga_store *store, shards *ret, bool *ret_damaged,
+                          uint64_t *ret_seq, int64_t until_ns, marty_error *why)
 {
     kv_value *value = NULL;
+    *ret_damaged = false;
     memset(ret, 0, sizeof *ret);
     marty_err err = kv_read(store, &store->writer, KV_SHARDS_KEY, &value, until_ns, why);
-    if (!err && value && !read_shards(value, ret)) {
-        err = marty_error_set(why, MARTY_E_MALFORMED, "the key %s of %s cannot be read",
-                              KV_SHARDS_KEY, store->bucket);
+    if (!err && value) {
+        err = take_table(value, ret, ret_damaged, why);
     }
     *ret_seq = value ? value->seq : 0;
     marty_free(value);
@@ -292,17 +326,24 @@ marty_err kv_lease(marty_saga_store *store, marty_saga_lease *lease, int64_t unt
         return err;
     }
     marty_saga_lease wanted;
+    bool damaged = false;
     do {
         int64_t now_us = 0;
         uint64_t seq = 0;
         wanted = *lease;
         err = server_time(store, &now_us, until_ns, why);
-        err = err ? err : read_now(store, now, &seq, until_ns, why);
-        err = err ? err : change(now, &wanted, now_us, why);
+        err = err ? err : read_now(store, now, &damaged, &seq, until_ns, why);
+        err = err || damaged ? err : change(now, &wanted, now_us, why);
         err = err ? err : write_now(store, now, seq, until_ns, why);
     } while (again(store, err, until_ns));
     kv_leave(&store->writer);
     marty_free(now);
+    if (!err && damaged) { /* said by whoever mends it; the next call leases */
+        return marty_error_set(
+            why, MARTY_E_MALFORMED,
+            "the key %s of %s was damaged, and is made anew: all shards are free", KV_SHARDS_KEY,
+            store->bucket);
+    }
     if (!err) {
         *lease = wanted;
     }
@@ -323,8 +364,8 @@ marty_err kv_release(marty_saga_store *store, const char *owner, const marty_sag
     }
     do {
         uint64_t seq = 0;
-        bool changed = false;
-        err = read_now(store, now, &seq, until_ns, why);
+        bool changed = false, damaged = false;
+        err = read_now(store, now, &damaged, &seq, until_ns, why);
         for (size_t i = 0; i < count && !err; i++) {
             shard *one = &now->all[given[i].shard % SHARDS];
             if (one->epoch == given[i].epoch && strcmp(one->owner, owner) == 0) {

@@ -57,9 +57,7 @@ marty_err kv_load(marty_saga_store *store, const char *id, marty_saga_record **r
     err = kv_read(store, &store->reader, KV_SHARDS_KEY, &shards, until_ns, why);
     err = err ? err : read_saga(store, id, &saga, &facts, &body, until_ns, why);
     kv_leave(&store->reader);
-    if (!err && !kv_epochs(shards, epochs)) {
-        err = damaged(KV_SHARDS_KEY, why);
-    }
+    err = err ? err : kv_epochs(shards, epochs, why);
     if (!err) {
         *ret_record =
             marty_saga_record_new(&facts.facts, epochs[facts.facts.shard], body.state, body.outbox);
