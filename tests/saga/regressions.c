@@ -120,6 +120,30 @@ static void recovery_db_restart(void)
     rig_close(&r);
 }
 
+/* ---- the answer that the dead engine had came to another one just before the take-over: what it
+ * had read of the saga then was taken for what it is sending itself */
+static void answer_before_takeover(void)
+{
+    rig r;
+    rig_open(&r, two);
+    rig_begin(&r.a, "s1");
+    rig_turn(&r.a);
+    rig_start(&r.b, &r, "b");
+    rig_turn(&r.b);
+    rig_answer(&r.a, &r.a.sent[0], MARTY__SAGA_OK);
+    rig_turn(&r.a);
+    CHECK_INT(rig_count(&r.a, "forward b.1"), 1);
+    rig_kill(&r.a);     /* on its way, for all that the store knows */
+    rig_pass(&r, 9500); /* its lease is 10 s */
+    rig_answer(&r.b, &r.a.sent[0], MARTY__SAGA_OK);
+    rig_turn(&r.b);
+    CHECK_INT(rig_count(&r.b, "forward b.1"), 0);
+    rig_pass(&r, 1000);
+    CHECK_INT(marty__saga_core_shards(r.b.core), MARTY_SAGA_SHARDS);
+    CHECK_INT(rig_count(&r.b, "forward b.1"), 1);
+    rig_close(&r);
+}
+
 /* ---- timers that cannot act must not be in the way of those that can */
 static void break_it(rig *r, int number)
 {
@@ -218,6 +242,7 @@ int main(void)
     sweeper_stale_read();
     draining_owner_reclaims();
     recovery_db_restart();
+    answer_before_takeover();
     stuck_timers_starve_nobody();
     paused_past_its_lease();
     refused_by_the_broker();

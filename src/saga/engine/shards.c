@@ -251,8 +251,8 @@ static bool on_unsent(void *user, const marty_saga_facts *facts)
     return to->count < UNSENT_MAX;
 }
 
-/* One that is in memory as it is stored is being sent; an older copy says nothing of what another
- * has written since, and goes. */
+/* One that is in memory as it is stored is being sent, unless it was read from the store before its
+ * shard was taken over; an older copy says nothing of what another has written since, and goes. */
 static bool is_being_sent(marty__saga_core *core, const char *id, uint64_t version)
 {
     saga_entry *known = marty__map_get(&core->entries, id, strlen(id));
@@ -283,7 +283,8 @@ static void send_all_again(marty__saga_core *core, const unsent *found, int64_t 
     const char *ids[SAGA_BATCH_MAX], *fetched[SAGA_BATCH_MAX];
     size_t count = 0;
     for (uint32_t i = 0; i < found->count; i++) {
-        if (!is_being_sent(core, found->id[i], found->version[i])) {
+        bool sending = is_being_sent(core, found->id[i], found->version[i]);
+        if (!sending || core->unsent_all) {
             ids[count++] = found->id[i];
         }
         if (count == SAGA_BATCH_MAX || i + 1 == found->count) {
