@@ -67,6 +67,9 @@ typedef struct marty_want {
     marty_start start;           /**< Where a new group begins. */
     bool reset;                  /**< start moves a group that exists too. */
     uint32_t credit;             /**< How many unsettled deliveries at first. */
+    /** The lease of its deliveries, at most; 0, or a longer one than the backend's = the backend's.
+     *  No part of topology. */
+    uint32_t lease_ms;
 } marty_want;
 
 /** A delivery from the broker. @since 0.1 @source docs/design/0003-backend-port.md */

@@ -68,6 +68,11 @@ typedef struct marty_subscribe_options {
     uint32_t credit;
     /** Give up on a kept one after that long, which is a retry; 0 = 30 minutes. */
     uint32_t keep_max_ms;
+    /** How long after this process has died, or stands still, others get what it had: the lease of
+     *  its deliveries, at most; 0 = the backend's (lease= in its URL), which is the longest; else
+     *  at least 200. What is handled or kept for longer is renewed by the library, in time. Members
+     *  of a group at one broker may share a lease: then the shortest that one of them asks for. */
+    uint32_t lease_ms;
     /** Where a new group begins. */
     marty_start start;
     /** What to do with what fails. */

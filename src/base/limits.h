@@ -45,7 +45,7 @@ enum { /* a subscription */
        MARTY__PLACES_MAX = 64, /* channels that one pattern may span */
        MARTY__CREDIT = 64,
        MARTY__REPLY_CREDIT = 4096,
-       MARTY__LEASE_MS = 30000, /* where a backend does not say */
+       MARTY__LEASE_MIN_MS = 200, /* that a subscription may ask for */
        MARTY__KEEP_MAX_MS = 30 * 60 * 1000,
        MARTY__QUIET_MS = 5000, /* messages wait, none comes, or none of a key goes on: STALLED */
 };

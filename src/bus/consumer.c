@@ -79,6 +79,17 @@ static void disarm(marty__consumer *consumer, marty__alarm *alarm)
 }
 
 /* ---- subscribing */
+/* With consumer->lock held: the shortest that a member asks for; 0 = none does. */
+static uint32_t lease_of(const marty__consumer *consumer)
+{
+    uint32_t shortest_ms = 0;
+    for (size_t i = 0; i < consumer->member_count; i++) {
+        uint32_t ms = consumer->members[i]->lease_ms;
+        shortest_ms = ms && (!shortest_ms || ms < shortest_ms) ? ms : shortest_ms;
+    }
+    return shortest_ms;
+}
+
 static marty_want want_of(const marty__consumer *consumer)
 {
     marty_want want = {.channel = {.kind = consumer->kind,
@@ -88,7 +99,8 @@ static marty_want want_of(const marty__consumer *consumer)
                                    .group = consumer->group,
                                    .shards = consumer->shards},
                        .start = consumer->start,
-                       .reset = consumer->reset};
+                       .reset = consumer->reset,
+                       .lease_ms = lease_of(consumer)};
     want.start.position = consumer->start_position;
     return want;
 }
@@ -144,6 +156,14 @@ static uint32_t first_credit(marty__consumer *consumer)
     return flows ? credit : 0;
 }
 
+/* With consumer->lock held: what it has may come to others sooner from now on. */
+static int64_t take_lease(marty__consumer *consumer, uint32_t lease_ms)
+{
+    bool shorter = lease_ms && (!consumer->lease_ms || lease_ms < consumer->lease_ms);
+    consumer->lease_ms = lease_ms;
+    return shorter ? marty__lease_shorten(consumer, lease_ms) : MARTY__NEVER;
+}
+
 static void run_subscribe(marty__port *port, marty__command *command)
 {
     marty__consumer *consumer = MARTY__OWNER(command, marty__consumer, subscribe_command);
@@ -163,7 +183,11 @@ static void run_subscribe(marty__port *port, marty__command *command)
     }
     consumer->reset = false;
     consumer->asked = consumer->asked || go;
+    int64_t renew_ns = take_lease(consumer, want.lease_ms);
     marty__unlock(&consumer->lock);
+    if (renew_ns != MARTY__NEVER) {
+        marty__lease_start(consumer, renew_ns);
+    }
     if (go) {
         err = port->backend->subscribe(port->adapter, consumer->number, &want, &why);
     }

@@ -31,7 +31,11 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     size_t member_count;
     uint32_t credit; /* what the adapter may have unsettled with us */
     uint32_t owed;   /* credit to give back to it */
-    bool subscribed, refused, reset, paused, lease_on, watching;
+    bool subscribed, refused, reset, paused, watching;
+    bool lease_on;                /* leases are renewed, by the next two */
+    int64_t lease_ns;             /* the longest that something of it was given */
+    int64_t lease_short_ns;       /* and the shortest */
+    uint32_t lease_ms;            /* as the adapter was asked for; 0 = its own */
     atomic_bool asked, gone;      /* written under the lock; a grant looks without it */
     atomic_bool left;             /* by its last member: nobody joins it any more */
     uint64_t lost, settle_failed; /* as the adapter answered */
@@ -138,8 +142,13 @@ void marty__watch_rang(marty__alarm *alarm);
 void marty__watch_look(marty__task *task);
 void marty__watch_restart(marty__port *port, marty__command *command);
 void marty__lease_rang(marty__alarm *alarm);
-/** The first delivery with a lease has come: see that it is renewed. */
-void marty__lease_start(marty__consumer *consumer);
+/** Something of it has that lease now: when to renew what there is; MARTY__NEVER = as it was. With
+ * consumer->lock held. */
+int64_t marty__lease_note(marty__consumer *consumer, int64_t until_ns, int64_t now_ns);
+/** No lease of it may be longer from now on: when to renew what there is; MARTY__NEVER = as it was.
+ * With consumer->lock held. */
+int64_t marty__lease_shorten(marty__consumer *consumer, uint32_t lease_ms);
+void marty__lease_start(marty__consumer *consumer, int64_t at_ns);
 void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const char *text);
 /** Room for as many as are granted; consumer->lock held, or nobody else knows it. false: no memory.
  */

@@ -170,9 +170,9 @@ typedef struct intake {
     size_t count;    /* of the list */
     marty__link due; /* lanes to run: their workers are woken once, for all of the batch */
     int64_t now_ns;
-    bool lease;   /* the first delivery with a lease is among them */
-    bool unmade;  /* there was no memory for one */
-    bool crowded; /* little of its credit is left, since now */
+    int64_t lease_at_ns; /* when leases are to be renewed because of them; MARTY__NEVER */
+    bool unmade;         /* there was no memory for one */
+    bool crowded;        /* little of its credit is left, since now */
 } intake;
 
 static void hand_over(intake *in)
@@ -210,9 +210,10 @@ static void note(intake *in, marty__delivery *delivery)
     marty__consumer *consumer = in->consumer;
     marty__list_push(&consumer->unsettled, &delivery->unsettled);
     consumer->unsettled_count++;
-    bool first = delivery->lease_until_ns != MARTY__NEVER && !consumer->lease_on;
-    consumer->lease_on = consumer->lease_on || first;
-    in->lease = in->lease || first;
+    if (delivery->lease_until_ns != MARTY__NEVER) {
+        int64_t at_ns = marty__lease_note(consumer, delivery->lease_until_ns, in->now_ns);
+        in->lease_at_ns = at_ns < in->lease_at_ns ? at_ns : in->lease_at_ns;
+    }
     if (!consumer->crowded && marty__consumer_crowded(consumer)) {
         consumer->crowded = in->crowded = true;
     }
@@ -394,14 +395,14 @@ static size_t take_some(intake *in, const marty_incoming *batch, size_t count)
 
 void marty__intake(marty__port *port, const marty_incoming *batch, size_t count)
 {
-    intake in = {.port = port, .now_ns = marty__bus_now(port->bus)};
+    intake in = {.port = port, .now_ns = marty__bus_now(port->bus), .lease_at_ns = MARTY__NEVER};
     marty__list_init(&in.list);
     marty__list_init(&in.due);
     for (size_t i = 0; i < count;) {
         i += take_some(&in, &batch[i], count - i);
-        if (in.lease) {
-            in.lease = false;
-            marty__lease_start(in.consumer);
+        if (in.lease_at_ns != MARTY__NEVER) {
+            marty__lease_start(in.consumer, in.lease_at_ns);
+            in.lease_at_ns = MARTY__NEVER;
         }
         if (in.crowded) {
             in.crowded = false;

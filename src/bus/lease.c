@@ -1,24 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Leases of a consumer's unsettled deliveries: asked anew at a third of their length, as long as
- * they are handled, queued or kept; one that is kept for too long is given up. Housekeeping thread.
+ * they are handled, queued or kept; one that is kept for too long is given up. How long they are is
+ * what the adapter says of each: looked at as often as the shortest needs, asked anew as early as
+ * the longest does. Housekeeping thread.
  */
 #include "internal.h"
 
 enum { AT_ONCE = 128 };
 
-static int64_t lease_ns(const marty__consumer *consumer)
+#define TICK_MIN_NS (20 * (int64_t)MARTY__NS_PER_MS)
+
+/* With consumer->lock held: looked at as often as the shortest needs. */
+static int64_t tick_ns(const marty__consumer *consumer)
 {
-    marty__port *port = consumer->port;
-    marty__lock(&port->lock);
-    uint64_t ms = port->granted.lease_ms ? port->granted.lease_ms : MARTY__LEASE_MS;
-    marty__unlock(&port->lock);
-    return (int64_t)ms * MARTY__NS_PER_MS;
+    int64_t third = consumer->lease_short_ns / 3;
+    return third > TICK_MIN_NS ? third : TICK_MIN_NS;
 }
 
-void marty__lease_start(marty__consumer *consumer)
+/* Two that came in one batch differ by moments. */
+int64_t marty__lease_note(marty__consumer *consumer, int64_t until_ns, int64_t now_ns)
 {
-    marty__consumer_arm(consumer, &consumer->lease_alarm,
-                        marty__bus_now(consumer->bus) + lease_ns(consumer) / 3);
+    int64_t length = until_ns - now_ns;
+    bool first = !consumer->lease_on;
+    bool shorter = first || length < consumer->lease_short_ns - consumer->lease_short_ns / 8;
+    consumer->lease_on = true;
+    consumer->lease_ns = first || length > consumer->lease_ns ? length : consumer->lease_ns;
+    consumer->lease_short_ns = shorter ? length : consumer->lease_short_ns;
+    return first ? now_ns + tick_ns(consumer) : shorter ? now_ns : MARTY__NEVER;
+}
+
+int64_t marty__lease_shorten(marty__consumer *consumer, uint32_t lease_ms)
+{
+    int64_t now_ns = marty__bus_now(consumer->bus), at_ns = MARTY__NEVER;
+    int64_t until_ns = marty__deadline_ns(now_ns, lease_ms);
+    for (marty__link *link = consumer->unsettled.next; link != &consumer->unsettled;
+         link = link->next) {
+        marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, unsettled);
+        if (delivery->lease_until_ns != MARTY__NEVER && delivery->lease_until_ns > until_ns) {
+            delivery->lease_until_ns = until_ns;
+            int64_t this_ns = marty__lease_note(consumer, until_ns, now_ns);
+            at_ns = this_ns < at_ns ? this_ns : at_ns;
+        }
+    }
+    return at_ns;
+}
+
+void marty__lease_start(marty__consumer *consumer, int64_t at_ns)
+{
+    marty__consumer_arm(consumer, &consumer->lease_alarm, at_ns);
 }
 
 /* With consumer->lock held. */
@@ -44,8 +73,9 @@ static bool kept_too_long(const marty__delivery *delivery, int64_t now)
 
 /* Extends what is due; one that is kept too long comes back with a reference, to be given up
  * without the lock. */
-static marty__delivery *renew(marty__consumer *consumer, int64_t now, int64_t length)
+static marty__delivery *renew(marty__consumer *consumer, int64_t now)
 {
+    int64_t length = consumer->lease_ns;
     for (marty__link *link = consumer->unsettled.next; link != &consumer->unsettled;
          link = link->next) {
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, unsettled);
@@ -76,11 +106,12 @@ static void give_up(marty__delivery *delivery)
 void marty__lease_rang(marty__alarm *alarm)
 {
     marty__consumer *consumer = MARTY__OWNER(alarm, marty__consumer, lease_alarm);
-    int64_t now = marty__bus_now(consumer->bus), length = lease_ns(consumer);
+    int64_t now = marty__bus_now(consumer->bus);
     for (;;) {
         marty__lock(&consumer->lock);
-        marty__delivery *old = renew(consumer, now, length);
+        marty__delivery *old = renew(consumer, now);
         bool more = !marty__list_empty(&consumer->unsettled);
+        int64_t next = now + tick_ns(consumer);
         consumer->lease_on = more;
         marty__unlock(&consumer->lock);
         if (old) {
@@ -88,7 +119,7 @@ void marty__lease_rang(marty__alarm *alarm)
             continue;
         }
         if (more) {
-            marty__consumer_arm(consumer, &consumer->lease_alarm, now + length / 3);
+            marty__consumer_arm(consumer, &consumer->lease_alarm, next);
         }
         break;
     }
@@ -162,6 +193,7 @@ void marty__lease_answer(marty__consumer *consumer, const uint64_t *tags, size_t
                          marty_err result, int64_t lease_until_ns)
 {
     uint32_t lost = 0;
+    int64_t now = marty__bus_now(consumer->bus), at = MARTY__NEVER;
     marty__lock(&consumer->lock);
     marty__link *from = consumer->unsettled.next;
     for (size_t i = 0; i < count; i++) {
@@ -175,9 +207,16 @@ void marty__lease_answer(marty__consumer *consumer, const uint64_t *tags, size_t
             lost++;
         } else if (!result && !delivery->revoked) {
             delivery->lease_until_ns = lease_until_ns;
+            if (!delivery->extend_ms && lease_until_ns != MARTY__NEVER) {
+                int64_t this = marty__lease_note(consumer, lease_until_ns, now);
+                at = this < at ? this : at;
+            }
         }
     }
     marty__unlock(&consumer->lock);
+    if (at != MARTY__NEVER) {
+        marty__lease_start(consumer, at);
+    }
     if (lost) {
         marty__consumer_owe(consumer, lost);
     }

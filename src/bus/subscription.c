@@ -86,6 +86,7 @@ static void fill(marty_subscription *subscription, const marty__subscribe *what)
                                                                              : MARTY__CREDIT;
     subscription->credit = options->credit ? options->credit : usual;
     subscription->keep_max_ms = options->keep_max_ms ? options->keep_max_ms : MARTY__KEEP_MAX_MS;
+    subscription->lease_ms = options->lease_ms;
     subscription->paused = options->paused;
     subscription->started = atomic_load(&subscription->bus->started);
 }

@@ -44,7 +44,7 @@ struct marty_subscription {
     void (*user_free)(void *user);
     marty_order order;
     marty_retry_policy retry;
-    uint32_t batch_max, batch_wait_ms, credit, keep_max_ms;
+    uint32_t batch_max, batch_wait_ms, credit, keep_max_ms, lease_ms;
     size_t batch_bytes_max;
     bool owned; /* the user has the handle */
     marty__consumer **consumers;

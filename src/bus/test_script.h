@@ -28,7 +28,8 @@ static struct {
     const marty_sink *sink;
     marty_capabilities granted_more; /* limits and flags beside the bits */
     uint64_t number;
-    uint32_t granted; /* since the bus began */
+    uint32_t granted;  /* since the bus began */
+    uint32_t lease_ms; /* as it was last asked for */
     noted settles[NOTES];
     size_t count;
     uint32_t asked;    /* how often it was subscribed to */
@@ -107,6 +108,7 @@ static marty_err op_subscribe(marty_port *port, uint64_t number, const marty_wan
     script.asked++;
     bool refuses = script.refusals > 0;
     script.refusals -= refuses;
+    script.lease_ms = want->lease_ms;
     pthread_mutex_unlock(&script.lock);
     if (!refuses || script.refusal) {
         port->sink->subscribed(port->sink, number, refuses ? script.refusal : MARTY_OK,

@@ -11,6 +11,7 @@
     "wait_for_room|cancel"
 #define SUBSCRIBE                                                                                  \
     "pattern|name|group|service|concurrency|order|batch_max|batch_wait_ms|credit|keep_max_ms|"     \
+    "lease_ms|"                                                                                    \
     "from|position|reset|attempts|retry_first_ms|retry_max_ms|no_jitter|timeout_ms|paused|pull|"   \
     "settle|start"
 

@@ -22,6 +22,8 @@ const cli_flag cli_flags_listen[] = {
     {"concurrency", 0, CLI_NUMBER, "N", "Handle that many at a time; order by key is kept."},
     {"attempts", 0, CLI_NUMBER, "N",
      "Attempts before a message goes to the dead letters; default 5."},
+    {"lease", 0, CLI_DURATION, "DURATION",
+     "How long after this one has died others get what it had; at most the backend's lease."},
     {0}};
 const cli_flag cli_flags_position[] = {
     {"from", 'f', CLI_STRING, "WHEN",
@@ -59,11 +61,12 @@ static int options_make(const cli_run *cli, const cli_listening *listening,
     const char *from = kept ? cli_string(cli, "from", NULL) : NULL;
     const char *position = kept ? cli_string(cli, "position", NULL) : NULL;
     uint64_t attempts = cli_number(cli, "attempts", 0);
-    uint64_t lanes = cli_number(cli, "concurrency", 0);
+    uint64_t lanes = cli_number(cli, "concurrency", 0), lease_ms = cli_number(cli, "lease", 0);
     options->group = cli_string(cli, "group", listening->own_group ? MARTY_GROUP_INSTANCE : NULL);
     options->service = listening->service;
     options->concurrency = lanes > 1024 ? 1024 : (uint32_t)lanes;
     options->retry.attempts = attempts > UINT32_MAX ? UINT32_MAX : (uint32_t)attempts;
+    options->lease_ms = lease_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)lease_ms;
     options->reset = kept && cli_set(cli, "reset");
     if (from && position) {
         return cli_usage(cli, "--from and --position: give one of them");

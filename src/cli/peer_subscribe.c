@@ -70,6 +70,7 @@ static marty_err options_make(const peer *self, marty_subscribe_options *options
     options->batch_wait_ms = peer_small(self, "batch_wait_ms");
     options->credit = peer_small(self, "credit");
     options->keep_max_ms = peer_small(self, "keep_max_ms");
+    options->lease_ms = peer_small(self, "lease_ms");
     options->timeout_ms = peer_ms(self, "timeout_ms");
     options->retry.attempts = peer_small(self, "attempts");
     options->retry.first_ms = peer_small(self, "retry_first_ms");

@@ -27,6 +27,10 @@ static marty_err check(marty_pattern pattern, const char *name,
         return marty_error_set(why, MARTY_E_ARGUMENT, "options.%s is over %s",
                                many ? "concurrency" : "batch_max", marty__grouped(max).text);
     }
+    if (options->lease_ms && options->lease_ms < MARTY__LEASE_MIN_MS) {
+        return marty_error_set(why, MARTY_E_ARGUMENT, "options.lease_ms is %u; at least %d",
+                               options->lease_ms, (int)MARTY__LEASE_MIN_MS);
+    }
     if (options->start.from == MARTY_FROM_POSITION && !options->start.position) {
         return marty_error_set(why, MARTY_E_ARGUMENT,
                                "options.start.position is NULL with MARTY_FROM_POSITION");

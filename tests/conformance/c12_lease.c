@@ -11,6 +11,8 @@
 
 enum { LEASE_MS = 1000 };
 
+#define LONG "lease=1h" /* of the backend, where the subscription asks for less */
+
 typedef struct kept_list {
     marty_delivery *kept[64];
     atomic_size_t begun, count;
@@ -82,20 +84,32 @@ static marty_err slow(void *user, marty_delivery *delivery, const heard *what)
     return MARTY_OK;
 }
 
-void c12_slow(void)
+static void slow_handler(const char *keys, uint32_t lease_ms)
 {
-    suite_set_keys("lease=1s");
+    suite_set_keys(keys);
     marty_bus *first = suite_open("billing", NULL), *second = suite_open("billing", NULL);
     recorder *heard_ = recorder_new(slow, NULL);
-    suite_subscribe(first, MARTY_COMMAND, "charge", heard_, NULL);
+    const marty_subscribe_options asked = {.lease_ms = lease_ms};
+    suite_subscribe(first, MARTY_COMMAND, "charge", heard_, &asked);
     suite_start(first);
     suite_publish(first, MARTY_COMMAND, "billing", "charge", "slow", NULL, "x");
     EXPECT(recorder_wait_total(heard_, 1, 10000), "nothing came");
-    suite_subscribe(second, MARTY_COMMAND, "charge", heard_, NULL);
+    suite_subscribe(second, MARTY_COMMAND, "charge", heard_, &asked);
     suite_start(second);
     recorder_expect_quiet(heard_, LEASE_MS * 4);
     suite_close(first);
     suite_close(second);
+}
+
+void c12_slow(void)
+{
+    slow_handler("lease=1s", 0);
+}
+
+/* It is renewed by the lease that was asked for, not by the backend's. */
+void c12_asked_slow(void)
+{
+    slow_handler(LONG, LEASE_MS);
 }
 
 static marty_err take_and_keep(void *user, marty_delivery *delivery, const heard *what)
@@ -106,29 +120,34 @@ static marty_err take_and_keep(void *user, marty_delivery *delivery, const heard
     return MARTY_OK;
 }
 
+/* With the lease that it asks for, or "0". */
 void role_stall(int count, char *words[])
 {
-    (void)count, (void)words;
     marty_bus *bus = suite_open("billing", NULL);
-    suite_subscribe(bus, MARTY_EVENT, "order.*", recorder_new(take_and_keep, NULL), NULL);
+    marty_subscribe_options asked = {.lease_ms = count ? (uint32_t)strtoul(words[0], NULL, 10) : 0};
+    suite_subscribe(bus, MARTY_EVENT, "order.*", recorder_new(take_and_keep, NULL), &asked);
     suite_start(bus);
     suite_mark("ready", "yes");
     test_wait_for(suite_never, NULL, 60000);
 }
 
 /* Another process holds three messages and gets that signal: they come to us. */
-static void lost_process(int number)
+static void lost_process(int number, const char *keys, uint32_t lease_ms)
 {
-    suite_set_keys("lease=1s");
+    char word[16];
+    snprintf(word, sizeof word, "%u", lease_ms);
+    suite_set_keys(keys);
     marty_bus *bus = suite_open("billing", NULL);
-    test_process process = suite_spawn("stall", NULL);
+    const char *words[] = {word, NULL};
+    test_process process = suite_spawn("stall", words);
     EXPECT(suite_wait_marks("ready", 1, 15000), "the process did not get ready");
     suite_publish_many(bus, MARTY_EVENT, NULL, "order.created", "m", 0, 3, 3);
     EXPECT(suite_wait_marks("first", 3, 15000), "the process got %zu of 3",
            suite_marks_unique("first"));
     test_process_signal(&process, number);
     recorder *again = recorder_new(NULL, NULL);
-    suite_subscribe(bus, MARTY_EVENT, "order.*", again, NULL);
+    suite_subscribe(bus, MARTY_EVENT, "order.*", again,
+                    &(marty_subscribe_options){.lease_ms = lease_ms});
     suite_start(bus);
     int64_t began = test_now_ms();
     recorder_expect(again, "m", 0, 3, 1);
@@ -140,12 +159,22 @@ static void lost_process(int number)
 
 void c12_killed(void)
 {
-    lost_process(SIGKILL);
+    lost_process(SIGKILL, "lease=1s", 0);
 }
 
 void c12_frozen(void)
 {
-    lost_process(SIGSTOP);
+    lost_process(SIGSTOP, "lease=1s", 0);
+}
+
+void c12_asked_killed(void)
+{
+    lost_process(SIGKILL, LONG, LEASE_MS);
+}
+
+void c12_asked_frozen(void)
+{
+    lost_process(SIGSTOP, LONG, LEASE_MS);
 }
 
 /* ---- C13 */

@@ -108,6 +108,12 @@
       0, 0, 60)                                                                                    \
     X("C12", "frozen", c12_frozen, "what a frozen process has comes again", PROCESSES, K(TOPIC),   \
       0, 0, 60)                                                                                    \
+    X("C12", "asked_slow", c12_asked_slow, "a lease that was asked for is renewed in time", 0,     \
+      K(QUEUE), 0, 0, 40)                                                                          \
+    X("C12", "asked_killed", c12_asked_killed, "after a kill it comes within the lease asked for", \
+      PROCESSES, K(TOPIC), 0, 0, 60)                                                               \
+    X("C12", "asked_frozen", c12_asked_frozen, "the same of a frozen process", PROCESSES,          \
+      K(TOPIC), 0, 0, 60)                                                                          \
     X("C13", "topic", c13_topic, "acks out of order skip nothing over a restart", 0, K(TOPIC), 0,  \
       0, 40)                                                                                       \
     X("C13", "queue", c13_queue, "the same on a queue", 0, K(QUEUE), 0, 0, 40)                     \

@@ -467,6 +467,13 @@ static bool start_is_nothing(wrap *self, uint64_t subscription, marty_want *want
     return true;
 }
 
+static bool lease_is_nothing(wrap *self, uint64_t subscription, marty_want *want)
+{
+    (void)self, (void)subscription;
+    want->lease_ms = 0;
+    return true;
+}
+
 static bool stay_subscribed(wrap *self, uint64_t subscription)
 {
     self->inner->grant(self->port, subscription, 8);
@@ -562,6 +569,8 @@ const fault saboteur_faults[] = {
     {"hold_forgets", "forgets what waits for its key", "C10.stuck_stream", .settle = held_is_ack},
     {"no_renewal", "lets the lease of a running handler end", "C12.slow", .inner = "sqlite",
      .settle = no_renewal},
+    {"lease_ignored", "has one lease for all", "C12.asked_frozen", .inner = "sqlite",
+     .subscribe = lease_is_nothing},
     {"over_grant", "delivers more than was granted", "C24.credit", .subscribe = too_much_at_first,
      .grant = too_much},
     {"seek_ignored", "says it has moved and stays", "C05.seek", .subscribe = seek_is_nothing},

@@ -116,6 +116,43 @@ static void test_a_lease_that_ends_comes_again(test_server *server)
     harness_close(h);
 }
 
+/* How long the lease was that the delivery with that index came with, about. */
+static int64_t lease_ms(const harness *h, unsigned index)
+{
+    const marty_incoming *one = &h->deliveries[index].incoming;
+    return (one->lease_until_ns - h->deliveries[index].at_ns) / 1000000;
+}
+
+static void test_the_shortest_lease_of_a_group_is_everyones(test_server *server)
+{
+    harness *a = harness_up(server, "lease=1h"), *b = harness_up(server, "lease=2h");
+    marty_want plain = harness_want(MARTY_KIND_QUEUE, "commands.shared", "shared", 1);
+    marty_want short_ = plain;
+    short_.lease_ms = 400;
+    CHECK_INT(harness_subscribe(a, 1, &plain), MARTY_OK);
+    CHECK_INT(harness_publish(a, MARTY_KIND_QUEUE, "commands.shared", "x", "1", NULL), MARTY_OK);
+    CHECK(harness_wait_delivered(a, 1, 5000));
+    CHECK(lease_ms(a, 0) > 3500000);
+    CHECK_INT(harness_subscribe(b, 1, &plain), MARTY_OK);  /* it takes the one that is there, */
+    CHECK_INT(harness_subscribe(b, 1, &short_), MARTY_OK); /* until another handler asks */
+    CHECK(harness_wait_delivered(b, 1, 5000));             /* it comes after that, not in an hour */
+    CHECK_INT(b->deliveries[0].incoming.attempt, 2);
+    CHECK(lease_ms(b, 0) <= 400);
+    harness_settle(b, 0, MARTY_SETTLE_ACK, 0);
+    CHECK_INT(harness_unsubscribe(b, 1), MARTY_E_CLOSED);
+    harness_settle(a, 0, MARTY_SETTLE_ACK, 0);
+    /* The first one hears nothing of it, until what it holds comes again. */
+    CHECK_INT(harness_publish(a, MARTY_KIND_QUEUE, "commands.shared", "x", "2", NULL), MARTY_OK);
+    unsigned at = 1;
+    while (at < 20 && harness_wait_delivered(a, at + 1, 5000) && lease_ms(a, at) > 400) {
+        harness_grant(a, 1, 1);
+        at++;
+    }
+    CHECK(at < 20 && lease_ms(a, at) <= 400);
+    harness_close(b);
+    harness_close(a);
+}
+
 static void test_a_duplicate_id_is_stored_once(test_server *server)
 {
     harness *h = harness_up(server, "");
@@ -210,6 +247,7 @@ int main(int argc, char **argv)
     test_many_flow_within_credit(server);
     test_retry_and_give_back(server);
     test_a_lease_that_ends_comes_again(server);
+    test_the_shortest_lease_of_a_group_is_everyones(server);
     test_a_duplicate_id_is_stored_once(server);
     test_broadcast_reaches_each_instance(server);
     test_asking_again_while_it_is_set_up_changes_nothing(server);

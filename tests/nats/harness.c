@@ -58,6 +58,7 @@ static void on_delivered(const marty_sink *sink, const marty_incoming batch[], s
     for (size_t i = 0; i < count && h->delivered < GOT; i++) {
         got *g = &h->deliveries[h->delivered++];
         g->incoming = batch[i];
+        g->at_ns = marty__monotonic_ns();
         g->unreadable = batch[i].message == NULL;
         (void)snprintf(g->position, sizeof g->position, "%s",
                        batch[i].position ? batch[i].position : "");
@@ -412,6 +413,11 @@ unsigned harness_delivered(harness *h)
     unsigned count = h->delivered;
     pthread_mutex_unlock(&h->lock);
     return count;
+}
+
+void harness_grant(harness *h, uint64_t number, uint32_t credit)
+{
+    marty_module.grant(h->port, number, credit);
 }
 
 void harness_settle(harness *h, unsigned index, marty_verb verb, uint32_t delay_ms)

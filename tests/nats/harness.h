@@ -16,6 +16,7 @@ enum { TOKENS = 200000, GOT = 200000 };
 typedef struct got { /* one delivery */
     marty_incoming incoming;
     char position[48], reply_to[256];
+    int64_t at_ns;
     bool unreadable;
 } got;
 typedef struct harness {
@@ -74,6 +75,7 @@ bool harness_wait_state(harness *h, marty_state state, int64_t limit_ms);
 bool harness_wait_settled(harness *h, unsigned ok, int64_t limit_ms);
 bool harness_wait_shards(harness *h, uint64_t subscription, unsigned count, int64_t limit_ms);
 unsigned harness_delivered(harness *h);
+void harness_grant(harness *h, uint64_t number, uint32_t credit);
 /** Settle the delivery with that index, and give its credit back. */
 void harness_settle(harness *h, unsigned index, marty_verb verb, uint32_t delay_ms);
 void harness_settle_all(harness *h, unsigned from, marty_verb verb);

@@ -63,9 +63,9 @@ static void give(item *it, member *m)
         marty__list_push(&port->ready, &s->ready);
         marty__mem_port_ready(port);
     }
-    if (port->settings.lease_ms && !s->keeps_nothing) {
+    if (s->lease_ms && !s->keeps_nothing) {
         broker *b = g->channel->broker;
-        int64_t until_ns = marty__deadline_ns(marty__mem_now(b), (int64_t)port->settings.lease_ms);
+        int64_t until_ns = marty__deadline_ns(marty__mem_now(b), (int64_t)s->lease_ms);
         marty__heap_add(&b->leases, &it->timer, until_ns);
         marty__mem_clock_changed(b);
     }

@@ -164,6 +164,7 @@ struct subscription {
     char *name, *group; /* full name, or its wildcard; NULL = this instance alone */
     marty_order order;
     uint32_t credit, shards;
+    uint64_t lease_ms; /* 0 = none */
     marty__link members;
     marty__link held;        /* items in the order of delivery */
     item *unsent;            /* the first of them that core has not got yet */

@@ -60,9 +60,36 @@ static void nothing_is_early_by_what_reading_a_clock_took(void)
     probe_close(a);
 }
 
+static void a_subscription_asks_for_a_lease_of_its_own(void)
+{
+    probe *a = probe_open("asked?lease=30s");
+    marty_want want = {.channel = {.kind = MARTY_KIND_QUEUE, .name = "commands.q", .group = "q"},
+                       .credit = 5,
+                       .lease_ms = 2000};
+    CHECK_INT(subscribe_with(a, 1, want), MARTY_OK);
+    CHECK_INT(say(a, MARTY_KIND_QUEUE, "commands.q", "c1", NULL), MARTY_OK);
+    CHECK_INT(a->delivered[0].lease_until_ns, test_now_ns + 2000 * (int64_t)MARTY__NS_PER_MS);
+    pass_ms(1000);
+    CHECK_INT(settle(a, &a->delivered[0], MARTY_SETTLE_EXTEND, 0), MARTY_OK);
+    CHECK_INT(a->settled[0].lease_until_ns, test_now_ns + 2000 * (int64_t)MARTY__NS_PER_MS);
+    pass_ms(2000);
+    CHECK_TEXT(heard(a), "c1 c1");
+    want.lease_ms = 60000; /* the broker's is the longest */
+    CHECK_INT(subscribe_with(a, 1, want), MARTY_OK);
+    CHECK_INT(settle(a, &a->delivered[1], MARTY_SETTLE_EXTEND, 0), MARTY_OK);
+    CHECK_INT(a->settled[1].lease_until_ns, test_now_ns + 30000 * (int64_t)MARTY__NS_PER_MS);
+    probe_close(a);
+    a = probe_open("asked_in_vain");
+    CHECK_INT(subscribe_with(a, 1, want), MARTY_OK);
+    CHECK_INT(say(a, MARTY_KIND_QUEUE, "commands.q", "c1", NULL), MARTY_OK);
+    CHECK_INT(a->delivered[0].lease_until_ns, INT64_MAX); /* nobody dies alone */
+    probe_close(a);
+}
+
 int main(void)
 {
     order_cases("chaos");
+    a_subscription_asks_for_a_lease_of_its_own();
     a_stream_has_shards();
     who_is_left_keeps_the_clock();
     nothing_is_early_by_what_reading_a_clock_took();

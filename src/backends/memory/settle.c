@@ -72,10 +72,11 @@ static marty_err reject(marty_port *port, item *it, const marty_settling *how)
 static int64_t extend(marty_port *port, item *it, uint32_t delay_ms)
 {
     broker *b = port->broker;
-    if (!port->settings.lease_ms) {
+    int64_t lease_ms = (int64_t)it->member->subscription->lease_ms;
+    if (!lease_ms) {
         return INT64_MAX;
     }
-    int64_t ms = delay_ms ? delay_ms : (int64_t)port->settings.lease_ms;
+    int64_t ms = delay_ms ? delay_ms : lease_ms;
     int64_t until_ns = marty__deadline_ns(marty__mem_now(b), ms);
     marty__heap_add(&b->leases, &it->timer, until_ns);
     marty__mem_clock_changed(b);

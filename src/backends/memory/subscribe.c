@@ -162,6 +162,13 @@ static marty_err join_all(subscription *s, const marty_want *want, marty_error *
     return err;
 }
 
+/* The broker's is the longest; where it has none, nobody dies alone. */
+static uint64_t lease_of(const marty_port *port, const marty_want *want)
+{
+    uint64_t most_ms = port->settings.lease_ms;
+    return want->lease_ms && want->lease_ms < most_ms ? want->lease_ms : most_ms;
+}
+
 static subscription *subscription_new(marty_port *port, uint64_t number, const marty_want *want,
                                       const char *name)
 {
@@ -178,6 +185,7 @@ static subscription *subscription_new(marty_port *port, uint64_t number, const m
                        s->kind == MARTY_KIND_REPLY;
     s->wild = has_wildcard(want->channel.name);
     s->credit = want->credit;
+    s->lease_ms = lease_of(port, want);
     s->name = marty__strdup(name);
     bool grouped = want->channel.group && s->kind != MARTY_KIND_BROADCAST;
     s->group = grouped ? marty__strdup(want->channel.group) : NULL;
@@ -271,6 +279,7 @@ static marty_err subscribe_new(marty_port *port, uint64_t number, const marty_wa
 static marty_err subscribe_again(subscription *s, const marty_want *want, marty_error *why)
 {
     marty_err err = MARTY_OK;
+    s->lease_ms = lease_of(s->port, want);
     if (!want->reset) {
         s->credit += want->credit;
     } else {

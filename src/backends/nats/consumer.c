@@ -21,8 +21,8 @@ static marty_err info_of(marty_port *port, const char *stream, const char *consu
     return nats__api(port, what, NULL, deadline_ns, ret_info, NULL, why);
 }
 
-static marty_err consumer_info(marty_port *port, const nats__source *source, json_t **ret_info,
-                               marty_error *why)
+marty_err nats__consumer_info(marty_port *port, const nats__source *source, json_t **ret_info,
+                              marty_error *why)
 {
     return info_of(port, source->channel->stream, source->consumer, nats__api_deadline(port),
                    ret_info, why);
@@ -148,11 +148,11 @@ static json_t *wanted_consumer(marty_port *port, const nats__subscription *subsc
 {
     json_t *config =
         json_pack("{s:s, s:I, s:i, s:s, s:i}", "ack_policy", "explicit", "ack_wait",
-                  (json_int_t)port->options.lease_ms * 1000000, "max_deliver", -1, "replay_policy",
+                  (json_int_t)source->lease_ms * 1000000, "max_deliver", -1, "replay_policy",
                   "instant", "max_ack_pending", (int)NATS__MAX_ACK_PENDING);
     json_t *filters = nats__filters(port, source);
     if (source->ephemeral) { /* gone by itself after a crash */
-        uint64_t threshold_ms = port->options.lease_ms < 30000 ? 30000 : port->options.lease_ms;
+        uint64_t threshold_ms = source->lease_ms < 30000 ? 30000 : source->lease_ms;
         (void)json_object_set_new(config, "inactive_threshold",
                                   json_integer((json_int_t)threshold_ms * 1000000));
         (void)json_object_set_new(config, "num_replicas", json_integer(1));
@@ -187,6 +187,15 @@ static marty_err create(marty_port *port, nats__source *source, json_t *config, 
     return err;
 }
 
+marty_err nats__consumer_change(marty_port *port, nats__source *source, json_t *config,
+                                marty_error *why)
+{
+    json_t *info = NULL;
+    marty_err err = create(port, source, config, &info, why);
+    json_decref(info);
+    return err;
+}
+
 /* ---- what was found */
 
 static json_t *found_filters(json_t *config)
@@ -200,16 +209,15 @@ static json_t *found_filters(json_t *config)
     return text && *text ? json_pack("[O]", one) : json_array();
 }
 
-static void compare(json_t *wanted, json_t *found, nats__report *report)
+static void compare(const nats__source *source, json_t *found, nats__report *report)
 {
     char want[32], have[32];
-    json_int_t asked = json_integer_value(json_object_get(wanted, "ack_wait"));
-    json_int_t got = json_integer_value(json_object_get(found, "ack_wait"));
+    uint64_t lease_ms = nats__lease_of(found);
     const char *policy = json_string_value(json_object_get(found, "ack_policy"));
     json_int_t deliver = json_integer_value(json_object_get(found, "max_deliver"));
-    if (asked != got) {
-        (void)snprintf(want, sizeof want, "%lldms (lease=)", (long long)(asked / 1000000));
-        (void)snprintf(have, sizeof have, "%lldms", (long long)(got / 1000000));
+    if (source->shared && lease_ms != source->lease_ms) {
+        (void)snprintf(want, sizeof want, "%llums (lease=)", (unsigned long long)source->lease_ms);
+        (void)snprintf(have, sizeof have, "%llums", (unsigned long long)lease_ms);
         nats__difference_add(report, "ack_wait", want, have);
     }
     if (!policy || strcmp(policy, "explicit") != 0) {
@@ -242,13 +250,11 @@ static marty_err widen(marty_port *port, nats__source *source, json_t *config, j
         (void)json_object_del(changed, "filter_subject");
         (void)json_object_del(changed, "filter_subjects");
         set_filters(changed, both);
-        err = create(port, source, changed, &info, why);
-        json_decref(info);
+        err = nats__consumer_change(port, source, changed, why);
         json_decref(changed);
         json_decref(both);
         json_decref(have);
-        info = NULL;
-        err = err ? err : consumer_info(port, source, &info, why);
+        err = err ? err : nats__consumer_info(port, source, &info, why);
         json_decref(current);
         current = json_incref(json_object_get(info, "config"));
         json_decref(info);
@@ -284,8 +290,11 @@ static marty_err check(marty_port *port, nats__source *source, nats__topology mo
     char what[2 * NATS__NAME_MAX + 64];
     (void)snprintf(what, sizeof what, "consumer %s of stream %s", source->consumer,
                    source->channel->stream);
-    compare(wanted, config, report);
-    marty_err err = check_filters(port, source, mode, wanted, config, report, why);
+    compare(source, config, report);
+    marty_err err = source->shared
+                        ? MARTY_OK
+                        : nats__lease_agree(port, source, source->lease_ms, mode, config, why);
+    err = err ? err : check_filters(port, source, mode, wanted, config, report, why);
     return err ? err : nats__difference_error(report, what, why);
 }
 
@@ -304,7 +313,7 @@ marty_err nats__consumer_ensure(marty_port *port, nats__subscription *subscripti
         err = nats__consumer_remove(port, source->channel->stream, source->consumer, why);
         err = err ? err : MARTY_E_NOT_FOUND;
     } else if (!source->ephemeral) {
-        err = consumer_info(port, source, &info, why);
+        err = nats__consumer_info(port, source, &info, why);
     }
     if (err && err != MARTY_E_NOT_FOUND) {
         return err;
@@ -336,10 +345,9 @@ marty_err nats__consumer_ensure(marty_port *port, nats__subscription *subscripti
 static marty_err begin_again(marty_port *port, nats__subscription *subscription,
                              nats__source *source, uint64_t floor, marty_error *why)
 {
-    json_t *info = NULL, *config = wanted_consumer(port, subscription, source);
+    json_t *config = wanted_consumer(port, subscription, source);
     begin_at_sequence(config, floor);
-    marty_err err = create(port, source, config, &info, why);
-    json_decref(info);
+    marty_err err = nats__consumer_change(port, source, config, why);
     json_decref(config);
     return err;
 }
@@ -351,7 +359,7 @@ marty_err nats__consumer_rewind(marty_port *port, nats__subscription *subscripti
                                 void *user, marty_error *why)
 {
     json_t *info = NULL;
-    marty_err err = consumer_info(port, source, &info, why);
+    marty_err err = nats__consumer_info(port, source, &info, why);
     if (err == MARTY_E_NOT_FOUND && floor > 0) {
         return begin_again(port, subscription, source, floor, why);
     }

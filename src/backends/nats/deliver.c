@@ -79,7 +79,8 @@ static bool read_ack(nats__source *source, const char *subject, ack_parts *parts
     return parts->tail_size < sizeof((nats__entry *)0)->tail && parts->sequence > 0;
 }
 
-/* A lease that ended without our noticing: what core holds of it is void. */
+/* A lease that ended without our noticing: what core holds of it is void. Either we stood still, or
+ * somebody has shortened it. */
 static void forget_older(nats__subscription *subscription, const nats__source *source,
                          uint64_t sequence)
 {
@@ -87,6 +88,7 @@ static void forget_older(nats__subscription *subscription, const nats__source *s
         nats__entry *entry = &subscription->entries[i];
         if (entry->tag && entry->source == source && entry->sequence == sequence) {
             nats__entry_free_locked(subscription, entry);
+            nats__lease_doubt_locked(subscription);
             return;
         }
     }
@@ -218,7 +220,7 @@ static marty_message *by_our_clock(const server_clock *clock, int64_t stored_us,
 
 /* Lock held: all but what stands in the message itself. */
 static void fill(marty_port *port, nats__source *source, const nats__message *message,
-                 const ack_parts *parts, nats__entry *entry, size_t place, int64_t now_ns)
+                 const ack_parts *parts, nats__entry *entry, size_t place, int64_t since_ns)
 {
     nats__subscription *subscription = source->owner;
     nats__batch *batch = port->batch;
@@ -241,7 +243,7 @@ static void fill(marty_port *port, nats__source *source, const nats__message *me
                          .position = batch->positions[place],
                          .attempt = attempt > uncounted ? attempt - uncounted : 1,
                          .shard = shard,
-                         .lease_until_ns = now_ns + (int64_t)port->options.lease_ms * 1000000,
+                         .lease_until_ns = since_ns + nats__lease_ns(source),
                          .raw = {message->data, message->size}};
 }
 
@@ -273,7 +275,8 @@ static bool admit(marty_port *port, nats__source *source, const nats__message *m
     }
     if (entry) {
         subscription->credit--;
-        fill(port, source, message, &parts, entry, place, now_ns);
+        bool waited = !fresh && !source->ordered;
+        fill(port, source, message, &parts, entry, place, waited ? source->kept_since_ns : now_ns);
         return true;
     }
     if (!keep_in_order(port, source,

@@ -180,7 +180,10 @@ struct nats__source {
     char *ack_prefix; /* "$JS.ACK.<stream>.<consumer>." */
     size_t ack_prefix_size;
     uint32_t id, shard, request;
+    uint64_t lease_ms; /* as its consumer has it, as far as we know; once it has begun: lock */
+    bool lease_told;   /* the log says that it is longer than was asked for */
     bool ordered, running, ephemeral;
+    bool shared;            /* one instance at a time has it, ordered: its lease is the URL's */
     bool optional;          /* may be missing at the server */
     bool proven;            /* its consumer has answered a pull */
     bool releasing;         /* its shard goes to another instance: nothing new */
@@ -235,6 +238,8 @@ struct nats__subscription {
     nats__start sought; /* lock: takes its place when it is set up the next time */
     bool seeks;         /* lock: there is one */
     uint32_t window, credit;
+    uint64_t lease_ms; /* lock: that is wanted */
+    bool doubts;       /* lock: a lease is shorter than we know, it seems; the worker looks */
     bool keeps;        /* some source keeps messages that wait for credit or their turn */
     bool core, memory; /* memory: settled in memory (legacy on core subjects) */
     bool leaving, ready;

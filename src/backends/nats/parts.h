@@ -233,6 +233,12 @@ marty_err nats__consumer_rewind(marty_port *port, nats__subscription *subscripti
                                 void *user, marty_error *why);
 marty_err nats__consumer_remove(marty_port *port, const char *stream, const char *consumer,
                                 marty_error *why);
+/** Answer of CONSUMER.INFO, yours to decref. */
+marty_err nats__consumer_info(marty_port *port, const nats__source *source, json_t **ret_info,
+                              marty_error *why);
+/** Make the consumer like that, or make it. */
+marty_err nats__consumer_change(marty_port *port, nats__source *source, json_t *config,
+                                marty_error *why);
 /** What a consumer is asked to filter by, as a JSON array; empty = nothing. */
 json_t *nats__filters(marty_port *port, const nats__source *source);
 /** Whether all that wanted matches, found does; either empty = all. */
@@ -278,6 +284,21 @@ marty_err nats__source_begin(marty_port *port, nats__source *source, marty_error
 /** Stop it, wait until the loop has let go of it, and free it. Its deliveries are LOST; give_back:
  * the server hears that they are free again. */
 void nats__source_remove(marty_port *port, nats__source *source, bool give_back);
+
+/* ---- lease.c: the leases of what has no owner */
+/** That a consumer has, by its configuration; in ms. */
+uint64_t nats__lease_of(json_t *config);
+/** Blocking. Agree with the others who pull from a consumer: at most wanted_ms. In the
+ * configuration, too. */
+marty_err nats__lease_agree(marty_port *port, nats__source *source, uint64_t wanted_ms,
+                            nats__topology mode, json_t *config, marty_error *why);
+/** The worker: a subscription that is set up wants another lease, or doubts that it knows its own.
+ */
+void nats__leases_look(marty_port *port, nats__subscription *subscription, bool doubts);
+/** Something came again that was renewed: the worker looks whether somebody shortened a lease. */
+void nats__lease_doubt_locked(nats__subscription *subscription);
+/** Lock, or a source that has not begun. */
+int64_t nats__lease_ns(const nats__source *source);
 
 /* ---- pull.c, deliver.c, settle.c */
 typedef struct nats__batch nats__batch;

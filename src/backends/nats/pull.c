@@ -14,9 +14,9 @@ static const int64_t hot_ns = 1000000000, pause_ns = 100000000, grace_ns = 20000
 
 /* Ends well before a lease does, and not on the same beat: a server of 2.9 may lose the message
  * that it delivers to a pull in the very moment in which the pull ends. */
-static int64_t pull_ns(const marty_port *port)
+static int64_t pull_ns(const nats__source *source)
 {
-    uint64_t part_ms = port->options.lease_ms * 3 / 8;
+    uint64_t part_ms = source->lease_ms * 3 / 8;
     return (int64_t)(part_ms < NATS__PULL_MS ? part_ms : NATS__PULL_MS) * 1000000;
 }
 
@@ -50,7 +50,7 @@ static void ask(nats__source *source, uint32_t batch, int64_t now_ns)
     nats__wire *wire = &port->wires[0];
     char subject[2 * NATS__NAME_MAX + 64], reply[128], body[128];
     const char *domain = port->options.domain;
-    int64_t wait_ns = source->proven ? pull_ns(port) : least(pull_ns(port), first_ns);
+    int64_t wait_ns = source->proven ? pull_ns(source) : least(pull_ns(source), first_ns);
     (void)snprintf(subject, sizeof subject, "$JS.%s%sAPI.CONSUMER.MSG.NEXT.%s.%s",
                    domain ? domain : "", domain ? "." : "", source->channel->stream,
                    source->consumer);
@@ -253,7 +253,7 @@ static size_t take_kept(marty_port *port, nats__source *source, nats__message **
         source->awaited_count = 0;
     }
     bool stale = source->kept_count > 0 && !source->ordered &&
-                 now_ns - source->kept_since_ns > (int64_t)port->options.lease_ms * 500000;
+                 now_ns - source->kept_since_ns > nats__lease_ns(source) / 2;
     while (stale && source->kept_count > 0) {
         nats__message *message = take_first(source);
         nats__nak_locked(&port->wires[0], message->reply, 0);

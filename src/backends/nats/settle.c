@@ -70,7 +70,7 @@ static void await(marty_port *port, const nats__entry *entry, uint32_t delay_ms)
         source->awaited_capacity = capacity;
     }
     int64_t due_ns = nats__now_ns(port) + (int64_t)delay_ms * 1000000 + AWAIT_NS;
-    int64_t until_ns = due_ns + (int64_t)port->options.lease_ms * 1000000;
+    int64_t until_ns = due_ns + nats__lease_ns(source);
     source->awaited[source->awaited_count++] = (nats__awaited){entry->sequence, due_ns};
     port->due_ns = due_ns < port->due_ns ? due_ns : port->due_ns;
     source->awaited_until_ns =
@@ -159,15 +159,14 @@ static void settle_memory(marty_port *port, nats__subscription *subscription, na
 }
 
 static void settle_one(marty_port *port, nats__subscription *subscription,
-                       const marty_settling *settling, settled_run *run, int64_t lease_until_ns)
+                       const marty_settling *settling, settled_run *run, int64_t now_ns)
 {
     uint64_t index = settling->tag & 0xfffff;
     nats__entry *entry =
         subscription && index < subscription->entry_count ? &subscription->entries[index] : NULL;
     entry = entry && entry->tag == settling->tag && !entry->again_ns ? entry : NULL;
     if (entry && !subscription->core && entry->source->ordered &&
-        lease_until_ns - (int64_t)port->options.lease_ms * 1000000 >=
-            entry->source->valid_until_ns) {
+        now_ns >= entry->source->valid_until_ns) {
         nats__entry_free_locked(subscription, entry); /* another instance may have its shard */
         entry = NULL;
     }
@@ -179,9 +178,10 @@ static void settle_one(marty_port *port, nats__subscription *subscription,
         settle_memory(port, subscription, entry, settling);
         add(port, run, settling, MARTY_OK, INT64_MAX);
     } else {
+        bool extends = settling->verb == MARTY_SETTLE_EXTEND;
+        int64_t lease_until_ns = extends ? now_ns + nats__lease_ns(entry->source) : 0;
         settle_stored(port, subscription, entry, settling);
-        add(port, run, settling, MARTY_OK,
-            settling->verb == MARTY_SETTLE_EXTEND ? lease_until_ns : 0);
+        add(port, run, settling, MARTY_OK, lease_until_ns);
     }
 }
 
@@ -190,14 +190,14 @@ void nats__settle(marty_port *port, const marty_settling batch[], size_t count)
     settled_run run;
     run.count = 0;
     pthread_mutex_lock(&port->lock);
-    int64_t lease_until_ns = nats__now_ns(port) + (int64_t)port->options.lease_ms * 1000000;
+    int64_t now_ns = nats__now_ns(port);
     nats__subscription *subscription = NULL;
     size_t waited = port->wires[0].out.size;
     for (size_t i = 0; i < count; i++) {
         if (!subscription || subscription->number != batch[i].subscription) {
             subscription = nats__subscription_find_locked(port, batch[i].subscription);
         }
-        settle_one(port, subscription, &batch[i], &run, lease_until_ns);
+        settle_one(port, subscription, &batch[i], &run, now_ns);
     }
     if (port->wires[0].out.size > waited || (subscription && subscription->memory)) {
         nats__wake(port, false);

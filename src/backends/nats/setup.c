@@ -224,6 +224,9 @@ void nats__setup_run(marty_port *port, nats__job *job)
     uint64_t number = subscription->number;
     subscription->reset = skip && reset;
     pthread_mutex_unlock(&port->lock);
+    if (again && !skip) {
+        nats__leases_look(port, subscription, false);
+    }
     marty_err err = skip || again ? MARTY_OK : set_up(port, subscription, reset, &why);
     pthread_mutex_lock(&port->lock);
     subscription->jobs--;

@@ -29,7 +29,9 @@ marty_err nats__source_new(marty_port *port, nats__subscription *subscription,
         source->channel = channel;
         source->shard = shard > 0 ? (uint32_t)shard : 0;
         source->ephemeral = subscription->instance;
+        source->shared = !channel->retry && nats__is_shared(subscription, channel);
         pthread_mutex_lock(&port->lock);
+        source->lease_ms = source->shared ? port->options.lease_ms : subscription->lease_ms;
         source->id = ++port->next_source;
         pthread_mutex_unlock(&port->lock);
     }

@@ -64,6 +64,13 @@ void nats__take_start_locked(nats__subscription *subscription, bool reset)
     subscription->start.resume = subscription->resume;
 }
 
+/* What the URL says is the longest. */
+static uint64_t lease_of(const marty_port *port, const marty_want *want)
+{
+    uint64_t most_ms = port->options.lease_ms;
+    return want->lease_ms && want->lease_ms < most_ms ? want->lease_ms : most_ms;
+}
+
 static bool is_core(const marty_port *port, marty_kind kind)
 {
     bool legacy = port->options.envelope == NATS__LEGACY &&
@@ -87,6 +94,7 @@ nats__subscription *nats__subscription_new(marty_port *port, uint64_t number,
     made->order = channel->order;
     made->native = channel->native;
     made->shards = channel->shards;
+    made->lease_ms = lease_of(port, want);
     made->name = duplicate(channel->name);
     made->group = channel->group ? duplicate(channel->group) : NULL;
     made->core = is_core(port, channel->kind);
@@ -190,6 +198,7 @@ marty_err nats__subscribe(marty_port *port, uint64_t number, const marty_want *w
         err = marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory for a subscription");
     }
     if (!err) {
+        subscription->lease_ms = lease_of(port, want);
         subscription->reset = subscription->reset || want->reset;
         job->subscription = subscription;
         nats__job_post_locked(port, job);

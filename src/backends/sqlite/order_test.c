@@ -48,9 +48,33 @@ static void a_jump_of_the_clock_moves_nothing(void)
     probe_close(b);
 }
 
+static void a_subscription_asks_for_a_lease_of_its_own(void)
+{
+    probe *a = probe_open("asked?lease=1h&sync=off");
+    marty_want want = {.channel = {.kind = MARTY_KIND_QUEUE, .name = "commands.q", .group = "q"},
+                       .credit = 5,
+                       .lease_ms = 300};
+    CHECK_INT(subscribe_with(a, 1, want), MARTY_OK);
+    CHECK_INT(say(a, MARTY_KIND_QUEUE, "commands.q", "c1", NULL), MARTY_OK);
+    await(a, 1);
+    int64_t since_ns = a->delivered[0].at_ns;
+    CHECK(a->delivered[0].lease_until_ns <= since_ns + 300 * (int64_t)MARTY__NS_PER_MS);
+    await(a, 2); /* not in an hour */
+    CHECK_INT(a->delivered[1].attempt, 2);
+    CHECK_INT(settle(a, &a->delivered[0], MARTY_SETTLE_ACK, 0), MARTY_E_LOST);
+    want.lease_ms = 0;
+    CHECK_INT(subscribe_with(a, 1, want), MARTY_OK);
+    await(a, 3);
+    CHECK(a->delivered[2].lease_until_ns >
+          a->delivered[2].at_ns + 3000000 * (int64_t)MARTY__NS_PER_MS);
+    CHECK_INT(settle(a, &a->delivered[2], MARTY_SETTLE_ACK, 0), MARTY_OK);
+    probe_close(a);
+}
+
 int main(void)
 {
     order_cases("chaos?sync=off");
+    a_subscription_asks_for_a_lease_of_its_own();
     attempts_are_counted_over_restarts();
     a_jump_of_the_clock_moves_nothing();
     test_folder_remove();

@@ -134,6 +134,7 @@ typedef struct sq_control {
     sq_control_kind kind;
     struct sq_sub *sub;
     marty_start start;
+    int64_t lease_us; /* SUBSCRIBE */
     bool reset;
     sq_entry entry;     /* CANCEL: token and channel */
     char *id;           /* CANCEL; SUBSCRIBE: the start's position */
@@ -155,6 +156,7 @@ typedef struct sq_sub {
     uint32_t credit;  /* under the lock */
     /* ---- the writer's */
     int64_t grp, channel_id, cursor, cursor_next; /* cursor_next: once the round is committed */
+    int64_t lease_us;                             /* of its deliveries */
     bool ready, ordered, maybe, gone, orphan;
     bool parked_full, parked_told; /* as many wait for their keys as may; the log says so */
     marty__link claims;

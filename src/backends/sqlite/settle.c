@@ -23,7 +23,7 @@ static void mark(marty_port *port)
         marty__lock(&port->lock);
         int64_t extend_us = (int64_t)item->extend_ms * 1000;
         marty__unlock(&port->lock);
-        int64_t lease_us = extend_us ? extend_us : port->options.lease_us;
+        int64_t lease_us = extend_us ? extend_us : item->claim->sub->lease_us;
         item->extended_us = port->now_us + lease_us;
         touch_claim(port, item->claim);
     }

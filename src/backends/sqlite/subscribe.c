@@ -73,6 +73,7 @@ int marty__sq_subscribe_apply(marty_port *port, sq_control *control)
         return code;
     }
     enlist(port, sub);
+    sub->lease_us = control->lease_us;
     sub->ordered = sub->wild ? marty__sq_channel_ordered(sub->channel->kind, sub->order)
                              : sub->channel->ordered;
     return marty__sq_do(

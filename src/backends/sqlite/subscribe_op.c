@@ -107,6 +107,8 @@ static marty_err queue_subscribe(marty_port *port, uint64_t number, const marty_
     }
     control->kind = SQ_SUBSCRIBE;
     control->sub = sub;
+    int64_t asked_us = (int64_t)want->lease_ms * 1000, most_us = port->options.lease_us;
+    control->lease_us = asked_us && asked_us < most_us ? asked_us : most_us;
     control->start = want->start;
     control->start.position = control->id;
     control->reset = want->reset;

@@ -59,7 +59,7 @@ int marty__sq_taking_add(marty_port *port, sq_taking *taking, const sq_row *row,
         return SQLITE_NOMEM;
     }
     sq_claim *claim = taking->claim;
-    int64_t lease_us = port->now_us + port->options.lease_us;
+    int64_t lease_us = port->now_us + taking->sub->lease_us;
     delivery->sub = taking->sub;
     delivery->tag = claim->serial << SQ_TAG_BITS | claim->count;
     delivery->position = row->id;

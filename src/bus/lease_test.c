@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * When leases are looked at: as often as the shortest that came needs; and the shortest that a
+ * member of a consumer asks for is what its adapter hears. */
+#include "bus/internal.h"
+
+#include "test_script.h"
+
+static const int64_t s = INT64_C(1000000000);
+
+static void renewals_go_by_what_came(void)
+{
+    marty__consumer consumer = {.bus = NULL};
+    CHECK_INT(marty__lease_note(&consumer, 103 * s, 100 * s), 101 * s); /* a third of it */
+    CHECK_INT(marty__lease_note(&consumer, 103 * s - s / 10, 100 * s), MARTY__NEVER);
+    CHECK_INT(marty__lease_note(&consumer, 130 * s, 100 * s), MARTY__NEVER);
+    CHECK_INT(consumer.lease_ns, 30 * s);
+    CHECK_INT(marty__lease_note(&consumer, 101 * s, 100 * s), 100 * s); /* at once */
+    CHECK_INT(consumer.lease_short_ns, s);
+    CHECK_INT(consumer.lease_ns, 30 * s);
+    consumer.lease_on = false; /* nothing is unsettled any more */
+    CHECK_INT(marty__lease_note(&consumer, 109 * s, 100 * s), 103 * s);
+    CHECK_INT(consumer.lease_ns, 9 * s);
+}
+
+static uint32_t asked(void)
+{
+    pthread_mutex_lock(&script.lock);
+    uint32_t ms = script.lease_ms;
+    pthread_mutex_unlock(&script.lock);
+    return ms;
+}
+
+static void the_shortest_of_the_members_is_asked_for(void)
+{
+    marty_error why = {0};
+    marty_subscription *second = NULL;
+    marty_subscribe_options options = {.lease_ms = 5000};
+    marty_bus *bus = begin(true, &options);
+    CHECK_INT(asked(), 5000);
+    CHECK_INT(marty_subscribe_to_events(bus, "order.*.late", handle, NULL, NULL, &second, &why),
+              MARTY_OK);
+    CHECK_INT(asked(), 5000);
+    CHECK_INT(marty_unsubscribe(second, 0, &why), MARTY_OK);
+    options.lease_ms = 300;
+    CHECK_INT(marty_subscribe_to_events(bus, "order.*.late", handle, NULL, &options, &second, &why),
+              MARTY_OK);
+    CHECK_INT(asked(), 300);
+    CHECK_INT(marty_unsubscribe(second, 0, &why), MARTY_OK);
+    CHECK_SOON(asked() == 5000, 2000);
+    options.lease_ms = 199;
+    CHECK_INT(marty_subscribe_to_events(bus, "order.*.late", handle, NULL, &options, &second, &why),
+              MARTY_E_ARGUMENT);
+    CHECK_HAS(why.text, "lease_ms is 199; at least 200");
+    end(bus);
+}
+
+/* What it has may come to others sooner from now on: it is renewed sooner. */
+static void what_is_there_is_renewed_by_a_shorter_one(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = begin(true, NULL);
+    deliver(1, 0, NULL, in_ms(3600000), NULL);
+    CHECK_INT(settled(1, MARTY_SETTLE_EXTEND), 0);
+    CHECK_INT(marty_subscribe_to_events(bus, "order.*.late", handle, NULL,
+                                        &(marty_subscribe_options){.lease_ms = 200}, NULL, &why),
+              MARTY_OK);
+    CHECK_SOON(settled(1, MARTY_SETTLE_EXTEND) > 0, 5000);
+    end(bus);
+}
+
+int main(void)
+{
+    marty_error why = {0};
+    REQUIRE(!marty_backend_register(&script_backend, &why));
+    renewals_go_by_what_came();
+    the_shortest_of_the_members_is_asked_for();
+    what_is_there_is_renewed_by_a_shorter_one();
+    return check_result();
+}
