@@ -44,7 +44,8 @@ typedef struct marty_saga_options {
     /** Only what is asked of it: it starts, steers and shows sagas, but takes no leases, timers or
      *  answers. For tools. */
     bool client;
-    /** Of the leases: when an engine dies, others take over after that long; 0 = 2,000. */
+    /** Of the leases: when an engine dies, others take over after that long; 0 = 2,000. The answers
+     *  that it was given come to them after it, too: it is the lease_ms of their queue. */
     uint32_t lease_ms;
     /** For how long participants remember operations: what was begun longer ago is not asked again
      *  without a person; 0 = 30 days, their default; UINT64_MAX = without end. */

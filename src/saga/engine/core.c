@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DOUBT_PAUSE_NS = 200000000, TERM_MS = 2000 };
+enum { DOUBT_PAUSE_NS = 200000000 };
 
 int64_t marty__saga_call_until(const marty__saga_core *core)
 {
@@ -39,8 +39,10 @@ marty_err marty__saga_core_open(marty__saga_core **ret_core,
     core->options = *options;
     core->options.env = marty__env_complete(&options->env);
     (void)snprintf(core->owner, sizeof core->owner, "%s", options->owner);
-    core->lease = (marty_saga_lease){
-        .owner = core->owner, .term_ms = options->term_ms ? options->term_ms : TERM_MS, .want = 1};
+    core->lease =
+        (marty_saga_lease){.owner = core->owner,
+                           .term_ms = options->term_ms ? options->term_ms : MARTY__SAGA_TERM_MS,
+                           .want = 1};
     marty__list_init(&core->inputs);
     marty__list_init(&core->outcomes);
     marty__list_init(&core->used);

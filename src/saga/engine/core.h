@@ -76,6 +76,8 @@ typedef struct marty__saga_counts {
     marty__spread sagas, operations; /* from start to end; from the first attempt to the answer */
 } marty__saga_counts;
 
+enum { MARTY__SAGA_TERM_MS = 2000 };
+
 typedef struct marty__saga_core_options {
     const marty_saga_store_table *table;
     marty_saga_store *store; /* the maker closes it, after core */
@@ -84,7 +86,7 @@ typedef struct marty__saga_core_options {
     marty__saga_rules rules;
     const char *owner;  /* unique for each start of a process */
     bool leads;         /* has shards: timers and outboxes of others; else only what is put in */
-    uint32_t term_ms;   /* of leases; 0 = 2,000 */
+    uint32_t term_ms;   /* of leases; 0 = MARTY__SAGA_TERM_MS */
     uint32_t cache_max; /* sagas kept in memory; 0 = 4,096 */
 } marty__saga_core_options;
 

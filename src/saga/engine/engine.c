@@ -148,6 +148,7 @@ static marty_err open_core(marty_saga_engine *engine, const marty_saga_options *
     char unique[MARTY__UUID_TEXT];
     marty__uuid7(&engine->env, unique);
     (void)snprintf(engine->owner, sizeof engine->owner, "%.20s/%s", engine->service, unique);
+    engine->lease_ms = options->lease_ms ? options->lease_ms : MARTY__SAGA_TERM_MS;
     marty__saga_core_options core = {
         .table = engine->table,
         .store = engine->store,
@@ -156,7 +157,7 @@ static marty_err open_core(marty_saga_engine *engine, const marty_saga_options *
         .rules = engine->rules,
         .owner = engine->owner,
         .leads = !options->client,
-        .term_ms = options->lease_ms,
+        .term_ms = engine->lease_ms,
         .cache_max = options->cache_max,
     };
     return marty__saga_core_open(&engine->core, &core, why);

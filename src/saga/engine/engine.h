@@ -54,6 +54,7 @@ struct marty_saga_engine {
     marty__saga_core *core;
     marty_env env;
     char service[128], owner[64];
+    uint32_t lease_ms;  /* of its shards, and of the answers that it has been given */
     marty__mutex mutex; /* over all below */
     marty__cond wake, changed;
     bool stopping, started;

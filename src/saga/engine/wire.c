@@ -121,12 +121,18 @@ static marty_err on_answer(void *user, marty_delivery *delivery)
     return MARTY_OK;
 }
 
+/* What an engine that has died was given comes to the others when its shards do. How often that
+ * happens to an answer is no fault of its own. */
 marty_err marty__engine_listen(marty_saga_engine *engine, marty_error *why)
 {
-    marty_subscribe_options options = {.service = engine->service,
-                                       .concurrency = 1,
-                                       .credit = 1024,
-                                       .timeout_ms = MARTY__LISTEN_MS};
+    uint32_t lease_ms = engine->lease_ms;
+    marty_subscribe_options options = {
+        .service = engine->service,
+        .concurrency = 1,
+        .credit = 1024,
+        .timeout_ms = MARTY__LISTEN_MS,
+        .lease_ms = lease_ms > MARTY__LEASE_MIN_MS ? lease_ms : (uint32_t)MARTY__LEASE_MIN_MS,
+        .retry = {.attempts = UINT32_MAX}};
     return marty_handle_commands(engine->bus, "saga.reply", on_answer, engine, &options,
                                  &engine->answers, why);
 }

@@ -15,7 +15,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OPEN_MS = 10000, EFFECT_MS = 30000, KEEP_DAYS = 30, PURGE_EVERY = 1000, BATCH_MAX = 64 };
+/* LEASE_MS: what comes twice because its participant stood still for that long is done once. */
+enum {
+    OPEN_MS = 10000,
+    LEASE_MS = 2000,
+    EFFECT_MS = 30000,
+    KEEP_DAYS = 30,
+    PURGE_EVERY = 1000,
+    BATCH_MAX = 64
+};
 
 static bool read_asked(asked *one)
 {
@@ -243,6 +251,7 @@ marty_err marty_participate(marty_bus *bus, const char *command, const char *sto
                                          .concurrency = options->concurrency,
                                          .batch_max = BATCH_MAX,
                                          .timeout_ms = MARTY__LISTEN_MS,
+                                         .lease_ms = LEASE_MS,
                                          .retry = {.attempts = UINT32_MAX},
                                          .user_free = participant_free};
     err = marty_handle_commands(bus, command, on_commands, self, &subscribe, ret_subscription, why);
