@@ -100,6 +100,7 @@ void marty__bus_unref(marty_bus *bus)
     marty_free(bus->instance);
     marty_free(bus->source);
     marty__bus_free_names(bus);
+    marty__places_free(bus);
     marty__cond_free(&bus->changed);
     marty__mutex_free(&bus->lock);
     marty__mutex_free(&bus->kept_lock);

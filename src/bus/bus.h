@@ -10,6 +10,7 @@
 #include "base/map.h"
 #include "bus/config.h"
 #include "bus/names.h"
+#include "bus/route.h"
 #include "bus/threads.h"
 
 #include <stdatomic.h>
@@ -49,6 +50,16 @@ typedef struct marty__state_node {
     char text[256];
     uint32_t *shards;
 } marty__state_node;
+
+enum { MARTY__KEPT_PLACES = 1024 };
+typedef struct marty__kept_place {
+    marty__place place;
+    marty_pattern pattern;
+    const char *channel; /* its name: one for all places there */
+    const char *to, *type;
+    _Atomic(marty_message *) like; /* one of that type that says nothing else; NULL = none yet */
+    char words[];
+} marty__kept_place;
 
 struct marty_bus {
     atomic_uint refs;
@@ -99,6 +110,7 @@ struct marty_bus {
     atomic_uint_fast64_t late_replies, unmatched, dropped, expired;
     marty__mutex kept_lock;
     marty__map kept_names; /* of channels, for outcomes: they live as long as the bus */
+    _Atomic(marty__kept_place *) kept_places[MARTY__KEPT_PLACES];
 };
 
 /* ---- bus.c, life.c */
@@ -113,6 +125,14 @@ void marty__bus_unref(marty_bus *bus);
  * limit are kept. */
 const char *marty__bus_keep_name(marty_bus *bus, const char *name, size_t limit);
 void marty__bus_free_names(marty_bus *bus);
+/** Where messages of a pattern and type go, as marty__route_publish says it; NULL: not known yet,
+ * or not kept. Lives as long as the bus. */
+marty__kept_place *marty__place_kept(marty_bus *bus, marty_pattern pattern, const char *to,
+                                     const char *type);
+/** The same, or worked out: then kept, or (ret_kept NULL) in room. E: of marty__route_publish. */
+marty_err marty__place_find(marty_bus *bus, marty_pattern pattern, const char *to, const char *type,
+                            marty__place *room, marty__kept_place **ret_kept, marty_error *why);
+void marty__places_free(marty_bus *bus);
 int64_t marty__bus_now(const marty_bus *bus);
 int64_t marty__bus_wall(const marty_bus *bus);
 /** Absolute monotonic deadline of a timeout_ms option (0 = otherwise). */

@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/grouped.h"
+#include "base/unset.h"
+#include "message/draft.h"
 #include "message/message.h"
 #include "reliability/reliability.h"
 
@@ -81,7 +83,9 @@ static marty_err check(const publish *self, marty_error *why)
 
 /* Where the messages of one type go, and what may go there. */
 typedef struct target {
-    marty__place place;
+    const marty__place *place;
+    marty__kept_place *kept; /* the place is of it, or NULL */
+    marty__place found;      /* the place when it is not kept */
     marty__port *port;
     const char *channel; /* its name, for the life of the call */
     uint64_t payload_max;
@@ -91,12 +95,12 @@ typedef struct target {
 static marty_err check_level(const publish *self, const target *to,
                              const marty_capabilities *granted, marty_error *why)
 {
-    bool keeps = to->place.kind != MARTY_KIND_BROADCAST;
+    bool keeps = to->place->kind != MARTY_KIND_BROADCAST;
     marty_level level = keeps ? granted->level : MARTY_LEVEL_MEMORY;
     if (self->options->level > level) {
         return marty_error_set(why, MARTY_E_UNSUPPORTED,
                                "%s stores at level %s on %s, less than the %s that was asked",
-                               to->port->name, marty__level_name(level), to->place.channel,
+                               to->port->name, marty__level_name(level), to->place->channel,
                                marty__level_name(self->options->level));
     }
     return MARTY_OK;
@@ -111,13 +115,13 @@ static marty_err check_granted(const publish *self, target *to, marty_error *why
     to->payload_max = granted.payload_bytes_max ? granted.payload_bytes_max : UINT64_MAX;
     to->headers_max = granted.header_count_max ? granted.header_count_max : UINT32_MAX;
     if (self->deliver_at_us &&
-        !marty__capability_has(&granted, to->place.kind, to->place.order, MARTY_CAN_DELAY)) {
+        !marty__capability_has(&granted, to->place->kind, to->place->order, MARTY_CAN_DELAY)) {
         return marty_error_set(
             why, MARTY_E_UNSUPPORTED,
             "%s grants no delayed delivery on %s; route it to memory, sqlite or nats 2.12",
-            port->name, to->place.channel);
+            port->name, to->place->channel);
     }
-    marty_err err = marty__route_needs(self->bus->config, &to->place, &granted, why);
+    marty_err err = marty__route_needs(self->bus->config, to->place, &granted, why);
     return err ? err : check_level(self, to, &granted, why);
 }
 
@@ -127,14 +131,14 @@ static marty_err check_size(const target *to, const marty_message *message, mart
         return marty_error_set(
             why, MARTY_E_TOO_LARGE,
             "message %s on channel %s: %s bytes, the limit of %s is %s; send a reference",
-            message->id ? message->id : message->type, to->place.channel,
+            message->id ? message->id : message->type, to->place->channel,
             marty__grouped(message->data.size).text, to->port->name,
             marty__grouped(to->payload_max).text);
     }
     if (message->header_count > to->headers_max) {
         return marty_error_set(why, MARTY_E_TOO_LARGE,
                                "message on channel %s: %s headers, the limit of %s is %s",
-                               to->place.channel, marty__grouped(message->header_count).text,
+                               to->place->channel, marty__grouped(message->header_count).text,
                                to->port->name, marty__grouped(to->headers_max).text);
     }
     return MARTY_OK;
@@ -146,12 +150,17 @@ static bool same_type(const marty_message *a, const marty_message *b)
     return a->type == b->type || strcmp(a->type, b->type) == 0;
 }
 
-/* How often the type changes along the batch: each time the place is found anew. */
+static bool begins_run(const publish *self, size_t i)
+{
+    return !i || !same_type(self->messages[i], self->messages[i - 1]);
+}
+
+/* How often a place is looked for along the batch. */
 static size_t runs(const publish *self)
 {
-    size_t count = 1;
-    for (size_t i = 1; i < self->count; i++) {
-        count += !same_type(self->messages[i], self->messages[i - 1]);
+    size_t count = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        count += begins_run(self, i);
     }
     return count;
 }
@@ -159,11 +168,15 @@ static size_t runs(const publish *self)
 /* The channel's name for the life of the call; of the bus, when somebody sees the outcomes. */
 static marty_err channel_of(const publish *self, target *to, char **room, marty_error *why)
 {
+    if (to->kept) {
+        to->channel = to->kept->channel;
+        return MARTY_OK;
+    }
     if (self->options->outcomes || self->options->done) {
-        to->channel = marty__bus_keep_name(self->bus, to->place.channel, SIZE_MAX);
+        to->channel = marty__bus_keep_name(self->bus, to->place->channel, SIZE_MAX);
         return to->channel ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
     }
-    memcpy(*room, to->place.channel, sizeof to->place.channel);
+    memcpy(*room, to->place->channel, sizeof to->place->channel);
     to->channel = *room;
     *room += MARTY__CHANNEL_ROOM;
     return MARTY_OK;
@@ -173,11 +186,12 @@ static marty_err find_target(const publish *self, const char *type, target *to, 
                              marty_error *why)
 {
     marty_err err =
-        marty__route_publish(self->bus->config, self->pattern, self->to, type, &to->place, why);
+        marty__place_find(self->bus, self->pattern, self->to, type, &to->found, &to->kept, why);
     if (err) {
         return err;
     }
-    to->port = &self->bus->ports[to->place.backend];
+    to->place = to->kept ? &to->kept->place : &to->found;
+    to->port = &self->bus->ports[to->place->backend];
     err = check_granted(self, to, why);
     return err ? err : channel_of(self, to, room, why);
 }
@@ -192,10 +206,51 @@ static void derive_id(const publish *self, char id[37])
     marty__derived_id(id, self->cause && self->cause->id ? self->cause->id : "", word, 0);
 }
 
+/* Whether the template says nothing but its type, data, times and priority. */
+static bool is_bare(const marty_message *template_)
+{
+    bool bare = !template_->header_count;
+    for (size_t i = 0; i < MARTY__FIELDS && bare; i++) {
+        bare = i == MARTY__TYPE || !*marty__field_in(template_, (marty__field)i);
+    }
+    return bare;
+}
+
+/* One without data that others of its type are made from; made once for each kept place. NULL
+ * without memory, or when the type is wrong, which making the message itself tells. */
+static const marty_message *like_of(marty__kept_place *kept, const marty__making *how)
+{
+    marty_message *like = atomic_load_explicit(&kept->like, memory_order_acquire);
+    if (!like) {
+        marty__making making = *how;
+        marty_message template_ = {.type = kept->type}, *made = NULL;
+        if (marty__message_make(&made, &template_, &making, NULL)) {
+            return NULL;
+        }
+        if (atomic_compare_exchange_strong(&kept->like, &like, made)) {
+            like = made;
+        } else {
+            marty_message_unref(made);
+        }
+    }
+    return like;
+}
+
+/* The first of a run of one type: what is known of its type is not looked at again. */
+static void begin_run(const target *to, const marty_message *from, marty__making *how)
+{
+    how->like = how->like_template = NULL;
+    how->like_words = 0;
+    if (to->kept && !how->cause && is_bare(from)) {
+        how->like = like_of(to->kept, how);
+        how->like_template = how->like ? from : NULL;
+    }
+}
+
 static marty_err fill_posts(const publish *self, marty__call *call, char *room, marty_error *why)
 {
     char once[37];
-    target to = {0};
+    MARTY__UNSET target to;
     marty__given given = marty__outgoing_given(self->bus, self->cause);
     given.expires_us = self->expires_us;
     given.how.now_us = marty__bus_wall(self->bus);
@@ -208,8 +263,11 @@ static marty_err fill_posts(const publish *self, marty__call *call, char *room, 
     for (size_t i = 0; i < self->count; i++) {
         const marty_message *from = self->messages[i];
         marty_err err = MARTY_OK;
-        if (!i || !same_type(from, self->messages[i - 1])) {
+        if (begins_run(self, i)) {
             err = find_target(self, from->type, &to, &room, why);
+            if (!err && plain) {
+                begin_run(&to, from, &given.how);
+            }
         }
         err = err ? err : check_size(&to, from, why);
         if (err) {
@@ -218,10 +276,10 @@ static marty_err fill_posts(const publish *self, marty__call *call, char *room, 
         marty__post *post = &call->posts[i];
         *post = (marty__post){.port = to.port,
                               .channel = to.channel,
-                              .kind = to.place.kind,
-                              .order = to.place.order,
-                              .shards = to.place.shards,
-                              .native = to.place.native,
+                              .kind = to.place->kind,
+                              .order = to.place->order,
+                              .shards = to.place->shards,
+                              .native = to.place->native,
                               .deliver_at_us = self->deliver_at_us};
         err = plain && !from->header_count
                   ? marty__message_make(&post->message, from, &given.how, why)

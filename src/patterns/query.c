@@ -437,8 +437,9 @@ marty_err marty_query(marty_bus *bus, const char *service, const char *type, mar
     options = options ? options : &none;
     marty_err err = marty__bus_enter(bus, MARTY__FLUSHING, why);
     err = err ? err : check(type, options, ret_reply, why);
-    marty__place place;
-    err = err ? err : marty__route_publish(bus->config, MARTY_QUERY, service, type, &place, why);
+    marty__place found;
+    marty__kept_place *kept = NULL;
+    err = err ? err : marty__place_find(bus, MARTY_QUERY, service, type, &found, &kept, why);
     if (err) {
         return err;
     }
@@ -459,7 +460,8 @@ marty_err marty_query(marty_bus *bus, const char *service, const char *type, mar
     if (err) {
         return err;
     }
-    err = ask(self, &place, marty__bus_deadline(bus, timeout_ms, timeout_ms), ret_reply, why);
+    err = ask(self, kept ? &kept->place : &found, marty__bus_deadline(bus, timeout_ms, timeout_ms),
+              ret_reply, why);
     unref(self);
     return err;
 }
