@@ -158,7 +158,6 @@ static void fill(marty_bus *bus, const marty_bus_options *options)
     bus->user = options->user;
     bus->wake_fd = bus->clockwork.wake_fd = -1;
     marty__list_init(&bus->subscriptions);
-    marty__list_init(&bus->calls);
     marty__list_init(&bus->events);
 }
 

@@ -84,9 +84,9 @@ struct marty_bus {
     marty__clockwork clockwork;
     marty__port *ports;
     size_t port_count;
-    marty__mutex lock;   /* subscriptions, phase changes, events, calls */
+    marty__mutex lock;   /* subscriptions, phase changes, events */
     marty__cond changed; /* phase, started, active, calls */
-    marty__link subscriptions, calls;
+    marty__link subscriptions;
     atomic_int phase;
     atomic_bool stop_asked, started;
     atomic_uint stops;        /* how often; a second one cuts the drain short */

@@ -30,12 +30,13 @@ typedef struct marty__post { /* one message on its way */
     size_t bytes;
 } marty__post;
 
+enum { MARTY__CALL_OPEN, MARTY__CALL_AWAITED, MARTY__CALL_FINISHED };
+
 /* A publish (or reply, dead letter, cancel) with 1 to n messages: answered once, also on close.
  * Counted. */
 struct marty__call {
     marty__task task;
     marty__alarm alarm; /* deadline */
-    marty__link link;   /* of bus->calls */
     marty_bus *bus;
     atomic_uint refs;
     atomic_size_t left;
@@ -47,16 +48,16 @@ struct marty__call {
     void (*completed)(marty__call *call); /* internal completion, in place of done: on any thread,
                                              must be quick, no lock held */
     marty_delivery *settles;
-    bool at_once;         /* done is called where the answer comes, not by a worker */
-    bool waited;          /* somebody waits in `answered` */
-    atomic_bool finished; /* waited, and answered */
-    atomic_bool timed;    /* its alarm was set */
-    bool no_retry;        /* do not publish a doubtful one again */
-    marty__mutex lock;    /* with waited only */
+    bool at_once;        /* done is called where the answer comes, not by a worker */
+    bool waited;         /* somebody waits in `answered` */
+    atomic_int progress; /* waited: OPEN, AWAITED by a thread that sleeps, FINISHED */
+    atomic_bool timed;   /* its alarm was set */
+    bool no_retry;       /* do not publish a doubtful one again */
+    char *strings;       /* channel names and reply_to of the posts */
+    size_t count, room;  /* room: bytes of it all */
+    marty__mutex lock;   /* with waited only; from here on it is not cleared */
     marty__cond answered;
-    char *strings;      /* channel names and reply_to of the posts */
-    char text[256];     /* why the first bad one was not stored */
-    size_t count, room; /* room: bytes of it all */
+    char text[256]; /* why the first bad one was not stored */
     marty__post posts[];
 };
 
@@ -74,7 +75,13 @@ void marty__call_wait(marty__call *call);
  * when forced). */
 void marty__call_expire(marty__call *call, marty_err err, bool force);
 void marty__published(marty__port *port, const marty_published *results, size_t count);
-/** A batch of those queued, to the adapter. */
+typedef struct marty__call_at { /* how far one has looked for calls; 0 = not yet */
+    size_t port, place;
+} marty__call_at;
+/** The next call with a message that is not answered, of that key or (NULL) of any, counted; its
+ * key is taken away, so that it is found by it once. NULL = no more. */
+marty__call *marty__call_find(marty_bus *bus, const void *key, marty__call_at *at);
+/** A batch of those queued, to the adapter. With port->lock held, given up during the op. */
 void marty__posts_run(marty__port *port);
 void marty__asks_run(marty__port *port);
 /** End the requests that wait for the reply channel. */

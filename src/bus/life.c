@@ -145,20 +145,14 @@ static void drain_rang(marty__alarm *alarm)
 /* Everything that asked for an answer and has none gets one now. */
 static void answer_rest(marty_bus *bus)
 {
-    for (;;) {
-        marty__lock(&bus->lock);
-        marty__link *link = bus->calls.next;
-        marty__call *call = link != &bus->calls ? MARTY__OWNER(link, marty__call, link) : NULL;
-        if (call) {
-            (void)atomic_fetch_add(&call->refs, 1);
-            marty__list_remove(&call->link);
+    bool any = true;
+    while (any) { /* some may have come behind our back */
+        marty__call_at at = {0};
+        any = false;
+        for (marty__call *call; (call = marty__call_find(bus, NULL, &at)) != NULL; any = true) {
+            marty__call_expire(call, MARTY_E_CLOSED, true);
+            marty__call_unref(call);
         }
-        marty__unlock(&bus->lock);
-        if (!call) {
-            return;
-        }
-        marty__call_expire(call, MARTY_E_CLOSED, true);
-        marty__call_unref(call);
     }
 }
 

@@ -49,9 +49,9 @@ static bool has_work(const marty__port *port)
     return !marty__list_empty(&port->posts) && !port->full && usable(port) && !port->closed;
 }
 
+/* These are run with the lock held and give it up during each op. */
 static void run_grants(marty__port *port)
 {
-    marty__lock(&port->lock);
     marty__link *link;
     while ((link = marty__list_pop(&port->grants)) != NULL) {
         marty__consumer *consumer = MARTY__OWNER(link, marty__consumer, grant_link);
@@ -71,12 +71,10 @@ static void run_grants(marty__port *port)
         marty__consumer_unref(consumer);
         marty__lock(&port->lock);
     }
-    marty__unlock(&port->lock);
 }
 
 static void run_commands(marty__port *port)
 {
-    marty__lock(&port->lock);
     marty__link *link;
     while ((link = marty__list_pop(&port->commands)) != NULL) {
         marty__command *command = MARTY__OWNER(link, marty__command, link);
@@ -84,71 +82,73 @@ static void run_commands(marty__port *port)
         command->run(port, command);
         marty__lock(&port->lock);
     }
-    marty__unlock(&port->lock);
 }
 
-/* One round of what is there, each queue only if it has something. With the lock held; gives it up.
- */
+static void run_unlocked(marty__port *port, void (*run)(marty__port *port))
+{
+    marty__unlock(&port->lock);
+    run(port);
+    marty__lock(&port->lock);
+}
+
+/* One round of what is there, each queue only if it has something. */
 static void run_round(marty__port *port)
 {
-    bool settles = !marty__list_empty(&port->settles);
-    bool extends = !marty__list_empty(&port->extends);
-    bool commands = !marty__list_empty(&port->commands);
-    bool grants = !marty__list_empty(&port->grants);
-    bool posts = !marty__list_empty(&port->posts);
-    bool asks = port->reply_refused && !marty__list_empty(&port->asks);
-    marty__unlock(&port->lock);
-    if (settles) {
-        marty__settles_run(port);
+    if (!marty__list_empty(&port->settles)) {
+        run_unlocked(port, marty__settles_run);
     }
-    if (extends) {
-        marty__extends_run(port);
+    if (!marty__list_empty(&port->extends)) {
+        run_unlocked(port, marty__extends_run);
     }
-    if (commands) {
-        run_commands(port);
-    }
-    if (grants) {
-        run_grants(port);
-    }
-    if (posts) {
+    run_commands(port);
+    run_grants(port);
+    if (!marty__list_empty(&port->posts)) {
         marty__posts_run(port);
     }
-    if (asks) {
-        marty__asks_run(port);
-    }
-    marty__lock(&port->lock);
-    if (port->handing) {
-        port->handing = false;
-        port->handed++;
-        marty__wake_all(&port->changed);
+    if (port->reply_refused && !marty__list_empty(&port->asks)) {
+        run_unlocked(port, marty__asks_run);
     }
 }
 
 MARTY__LOCAL unsigned marty__in_sink;
 static MARTY__LOCAL const marty__port *own; /* whose ops this thread runs */
 
-void marty__port_kick(marty__port *port)
+/* With the lock held; gives it up: on the housekeeping thread, unless whoever runs the ops looks
+ * again anyway. */
+static void kick_later_held(marty__port *port)
+{
+    bool needed = own != port && marty__port_waits(port);
+    marty__unlock(&port->lock);
+    if (needed) {
+        marty__alarm_set_earlier(port->bus, &port->kick_alarm, marty__bus_now(port->bus));
+    }
+}
+
+void marty__port_kick_held(marty__port *port)
 {
     if (marty__in_sink) { /* an adapter is calling us, perhaps under its locks: no op of it from
                              here */
-        marty__port_kick_later(port);
+        kick_later_held(port);
         return;
     }
-    marty__lock(&port->lock);
-    if (port->busy) {
-        marty__unlock(&port->lock);
-        return;
+    if (!port->busy) {
+        const marty__port *before = own;
+        port->busy = true;
+        own = port;
+        while (has_work(port)) {
+            run_round(port);
+        }
+        own = before;
+        port->busy = false;
+        marty__wake_all(&port->changed);
     }
-    port->busy = true;
-    const marty__port *before = own;
-    own = port;
-    while (has_work(port)) {
-        run_round(port);
-    }
-    own = before;
-    port->busy = false;
-    marty__wake_all(&port->changed);
     marty__unlock(&port->lock);
+}
+
+void marty__port_kick(marty__port *port)
+{
+    marty__lock(&port->lock);
+    marty__port_kick_held(port);
 }
 
 static void kick_rang(marty__alarm *alarm)
@@ -163,14 +163,9 @@ bool marty__port_waits(const marty__port *port)
 
 void marty__port_kick_later(marty__port *port)
 {
-    if (own == port) {
-        return; /* whoever runs them looks again after this one */
-    }
-    marty__lock(&port->lock);
-    bool needed = marty__port_waits(port);
-    marty__unlock(&port->lock);
-    if (needed) {
-        marty__alarm_set_earlier(port->bus, &port->kick_alarm, marty__bus_now(port->bus));
+    if (own != port) { /* else we look again after this one */
+        marty__lock(&port->lock);
+        kick_later_held(port);
     }
 }
 

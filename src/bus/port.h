@@ -75,6 +75,8 @@ void marty__port_shut(marty__port *port);
 void marty__port_free(marty__port *port);
 /** Run what is queued for the adapter, unless somebody is at it. No lock held. */
 void marty__port_kick(marty__port *port);
+/** The same with port->lock held, which it gives up. */
+void marty__port_kick_held(marty__port *port);
 /** How deep this thread is inside calls of adapters to us: no op may be called then. */
 extern MARTY__LOCAL unsigned marty__in_sink;
 /** The same from where no op may be called: on the housekeeping thread. */

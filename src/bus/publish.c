@@ -27,7 +27,8 @@ marty__call *marty__call_new(marty_bus *bus, size_t count, size_t strings_size)
     if (!call) {
         return NULL;
     }
-    memset(call, 0, sizeof *call);
+    memset(call, 0, offsetof(marty__call, lock));
+    call->text[0] = '\0';
     for (size_t i = 0; i < count; i++) {
         call->posts[i].message = NULL; /* the rest is its maker's to fill */
     }
@@ -126,11 +127,10 @@ static bool has_room(const marty__port *port, size_t count, uint64_t bytes)
            port->inflight_bytes + bytes <= port->bus->inflight_bytes_max;
 }
 
+/* With port->lock held: room for so many, waited for if asked. */
 static marty_err reserve(marty__call *call, marty__port *port, size_t count, uint64_t bytes,
-                         bool wait, marty_error *why)
+                         bool wait)
 {
-    marty_err err = MARTY_OK;
-    marty__lock(&port->lock);
     bool blocked = wait && !has_room(port, count, bytes);
     if (blocked) {
         marty__pool_block(port->bus);
@@ -138,20 +138,24 @@ static marty_err reserve(marty__call *call, marty__port *port, size_t count, uin
     while (wait && !has_room(port, count, bytes) && !port->closed &&
            marty__bus_wait(port->bus, &port->changed, &port->lock, call->deadline_ns)) {
     }
-    if (!has_room(port, count, bytes)) {
-        err = MARTY_E_FULL;
-        port->room_wanted = true;
-    } else if (!reserve_tokens(port, count)) {
-        err = MARTY_E_NO_MEMORY;
-    } else {
-        port->inflight += count;
-        port->inflight_bytes += bytes;
-        port->room_wanted = false;
-    }
-    marty__unlock(&port->lock);
     if (blocked) {
         marty__pool_unblock(port->bus);
     }
+    if (!has_room(port, count, bytes)) {
+        port->room_wanted = true;
+        return MARTY_E_FULL;
+    }
+    if (!reserve_tokens(port, count)) {
+        return MARTY_E_NO_MEMORY;
+    }
+    port->inflight += count;
+    port->inflight_bytes += bytes;
+    port->room_wanted = false;
+    return MARTY_OK;
+}
+
+static marty_err say_refused(marty__port *port, marty_err err, marty_error *why)
+{
     if (err == MARTY_E_FULL) {
         marty__alarm_set_earlier(port->bus, &port->room_alarm,
                                  marty__bus_now(port->bus) + 1000 * (int64_t)MARTY__NS_PER_MS);
@@ -161,27 +165,22 @@ static marty_err reserve(marty__call *call, marty__port *port, size_t count, uin
                                port->name, port->bus->inflight_max,
                                (unsigned long long)port->bus->inflight_bytes_max);
     }
-    return err ? marty__error_code(why, err) : MARTY_OK;
+    return err == MARTY_E_CLOSED ? marty_error_set(why, err, "the bus was closed meanwhile")
+                                 : marty__error_code(why, err);
 }
 
+/* With port->lock held. */
 static void unreserve(marty__port *port, size_t count, uint64_t bytes)
 {
-    marty__lock(&port->lock);
     port->inflight -= count;
     port->inflight_bytes -= bytes;
     marty__wake_all(&port->changed);
-    marty__unlock(&port->lock);
 }
 
 /* Somebody was told FULL: look at once whether there is room now. */
 static void tell_room(marty__port *port)
 {
-    marty__lock(&port->lock);
-    bool wanted = port->room_wanted;
-    marty__unlock(&port->lock);
-    if (wanted) {
-        marty__alarm_set_earlier(port->bus, &port->room_alarm, marty__bus_now(port->bus));
-    }
+    marty__alarm_set_earlier(port->bus, &port->room_alarm, marty__bus_now(port->bus));
 }
 
 static size_t posts_of(const marty__call *call, const marty__port *port, uint64_t *ret_bytes)
@@ -197,46 +196,23 @@ static size_t posts_of(const marty__call *call, const marty__port *port, uint64_
     return count;
 }
 
-static marty_err reserve_all(marty__call *call, bool wait, marty_error *why)
+/* A call that could never be accepted. */
+static marty_err check_size(const marty_bus *bus, size_t count, uint64_t bytes, marty_error *why)
 {
-    marty_bus *bus = call->bus;
-    for (size_t i = 0; i < bus->port_count; i++) {
-        uint64_t bytes;
-        size_t count = posts_of(call, &bus->ports[i], &bytes);
-        marty_err err = MARTY_OK;
-        if (count > bus->inflight_max || bytes > bus->inflight_bytes_max) {
-            err = marty_error_set(
-                why, MARTY_E_TOO_LARGE,
-                "a batch of %zu messages, %llu bytes; at most %u and %llu may be in flight: raise "
-                "inflight_max, inflight_bytes_max or send less at once",
-                count, (unsigned long long)bytes, bus->inflight_max,
-                (unsigned long long)bus->inflight_bytes_max);
-        } else if (count) {
-            err = reserve(call, &bus->ports[i], count, bytes, wait, why);
-        }
-        while (err && i-- > 0) {
-            count = posts_of(call, &bus->ports[i], &bytes);
-            unreserve(&bus->ports[i], count, bytes);
-        }
-        if (err) {
-            return err;
-        }
+    if (count > bus->inflight_max || bytes > bus->inflight_bytes_max) {
+        return marty_error_set(
+            why, MARTY_E_TOO_LARGE,
+            "a batch of %zu messages, %llu bytes; at most %u and %llu may be in flight: raise "
+            "inflight_max, inflight_bytes_max or send less at once",
+            count, (unsigned long long)bytes, bus->inflight_max,
+            (unsigned long long)bus->inflight_bytes_max);
     }
     return MARTY_OK;
 }
 
-static void unreserve_all(marty__call *call)
-{
-    for (size_t i = 0; i < call->bus->port_count; i++) {
-        uint64_t bytes;
-        size_t count = posts_of(call, &call->bus->ports[i], &bytes);
-        unreserve(&call->bus->ports[i], count, bytes);
-    }
-}
-
+/* With port->lock held. */
 static void enqueue(marty__call *call, marty__port *port)
 {
-    marty__lock(&port->lock);
     for (size_t i = 0; i < call->count; i++) {
         marty__post *post = &call->posts[i];
         if (post->port == port) {
@@ -244,7 +220,114 @@ static void enqueue(marty__call *call, marty__port *port)
             marty__list_push(&port->posts, &post->link);
         }
     }
-    marty__unlock(&port->lock);
+}
+
+/* Its messages are about to be queued: whoever finds one of them finds the call. */
+static void make_known(marty__call *call)
+{
+    call_ref(call);
+    (void)atomic_fetch_add(&call->bus->open_calls, 1);
+}
+
+static bool is_closed(const marty_bus *bus)
+{
+    return atomic_load(&bus->phase) == MARTY__CLOSED;
+}
+
+/* The usual case: all go to one port. Then one lock from the look for room to the op. */
+static marty_err accept_at(marty__call *call, marty__port *port, uint64_t bytes, bool wait,
+                           bool *ret_leads, marty_error *why)
+{
+    marty_err err = check_size(call->bus, call->count, bytes, why);
+    if (err) {
+        return err;
+    }
+    marty__lock(&port->lock);
+    err = reserve(call, port, call->count, bytes, wait);
+    if (!err && is_closed(call->bus)) { /* while it waited; nobody would answer */
+        unreserve(port, call->count, bytes);
+        err = MARTY_E_CLOSED;
+    }
+    if (err) {
+        marty__unlock(&port->lock);
+        return say_refused(port, err, why);
+    }
+    make_known(call);
+    enqueue(call, port);
+    if (call->waited && port->backend->lead) { /* asked without a lock */
+        marty__unlock(&port->lock);
+        *ret_leads = marty__port_lead(port, call->deadline_ns);
+        marty__port_kick(port);
+    } else {
+        marty__port_kick_held(port);
+    }
+    return MARTY_OK;
+}
+
+static void unreserve_all(marty__call *call, size_t port_count)
+{
+    for (size_t i = 0; i < port_count; i++) {
+        marty__port *port = &call->bus->ports[i];
+        uint64_t bytes;
+        size_t count = posts_of(call, port, &bytes);
+        if (count) {
+            marty__lock(&port->lock);
+            unreserve(port, count, bytes);
+            marty__unlock(&port->lock);
+        }
+    }
+}
+
+static marty_err reserve_all(marty__call *call, bool wait, marty_error *why)
+{
+    marty_bus *bus = call->bus;
+    for (size_t i = 0; i < bus->port_count; i++) {
+        marty__port *port = &bus->ports[i];
+        uint64_t bytes;
+        size_t count = posts_of(call, port, &bytes);
+        marty_err err = check_size(bus, count, bytes, why);
+        if (!err && count) {
+            marty__lock(&port->lock);
+            err = reserve(call, port, count, bytes, wait);
+            marty__unlock(&port->lock);
+            err = err ? say_refused(port, err, why) : MARTY_OK;
+        }
+        if (err) {
+            unreserve_all(call, i);
+            return err;
+        }
+    }
+    return MARTY_OK;
+}
+
+/* To several ports: bus->lock keeps those who look for calls from one that is queued in part. */
+static marty_err accept_at_all(marty__call *call, bool wait, bool *ret_leads, marty_error *why)
+{
+    marty_bus *bus = call->bus;
+    marty_err err = reserve_all(call, wait, why);
+    if (err) {
+        return err;
+    }
+    marty__lock(&bus->lock);
+    bool open = !is_closed(bus);
+    if (open) {
+        make_known(call);
+    }
+    for (size_t i = 0; open && i < bus->port_count; i++) {
+        marty__lock(&bus->ports[i].lock);
+        enqueue(call, &bus->ports[i]);
+        marty__unlock(&bus->ports[i].lock);
+    }
+    marty__unlock(&bus->lock);
+    if (!open) {
+        unreserve_all(call, bus->port_count);
+        return say_refused(call->posts[0].port, MARTY_E_CLOSED, why);
+    }
+    *ret_leads = call->waited && marty__port_lead(call->posts[0].port, call->deadline_ns);
+    for (size_t i = 0; i < bus->port_count; i++) {
+        marty__port_kick(&bus->ports[i]);
+    }
+    return MARTY_OK;
 }
 
 /* The alarm owns a reference while it is set; who sees that all is answered takes it back. */
@@ -274,58 +357,58 @@ static void deadline_rang(marty__alarm *alarm)
     marty__call_unref(call);
 }
 
-/* Queued, and among the calls of the bus: who finds it finds it queued. false: the bus was closed
- * while it waited for room, and nobody would answer. */
-static bool make_known(marty__call *call)
-{
-    marty_bus *bus = call->bus;
-    marty__lock(&bus->lock);
-    bool open = atomic_load(&bus->phase) != MARTY__CLOSED;
-    if (open) {
-        call_ref(call);
-        marty__list_push(&bus->calls, &call->link);
-        (void)atomic_fetch_add(&bus->open_calls, 1);
-    }
-    for (size_t i = 0; open && i < bus->port_count; i++) {
-        enqueue(call, &bus->ports[i]);
-    }
-    marty__unlock(&bus->lock);
-    return open;
-}
-
 marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why)
 {
-    marty_bus *bus = call->bus;
+    marty__port *port = call->posts[0].port;
+    uint64_t bytes = 0;
+    bool one_port = true;
     call->alarm.ring = deadline_rang;
     for (size_t i = 0; i < call->count; i++) {
-        call->posts[i].call = call;
-        call->posts[i].bytes =
-            call->posts[i].message->data.size + 256; /* about what it costs to hold */
+        marty__post *post = &call->posts[i];
+        post->call = call;
+        post->bytes = post->message->data.size + 256; /* about what it costs to hold */
+        bytes += post->bytes;
+        one_port = one_port && post->port == port;
     }
     if (call->waited && (!marty__mutex_init(&call->lock) || !marty__cond_init(&call->answered))) {
         call->waited = false;
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
-    marty_err err = reserve_all(call, wait, why);
-    if (err) {
-        return err;
-    }
-    if (!make_known(call)) {
-        unreserve_all(call);
-        return marty_error_set(why, MARTY_E_CLOSED, "the bus was closed meanwhile");
-    }
-    marty__port *port = call->count ? call->posts[0].port : NULL; /* mostly it is the only one */
-    bool leads = call->waited && port && marty__port_lead(port, call->deadline_ns);
-    for (size_t i = 0; i < bus->port_count; i++) {
-        marty__port_kick(&bus->ports[i]);
-    }
-    if (atomic_load(&call->left)) { /* memory: has answered already */
+    bool leads = false;
+    marty_err err = one_port ? accept_at(call, port, bytes, wait, &leads, why)
+                             : accept_at_all(call, wait, &leads, why);
+    if (!err && atomic_load(&call->left)) { /* else answered already */
         set_deadline(call);
     }
     if (leads) {
         marty__port_serve(port);
     }
-    return MARTY_OK;
+    return err;
+}
+
+/* ---- finding */
+marty__call *marty__call_find(marty_bus *bus, const void *key, marty__call_at *at)
+{
+    marty__call *found = NULL;
+    marty__lock(&bus->lock);
+    while (at->port < bus->port_count && !found) {
+        marty__port *port = &bus->ports[at->port];
+        marty__lock(&port->lock);
+        for (; at->place < port->sent_room && !found; at->place++) {
+            const marty__post *post = port->sent[at->place];
+            if (post && (!key || post->call->cancel_key == key)) {
+                found = post->call;
+                found->cancel_key = NULL; /* it is ended now */
+                call_ref(found);
+            }
+        }
+        marty__unlock(&port->lock);
+        if (!found) {
+            *at = (marty__call_at){.port = at->port + 1};
+        }
+    }
+    marty__unlock(&bus->lock);
+    return found;
 }
 
 /* ---- answering */
@@ -336,8 +419,13 @@ static void make_room(marty__call *call)
         uint64_t bytes;
         size_t count = posts_of(call, port, &bytes);
         if (count) {
+            marty__lock(&port->lock);
             unreserve(port, count, bytes);
-            tell_room(port);
+            bool wanted = port->room_wanted;
+            marty__unlock(&port->lock);
+            if (wanted) {
+                tell_room(port);
+            }
         }
     }
 }
@@ -386,9 +474,6 @@ static void complete(marty__call *call)
     if (atomic_load(&call->timed) && marty__alarm_cancel(bus, &call->alarm)) {
         marty__call_unref(call);
     }
-    marty__lock(&bus->lock);
-    marty__list_remove(&call->link);
-    marty__unlock(&bus->lock);
     if (call->completed) {
         (void)atomic_fetch_sub(&bus->open_calls, 1);
         (void)marty__bus_ref(bus);
@@ -397,10 +482,11 @@ static void complete(marty__call *call)
         marty__life_step(bus);
         marty__bus_unref(bus);
     } else if (call->waited) {
-        marty__lock(&call->lock);
-        atomic_store(&call->finished, true);
-        marty__unlock(&call->lock);
-        marty__wake_all(&call->answered); /* ours till the unref: who waits finds no lock held */
+        if (atomic_exchange(&call->progress, MARTY__CALL_FINISHED) == MARTY__CALL_AWAITED) {
+            marty__lock(&call->lock); /* until it waits indeed */
+            marty__unlock(&call->lock);
+            marty__wake_all(&call->answered); /* ours till the unref, so no lock is met */
+        }
         marty__call_unref(call);
     } else if (call->at_once) {
         run_settles_then_done(&call->task);
@@ -605,14 +691,21 @@ void marty__call_expire(marty__call *call, marty_err err, bool force)
     }
 }
 
+static bool is_finished(marty__call *call)
+{
+    return atomic_load(&call->progress) == MARTY__CALL_FINISHED;
+}
+
 static void wait_for_answer(marty__call *call)
 {
     marty_bus *bus = call->bus;
+    int open = MARTY__CALL_OPEN;
     marty__pool_block(bus);
     marty__lock(&call->lock);
-    while (!atomic_load(&call->finished)) {
+    (void)atomic_compare_exchange_strong(&call->progress, &open, MARTY__CALL_AWAITED);
+    while (!is_finished(call)) {
         if (!marty__bus_wait(bus, &call->answered, &call->lock, MARTY__NEVER) && bus->simulated &&
-            !atomic_load(&call->finished)) {
+            !is_finished(call)) {
             marty__unlock(&call->lock); /* simulated time stands still while we wait */
             marty__call_expire(call, MARTY_E_UNAVAILABLE, true);
             marty__lock(&call->lock);
@@ -625,7 +718,7 @@ static void wait_for_answer(marty__call *call)
 void marty__call_wait(marty__call *call)
 {
     marty_bus *bus = call->bus;
-    if (!atomic_load(&call->finished)) {
+    if (!is_finished(call)) {
         wait_for_answer(call);
     }
     settle_cause(call);
@@ -728,29 +821,37 @@ static marty_err cancel(marty__port *port, const marty_outgoing *out, size_t *re
     return err;
 }
 
+/* The message that an op reads is not lost before its end. */
+static void op_is_over(marty__port *port)
+{
+    port->handing = false;
+    port->handed++;
+    marty__wake_all(&port->changed);
+}
+
 void marty__posts_run(marty__port *port)
 {
     MARTY__UNSET marty_outgoing batch[AT_ONCE];
+    MARTY__UNSET marty_error why;
     bool cancels;
-    marty__lock(&port->lock);
     size_t count = take(port, batch, &cancels), taken = 0;
     uint64_t answers = port->answers;
-    marty__unlock(&port->lock);
     if (!count) {
         return;
     }
-    marty_error why = {0};
+    marty__unlock(&port->lock);
+    why.text[0] = '\0';
     marty_err err = cancels ? cancel(port, &batch[0], &taken, &why)
                             : port->backend->publish(port->adapter, batch, count, &taken, &why);
-    if (err && err != MARTY_E_FULL) {
+    bool refused = err && err != MARTY_E_FULL;
+    if (refused) {
         refuse(port, batch, count, err, why.text);
-        return;
     }
     taken = err && taken >= count ? 0 : taken; /* FULL may come as an error, too */
-    if (taken < count) {
-        marty__lock(&port->lock);
+    marty__lock(&port->lock);
+    if (!refused && taken < count) {
         put_back(port, batch + taken, count - taken);
         port->full = port->answers == answers;
-        marty__unlock(&port->lock);
     }
+    op_is_over(port);
 }

@@ -137,29 +137,14 @@ marty_err marty_bus_flush(marty_bus *bus, int32_t timeout_ms, marty_error *why)
                                        atomic_load(&bus->open_calls));
 }
 
-static marty__call *next_with_key(marty_bus *bus, const void *key)
-{
-    marty__call *found = NULL;
-    marty__lock(&bus->lock);
-    for (marty__link *link = bus->calls.next; link != &bus->calls && !found; link = link->next) {
-        marty__call *call = MARTY__OWNER(link, marty__call, link);
-        if (call->cancel_key == key) {
-            call->cancel_key = NULL;
-            (void)atomic_fetch_add(&call->refs, 1);
-            found = call;
-        }
-    }
-    marty__unlock(&bus->lock);
-    return found;
-}
-
 size_t marty_bus_cancel(marty_bus *bus, const void *key)
 {
     size_t count = 0;
+    marty__call_at at = {0};
     if (!key || marty__bus_enter(bus, MARTY__CLOSED, NULL)) {
         return 0;
     }
-    for (marty__call *call; (call = next_with_key(bus, key)) != NULL; count++) {
+    for (marty__call *call; (call = marty__call_find(bus, key, &at)) != NULL; count++) {
         marty__call_expire(call, MARTY_E_CANCELLED, true);
         marty__call_unref(call);
     }
