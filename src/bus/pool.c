@@ -43,7 +43,8 @@ static void start_thread(marty_bus *bus)
 }
 
 /* With pool->lock held: see that a queued task finds a thread. Returns whether all are stuck.
- * ret_wake: one that waits is to be woken, best without the lock. */
+ * ret_wake: one that waits is to be woken, best without the lock; one at a time, since it looks for
+ * more work than its own when it comes. */
 static bool staff(marty_bus *bus, bool *ret_wake)
 {
     marty__pool *pool = &bus->pool;
@@ -52,7 +53,8 @@ static bool staff(marty_bus *bus, bool *ret_wake)
         return false;
     }
     if (pool->waiting) {
-        *ret_wake = true;
+        *ret_wake = !pool->waking;
+        pool->waking = true;
         return false;
     }
     uint32_t before = pool->started;
@@ -113,6 +115,9 @@ void marty__pool_add(marty_bus *bus, marty__task *task)
 
 void marty__pool_add_own(marty_bus *bus, marty__link *tasks)
 {
+    if (marty__list_empty(tasks)) {
+        return;
+    }
     marty__lock(&bus->pool.lock);
     marty__list_move(&bus->pool.tasks, tasks);
     marty__unlock(&bus->pool.lock);
@@ -137,6 +142,7 @@ static void *work(void *argument)
             pool->waiting++;
             (void)marty__wait(&pool->work, &pool->lock, MARTY__NEVER);
             pool->waiting--;
+            pool->waking = false;
         }
         if (marty__list_empty(&pool->tasks)) {
             break;

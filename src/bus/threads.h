@@ -35,6 +35,7 @@ typedef struct marty__pool {
         waiting;      /* tasks being run by unblocked threads; threads that wait for work */
     uint32_t blocked; /* threads inside a blocking call of ours */
     bool stopping, driven, stalled;
+    bool waking; /* one that waits is on its way */
     marty__alarm stall_alarm;
 } marty__pool;
 
