@@ -335,10 +335,9 @@ static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, m
     }
 }
 
-static void run_batch(marty__lane *lane, marty__delivery **batch, size_t count)
+static void run_batch(marty__lane *lane, marty__delivery **batch, size_t count, int64_t now)
 {
     marty_subscription *subscription = lane->subscription;
-    int64_t now = marty__bus_now(subscription->bus);
     for (size_t i = 0; i < count; i++) {
         marty__delivery_begin(batch[i], now);
         batch[i]->handle.next = i + 1 < count ? &batch[i + 1]->handle : NULL;
@@ -348,47 +347,50 @@ static void run_batch(marty__lane *lane, marty__delivery **batch, size_t count)
     conclude(lane, batch, count, err);
 }
 
+/* With subscription->lock held. */
 static size_t next_batch(marty__lane *lane, marty__delivery **batch, size_t max)
 {
     marty_subscription *subscription = lane->subscription;
-    marty__lock(&subscription->lock);
     bool outage_lasts =
         lane->not_before_ns && lane->not_before_ns > marty__bus_now(subscription->bus);
-    size_t count = may_run(subscription) && !outage_lasts ? take_batch(lane, batch, max) : 0;
-    marty__unlock(&subscription->lock);
-    return count;
+    return may_run(subscription) && !outage_lasts ? take_batch(lane, batch, max) : 0;
 }
 
-static void turn(marty__lane *lane)
+/* With subscription->lock held, given up while handlers run. What was settled is with the port
+ * before the last look at the lane, which so is one span of the lock with the end of the turn; what
+ * comes until then, perhaps of that settling, is another turn. */
+static void turn(marty__lane *lane, marty__delivery **batch, size_t max)
 {
     marty_subscription *subscription = lane->subscription;
-    MARTY__UNSET marty__delivery *few[TURN];
-    size_t max = subscription->batch_max, done = 0;
-    marty__delivery **many = max > TURN ? marty_alloc(max * sizeof *many) : NULL;
-    max = many || max <= TURN ? max : TURN;
-    marty__delivery **batch = many ? many : few;
     marty__link settles;
-    int64_t began = marty__bus_now(subscription->bus);
-    marty__settle_begin(&settles);
-    while (done < TURN) {
-        size_t count = next_batch(lane, batch, max);
-        if (!count) {
-            break;
-        }
+    int64_t now = marty__bus_now(subscription->bus), began = now;
+    bool flushed = true;
+    size_t done = 0, count = next_batch(lane, batch, max);
+    while (count) {
         done += count;
-        count = admit(subscription, batch, count);
-        if (count) {
-            run_batch(lane, batch, count);
-        }
-        int64_t now = marty__bus_now(subscription->bus);
-        if (now - began > FLUSH_AFTER_NS) { /* slow handlers do not hold acks back */
-            marty__settle_flush(&settles);
+        bool last = marty__list_empty(&lane->ready) || done >= TURN;
+        marty__unlock(&subscription->lock);
+        if (flushed) {
             marty__settle_begin(&settles);
             began = now;
         }
+        count = admit(subscription, batch, count);
+        if (count) {
+            run_batch(lane, batch, count, now);
+        }
+        now = marty__bus_now(subscription->bus);
+        flushed = last || now - began > FLUSH_AFTER_NS; /* slow handlers do not hold acks back */
+        if (flushed) {
+            marty__settle_flush(&settles);
+        }
+        marty__lock(&subscription->lock);
+        count = last ? 0 : next_batch(lane, batch, max);
     }
-    marty__settle_flush(&settles);
-    marty_free(many);
+    if (!flushed) {
+        marty__unlock(&subscription->lock);
+        marty__settle_flush(&settles);
+        marty__lock(&subscription->lock);
+    }
 }
 
 static void run_lane(marty__task *task)
@@ -396,23 +398,27 @@ static void run_lane(marty__task *task)
     marty__lane *lane = MARTY__OWNER(task, marty__lane, task);
     marty_subscription *subscription = lane->subscription;
     marty_bus *bus = subscription->bus;
+    MARTY__UNSET marty__delivery *few[TURN];
+    size_t max = subscription->batch_max;
+    marty__delivery **many = max > TURN ? marty_alloc(max * sizeof *many) : NULL;
     marty__link due;
     marty__list_init(&due);
+    (void)atomic_fetch_add(&bus->running, 1);
     marty__lock(&subscription->lock);
     subscription->running++;
-    marty__unlock(&subscription->lock);
-    (void)atomic_fetch_add(&bus->running, 1);
-    turn(lane);
+    turn(lane, many ? many : few, many || max <= TURN ? max : TURN);
     if (marty__subscription_stops(subscription)) { /* a failed one may have sent others to wait */
+        marty__unlock(&subscription->lock);
         marty__lanes_clear(subscription, &(marty__clear){0});
+        marty__lock(&subscription->lock);
     }
-    marty__lock(&subscription->lock);
     subscription->running--;
     lane->scheduled = false;
     consider(lane, &due);
     marty__wake_all(&subscription->changed);
     marty__unlock(&subscription->lock);
     marty__pool_add_own(bus, &due);
+    marty_free(many);
     (void)marty__bus_ref(bus);
     (void)atomic_fetch_sub(&bus->running, 1);
     marty__subscription_unref(subscription);
