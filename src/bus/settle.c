@@ -40,8 +40,10 @@ void marty__settle_flush(marty__link *turn)
             count++;
         }
         marty__list_move_until(&run, turn, at);
-        give_to_port(port, &run, count);
-        marty__port_kick(port);
+        marty__lock(&port->lock);
+        marty__list_move(&port->settles, &run);
+        port->settling += count;
+        marty__port_kick_held(port);
     }
 }
 
