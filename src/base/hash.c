@@ -93,6 +93,14 @@ uint64_t marty__hash(const void *data, size_t size)
     return sip13(process_key, data, size);
 }
 
+uint64_t marty__hash_number(uint64_t number)
+{
+    (void)pthread_once(&process_key_once, make_process_key);
+    __extension__ unsigned __int128 product =
+        (unsigned __int128)(number ^ process_key[0]) * (process_key[1] | 1);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 uint64_t marty__hash_stable(const void *data, size_t size)
 {
     static const uint64_t zero[2] = {0, 0};

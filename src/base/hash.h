@@ -7,6 +7,8 @@
 
 /** SipHash-1-3 with a key of this process: for hash tables only, never written anywhere. */
 uint64_t marty__hash(const void *data, size_t size);
+/** The same of a number, in one multiplication. */
+uint64_t marty__hash_number(uint64_t number);
 /** Stable 64-bit hash (SipHash-1-3 with key 0): the same in every process and version. */
 uint64_t marty__hash_stable(const void *data, size_t size);
 /** Kafka's murmur2, for shards: (murmur2(key) & 0x7fffffff) % shards. */

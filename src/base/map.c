@@ -10,11 +10,6 @@
 
 static const char used_mark; /* the key of number slots */
 
-static uint64_t hash_number(uint64_t number)
-{
-    return marty__hash(&number, sizeof number);
-}
-
 static bool same(const marty__map_slot *slot, const marty__map_slot *key)
 {
     if (slot->hash != key->hash || slot->key_size != key->key_size) {
@@ -116,7 +111,7 @@ static marty__map_slot bytes_key(const void *key, size_t size, void *value)
 
 static marty__map_slot number_key(uint64_t key, void *value)
 {
-    return (marty__map_slot){&used_mark, SIZE_MAX, key, hash_number(key), value};
+    return (marty__map_slot){&used_mark, SIZE_MAX, key, marty__hash_number(key), value};
 }
 
 void *marty__map_get(const marty__map *map, const void *key, size_t size)
