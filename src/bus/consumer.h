@@ -27,6 +27,8 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     marty__mutex lock; /* what follows */
     marty__cond changed;
     marty__match *match;
+    marty_subscription *taker; /* of messages of taken_type, as match says it; NULL = not known */
+    char taken_type[64];
     marty_subscription **members;
     size_t member_count;
     uint32_t credit; /* what the adapter may have unsettled with us */

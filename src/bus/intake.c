@@ -270,6 +270,22 @@ static void own(marty__consumer *consumer, marty_subscription *subscription, uin
     }
 }
 
+/* With consumer->lock held: who takes messages of that type; NULL = nobody. What came last mostly
+ * comes again. */
+static marty_subscription *taker_of(marty__consumer *consumer, const char *type)
+{
+    if (consumer->taker && strcmp(consumer->taken_type, type) == 0) {
+        return consumer->taker;
+    }
+    size_t size = strlen(type) + 1;
+    marty_subscription *taker = marty__match_first(consumer->match, type);
+    if (taker && size <= sizeof consumer->taken_type) {
+        consumer->taker = taker;
+        memcpy(consumer->taken_type, type, size);
+    }
+    return taker;
+}
+
 /* With consumer->lock held. Whose message it is; NULL = nobody's. Runs of one type are looked up
  * once. */
 static marty_subscription *subscriber(const intake *in, const marty_incoming *incoming,
@@ -282,7 +298,7 @@ static marty_subscription *subscriber(const intake *in, const marty_incoming *in
     if (type_before && in->subscription && strcmp(type, type_before) == 0) {
         return in->subscription;
     }
-    return marty__match_first(in->consumer->match, type);
+    return taker_of(in->consumer, type);
 }
 
 /* With consumer->lock held: nothing of it will run any more. What comes now stays unsettled and is

@@ -130,6 +130,7 @@ static marty_err add_member(marty__consumer *consumer, marty_subscription *subsc
     if (err) {
         return marty__error_code(why, err);
     }
+    consumer->taker = NULL;
     members[consumer->member_count++] = subscription;
     consumer->credit += subscription->credit;
     return MARTY_OK;
@@ -222,6 +223,7 @@ void marty__consumer_drop(marty__consumer *consumer, const marty_subscription *s
     for (size_t i = 0; i < consumer->member_count; i++) {
         if (consumer->members[i] == subscription) {
             marty__match_remove(consumer->match, pattern_of(subscription), consumer->members[i]);
+            consumer->taker = NULL;
             consumer->members[i] = consumer->members[--consumer->member_count];
             uint32_t credit = subscription->credit;
             uint32_t owed = credit < consumer->owed ? credit : consumer->owed;
