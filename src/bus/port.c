@@ -186,6 +186,14 @@ bool marty__port_can(const marty__port *port, marty_kind kind, marty_order order
     return marty__capability_has(known, kind, order, bit);
 }
 
+void marty__port_limits(marty__port *port, const marty_capabilities *granted)
+{
+    uint64_t payload = granted->payload_bytes_max;
+    uint32_t headers = granted->header_count_max;
+    atomic_store_explicit(&port->payload_max, payload ? payload : UINT64_MAX, memory_order_relaxed);
+    atomic_store_explicit(&port->headers_max, headers ? headers : UINT32_MAX, memory_order_relaxed);
+}
+
 /* ---- connecting */
 static void run_connect(marty__port *port, marty__command *command)
 {
@@ -326,6 +334,7 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
         return port->url ? marty_error_set(why, inner.code, "%s", inner.text)
                          : marty__error_code(why, MARTY_E_NO_MEMORY);
     }
+    marty__port_limits(port, port->backend->claims);
     marty__sink_init(port);
     err = port->backend->open(&port->adapter, configured->url, &port->sink, &inner);
     return err ? marty_error_set(why, err, "%s", inner.text) : MARTY_OK;

@@ -51,10 +51,12 @@ struct marty__port {
     marty_err reason;
     char text[256];
     marty_capabilities granted;
-    atomic_uint failures; /* attempts to connect since the last UP */
-    uint32_t relapses;    /* connections, one after the other, that were lost at once */
-    atomic_bool fruitful; /* something came by this one */
-    int64_t up_ns;        /* the last UP */
+    _Atomic uint64_t payload_max; /* of granted, or of what is claimed; each is read by itself, */
+    _Atomic uint32_t headers_max; /* without the lock */
+    atomic_uint failures;         /* attempts to connect since the last UP */
+    uint32_t relapses;            /* connections, one after the other, that were lost at once */
+    atomic_bool fruitful;         /* something came by this one */
+    int64_t up_ns;                /* the last UP */
     bool connecting, ever_up, closing, closed;
     marty__alarm reconnect_alarm, kick_alarm, room_alarm;
     marty__command connect_command, close_command;
@@ -105,5 +107,7 @@ void marty__port_close(marty__port *port, int64_t deadline_ns);
 /** Whether a kind and order of channel has a capability there, as granted now (as claimed while it
  * never was up). */
 bool marty__port_can(const marty__port *port, marty_kind kind, marty_order order, uint64_t bit);
+/** What one message may be there, from now on. */
+void marty__port_limits(marty__port *port, const marty_capabilities *granted);
 void marty__sink_init(marty__port *port);
 #endif

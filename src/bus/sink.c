@@ -24,6 +24,7 @@ static void set_state(marty__port *port, marty_state state, const marty_capabili
     (void)snprintf(port->text, sizeof port->text, "%s", text ? text : "");
     if (granted) {
         port->granted = *granted;
+        marty__port_limits(port, granted);
         port->ever_up = true;
     }
 }

@@ -109,11 +109,14 @@ static marty_err check_level(const publish *self, const target *to,
 static marty_err check_granted(const publish *self, target *to, marty_error *why)
 {
     marty__port *port = to->port;
+    to->payload_max = atomic_load_explicit(&port->payload_max, memory_order_relaxed);
+    to->headers_max = atomic_load_explicit(&port->headers_max, memory_order_relaxed);
+    if (!self->deliver_at_us && !self->options->level && !to->place->need) {
+        return MARTY_OK; /* it asks for nothing that may not be granted */
+    }
     marty__lock(&port->lock);
     marty_capabilities granted = port->ever_up ? port->granted : *port->backend->claims;
     marty__unlock(&port->lock);
-    to->payload_max = granted.payload_bytes_max ? granted.payload_bytes_max : UINT64_MAX;
-    to->headers_max = granted.header_count_max ? granted.header_count_max : UINT32_MAX;
     if (self->deliver_at_us &&
         !marty__capability_has(&granted, to->place->kind, to->place->order, MARTY_CAN_DELAY)) {
         return marty_error_set(
