@@ -22,9 +22,12 @@ static void set_state(marty__port *port, marty_state state, const marty_capabili
     port->state = state;
     port->reason = reason;
     (void)snprintf(port->text, sizeof port->text, "%s", text ? text : "");
-    if (granted) {
+    bool changed = granted && memcmp(&port->granted, granted, sizeof *granted) != 0;
+    if (changed) { /* what stays is not written: others look at it without the lock */
         port->granted = *granted;
         marty__port_limits(port, granted);
+    }
+    if (granted && !port->ever_up) {
         port->ever_up = true;
     }
 }
