@@ -223,7 +223,12 @@ static marty_err wait_for_port(marty__port *port, int64_t deadline, marty_error 
     while (port->state == MARTY_STATE_DOWN && in_time && !hopeless(port)) {
         in_time = marty__bus_wait(port->bus, &port->changed, &port->lock, deadline);
     }
-    if (port->state == MARTY_STATE_DOWN || port->closed) {
+    if (port->state == MARTY_STATE_DOWN && !in_time && !port->failures) {
+        err = marty_error_set(why, port->reason,
+                              "%s: connecting takes longer than was to be waited for (timeout_ms, "
+                              "--wait 30s)",
+                              port->url);
+    } else if (port->state == MARTY_STATE_DOWN || port->closed) {
         err = marty_error_set(why, port->reason, "%s", port->text);
     }
     marty__unlock(&port->lock);

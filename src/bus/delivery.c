@@ -277,7 +277,7 @@ void marty__delivery_conclude(marty__delivery *delivery, marty_err err)
         marty__delivery_finish(delivery, MARTY_SETTLE_ACK, 0);
     } else if (atomic_load(&bus->phase) != MARTY__OPEN || err == MARTY_E_FULL ||
                err == MARTY_E_UNAVAILABLE || err == MARTY_E_NO_MEMORY) {
-        if ((delivery->keyed || delivery->consumer->port->granted.give_back_counts) &&
+        if ((delivery->keyed || marty__port_granted(delivery->consumer->port)->give_back_counts) &&
             delivery->subscription && atomic_load(&bus->phase) == MARTY__OPEN) {
             marty__delivery_hold(delivery, 0,
                                  false); /* stays in front of its key; the lane waits */

@@ -3,6 +3,8 @@
  * delays are coarse, that it knows how long it has had a message. */
 #include "test_script.h"
 
+#include "bus/internal.h"
+
 static void an_outage_is_waited_for_here_where_giving_back_counts(void)
 {
     script.granted_more = (marty_capabilities){.give_back_counts = true};
@@ -75,6 +77,30 @@ static void a_time_to_live_is_told_by_the_brokers_clock(void)
     end(bus);
 }
 
+/* A broker that restarts as another version: handlers look at what it grants all the while. */
+static void what_is_granted_changes_under_running_handlers(void)
+{
+    enum { MESSAGES = 4 };
+    const marty_capabilities *seen[2] = {NULL, NULL};
+    marty_bus *bus = begin(false, &(marty_subscribe_options){.retry = {.first_ms = 1}});
+    service.answer = MARTY_E_UNAVAILABLE;
+    for (uint64_t i = 0; i < 200; i++) {
+        marty_capabilities granted = script_claims;
+        granted.give_back_counts = i % 2;
+        script.sink->state(script.sink, MARTY_STATE_UP, &granted, MARTY_OK, "up");
+        const marty_capabilities *now = marty__port_granted(&bus->ports[0]);
+        CHECK(now->give_back_counts == granted.give_back_counts);
+        CHECK(!seen[i % 2] || seen[i % 2] == now); /* not kept twice */
+        seen[i % 2] = now;
+        if (i < MESSAGES) {
+            deliver(i + 1, 0, NULL, INT64_MAX, NULL);
+        }
+    }
+    service.answer = MARTY_OK;
+    CHECK_SOON(settled(0, MARTY_SETTLE_ACK) + settled(0, MARTY_SETTLE_GIVE_BACK) == MESSAGES, 5000);
+    end(bus);
+}
+
 int main(void)
 {
     marty_error why = {0};
@@ -84,5 +110,6 @@ int main(void)
     a_delay_shorter_than_the_backend_can_is_held_here();
     a_longer_one_is_the_backends();
     a_time_to_live_is_told_by_the_brokers_clock();
+    what_is_granted_changes_under_running_handlers();
     return check_result();
 }

@@ -4,7 +4,6 @@
  * batch forms by itself while an op runs. */
 #include "internal.h"
 
-#include "backend/capability.h"
 #include "backend/registry.h"
 #include "base/alloc.h"
 #include "base/error.h"
@@ -180,20 +179,6 @@ bool marty__port_command(marty__port *port, marty__command *command)
     return added;
 }
 
-bool marty__port_can(const marty__port *port, marty_kind kind, marty_order order, uint64_t bit)
-{
-    const marty_capabilities *known = port->ever_up ? &port->granted : port->backend->claims;
-    return marty__capability_has(known, kind, order, bit);
-}
-
-void marty__port_limits(marty__port *port, const marty_capabilities *granted)
-{
-    uint64_t payload = granted->payload_bytes_max;
-    uint32_t headers = granted->header_count_max;
-    atomic_store_explicit(&port->payload_max, payload ? payload : UINT64_MAX, memory_order_relaxed);
-    atomic_store_explicit(&port->headers_max, headers ? headers : UINT32_MAX, memory_order_relaxed);
-}
-
 /* ---- connecting */
 static void run_connect(marty__port *port, marty__command *command)
 {
@@ -334,7 +319,7 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
         return port->url ? marty_error_set(why, inner.code, "%s", inner.text)
                          : marty__error_code(why, MARTY_E_NO_MEMORY);
     }
-    marty__port_limits(port, port->backend->claims);
+    atomic_store(&port->granted, port->backend->claims);
     marty__sink_init(port);
     err = port->backend->open(&port->adapter, configured->url, &port->sink, &inner);
     return err ? marty_error_set(why, err, "%s", inner.text) : MARTY_OK;
@@ -452,6 +437,7 @@ void marty__port_free(marty__port *port)
 {
     marty_free(port->sent);
     marty_free(port->url);
+    marty__port_free_granted(port);
     marty__map_free(&port->consumers);
     if (port->bus) {
         marty__cond_free(&port->changed);

@@ -22,6 +22,8 @@ typedef struct marty__adapter_timer {
 
 enum { MARTY__ADAPTER_TIMERS = 8 };
 
+typedef struct marty__granted marty__granted; /* granted.c */
+
 struct marty__port {
     marty_sink sink; /* first: the adapter's view of us */
     marty_bus *bus;
@@ -50,13 +52,12 @@ struct marty__port {
     marty_state state; /* UP, DOWN, BLOCKED or CLOSED; DOWN at first */
     marty_err reason;
     char text[256];
-    marty_capabilities granted;
-    _Atomic uint64_t payload_max; /* of granted, or of what is claimed; each is read by itself, */
-    _Atomic uint32_t headers_max; /* without the lock */
-    atomic_uint failures;         /* attempts to connect since the last UP */
-    uint32_t relapses;            /* connections, one after the other, that were lost at once */
-    atomic_bool fruitful;         /* something came by this one */
-    int64_t up_ns;                /* the last UP */
+    _Atomic(const marty_capabilities *) granted; /* read by marty__port_granted, without the lock */
+    marty__granted *sets;                        /* all there were */
+    atomic_uint failures;                        /* attempts to connect since the last UP */
+    uint32_t relapses;    /* connections, one after the other, that were lost at once */
+    atomic_bool fruitful; /* something came by this one */
+    int64_t up_ns;        /* the last UP */
     bool connecting, ever_up, closing, closed;
     marty__alarm reconnect_alarm, kick_alarm, room_alarm;
     marty__command connect_command, close_command;
@@ -104,10 +105,12 @@ void marty__port_serve(marty__port *port);
 /** Connect again after the backoff. */
 void marty__port_retry(marty__port *port);
 void marty__port_close(marty__port *port, int64_t deadline_ns);
-/** Whether a kind and order of channel has a capability there, as granted now (as claimed while it
- * never was up). */
+/** As granted now, as claimed while it never was up; for as long as the port is there. No lock. */
+const marty_capabilities *marty__port_granted(const marty__port *port);
+/** Whether a kind and order of channel has a capability there, by these. */
 bool marty__port_can(const marty__port *port, marty_kind kind, marty_order order, uint64_t bit);
-/** What one message may be there, from now on. */
-void marty__port_limits(marty__port *port, const marty_capabilities *granted);
+/** From now on; port->lock held. */
+void marty__port_set_granted(marty__port *port, const marty_capabilities *granted);
+void marty__port_free_granted(marty__port *port);
 void marty__sink_init(marty__port *port);
 #endif

@@ -5,7 +5,6 @@
  * while messages are unanswered, one while its alarm is set. */
 #include "internal.h"
 
-#include "backend/capability.h"
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -542,7 +541,7 @@ static marty__call *count_answers(marty__call *call, size_t count)
 
 static bool may_repeat(const marty__port *port, const marty__post *post)
 {
-    return marty__capability_has(&port->granted, post->kind, post->order, MARTY_CAN_DEDUPLICATE) &&
+    return marty__port_can(port, post->kind, post->order, MARTY_CAN_DEDUPLICATE) &&
            !post->call->no_retry && !port->closing &&
            port->bus->env.monotonic_ns(port->bus->env.user) < post->call->deadline_ns;
 }

@@ -115,6 +115,17 @@ static void one_that_goes_down_is_not_waited_for(void)
     finish(one.bus);
 }
 
+static void opening_says_that_connecting_takes_long(void)
+{
+    marty_bus *bus = NULL;
+    marty_error why = {0};
+    marty_bus_options options = {.timeout_ms = 20};
+    script.mute = true;
+    CHECK_INT(marty_bus_open(&bus, "script:", &options, &why), MARTY_E_UNAVAILABLE);
+    CHECK_HAS(why.text, "connecting takes longer");
+    script.mute = false;
+}
+
 int main(void)
 {
     marty_error why = {0};
@@ -125,5 +136,6 @@ int main(void)
     a_stop_ends_the_wait(MARTY_OK);
     a_stop_ends_the_wait(MARTY_E_TIMEOUT);
     one_that_goes_down_is_not_waited_for();
+    opening_says_that_connecting_takes_long();
     return check_result();
 }

@@ -83,7 +83,6 @@ static void granted_json(marty__buffer *to, const marty_capabilities *granted)
 static void backend_json(marty__buffer *to, marty__port *port)
 {
     marty__lock(&port->lock);
-    marty_capabilities granted = port->ever_up ? port->granted : *port->backend->claims;
     marty__buffer_byte(to, '{');
     text_field(to, "name", port->name);
     marty__buffer_byte(to, ',');
@@ -100,7 +99,7 @@ static void backend_json(marty__buffer *to, marty__port *port)
                          ",\"inflight\":%zu,\"inflight_bytes\":%llu,\"granted\":", port->inflight,
                          (unsigned long long)port->inflight_bytes);
     marty__unlock(&port->lock);
-    granted_json(to, &granted);
+    granted_json(to, marty__port_granted(port));
     marty__buffer_byte(to, '}');
 }
 

@@ -6,7 +6,6 @@
 #include "base/assert.h"
 
 #include <stdio.h>
-#include <string.h>
 
 _Static_assert(offsetof(marty__port, sink) == 0, "sink is first");
 
@@ -22,12 +21,8 @@ static void set_state(marty__port *port, marty_state state, const marty_capabili
     port->state = state;
     port->reason = reason;
     (void)snprintf(port->text, sizeof port->text, "%s", text ? text : "");
-    bool changed = granted && memcmp(&port->granted, granted, sizeof *granted) != 0;
-    if (changed) { /* what stays is not written: others look at it without the lock */
-        port->granted = *granted;
-        marty__port_limits(port, granted);
-    }
-    if (granted && !port->ever_up) {
+    if (granted) {
+        marty__port_set_granted(port, granted);
         port->ever_up = true;
     }
 }

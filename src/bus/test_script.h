@@ -35,6 +35,7 @@ static struct {
     uint32_t asked;    /* how often it was subscribed to */
     uint32_t refusals; /* so many of them are refused */
     marty_err refusal; /* with this; MARTY_OK = without a word */
+    bool mute;         /* connecting to it does not end */
     bool down;         /* it cannot be connected to */
     bool lose_extends;
     bool answers_later; /* what is settled waits for answer_all */
@@ -69,10 +70,13 @@ static marty_err op_open(marty_port **ret_port, const char *url, const marty_sin
 static marty_err op_connect(marty_port *port, marty_error *why)
 {
     pthread_mutex_lock(&script.lock);
-    bool down = script.down;
+    bool down = script.down, mute = script.mute;
     pthread_mutex_unlock(&script.lock);
     if (down) {
         return marty_error_set(why, MARTY_E_UNAVAILABLE, "down");
+    }
+    if (mute) {
+        return MARTY_OK;
     }
     marty_capabilities granted = script_claims;
     granted.give_back_counts = script.granted_more.give_back_counts;

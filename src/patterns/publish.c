@@ -109,23 +109,21 @@ static marty_err check_level(const publish *self, const target *to,
 static marty_err check_granted(const publish *self, target *to, marty_error *why)
 {
     marty__port *port = to->port;
-    to->payload_max = atomic_load_explicit(&port->payload_max, memory_order_relaxed);
-    to->headers_max = atomic_load_explicit(&port->headers_max, memory_order_relaxed);
+    const marty_capabilities *granted = marty__port_granted(port);
+    to->payload_max = granted->payload_bytes_max ? granted->payload_bytes_max : UINT64_MAX;
+    to->headers_max = granted->header_count_max ? granted->header_count_max : UINT32_MAX;
     if (!self->deliver_at_us && !self->options->level && !to->place->need) {
         return MARTY_OK; /* it asks for nothing that may not be granted */
     }
-    marty__lock(&port->lock);
-    marty_capabilities granted = port->ever_up ? port->granted : *port->backend->claims;
-    marty__unlock(&port->lock);
     if (self->deliver_at_us &&
-        !marty__capability_has(&granted, to->place->kind, to->place->order, MARTY_CAN_DELAY)) {
+        !marty__capability_has(granted, to->place->kind, to->place->order, MARTY_CAN_DELAY)) {
         return marty_error_set(
             why, MARTY_E_UNSUPPORTED,
             "%s grants no delayed delivery on %s; route it to memory, sqlite or nats 2.12",
             port->name, to->place->channel);
     }
-    marty_err err = marty__route_needs(self->bus->config, to->place, &granted, why);
-    return err ? err : check_level(self, to, &granted, why);
+    marty_err err = marty__route_needs(self->bus->config, to->place, granted, why);
+    return err ? err : check_level(self, to, granted, why);
 }
 
 static marty_err check_size(const target *to, const marty_message *message, marty_error *why)

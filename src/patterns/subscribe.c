@@ -90,8 +90,7 @@ static marty_err check_place(marty_bus *bus, const marty__place *place,
                                "%s grants no replay on %s: it cannot start anywhere but now",
                                port->name, place->channel);
     }
-    return marty__route_needs(bus->config, place,
-                              port->ever_up ? &port->granted : port->backend->claims, why);
+    return marty__route_needs(bus->config, place, marty__port_granted(port), why);
 }
 
 /* The order asked for must be the one that the route declares. */

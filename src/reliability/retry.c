@@ -130,7 +130,7 @@ static bool may_hold(const marty__delivery *delivery, uint32_t delay_ms)
 /* Whether a copy may be published that comes so much later. */
 static bool may_delay(const marty__consumer *consumer, uint32_t delay_ms)
 {
-    uint64_t limit = consumer->port->granted.delay_ms_max;
+    uint64_t limit = marty__port_granted(consumer->port)->delay_ms_max;
     return (!limit || delay_ms <= limit) &&
            marty__port_can(consumer->port, consumer->kind, consumer->order, MARTY_CAN_DELAY);
 }
@@ -139,12 +139,13 @@ static void try_again(marty__delivery *delivery, uint32_t delay_ms, bool counted
 {
     marty__consumer *consumer = delivery->consumer;
     marty__port *port = consumer->port;
-    uint64_t limit = port->granted.retry_ms_max, step = port->granted.delay_step_ms;
+    const marty_capabilities *granted = marty__port_granted(port);
+    uint64_t limit = granted->retry_ms_max, step = granted->delay_step_ms;
     bool coarse = step && delay_ms < 4 * step; /* it would come much later than asked */
     marty_verb verb = counted ? MARTY_SETTLE_RETRY : MARTY_SETTLE_GIVE_BACK;
     bool native = marty__port_can(port, consumer->kind, consumer->order, MARTY_CAN_DELAYED_RETRY) &&
                   (!limit || delay_ms <= limit) && !(coarse && may_hold(delivery, delay_ms));
-    bool keeps_count = !counted && port->granted.give_back_counts;
+    bool keeps_count = !counted && granted->give_back_counts;
     if (delivery->subscription && consumer->order == MARTY_ORDER_KEY) {
         marty__delivery_hold(delivery, delay_ms, counted);
     } else if (delivery->subscription && keeps_count && may_hold(delivery, delay_ms)) {
