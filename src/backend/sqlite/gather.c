@@ -53,14 +53,14 @@ static int on_write(sqlite3_file *base, const void *data, int size, sqlite3_int6
     return SQLITE_OK;
 }
 
+/* What was committed was synced; what was not is no longer ours to write. */
 static int on_close(sqlite3_file *base)
 {
     gather_file *file = of(base);
-    int code = hand_on(file);
-    int closed = file->inner->pMethods->xClose(file->inner);
+    int code = file->inner->pMethods->xClose(file->inner);
     marty_free(file->bytes);
     sqlite3_free(file->inner);
-    return code ? code : closed;
+    return code;
 }
 
 static int on_read(sqlite3_file *base, void *out, int size, sqlite3_int64 at)
@@ -210,11 +210,27 @@ const char *marty__sqlite_gather_name(void)
     return registered == SQLITE_OK ? gather.zName : NULL;
 }
 
-void marty__sqlite_gather_allow(sqlite3 *handle, bool allowed)
+static gather_file *log_of(sqlite3 *handle)
 {
     sqlite3_file *file = NULL;
     int code = sqlite3_file_control(handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
-    if (code == SQLITE_OK && file && file->pMethods == &methods) {
-        of(file)->allowed = allowed;
+    return code == SQLITE_OK && file && file->pMethods == &methods ? of(file) : NULL;
+}
+
+/* Another may have written there since. However it ended: by our word, an error, or the close. */
+static void on_rollback(void *handle)
+{
+    gather_file *file = log_of(handle);
+    if (file) {
+        file->size = 0;
+    }
+}
+
+void marty__sqlite_gather_allow(sqlite3 *handle, bool allowed)
+{
+    gather_file *file = log_of(handle);
+    if (file) {
+        file->allowed = allowed;
+        (void)sqlite3_rollback_hook(handle, on_rollback, handle);
     }
 }
