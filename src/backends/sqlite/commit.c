@@ -73,15 +73,14 @@ int marty__sq_commit(sq_db *db)
 /* Whether enough was written since it was last tried: a reader may have kept it from ending. */
 static bool has_grown(sq_db *db, bool idle)
 {
-    if (db->wal_frames < db->wal_tried) {
-        db->wal_tried = db->wal_looked = 0; /* the log began anew */
-    }
+    db->wal_tried = db->wal_frames < db->wal_tried ? 0 : db->wal_tried; /* the log began anew */
     return db->wal_frames - db->wal_tried >= (idle ? IDLE_FRAMES : BUSY_FRAMES);
 }
 
 /* Looked at now and then, but for one that is: until it was tried to mend that. */
 static bool is_crowded(sq_db *db)
 {
+    db->wal_looked = db->wal_frames < db->wal_looked ? 0 : db->wal_looked;
     if (db->wal_frames - db->wal_looked < LOOK_FRAMES) {
         return false;
     }
@@ -95,16 +94,9 @@ bool marty__sq_checkpoint_due(sq_db *db)
     return has_grown(db, false) || is_crowded(db);
 }
 
-void marty__sq_checkpoint(sq_db *db, bool idle)
+static void move(sq_db *db, int mode)
 {
     int frames = 0, moved = 0;
-    bool due = has_grown(db, idle), crowded = is_crowded(db);
-    if (!due && !crowded) {
-        return;
-    }
-    int mode = crowded                         ? SQLITE_CHECKPOINT_TRUNCATE
-               : db->wal_frames > STUCK_FRAMES ? SQLITE_CHECKPOINT_RESTART
-                                               : SQLITE_CHECKPOINT_PASSIVE;
     db->wal_tried = db->wal_looked = db->wal_frames;
     db->busy_until_ns = marty__monotonic_ns() + STUCK_WAIT_NS;
     db->busy_seen = db->shared ? marty__sq_shared_commits(db->shared) : 0;
@@ -115,6 +107,21 @@ void marty__sq_checkpoint(sq_db *db, bool idle)
     if (db->shared) {
         marty__sq_shared_unwant(db->shared);
     }
+}
+
+void marty__sq_checkpoint(sq_db *db, bool idle)
+{
+    bool due = has_grown(db, idle), crowded = is_crowded(db);
+    if (due || crowded) {
+        move(db, crowded                         ? SQLITE_CHECKPOINT_TRUNCATE
+                 : db->wal_frames > STUCK_FRAMES ? SQLITE_CHECKPOINT_RESTART
+                                                 : SQLITE_CHECKPOINT_PASSIVE);
+    }
+}
+
+void marty__sq_log_cut(sq_db *db)
+{
+    move(db, SQLITE_CHECKPOINT_TRUNCATE);
 }
 
 bool marty__sq_wal_full(const sq_db *db)

@@ -65,6 +65,8 @@ int marty__sq_commit(sq_db *db);
 void marty__sq_rollback(sq_db *db);
 /** Move the log into the database when it has grown. */
 void marty__sq_checkpoint(sq_db *db, bool idle);
+/** Empty the log and cut it off, as far as those who read allow: what it had is room again. */
+void marty__sq_log_cut(sq_db *db);
 /** Whether that is due though there is much to do. */
 bool marty__sq_checkpoint_due(sq_db *db);
 /** Whether the log has grown past what readers may force on us. */

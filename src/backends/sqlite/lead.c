@@ -6,7 +6,7 @@
  * whatever may be long, it calls the writer, too. */
 #include "work.h"
 
-enum { COMMITS_LEFT = 8 };
+enum { COMMITS_LEFT = 8, SAME_NS = 1000 }; /* times of the file are in us */
 
 /* Time for more commits than one, by the last: nobody can be called back from a slow disk. */
 static bool has_time(const marty_port *port, int64_t until_ns)
@@ -31,7 +31,8 @@ static bool calls_for_writer(marty_port *port)
     return port->down_err || port->retry_ns || port->reclaim || port->sweep ||
            !marty__list_empty(&port->work_controls) || !marty__list_empty(&port->work_settles) ||
            !marty__list_empty(&port->work_extends) || !marty__list_empty(&port->hungry) ||
-           marty__sq_due_ns(port) < port->rest_until_ns || marty__sq_checkpoint_due(&port->db);
+           marty__sq_due_ns(port) + SAME_NS < port->rest_until_ns ||
+           marty__sq_checkpoint_due(&port->db);
 }
 
 static void hand_back(marty_port *port)

@@ -2,6 +2,7 @@
  * A thread that publishes and waits does the commit itself while the port's own sleeps: what is
  * queued then waits for it, what it leaves is done, and a lock that another has is not waited for.
  */
+#include "port.h"
 #include "test_file.h"
 
 #include <sqlite3.h>
@@ -98,6 +99,28 @@ static void news_of_another_come(void)
     probe_close(a);
 }
 
+static bool rests(probe *p)
+{
+    marty__lock(&p->port->lock);
+    bool resting = p->port->resting;
+    marty__unlock(&p->port->lock);
+    return resting;
+}
+
+/* Who leads in a loop would keep the woken thread of the port from its turn for ever. */
+static void who_is_awake_is_the_next(void)
+{
+    probe *a = probe_open("next.db"), *b = probe_open("next.db");
+    listen_to(a, 1, MARTY_KIND_QUEUE, "commands.q", "q", 9);
+    take_the_lead(a);
+    CHECK_INT(say(b, MARTY_KIND_QUEUE, "commands.q", "m1", NULL), MARTY_OK);
+    SOON(!rests(a)); /* and nobody leads from now on until it has had its turn */
+    test_backend->serve(a->port);
+    await(a, 1);
+    probe_close(b);
+    probe_close(a);
+}
+
 static void a_lock_of_another_is_not_waited_for(void)
 {
     probe *a = probe_open("locked.db");
@@ -141,6 +164,7 @@ int main(void)
     who_leads_commits();
     nothing_that_is_queued_meanwhile_is_left();
     news_of_another_come();
+    who_is_awake_is_the_next();
     a_lock_of_another_is_not_waited_for();
     closing_waits_for_who_leads();
     test_folder_remove();

@@ -214,7 +214,7 @@ static void failed(marty_port *port, int code, bool committing)
         (port->failures >= FAILURES_MAX && !full)) {
         go_down(port, err, why.text);
     } else if (full) {
-        marty__sq_checkpoint(&port->db, true); /* an emptied log can be written without growing */
+        marty__sq_log_cut(&port->db); /* an emptied log can be written without growing */
     }
 }
 

@@ -191,10 +191,10 @@ static void rest(marty_port *port, uint32_t seen)
     marty__sq_bell_wait(&port->shared.slots[port->shared.slot], seen,
                         wait_ns < TICK_NS ? wait_ns : TICK_NS);
     marty__lock(&port->lock);
+    port->resting = false; /* whoever leads is the last: another could go on for ever */
     while (port->led) {
         (void)marty__wait(&port->returned, &port->lock, MARTY__NEVER);
     }
-    port->resting = false;
     marty__unlock(&port->lock);
 }
 
