@@ -11,11 +11,6 @@
 #include <stddef.h>
 #include <string.h>
 
-struct marty__granted {
-    marty_capabilities granted;
-    marty__granted *next;
-};
-
 const marty_capabilities *marty__port_granted(const marty__port *port)
 {
     return atomic_load_explicit(&port->granted, memory_order_acquire);
@@ -36,14 +31,15 @@ static bool same(const marty_capabilities *one, const marty_capabilities *other)
            !memcmp((const char *)one + FROM, (const char *)other + FROM, sizeof *one - FROM);
 }
 
-/* No memory for another: what was known stays so, and the next connection tells it again. */
+/* No memory for another than the first: what was known stays so, and the next connection tells it
+ * again. */
 void marty__port_set_granted(marty__port *port, const marty_capabilities *granted)
 {
     marty__granted *found = port->sets;
     while (found && !same(&found->granted, granted)) {
         found = found->next;
     }
-    if (!found && (found = marty_alloc(sizeof *found))) {
+    if (!found && (found = port->sets ? marty_alloc(sizeof *found) : &port->first_set)) {
         found->granted = *granted;
         found->next = port->sets;
         port->sets = found;
@@ -55,7 +51,7 @@ void marty__port_set_granted(marty__port *port, const marty_capabilities *grante
 
 void marty__port_free_granted(marty__port *port)
 {
-    while (port->sets) {
+    while (port->sets && port->sets != &port->first_set) { /* it is the last */
         marty__granted *next = port->sets->next;
         marty_free(port->sets);
         port->sets = next;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Where messages of one type go, worked out once: routes do not change while a bus lives, so what
  * was found is kept as long as it does, as it is. A table without a lock: a place is taken by one
- * exchange and never given back. It is bounded; what finds no place is worked out each time. */
+ * exchange and never given back. It is bounded, and so are the names of channels kept for it; what
+ * finds no place is worked out each time. */
 #include "internal.h"
 
 #include "base/alloc.h"
@@ -50,7 +51,7 @@ static marty__kept_place *make(marty_bus *bus, marty_pattern pattern, const char
                                const char *type, const marty__place *place)
 {
     size_t to_size = strlen(to) + 1, type_size = strlen(type) + 1;
-    const char *channel = marty__bus_keep_name(bus, place->channel, SIZE_MAX);
+    const char *channel = marty__bus_keep_name(bus, place->channel, MARTY__KEPT_PLACES);
     marty__kept_place *made = channel ? marty_alloc(sizeof *made + to_size + type_size) : NULL;
     if (made) {
         made->place = *place;

@@ -22,7 +22,10 @@ typedef struct marty__adapter_timer {
 
 enum { MARTY__ADAPTER_TIMERS = 8 };
 
-typedef struct marty__granted marty__granted; /* granted.c */
+typedef struct marty__granted {
+    marty_capabilities granted;
+    struct marty__granted *next;
+} marty__granted;
 
 struct marty__port {
     marty_sink sink; /* first: the adapter's view of us */
@@ -53,7 +56,7 @@ struct marty__port {
     marty_err reason;
     char text[256];
     _Atomic(const marty_capabilities *) granted; /* read by marty__port_granted, without the lock */
-    marty__granted *sets;                        /* all there were */
+    marty__granted *sets, first_set;             /* all there were */
     atomic_uint failures;                        /* attempts to connect since the last UP */
     uint32_t relapses;    /* connections, one after the other, that were lost at once */
     atomic_bool fruitful; /* something came by this one */

@@ -5,7 +5,6 @@
  * while messages are unanswered, one while its alarm is set. */
 #include "internal.h"
 
-
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/error.h"
