@@ -87,15 +87,32 @@ static marty_dead_verb on_letter(void *user, const marty_dead_letter *letter,
     return json_array_size(of->letters) < LETTERS_MAX ? MARTY_DEAD_LEAVE : MARTY_DEAD_STOP;
 }
 
-/* With a backend, what died of its messages is shown, too: nobody tells the saga of that. */
-static int add_letters(cli_run *cli, const cli_saga *saga, const char *id, json_t *whole)
+static int find_letters(cli_run *cli, dying *of)
+{
+    const cli_letters all = {.channel = "*"};
+    marty_bus *bus = NULL;
+    marty_error why = {0};
+    int code = cli_bus_open(cli, &bus, false, false);
+    if (code) {
+        return code;
+    }
+    marty_err err = cli_letters_walk(bus, &all, on_letter, of, &why);
+    return cli_bus_close(cli, bus, err ? cli_fail(cli, err, &why) : CLI_OK);
+}
+
+/* With a backend, what died of its messages is shown, too: nobody tells the saga of that. The saga
+ * is read by then, and is shown without them when the backend is away. */
+static int add_letters(cli_run *cli, const char *id, json_t *whole)
 {
     dying of = {.id = id, .letters = json_array()};
-    const cli_letters all = {.channel = "*"};
-    marty_error why = {0};
-    marty_err err = cli_letters_walk(saga->bus, &all, on_letter, &of, &why);
+    if (find_letters(cli, &of)) {
+        json_decref(of.letters);
+        cli_say(cli, "so it is not known which of its commands and answers are dead letters; the "
+                     "saga as its store has it:");
+        return CLI_PARTIAL;
+    }
     (void)json_object_set_new(whole, "dead_letters", of.letters);
-    return err ? cli_fail(cli, err, &why) : CLI_OK;
+    return CLI_OK;
 }
 
 static int show(cli_run *cli)
@@ -103,17 +120,18 @@ static int show(cli_run *cli)
     cli_saga saga;
     char id[40];
     bool letters = cli_set(cli, "backend") || cli_set(cli, "config");
-    int code = cli_saga_open(cli, &saga, true, letters);
+    int code = cli_saga_open(cli, &saga, true, false);
     code = code ? code : cli_saga_find(cli, &saga, cli_argument(cli, 0), id);
     json_t *whole = code ? NULL : cli_saga_read(cli, &saga, id, &code);
-    code = whole && letters ? add_letters(cli, &saga, id, whole) : code;
+    code = saga.engine ? cli_saga_close(cli, &saga, code) : code;
+    code = whole && letters ? add_letters(cli, id, whole) : code;
     if (whole && cli->out.format == CLI_TABLE) {
         cli_saga_timeline(cli, whole);
     } else if (whole) {
         print_whole(cli, whole);
     }
     json_decref(whole);
-    return saga.engine ? cli_saga_close(cli, &saga, code) : code;
+    return code;
 }
 
 const cli_verb cli_verb_saga_show = {
@@ -123,8 +141,8 @@ const cli_verb cli_verb_saga_show = {
     .text =
         "The steps with their attempts, what it waits for and why it is stuck; then its history, "
         "each line with its cause. Needs the store only; with a backend (-b or -c) the dead "
-        "letters "
-        "among its commands and answers are shown, too.",
+        "letters among its commands and answers are shown, too; when that backend is away, the "
+        "saga is shown all the same, with exit code 5.",
     .examples = "marty saga show 019ac...\nmarty saga show 019ac... -b sqlite:bus.db\n"
                 "marty saga show 019ac... -o json | jq .saga",
     .tables = {cli_flags_store, cli_flags_bus, cli_flags_common},

@@ -42,6 +42,19 @@ class Repair(Sagas):
         self.assertRegex(table.out, r"dead letter [0-9a-f/.]+  reserve of commands.stock: ")
         self.assertIn(f"next: marty dlq replay {shown['dead_letters'][0]['id']}", table.err)
 
+    def test_a_saga_is_shown_when_its_broker_is_away(self):
+        self.run_sagas(ORDER.replace("TIMEOUT", PATIENT))
+        one = self.begin("order")
+        away = ("saga", "show", one, "-b", f"sqlite:{self.folder}/nowhere/bus.db")
+        shown = self.marty(*away, code=5)
+        self.assertEqual(json.loads(shown.out)["saga"]["saga"], one)
+        self.assertNotIn("dead_letters", json.loads(shown.out))
+        self.assertIn("nowhere/bus.db", shown.err)
+        self.assertIn("it is not known which of its commands and answers are dead letters", shown.err)
+        self.assertRegex(self.marty(*away, "-o", "table", code=5).out, r"reserve +calling")
+        self.assertEqual(json.loads(self.bus("saga", "show", one).out)["dead_letters"], [])
+        self.assertEqual(self.marty("saga", "show", "nobody", *away[3:], code=3).out, "")
+
     def test_what_is_not_sent_is_said(self):
         running = self.run_sagas(ORDER.replace("TIMEOUT", PATIENT))
         running.signal(signal.SIGTERM)
