@@ -149,7 +149,7 @@ static const cli_flag start_flags[] = {
     {"version", 0, CLI_NUMBER, "N", "Version of the definition; default: the newest."},
     {"deadline", 0, CLI_DURATION, "DURATION", "Cancel it when it takes longer."},
     {"await", 'w', CLI_SWITCH, NULL, "Wait until it has ended, as marty saga wait does."},
-    {"timeout", 't', CLI_DURATION, "DURATION", "How long to wait; default 30s."},
+    {"timeout", 't', CLI_DURATION, "DURATION", "With --await: how long; default 30s."},
     {"or-stuck", 0, CLI_SWITCH, NULL, "With --await: until it is stuck, too; exit code 6."},
     {0}};
 
@@ -162,6 +162,9 @@ static int start(cli_run *cli)
     marty_saga_start_options options = {.deadline_ms = cli_number(cli, "deadline", 0)};
     if (!cli_saga_version(cli, "version", &options.version)) {
         return cli_usage(cli, "--version: no version is that high");
+    }
+    if (!cli_set(cli, "await") && (cli_set(cli, "or-stuck") || cli_set(cli, "timeout"))) {
+        return cli_usage(cli, "--or-stuck and --timeout are of a wait: --await with them");
     }
     int code = cli_saga_open(cli, &saga, true, true);
     if (code) {

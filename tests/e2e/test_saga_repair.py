@@ -79,6 +79,8 @@ class Repair(Sagas):
         self.assertEqual(waiting.end(), 0)
         self.assertEqual(sum("stuck: reserve" in line for line in waiting.said), 1)
         self.bus("saga", "start", "order", "{}", "--await", "--or-stuck", code=6)
+        for flags in (("--or-stuck",), ("--timeout", "1s")):
+            self.assertIn("--await with them", self.bus("saga", "start", "order", "{}", *flags, code=2).err)
 
     def test_retry(self):
         one = self.stuck()
