@@ -153,6 +153,44 @@ static void test_the_shortest_lease_of_a_group_is_everyones(test_server *server)
     harness_close(a);
 }
 
+/* Publishes and acks until a first attempt comes with a lease of at most so long. */
+static bool learns_lease(harness *h, const char *queue, int64_t most_ms)
+{
+    for (unsigned i = 0; i < 50; i++) {
+        unsigned at = harness_delivered(h);
+        CHECK_INT(harness_publish(h, MARTY_KIND_QUEUE, queue, "x", "2", NULL), MARTY_OK);
+        if (!harness_wait_delivered(h, at + 1, 5000)) {
+            return false;
+        }
+        harness_settle(h, at, MARTY_SETTLE_ACK, 0);
+        if (h->deliveries[at].incoming.attempt == 1 && lease_ms(h, at) <= most_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Who may or will not look at a consumer learns from what comes again that its lease is shorter. */
+static void test_a_lease_that_nobody_looked_at(test_server *server)
+{
+    harness *maker = harness_up(server, "lease=400ms"),
+            *h = harness_up(server, "topology=none&lease=1h");
+    marty_want want = harness_want(MARTY_KIND_QUEUE, "commands.unseen", "unseen", 1);
+    CHECK_INT(harness_subscribe(maker, 1, &want), MARTY_OK);
+    CHECK_INT(harness_unsubscribe(maker, 1), MARTY_E_CLOSED);
+    harness_close(maker);
+    want.credit = 8;
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_QUEUE, "commands.unseen", "x", "1", NULL), MARTY_OK);
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    CHECK(lease_ms(h, 0) > 3500000);
+    CHECK(harness_wait_delivered(h, 2, 5000));
+    CHECK_INT(h->deliveries[1].incoming.attempt, 2);
+    harness_settle(h, 1, MARTY_SETTLE_ACK, 0);
+    CHECK(learns_lease(h, "commands.unseen", 400));
+    harness_close(h);
+}
+
 static void test_a_duplicate_id_is_stored_once(test_server *server)
 {
     harness *h = harness_up(server, "");
@@ -248,6 +286,7 @@ int main(int argc, char **argv)
     test_retry_and_give_back(server);
     test_a_lease_that_ends_comes_again(server);
     test_the_shortest_lease_of_a_group_is_everyones(server);
+    test_a_lease_that_nobody_looked_at(server);
     test_a_duplicate_id_is_stored_once(server);
     test_broadcast_reaches_each_instance(server);
     test_asking_again_while_it_is_set_up_changes_nothing(server);

@@ -24,7 +24,10 @@ static const char accounts[] =
     "    {user: mute, password: m, permissions: { publish: [\"nothing\"] }},\n"
     "    {user: deaf, password: d, permissions: { subscribe: [\"nothing\"] }},\n"
     "    {user: tied, password: t, permissions: {\n"
-    "      publish: [\"_INBOX.>\", \"$JS.API.INFO\", \"$JS.API.STREAM.INFO.>\"] }} ] }\n"
+    "      publish: [\"_INBOX.>\", \"$JS.API.INFO\", \"$JS.API.STREAM.INFO.>\"] }},\n"
+    "    {user: full, password: f},\n"
+    "    {user: blind, password: b, permissions: {\n"
+    "      publish: { deny: [\"$JS.API.CONSUMER.INFO.>\"] } }} ] }\n"
     "}\n"
     "max_payload: 10000\n";
 
@@ -73,6 +76,33 @@ static void test_no_right_to_publish(const test_server *server)
     REQUIRE(harness_connect(h) == MARTY_OK);
     CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.x", "x.y", "1", NULL), MARTY_E_DENIED);
     CHECK_HAS(h->last_error, "publish to events.x");
+    harness_close(h);
+}
+
+/* Who may not ask how long a lease is takes a shorter one each time that something comes again. */
+static void test_no_right_to_see_a_lease(const test_server *server)
+{
+    harness *maker = open_as(server, "full:f", "?lease=300ms");
+    harness *h = open_as(server, "blind:b", "?topology=none&lease=1h");
+    REQUIRE(harness_connect(maker) == MARTY_OK && harness_connect(h) == MARTY_OK);
+    marty_want want = harness_want(MARTY_KIND_QUEUE, "commands.blind", "blind", 1);
+    CHECK_INT(harness_subscribe(maker, 1, &want), MARTY_OK);
+    CHECK_INT(harness_unsubscribe(maker, 1), MARTY_E_CLOSED);
+    harness_close(maker);
+    want.credit = 100;
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    int64_t lease_ms = INT64_MAX;
+    for (unsigned i = 0; i < 50 && lease_ms > 1900000; i++) { /* of a first attempt */
+        unsigned at = harness_delivered(h);
+        CHECK_INT(harness_publish(h, MARTY_KIND_QUEUE, "commands.blind", "x", "1", NULL), MARTY_OK);
+        REQUIRE(harness_wait_delivered(h, at + 1, 5000));
+        const got *one = &h->deliveries[at];
+        if (one->incoming.attempt == 1) {
+            lease_ms = (one->incoming.lease_until_ns - one->at_ns) / 1000000;
+        }
+        REQUIRE(harness_wait_delivered(h, at + 2, 5000)); /* it, or another one, again */
+    }
+    CHECK(lease_ms <= 1900000);
     harness_close(h);
 }
 
@@ -179,6 +209,7 @@ int main(int argc, char **argv)
     test_no_inbox(server);
     test_no_right_to_create(server);
     test_no_right_to_publish(server);
+    test_no_right_to_see_a_lease(server);
     test_limits_of_an_account(server);
     test_an_account_without_jetstream(server);
     test_a_message_that_is_too_large(server);

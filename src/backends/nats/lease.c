@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How long a consumer waits for an ack. All who pull from it share that: the shortest that somebody
  * asks for. Who finds a longer one shortens it (topology=create), who finds a shorter one takes it,
- * and nobody makes one longer. An instance that was there before learns of it when something that
- * it holds comes again. What is ordered by key is left out: its lease is that of the shards, and
- * all instances must have the same. */
+ * and nobody makes one longer. An instance that was there before, or that does not look
+ * (topology=none), learns of it when something that it holds comes again. What is ordered by key is
+ * left out: its lease is that of the shards, and all instances must have the same. */
 #include "parts.h"
+
+enum { SHORTEST_MS = 200 };
 
 uint64_t nats__lease_of(json_t *config)
 {
@@ -65,7 +67,16 @@ marty_err nats__lease_agree(marty_port *port, nats__source *source, uint64_t wan
 
 /* ---- while it runs */
 
-static void look_at(marty_port *port, nats__source *source, uint64_t wanted_ms)
+/* Nobody tells us: shorter, until what we hold is ours for as long as we think. */
+static void guess(marty_port *port, nats__source *source)
+{
+    uint64_t half_ms = source->lease_ms / 2;
+    if (source->lease_ms > SHORTEST_MS) {
+        take(port, source, half_ms > SHORTEST_MS ? half_ms : SHORTEST_MS);
+    }
+}
+
+static void look_at(marty_port *port, nats__source *source, uint64_t wanted_ms, bool doubts)
 {
     marty_error why = {0};
     json_t *info = NULL;
@@ -77,13 +88,16 @@ static void look_at(marty_port *port, nats__source *source, uint64_t wanted_ms)
         marty_port_log(port->sink, 1, "nats: the lease of consumer %s of stream %s: %s",
                        source->consumer, source->channel->stream, why.text);
     }
+    if (err && doubts && marty_err_describe(err)->error_class != MARTY_CLASS_RETRY) {
+        guess(port, source);
+    }
     json_decref(info);
 }
 
 /* Only this thread frees sources that are not shared. */
 void nats__leases_look(marty_port *port, nats__subscription *subscription, bool doubts)
 {
-    if (subscription->core || port->options.topology == NATS__NONE) {
+    if (subscription->core || (port->options.topology == NATS__NONE && !doubts)) {
         return;
     }
     pthread_mutex_lock(&port->lock);
@@ -92,7 +106,7 @@ void nats__leases_look(marty_port *port, nats__subscription *subscription, bool 
         nats__source *source = MARTY__OWNER(s, nats__source, link);
         if (!source->shared && (doubts || source->lease_ms > wanted_ms)) {
             pthread_mutex_unlock(&port->lock);
-            look_at(port, source, wanted_ms);
+            look_at(port, source, wanted_ms, doubts);
             pthread_mutex_lock(&port->lock);
         }
     }
