@@ -301,6 +301,23 @@ static void test_one_subscription_over_several_channels(test_server *server)
     harness_close(h);
 }
 
+/* One that waited here for credit and went back is no attempt: core has not seen it. */
+static void test_what_waited_in_vain_is_no_attempt(test_server *server)
+{
+    harness *h = harness_up(server, "prefix=v.&lease=2s");
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.one", "one.a", "x", NULL), MARTY_OK);
+    CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.two", "two.a", "x", NULL), MARTY_OK);
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.*", "g", 1); /* one pull for each */
+    want.start.from = MARTY_FROM_EARLIEST;
+    CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    CHECK(harness_wait_delivered(h, 1, 5000));
+    CHECK(harness_quiet(h, 1300)); /* the other one goes back after half of a lease */
+    harness_settle(h, 0, MARTY_SETTLE_ACK, 0);
+    CHECK(harness_wait_delivered(h, 2, 5000));
+    CHECK_INT(h->deliveries[1].incoming.attempt, 1);
+    harness_close(h);
+}
+
 static void test_scheduled_messages(test_server *server, bool grants)
 {
     harness *h = harness_up(server, "");
@@ -366,6 +383,7 @@ int main(int argc, char **argv)
     test_what_was_given_back_waits(server);
     test_what_is_due_in_a_shard(server);
     test_one_subscription_over_several_channels(server);
+    test_what_waited_in_vain_is_no_attempt(server);
     test_scheduled_messages(server, !old);
     test_time_to_live(server, !old);
     test_server_free(server);

@@ -128,6 +128,15 @@ static uint64_t sequence_of(nats__source *source, const nats__message *message)
     return read_ack(source, message->reply, &parts) ? parts.sequence : 0;
 }
 
+void nats__return_locked(nats__source *source, const nats__message *message)
+{
+    uint64_t sequence = sequence_of(source, message);
+    if (sequence > 0) {
+        nats__uncounted_note_locked(source, sequence);
+    }
+    nats__nak_locked(&source->owner->port->wires[0], message->reply, 0);
+}
+
 /* In an ordered source one that was given back comes before those that waited for it. False: there
  * is no memory, or more came than two pulls ask for. */
 static bool keep_in_order(marty_port *port, nats__source *source, const nats__message *from)
@@ -281,7 +290,7 @@ static bool admit(marty_port *port, nats__source *source, const nats__message *m
     }
     if (!keep_in_order(port, source,
                        message)) { /* also of one that ends: given back with the rest */
-        nats__nak_locked(&port->wires[0], message->reply, 0);
+        nats__return_locked(source, message);
     }
     return false;
 }

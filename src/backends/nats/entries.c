@@ -145,6 +145,21 @@ void nats__entries_drop_locked(nats__subscription *subscription, nats__source *o
     }
 }
 
+void nats__uncounted_note_locked(const nats__source *source, uint64_t sequence)
+{
+    nats__subscription *subscription = source->owner;
+    size_t count = sizeof subscription->uncounted / sizeof subscription->uncounted[0];
+    for (size_t i = 0; i < count; i++) {
+        nats__uncounted *at = &subscription->uncounted[i];
+        if (at->channel == source->channel && at->sequence == sequence) {
+            at->times++;
+            return;
+        }
+    }
+    nats__uncounted *next = &subscription->uncounted[subscription->uncounted_next++ % count];
+    *next = (nats__uncounted){sequence, source->channel, 1};
+}
+
 uint32_t nats__uncounted_of(const nats__subscription *subscription, const nats__channel *channel,
                             uint64_t sequence)
 {

@@ -317,6 +317,8 @@ size_t nats__pull_bytes(const marty_port *port);
  * pulled just now. How many went. */
 size_t nats__deliver(marty_port *port, nats__source *source, const nats__message *messages,
                      size_t count, bool fresh);
+/** The loop: give one back that core has not seen, so that it is no attempt. */
+void nats__return_locked(nats__source *source, const nats__message *message);
 /** Whether a pull of it is at the server, so that what could come would have. */
 bool nats__source_asks_locked(const nats__source *source, int64_t now_ns);
 /** Whether it is there for deliveries, and ours. */
@@ -333,6 +335,8 @@ void nats__entries_drop_locked(nats__subscription *subscription, nats__source *s
                                bool give_back);
 /** Of one that gets no more credit and has no pull at the server: what is kept goes to others. */
 void nats__give_back_idle_locked(nats__source *source);
+/** The broker counts a delivery that is no attempt. */
+void nats__uncounted_note_locked(const nats__source *source, uint64_t sequence);
 /** How many of the broker's deliveries were given back uncounted. */
 uint32_t nats__uncounted_of(const nats__subscription *subscription, const nats__channel *channel,
                             uint64_t sequence);

@@ -245,8 +245,7 @@ static nats__message *take_first(nats__source *source)
 }
 
 /* Lock held: up to a batch of what is kept and may go now. */
-static size_t take_kept(marty_port *port, nats__source *source, nats__message **kept,
-                        int64_t now_ns)
+static size_t take_kept(nats__source *source, nats__message **kept, int64_t now_ns)
 {
     size_t count = 0;
     if (source->awaited_count > 0 && now_ns >= source->awaited_until_ns) {
@@ -256,7 +255,7 @@ static size_t take_kept(marty_port *port, nats__source *source, nats__message **
                  now_ns - source->kept_since_ns > nats__lease_ns(source) / 2;
     while (stale && source->kept_count > 0) {
         nats__message *message = take_first(source);
-        nats__nak_locked(&port->wires[0], message->reply, 0);
+        nats__return_locked(source, message);
         marty_free(message);
     }
     bool flows = nats__source_flows_locked(source, now_ns) && source->awaited_count == 0;
@@ -345,7 +344,7 @@ static nats__source *next_kept(marty_port *port, nats__message **kept, size_t *r
         for (marty__link *s = subscription->sources.next; s != &subscription->sources;
              s = s->next) {
             nats__source *source = MARTY__OWNER(s, nats__source, link);
-            *ret_count = source->kept_count ? take_kept(port, source, kept, now_ns) : 0;
+            *ret_count = source->kept_count ? take_kept(source, kept, now_ns) : 0;
             if (*ret_count > 0) {
                 return source;
             }

@@ -42,20 +42,6 @@ static void add(marty_port *port, settled_run *run, const marty_settling *settli
     run->tags[run->count++] = settling->tag;
 }
 
-static void note_uncounted(nats__subscription *subscription, const nats__entry *entry)
-{
-    size_t count = sizeof subscription->uncounted / sizeof subscription->uncounted[0];
-    for (size_t i = 0; i < count; i++) {
-        nats__uncounted *at = &subscription->uncounted[i];
-        if (at->channel == entry->source->channel && at->sequence == entry->sequence) {
-            at->times++;
-            return;
-        }
-    }
-    nats__uncounted *next = &subscription->uncounted[subscription->uncounted_next++ % count];
-    *next = (nats__uncounted){entry->sequence, entry->source->channel, 1};
-}
-
 /* Ordered: what comes now stays behind this one until it has come again. */
 static void await(marty_port *port, const nats__entry *entry, uint32_t delay_ms)
 {
@@ -122,7 +108,7 @@ static void settle_stored(marty_port *port, nats__subscription *subscription, na
         say(&port->wires[0], entry, settling->verb, settling->delay_ms);
     }
     if (settling->verb == MARTY_SETTLE_GIVE_BACK) {
-        note_uncounted(subscription, entry);
+        nats__uncounted_note_locked(entry->source, entry->sequence);
     }
     if (back && entry->source->ordered) {
         await(port, entry, settling->delay_ms);
