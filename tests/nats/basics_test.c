@@ -186,6 +186,7 @@ static void test_a_lease_that_nobody_looked_at(test_server *server)
     CHECK(lease_ms(h, 0) > 3500000);
     CHECK(harness_wait_delivered(h, 2, 5000));
     CHECK_INT(h->deliveries[1].incoming.attempt, 2);
+    CHECK(lease_ms(h, 1) < 60000); /* no longer than it took to come again */
     harness_settle(h, 1, MARTY_SETTLE_ACK, 0);
     CHECK(learns_lease(h, "commands.unseen", 400));
     harness_close(h);

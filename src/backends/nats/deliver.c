@@ -80,18 +80,22 @@ static bool read_ack(nats__source *source, const char *subject, ack_parts *parts
 }
 
 /* A lease that ended without our noticing: what core holds of it is void. Either we stood still, or
- * somebody has shortened it. */
-static void forget_older(nats__subscription *subscription, const nats__source *source,
-                         uint64_t sequence)
+ * somebody has shortened it: the next one is taken to be no longer than this one was, at most. */
+static int64_t forget_older(nats__subscription *subscription, const nats__source *source,
+                            uint64_t sequence, int64_t now_ns)
 {
+    int64_t lease_ns = nats__lease_ns(source), guess_ns = NATS__GUESS_MS * INT64_C(1000000);
     for (uint32_t i = 0; i < subscription->entry_count; i++) {
         nats__entry *entry = &subscription->entries[i];
         if (entry->tag && entry->source == source && entry->sequence == sequence) {
+            int64_t was_ns = now_ns - entry->leased_ns;
+            was_ns = was_ns > guess_ns ? was_ns : guess_ns;
             nats__entry_free_locked(subscription, entry);
             nats__lease_doubt_locked(subscription);
-            return;
+            return was_ns < lease_ns ? was_ns : lease_ns;
         }
     }
+    return lease_ns;
 }
 
 static bool keep(marty_port *port, nats__source *source, nats__message *message)
@@ -229,7 +233,8 @@ static marty_message *by_our_clock(const server_clock *clock, int64_t stored_us,
 
 /* Lock held: all but what stands in the message itself. */
 static void fill(marty_port *port, nats__source *source, const nats__message *message,
-                 const ack_parts *parts, nats__entry *entry, size_t place, int64_t since_ns)
+                 const ack_parts *parts, nats__entry *entry, size_t place, int64_t since_ns,
+                 int64_t lease_ns)
 {
     nats__subscription *subscription = source->owner;
     nats__batch *batch = port->batch;
@@ -239,6 +244,7 @@ static void fill(marty_port *port, nats__source *source, const nats__message *me
     uint32_t attempt = (uint32_t)parts->delivered;
     entry->source = source;
     entry->sequence = parts->sequence;
+    entry->leased_ns = since_ns;
     memcpy(entry->tail, parts->tail, parts->tail_size + 1);
     source->last_sequence =
         parts->sequence > source->last_sequence ? parts->sequence : source->last_sequence;
@@ -252,7 +258,7 @@ static void fill(marty_port *port, nats__source *source, const nats__message *me
                          .position = batch->positions[place],
                          .attempt = attempt > uncounted ? attempt - uncounted : 1,
                          .shard = shard,
-                         .lease_until_ns = since_ns + nats__lease_ns(source),
+                         .lease_until_ns = since_ns + lease_ns,
                          .raw = {message->data, message->size}};
 }
 
@@ -276,16 +282,17 @@ static bool admit(marty_port *port, nats__source *source, const nats__message *m
     bool behind = waits && !is_awaited(source, parts.sequence);
     bool room = subscription->credit > 0 && !behind;
     nats__entry *entry = NULL;
-    if (parts.delivered > 1 && running) {
-        forget_older(subscription, source, parts.sequence);
-    }
+    int64_t lease_ns = parts.delivered > 1 && running
+                           ? forget_older(subscription, source, parts.sequence, now_ns)
+                           : nats__lease_ns(source);
     if (running && room) {
         entry = nats__entry_new_locked(subscription);
     }
     if (entry) {
         subscription->credit--;
         bool waited = !fresh && !source->ordered;
-        fill(port, source, message, &parts, entry, place, waited ? source->kept_since_ns : now_ns);
+        fill(port, source, message, &parts, entry, place, waited ? source->kept_since_ns : now_ns,
+             lease_ns);
         return true;
     }
     if (!keep_in_order(port, source,

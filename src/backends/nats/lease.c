@@ -6,8 +6,6 @@
  * left out: its lease is that of the shards, and all instances must have the same. */
 #include "parts.h"
 
-enum { SHORTEST_MS = 200 };
-
 uint64_t nats__lease_of(json_t *config)
 {
     json_int_t wait_ns = json_integer_value(json_object_get(config, "ack_wait"));
@@ -71,8 +69,8 @@ marty_err nats__lease_agree(marty_port *port, nats__source *source, uint64_t wan
 static void guess(marty_port *port, nats__source *source)
 {
     uint64_t half_ms = source->lease_ms / 2;
-    if (source->lease_ms > SHORTEST_MS) {
-        take(port, source, half_ms > SHORTEST_MS ? half_ms : SHORTEST_MS);
+    if (source->lease_ms > NATS__GUESS_MS) {
+        take(port, source, half_ms > NATS__GUESS_MS ? half_ms : NATS__GUESS_MS);
     }
 }
 

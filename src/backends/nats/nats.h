@@ -26,6 +26,7 @@ enum {
     NATS__SILENCE_MS = 4500,        /* silence after which it counts as gone */
     NATS__PULL_MS = 4700,           /* how long a pull waits at the server, at most */
     NATS__MAX_ACK_PENDING = 100000, /* of a group, over all its instances */
+    NATS__GUESS_MS = 200,           /* a lease that is guessed is no shorter */
     NATS__LEVEL_TTL = 1,            /* API levels of the server */
     NATS__LEVEL_SCHEDULE = 2,
     NATS__BATCH = 256, /* messages handed to core at once */
@@ -160,6 +161,7 @@ typedef struct nats__entry {
     uint64_t sequence;   /* of the stream */
     nats__message *kept; /* a copy, to deliver it again from memory (legacy) */
     int64_t again_ns;    /* when; 0 = with core */
+    int64_t leased_ns;   /* when its lease began, as far as we know */
     uint32_t attempt, next_free;
     char tail[104]; /* of the ack subject, behind the source's prefix */
 } nats__entry;

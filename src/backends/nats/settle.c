@@ -166,6 +166,7 @@ static void settle_one(marty_port *port, nats__subscription *subscription,
     } else {
         bool extends = settling->verb == MARTY_SETTLE_EXTEND;
         int64_t lease_until_ns = extends ? now_ns + nats__lease_ns(entry->source) : 0;
+        entry->leased_ns = extends ? now_ns : entry->leased_ns;
         settle_stored(port, subscription, entry, settling);
         add(port, run, settling, MARTY_OK, lease_until_ns);
     }
