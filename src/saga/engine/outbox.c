@@ -410,8 +410,10 @@ static void on_not_sent_done(marty__saga_input *input, const marty__saga_done *d
     marty__saga_item_sent(item, MARTY_OK);
 }
 
-/* A publish that failed otherwise than in doubt was surely not stored; of these, what the program
- * or a person must mend first. CLOSED: another engine sends it. */
+/* A publish that failed otherwise than in doubt was not stored; of these, what the program or a
+ * person must mend first. CLOSED: another engine sends it. Over nats, DENIED goes to all of a
+ * subject that wait: one that was stored right before a right was taken away may be among them. It
+ * is sent again then, and folded by its key. */
 static bool is_refused(marty_err err)
 {
     marty_class kind = marty_err_describe(err)->error_class;
