@@ -64,15 +64,30 @@ static void queue_extend(marty__delivery *delivery, uint32_t extend_ms)
     marty__unlock(&port->lock);
 }
 
+/* In somebody's hands still, and for too long: not one that is held, nor one whose last word is on
+ * its way. */
 static bool kept_too_long(const marty__delivery *delivery, int64_t now)
 {
     uint32_t max_ms = delivery->subscription ? delivery->subscription->keep_max_ms : 0;
     int64_t handed = atomic_load_explicit(&delivery->handed_ns, memory_order_relaxed);
-    return max_ms && handed && now > marty__deadline_ns(handed, max_ms);
+    return max_ms && handed && now > marty__deadline_ns(handed, max_ms) &&
+           atomic_load(&delivery->user_refs) > 0;
 }
 
-/* Extends what is due; one that is kept too long comes back with a reference, to be given up
- * without the lock. */
+/* With consumer->lock held, under which a batch is acked and one comes to be held: its verdict,
+ * away from whoever has it. One just held may have its handler's hand on it for a moment more. */
+static bool take_away(marty__delivery *delivery)
+{
+    int open = MARTY__OPEN_VERDICT;
+    marty__lock(&delivery->subscription->lock);
+    bool held = delivery->held;
+    marty__unlock(&delivery->subscription->lock);
+    return !held && !marty__delivery_stale(delivery) &&
+           atomic_compare_exchange_strong(&delivery->verdict, &open, MARTY__SETTLED_VERDICT);
+}
+
+/* Extends what is due; one that is kept too long comes back with a reference and its verdict taken,
+ * to be given up without the lock. */
 static marty__delivery *renew(marty__consumer *consumer, int64_t now)
 {
     int64_t length = consumer->lease_ns;
@@ -83,7 +98,7 @@ static marty__delivery *renew(marty__consumer *consumer, int64_t now)
             atomic_load(&delivery->verdict) == MARTY__LOST_VERDICT) {
             continue;
         }
-        if (kept_too_long(delivery, now)) {
+        if (kept_too_long(delivery, now) && take_away(delivery)) {
             return marty__delivery_ref(delivery);
         }
         if (delivery->lease_until_ns - now < length * 2 / 3 + length / 12 && !delivery->extending) {
@@ -96,10 +111,8 @@ static marty__delivery *renew(marty__consumer *consumer, int64_t now)
 
 static void give_up(marty__delivery *delivery)
 {
-    if (!marty__delivery_take(delivery)) {
-        delivery->consumer->bus->hooks->failed(delivery, MARTY_E_TIMEOUT, 0,
-                                               "kept longer than keep_max_ms");
-    }
+    delivery->consumer->bus->hooks->failed(delivery, MARTY_E_TIMEOUT, 0,
+                                           "kept longer than keep_max_ms");
     marty__delivery_unref(delivery);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * When leases are looked at: as often as the shortest that came needs; and the shortest that a
- * member of a consumer asks for is what its adapter hears. */
+ * When leases are looked at: as often as the shortest that came needs; the shortest that a member
+ * of a consumer asks for is what its adapter hears; and what is kept too long is given up once. */
 #include "bus/internal.h"
 
 #include "test_script.h"
@@ -68,6 +68,41 @@ static void what_is_there_is_renewed_by_a_shorter_one(void)
     end(bus);
 }
 
+/* Its dead letter is not stored yet: it is renewed meanwhile, like any other. */
+static void given_up_with_a_letter_on_its_way(void)
+{
+    const marty_retry_policy once = {.attempts = 1};
+    marty_bus *bus =
+        begin(false, &(marty_subscribe_options){.credit = 8, .keep_max_ms = 300, .retry = once});
+    script.answers_each = -1;
+    service.keep = true;
+    deliver(1, 0, NULL, in_ms(600), NULL);
+    CHECK_SOON(settled(1, MARTY_SETTLE_EXTEND) >= 10, 20000); /* far beyond the 300 ms */
+    CHECK_INT(settled(1, MARTY_SETTLE_ACK), 0);
+    script.answers_each = 0;
+    marty_published letter = {.token = script.token, .level = MARTY_LEVEL_MEMORY};
+    script.sink->published(script.sink, &letter, 1);
+    CHECK_SOON(settled(1, MARTY_SETTLE_ACK) == 1, 5000);
+    end(bus);
+}
+
+/* While it waits for its next attempt nobody keeps it. */
+static void given_up_once_and_held(void)
+{
+    const marty_retry_policy twice = {
+        .attempts = 2, .first_ms = 500, .max_ms = 500, .no_jitter = true};
+    marty_bus *bus = begin(
+        false, &(marty_subscribe_options){
+                   .order = MARTY_ORDER_KEY, .credit = 8, .keep_max_ms = 300, .retry = twice});
+    service.keep = true;
+    deliver(1, 0, "a", in_ms(600), NULL);
+    CHECK_SOON(service.kept_count == 2, 20000);
+    CHECK_INT(service.kept_count == 2 ? service.kept[1]->attempt : 0, 2);
+    CHECK_SOON(settled(1, MARTY_SETTLE_ACK) == 1, 20000); /* given up again: the last attempt */
+    CHECK_INT(atomic_load(&service.runs), 2);
+    end(bus);
+}
+
 int main(void)
 {
     marty_error why = {0};
@@ -75,5 +110,7 @@ int main(void)
     renewals_go_by_what_came();
     the_shortest_of_the_members_is_asked_for();
     what_is_there_is_renewed_by_a_shorter_one();
+    given_up_with_a_letter_on_its_way();
+    given_up_once_and_held();
     return check_result();
 }

@@ -89,8 +89,9 @@ void marty__deliveries_ack(marty__delivery **list, size_t count)
         marty__consumer *consumer = list[i]->consumer;
         marty__lock(&consumer->lock);
         for (; i < count && list[i]->consumer == consumer; i++) {
+            /* Its handler is through; who takes away what is kept too long has the lock. */
             if (atomic_load(&list[i]->verdict) == MARTY__OPEN_VERDICT &&
-                pass_on(consumer, list[i], &acked)) { /* its handler is through: nobody else's */
+                pass_on(consumer, list[i], &acked)) {
                 list[i] = NULL;
                 passed++;
             } else {
