@@ -341,6 +341,7 @@ static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
         if (!delivery) {
             marty_message_unref(batch[taken].message);
             in->unmade = marty__unmade_add(consumer, &batch[taken]) || in->unmade;
+            type = NULL; /* it went with the message */
             continue;
         }
         marty__list_push(&in->list, &delivery->link);
