@@ -101,9 +101,9 @@ bool marty__alarm_set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns)
     return set(bus, alarm, at_ns, false);
 }
 
-void marty__alarm_set_earlier(marty_bus *bus, marty__alarm *alarm, int64_t at_ns)
+bool marty__alarm_set_earlier(marty_bus *bus, marty__alarm *alarm, int64_t at_ns)
 {
-    (void)set(bus, alarm, at_ns, true);
+    return set(bus, alarm, at_ns, true);
 }
 
 bool marty__alarm_cancel(marty_bus *bus, marty__alarm *alarm)

@@ -150,6 +150,7 @@ int64_t marty__lease_note(marty__consumer *consumer, int64_t until_ns, int64_t n
 /** No lease of it may be longer from now on: when to renew what there is; MARTY__NEVER = as it was.
  * With consumer->lock held. */
 int64_t marty__lease_shorten(marty__consumer *consumer, uint32_t lease_ms);
+/** Renew what there is then, or sooner if that was said already. */
 void marty__lease_start(marty__consumer *consumer, int64_t at_ns);
 void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const char *text);
 /** Room for as many as are granted; consumer->lock held, or nobody else knows it. false: no memory.

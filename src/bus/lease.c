@@ -45,9 +45,13 @@ int64_t marty__lease_shorten(marty__consumer *consumer, uint32_t lease_ms)
     return at_ns;
 }
 
+/* Without the lock, so another thread may have found meanwhile that it has to be sooner. */
 void marty__lease_start(marty__consumer *consumer, int64_t at_ns)
 {
-    marty__consumer_arm(consumer, &consumer->lease_alarm, at_ns);
+    (void)marty__consumer_ref(consumer);
+    if (marty__alarm_set_earlier(consumer->bus, &consumer->lease_alarm, at_ns)) {
+        marty__consumer_unref(consumer); /* it has one already */
+    }
 }
 
 /* With consumer->lock held. */
@@ -132,7 +136,7 @@ void marty__lease_rang(marty__alarm *alarm)
             continue;
         }
         if (more) {
-            marty__consumer_arm(consumer, &consumer->lease_alarm, next);
+            marty__lease_start(consumer, next);
         }
         break;
     }

@@ -68,6 +68,40 @@ static void what_is_there_is_renewed_by_a_shorter_one(void)
     end(bus);
 }
 
+/* NULL: not so many yet. */
+static marty_delivery *kept(size_t i)
+{
+    pthread_mutex_lock(&service.lock);
+    marty_delivery *delivery = service.kept_count > i ? service.kept[i] : NULL;
+    pthread_mutex_unlock(&service.lock);
+    return delivery;
+}
+
+static int64_t looks_at_ns(marty__consumer *consumer)
+{
+    marty__lock(&consumer->bus->clockwork.lock);
+    int64_t at_ns = consumer->lease_alarm.timer.armed ? consumer->lease_alarm.timer.at_ns : 0;
+    marty__unlock(&consumer->bus->clockwork.lock);
+    return at_ns;
+}
+
+/* Who says when does so without the lock of the consumer: the soonest stands. */
+static void a_later_look_takes_no_sooner_ones_place(void)
+{
+    marty_bus *bus = begin(false, NULL);
+    service.keep = true;
+    deliver(1, 0, NULL, in_ms(7200000), NULL); /* looked at in 40 minutes */
+    CHECK_SOON(kept(0), 5000);
+    REQUIRE(kept(0));
+    marty__consumer *consumer = ((marty__delivery *)(void *)kept(0))->consumer;
+    int64_t soon = in_ms(1000000);
+    marty__lease_start(consumer, soon);
+    CHECK_INT(looks_at_ns(consumer), soon);
+    marty__lease_start(consumer, soon + s);
+    CHECK_INT(looks_at_ns(consumer), soon);
+    end(bus);
+}
+
 /* Its dead letter is not stored yet: it is renewed meanwhile, like any other. */
 static void given_up_with_a_letter_on_its_way(void)
 {
@@ -96,8 +130,8 @@ static void given_up_once_and_held(void)
                    .order = MARTY_ORDER_KEY, .credit = 8, .keep_max_ms = 300, .retry = twice});
     service.keep = true;
     deliver(1, 0, "a", in_ms(600), NULL);
-    CHECK_SOON(service.kept_count == 2, 20000);
-    CHECK_INT(service.kept_count == 2 ? service.kept[1]->attempt : 0, 2);
+    CHECK_SOON(kept(1), 20000);
+    CHECK_INT(kept(1) ? kept(1)->attempt : 0, 2);
     CHECK_SOON(settled(1, MARTY_SETTLE_ACK) == 1, 20000); /* given up again: the last attempt */
     CHECK_INT(atomic_load(&service.runs), 2);
     end(bus);
@@ -110,6 +144,7 @@ int main(void)
     renewals_go_by_what_came();
     the_shortest_of_the_members_is_asked_for();
     what_is_there_is_renewed_by_a_shorter_one();
+    a_later_look_takes_no_sooner_ones_place();
     given_up_with_a_letter_on_its_way();
     given_up_once_and_held();
     return check_result();

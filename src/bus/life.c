@@ -131,7 +131,7 @@ void marty__life_stop(marty_bus *bus)
         marty__life_step(bus);
     }
     if (again) {
-        marty__alarm_set_earlier(bus, &bus->drain_alarm, marty__bus_now(bus));
+        (void)marty__alarm_set_earlier(bus, &bus->drain_alarm, marty__bus_now(bus));
     }
 }
 
@@ -297,7 +297,7 @@ static void shorten(marty_bus *bus, int64_t deadline_ns)
     }
     marty__unlock(&bus->lock);
     if (draining && !bus->ports_closing) {
-        marty__alarm_set_earlier(bus, &bus->drain_alarm, deadline_ns);
+        (void)marty__alarm_set_earlier(bus, &bus->drain_alarm, deadline_ns);
     }
 }
 

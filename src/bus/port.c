@@ -119,7 +119,7 @@ static void kick_later_held(marty__port *port)
     bool needed = own != port && marty__port_waits(port);
     marty__unlock(&port->lock);
     if (needed) {
-        marty__alarm_set_earlier(port->bus, &port->kick_alarm, marty__bus_now(port->bus));
+        (void)marty__alarm_set_earlier(port->bus, &port->kick_alarm, marty__bus_now(port->bus));
     }
 }
 

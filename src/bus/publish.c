@@ -155,8 +155,9 @@ static marty_err reserve(marty__call *call, marty__port *port, size_t count, uin
 static marty_err say_refused(marty__port *port, marty_err err, marty_error *why)
 {
     if (err == MARTY_E_FULL) {
-        marty__alarm_set_earlier(port->bus, &port->room_alarm,
-                                 marty__bus_now(port->bus) + 1000 * (int64_t)MARTY__NS_PER_MS);
+        (void)marty__alarm_set_earlier(port->bus, &port->room_alarm,
+                                       marty__bus_now(port->bus) +
+                                           1000 * (int64_t)MARTY__NS_PER_MS);
         return marty_error_set(why, err,
                                "%s: %u messages or %llu bytes are published and not answered, the "
                                "limit; wait for state room, or raise inflight_max",
@@ -178,7 +179,7 @@ static void unreserve(marty__port *port, size_t count, uint64_t bytes)
 /* Somebody was told FULL: look at once whether there is room now. */
 static void tell_room(marty__port *port)
 {
-    marty__alarm_set_earlier(port->bus, &port->room_alarm, marty__bus_now(port->bus));
+    (void)marty__alarm_set_earlier(port->bus, &port->room_alarm, marty__bus_now(port->bus));
 }
 
 static size_t posts_of(const marty__call *call, const marty__port *port, uint64_t *ret_bytes)

@@ -75,8 +75,8 @@ marty_err marty__clockwork_open(marty_bus *bus, marty_error *why);
 void marty__clockwork_close(marty_bus *bus);
 /** Whether it was set already (and so is set anew). */
 bool marty__alarm_set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
-/** Earlier of what it is set to and at_ns. */
-void marty__alarm_set_earlier(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
+/** Earlier of what it is set to and at_ns; whether it was set already. */
+bool marty__alarm_set_earlier(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
 /** Not any more; true when it was set (and so will not ring). */
 bool marty__alarm_cancel(marty_bus *bus, marty__alarm *alarm);
 /** Ring what is due on this thread (simulated); returns when the next is due. */
