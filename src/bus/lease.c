@@ -8,25 +8,28 @@
 
 enum { AT_ONCE = 128 };
 
-#define TICK_MIN_NS (20 * (int64_t)MARTY__NS_PER_MS)
+#define LENGTH_MIN_NS (MARTY__LEASE_MIN_MS * (int64_t)MARTY__NS_PER_MS)
 
 /* With consumer->lock held: looked at as often as the shortest needs. */
 static int64_t tick_ns(const marty__consumer *consumer)
 {
-    int64_t third = consumer->lease_short_ns / 3;
-    return third > TICK_MIN_NS ? third : TICK_MIN_NS;
+    return consumer->lease_short_ns / 3;
 }
 
-/* Two that came in one batch differ by moments. */
+/* Two that came in one batch differ by moments. One that came late has little left of its lease,
+ * or nothing, which says nothing of how long leases are. */
 int64_t marty__lease_note(marty__consumer *consumer, int64_t until_ns, int64_t now_ns)
 {
-    int64_t length = until_ns - now_ns;
+    int64_t left = until_ns - now_ns, length = left > LENGTH_MIN_NS ? left : LENGTH_MIN_NS;
     bool first = !consumer->lease_on;
     bool shorter = first || length < consumer->lease_short_ns - consumer->lease_short_ns / 8;
     consumer->lease_on = true;
     consumer->lease_ns = first || length > consumer->lease_ns ? length : consumer->lease_ns;
     consumer->lease_short_ns = shorter ? length : consumer->lease_short_ns;
-    return first ? now_ns + tick_ns(consumer) : shorter ? now_ns : MARTY__NEVER;
+    if (first && left >= length) {
+        return now_ns + tick_ns(consumer);
+    }
+    return shorter ? now_ns : MARTY__NEVER;
 }
 
 int64_t marty__lease_shorten(marty__consumer *consumer, uint32_t lease_ms)

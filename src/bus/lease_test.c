@@ -20,6 +20,12 @@ static void renewals_go_by_what_came(void)
     consumer.lease_on = false; /* nothing is unsettled any more */
     CHECK_INT(marty__lease_note(&consumer, 109 * s, 100 * s), 103 * s);
     CHECK_INT(consumer.lease_ns, 9 * s);
+    CHECK_INT(marty__lease_note(&consumer, 99 * s, 100 * s), 100 * s); /* it is over: at once */
+    CHECK_INT(consumer.lease_short_ns, s / 5); /* no more often than the shortest that may be */
+    CHECK_INT(marty__lease_note(&consumer, 98 * s, 100 * s), MARTY__NEVER);
+    consumer.lease_on = false;
+    CHECK_INT(marty__lease_note(&consumer, 100 * s + s / 100, 100 * s), 100 * s);
+    CHECK_INT(consumer.lease_short_ns, s / 5);
 }
 
 static uint32_t asked(void)
