@@ -147,7 +147,8 @@ static marty__delivery *fresh_one(marty__delivery *old)
     fresh->subscription = marty__subscription_ref(old->subscription);
     fresh->handle.message = marty_message_ref(old->handle.message);
     fresh->handle.position = old->handle.position ? fresh->position : NULL;
-    fresh->link = fresh->unsettled = fresh->settle_link = fresh->returning = (marty__link){0};
+    fresh->link = fresh->unsettled = fresh->settle_link = (marty__link){0};
+    fresh->returning = fresh->extend_link = (marty__link){0};
     fresh->alarm = (marty__alarm){0};
     fresh->keyed = fresh->kept = fresh->extending = fresh->left_batch = false;
     fresh->follower = NULL;
