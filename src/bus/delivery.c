@@ -381,7 +381,9 @@ marty_err marty_delivery_check(const marty_delivery *handle)
     }
     bool lost =
         atomic_load(&delivery->verdict) == MARTY__LOST_VERDICT || marty__delivery_stale(delivery);
+    marty__lock(&delivery->consumer->lock); /* it may be renewed right now */
     int64_t lease = delivery->lease_until_ns;
+    marty__unlock(&delivery->consumer->lock);
     return lost || (lease != MARTY__NEVER && lease < marty__bus_now(bus)) ? MARTY_E_LOST : MARTY_OK;
 }
 
