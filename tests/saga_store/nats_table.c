@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A store on JetStream whose table of leases somebody has damaged while it is in use: it is made
- * anew by the next who leases, nobody who held a shard before can commit under it any more, and
- * epochs never go back. Sagas can be read meanwhile. */
+ * A store on JetStream whose table of leases somebody damages or erases while it is in use: it is
+ * made anew by the next who leases, nobody who held a shard before can commit under it any more,
+ * and epochs never go back. Sagas can be read meanwhile. */
 #include "suite.h"
 
 #include "support/nats_wire.h"
@@ -77,6 +77,35 @@ static void damaged(const char *url, const char *id, const char *with)
     suite_close(&a);
 }
 
+/* Erased without a marker: who comes next cannot know that there was one. */
+static void erased(const char *url)
+{
+    static const char filter[] = "{\"filter\":\"$KV.table.shards\"}";
+    marty_error why = {.code = MARTY_OK};
+    suite_store a = suite_open(url), b = suite_open(url);
+    marty_saga_lease of_a = {.owner = "a", .term_ms = 60000, .want = 8},
+                     of_b = {.owner = "b", .term_ms = 60000, .want = 8};
+    CHECK_INT(lease(&a, &of_a, &why), MARTY_OK);
+    REQUIRE(of_a.count == 8);
+    CHECK_INT(write_under(&a, of_a.held[0]), MARTY_OK);
+    REQUIRE(nats_wire_publish(&wire, "$JS.API.STREAM.PURGE.KV_table", "_INBOX.table", NULL, filter,
+                              strlen(filter)));
+    REQUIRE(nats_wire_next(&wire, &heard, LIMIT_MS));
+    CHECK_HAS(heard.body, "\"success\":true");
+    CHECK_INT(lease(&b, &of_b, &why), MARTY_OK);
+    REQUIRE(of_b.count == 8);
+    for (uint32_t i = 0; i < 8; i++) {
+        CHECK_INT(of_b.held[i].shard, of_a.held[i].shard);
+        CHECK(of_b.held[i].epoch > of_a.held[i].epoch);
+        CHECK_INT(write_under(&a, of_a.held[i]), MARTY_E_LOST);
+    }
+    CHECK_INT(write_under(&b, of_b.held[0]), MARTY_OK);
+    CHECK_INT(b.table->release(b.handle, "b", of_b.held, of_b.count, suite_until(), &why),
+              MARTY_OK);
+    suite_close(&b);
+    suite_close(&a);
+}
+
 int main(void)
 {
     static test_server server;
@@ -93,6 +122,7 @@ int main(void)
     REQUIRE(nats_wire_connect(&wire, port, NULL, NULL) &&
             nats_wire_subscribe(&wire, "_INBOX.table"));
     (void)snprintf(url, sizeof url, "%s/table?replicas=1", hosts);
+    erased(url);
     damaged(url, "first", "rubbish");
     damaged(url, "second", "");
     damaged(url, "third", "1\nM 1 ~a\nE 7 7\nO 0\n"); /* cut off */

@@ -19,6 +19,7 @@ typedef struct pair {
     suite_store tested, oracle;
     uint64_t versions[SAGAS];
     int64_t places[SAGAS]; /* as the store under test says them */
+    uint64_t higher;       /* by which its epochs are, as it may begin anywhere */
     marty_saga_lease leases[OWNERS];
     char owners[OWNERS][20], prefix[24];
 } pair;
@@ -44,7 +45,7 @@ static marty_saga_write *random_write(pair *both, const char *id, unsigned which
     write->facts.paused = below(5) == 0;
     write->facts.stuck = below(5) ? "" : "stuck";
     if (below(3) == 0) {
-        write->epoch = 1 + below(4);
+        write->epoch = 1 + below(4) + both->higher;
     }
     if (below(3)) { /* right mostly; else another's, which must not be believed */
         write->place = both->places[below(4) ? which : below(SAGAS)];
@@ -63,6 +64,7 @@ static void commit_some(pair *both)
         name_saga(both, which[i], id);
         tested[i] = random_write(both, id, which[i]);
         copies[i] = *tested[i];
+        copies[i].epoch -= copies[i].epoch ? both->higher : 0;
         oracle[i] = &copies[i];
     }
     CHECK_INT(both->tested.table->commit(both->tested.handle, tested, count, suite_until(), NULL),
@@ -81,6 +83,28 @@ static void commit_some(pair *both)
     }
 }
 
+/* A lease of the store under test, as the oracle has it. */
+static marty_saga_lease of_oracle(const pair *both, const marty_saga_lease *lease)
+{
+    marty_saga_lease copy = *lease;
+    for (uint32_t i = 0; i < copy.count; i++) {
+        copy.held[i].epoch -= both->higher;
+    }
+    return copy;
+}
+
+static bool same_held(const pair *both, const marty_saga_lease *lease,
+                      const marty_saga_lease *oracle)
+{
+    for (uint32_t i = 0; i < lease->count; i++) {
+        if (lease->held[i].shard != oracle->held[i].shard ||
+            lease->held[i].epoch != oracle->held[i].epoch + both->higher) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void lease_some(pair *both)
 {
     marty_saga_lease *lease = &both->leases[below(OWNERS)];
@@ -88,13 +112,13 @@ static void lease_some(pair *both)
     if (below(6) == 0) {
         lease->count = 0; /* it forgets what it had, as after a lost answer */
     }
-    marty_saga_lease copy = *lease;
+    marty_saga_lease copy = of_oracle(both, lease);
     CHECK_INT(both->tested.table->lease(both->tested.handle, lease, suite_until(), NULL), MARTY_OK);
     CHECK_INT(both->oracle.table->lease(both->oracle.handle, &copy, suite_until(), NULL), MARTY_OK);
     CHECK_INT(lease->count, copy.count);
     CHECK_INT(lease->members, copy.members);
     if (lease->count == copy.count) {
-        CHECK(memcmp(lease->held, copy.held, copy.count * sizeof *copy.held) == 0);
+        CHECK(same_held(both, lease, &copy));
     }
 }
 
@@ -102,12 +126,13 @@ static void release_some(pair *both)
 {
     marty_saga_lease *lease = &both->leases[below(OWNERS)];
     uint32_t given = lease->count ? below(lease->count + 1) : 0;
+    marty_saga_lease copy = of_oracle(both, lease);
     lease->count -= given;
     CHECK_INT(both->tested.table->release(both->tested.handle, lease->owner,
                                           &lease->held[lease->count], given, suite_until(), NULL),
               MARTY_OK);
     CHECK_INT(both->oracle.table->release(both->oracle.handle, lease->owner,
-                                          &lease->held[lease->count], given, suite_until(), NULL),
+                                          &copy.held[lease->count], given, suite_until(), NULL),
               MARTY_OK);
 }
 
@@ -201,6 +226,27 @@ static void leave(pair *both)
     }
 }
 
+/* Each shard is given once, and by how much its epoch is higher than the oracle's is the same for
+ * all of them. */
+static void compare_epochs(pair *both)
+{
+    marty_saga_lease tested = both->leases[0], oracle = tested;
+    tested.want = oracle.want = MARTY_SAGA_SHARDS;
+    CHECK_INT(both->tested.table->lease(both->tested.handle, &tested, suite_until(), NULL),
+              MARTY_OK);
+    CHECK_INT(both->oracle.table->lease(both->oracle.handle, &oracle, suite_until(), NULL),
+              MARTY_OK);
+    REQUIRE(tested.count == MARTY_SAGA_SHARDS && oracle.count == MARTY_SAGA_SHARDS);
+    both->higher = tested.held[0].epoch - oracle.held[0].epoch;
+    CHECK(same_held(both, &tested, &oracle));
+    CHECK_INT(both->tested.table->release(both->tested.handle, tested.owner, tested.held,
+                                          tested.count, suite_until(), NULL),
+              MARTY_OK);
+    CHECK_INT(both->oracle.table->release(both->oracle.handle, oracle.owner, oracle.held,
+                                          oracle.count, suite_until(), NULL),
+              MARTY_OK);
+}
+
 int suite_random(const char *url, uint64_t seed, unsigned calls)
 {
     static char tested[TEXT_MAX], oracle[TEXT_MAX];
@@ -211,6 +257,7 @@ int suite_random(const char *url, uint64_t seed, unsigned calls)
         (void)snprintf(both.owners[i], sizeof both.owners[i], "owner-%d", i);
         both.leases[i] = (marty_saga_lease){.owner = both.owners[i], .term_ms = 600000};
     }
+    compare_epochs(&both);
     for (unsigned i = 0; i < calls && atomic_load(&check__failed) == 0; i++) {
         switch (below(8)) {
         case 0:

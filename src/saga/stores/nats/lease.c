@@ -101,7 +101,8 @@ static const char *line_of(const char *text, const char *begin)
 
 /* A damaged table does not say under which epoch a shard was given last. But each time took a write
  * of this key, so no epoch is as high as the number of the write that has damaged it: from there
- * they go on, and whoever believes to hold a shard has an older one. */
+ * they go on, and whoever believes to hold a shard has an older one. One that is not there may have
+ * been, as a purge leaves nothing: they begin at the number of a write just made. */
 static uint64_t epoch_above_all(const kv_value *damaged)
 {
     return damaged->seq;
@@ -124,11 +125,11 @@ marty_err kv_epochs(const kv_value *value, uint64_t ret_epochs[MARTY_SAGA_SHARDS
 }
 
 /* Nobody has a shard, and nobody is known to live. */
-static void begin_again(shards *to, const kv_value *damaged)
+static void begin_again(shards *to, uint64_t epoch)
 {
     memset(to, 0, sizeof *to);
     for (size_t i = 0; i < SHARDS; i++) {
-        to->all[i].epoch = epoch_above_all(damaged);
+        to->all[i].epoch = epoch;
     }
 }
 
@@ -241,8 +242,8 @@ static marty_err change(shards *of, marty_saga_lease *lease, int64_t now, marty_
 }
 
 /* ---- reading and writing the key; the writer is entered */
-static marty_err server_time(marty_saga_store *store, int64_t *ret_us, int64_t until_ns,
-                             marty_error *why)
+static marty_err server_time(marty_saga_store *store, int64_t *ret_us, uint64_t *ret_seq,
+                             int64_t until_ns, marty_error *why)
 {
     kv_call call = {.code = 0};
     kv_value *value = NULL;
@@ -259,6 +260,7 @@ static marty_err server_time(marty_saga_store *store, int64_t *ret_us, int64_t u
         err = marty_error_set(why, MARTY_E_PROTOCOL, "JetStream does not say what time it is");
     }
     *ret_us = value ? value->at_us : 0;
+    *ret_seq = value ? value->seq : 0;
     marty_free(value);
     return err;
 }
@@ -270,19 +272,20 @@ static marty_err take_table(const kv_value *value, shards *ret, bool *ret_damage
     bool room = text && holders;
     *ret_damaged = room && !read_shards(text, holders, ret);
     if (*ret_damaged) {
-        begin_again(ret, value);
+        begin_again(ret, epoch_above_all(value));
     }
     marty_free(holders);
     marty_free(text);
     return room ? MARTY_OK : marty_error_set(why, MARTY_E_NO_MEMORY, "leasing shards");
 }
 
-static marty_err read_now(marty_saga_store *store, shards *ret, bool *ret_damaged,
+/* above: higher than any epoch that was given before. */
+static marty_err read_now(marty_saga_store *store, shards *ret, uint64_t above, bool *ret_damaged,
                           uint64_t *ret_seq, int64_t until_ns, marty_error *why)
 {
     kv_value *value = NULL;
     *ret_damaged = false;
-    memset(ret, 0, sizeof *ret);
+    begin_again(ret, above);
     marty_err err = kv_read(store, &store->writer, KV_SHARDS_KEY, &value, until_ns, why);
     if (!err && value) {
         err = take_table(value, ret, ret_damaged, why);
@@ -329,10 +332,10 @@ marty_err kv_lease(marty_saga_store *store, marty_saga_lease *lease, int64_t unt
     bool damaged = false;
     do {
         int64_t now_us = 0;
-        uint64_t seq = 0;
+        uint64_t seq = 0, tick = 0;
         wanted = *lease;
-        err = server_time(store, &now_us, until_ns, why);
-        err = err ? err : read_now(store, now, &damaged, &seq, until_ns, why);
+        err = server_time(store, &now_us, &tick, until_ns, why);
+        err = err ? err : read_now(store, now, tick, &damaged, &seq, until_ns, why);
         err = err || damaged ? err : change(now, &wanted, now_us, why);
         err = err ? err : write_now(store, now, seq, until_ns, why);
     } while (again(store, err, until_ns));
@@ -365,7 +368,7 @@ marty_err kv_release(marty_saga_store *store, const char *owner, const marty_sag
     do {
         uint64_t seq = 0;
         bool changed = false, damaged = false;
-        err = read_now(store, now, &damaged, &seq, until_ns, why);
+        err = read_now(store, now, 0, &damaged, &seq, until_ns, why); /* 0: only takes from it */
         for (size_t i = 0; i < count && !err; i++) {
             shard *one = &now->all[given[i].shard % SHARDS];
             if (one->epoch == given[i].epoch && strcmp(one->owner, owner) == 0) {
