@@ -335,18 +335,22 @@ static marty_err refusal_of(const marty__consumer *consumer, marty_error *why)
                            consumer->port->name, consumer->channel);
 }
 
-marty_err marty__consumer_wait(marty__consumer *consumer, int64_t deadline_ns, marty_error *why)
+marty_err marty__consumer_wait(marty__consumer *consumer, bool while_up, int64_t deadline_ns,
+                               marty_error *why)
 {
     bool in_time = true;
     marty__lock(&consumer->lock);
-    bool wait = !has_answer(consumer);
+    bool down = while_up && !marty__port_usable(consumer->port);
+    bool wait = !has_answer(consumer) && !down;
     if (wait) {
         marty__pool_block(consumer->bus);
     }
-    while (!has_answer(consumer) && in_time) {
+    while (!has_answer(consumer) && !down && in_time) {
         in_time = marty__bus_wait(consumer->bus, &consumer->changed, &consumer->lock, deadline_ns);
+        down = while_up && !marty__port_usable(consumer->port);
     }
-    marty_err err = consumer->subscribed ? MARTY_OK : refusal_of(consumer, why);
+    bool later = down && !has_answer(consumer);
+    marty_err err = consumer->subscribed || later ? MARTY_OK : refusal_of(consumer, why);
     marty__unlock(&consumer->lock);
     if (wait) {
         marty__pool_unblock(consumer->bus);
@@ -391,6 +395,7 @@ void marty__consumer_down(marty__consumer *consumer)
     marty__lock(&consumer->lock);
     consumer->subscribed = false;
     consumer->asked = false;
+    marty__wake_all(&consumer->changed);
     if (consumer->kind == MARTY_KIND_REPLY) {
         marty__reply_answer(consumer->port, false, MARTY_OK);
     }

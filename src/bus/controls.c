@@ -72,7 +72,8 @@ marty_err marty_subscription_seek(marty_subscription *subscription, const marty_
     for (size_t k = 0; k < count && !err; k++) {
         for (size_t i = 0; i < subscription->consumer_count && !err; i++) {
             err = marty__consumer_seek(subscription->consumers[i], &to[k], why);
-            err = err ? err : marty__consumer_wait(subscription->consumers[i], deadline, why);
+            err =
+                err ? err : marty__consumer_wait(subscription->consumers[i], false, deadline, why);
         }
     }
     return err;

@@ -168,11 +168,8 @@ static marty_err wait_all(marty_subscription *subscription, int32_t timeout_ms, 
     int64_t deadline = marty__bus_deadline(bus, timeout_ms, MARTY__TIMEOUT_MS);
     marty_err err = MARTY_OK;
     for (size_t i = 0; i < subscription->consumer_count && !err; i++) {
-        marty__port *port = subscription->consumers[i]->port;
-        if (timeout_ms != MARTY_NO_WAIT && marty__port_usable(port)) {
-            err = marty__consumer_wait(subscription->consumers[i], deadline, why);
-            /* down by now: as if it had been before, it is subscribed as soon as it is up */
-            err = err == MARTY_E_UNAVAILABLE && !marty__port_usable(port) ? MARTY_OK : err;
+        if (timeout_ms != MARTY_NO_WAIT) {
+            err = marty__consumer_wait(subscription->consumers[i], true, deadline, why);
         }
     }
     return err;
