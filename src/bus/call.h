@@ -42,7 +42,8 @@ struct marty__call {
     atomic_size_t left;
     int64_t deadline_ns;
     const void *cancel_key;
-    marty_outcome *outcomes; /* for whoever looks at more than err, else NULL */
+    marty__call *next_of_key; /* for whoever took its key away */
+    marty_outcome *outcomes;  /* for whoever looks at more than err, else NULL */
     marty_done done;
     void *user;
     void (*completed)(marty__call *call); /* internal completion, in place of done: on any thread,
@@ -78,9 +79,12 @@ void marty__published(marty__port *port, const marty_published *results, size_t 
 typedef struct marty__call_at { /* how far one has looked for calls; 0 = not yet */
     size_t port, place;
 } marty__call_at;
-/** The next call with a message that is not answered, of that key or (NULL) of any, counted; its
- * key is taken away, so that it is found by it once. NULL = no more. */
-marty__call *marty__call_find(marty_bus *bus, const void *key, marty__call_at *at);
+/** The next call with a message that is not answered, counted. NULL = no more; but one that is
+ * published again meanwhile may be where one has looked already. */
+marty__call *marty__call_find(marty_bus *bus, marty__call_at *at);
+/** All calls of that key with a message that is not answered, counted, as a chain by next_of_key;
+ * their key is taken away. */
+marty__call *marty__calls_of(marty_bus *bus, const void *key);
 /** A batch of those queued, to the adapter. With port->lock held, given up during the op. */
 void marty__posts_run(marty__port *port);
 void marty__asks_run(marty__port *port);

@@ -149,7 +149,7 @@ static void answer_rest(marty_bus *bus)
     while (any) { /* some may have come behind our back */
         marty__call_at at = {0};
         any = false;
-        for (marty__call *call; (call = marty__call_find(bus, NULL, &at)) != NULL; any = true) {
+        for (marty__call *call; (call = marty__call_find(bus, &at)) != NULL; any = true) {
             marty__call_expire(call, MARTY_E_CLOSED, true);
             marty__call_unref(call);
         }

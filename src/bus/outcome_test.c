@@ -125,6 +125,49 @@ static void one_that_is_answered_late_keeps_its_token(void)
     marty_bus_free(bus);
 }
 
+/* ---- a cancel, while the broker is in doubt about another message of the same key */
+static uint64_t tokens[2];
+
+static void done_and_doubt_the_other(void *user, const marty_outcome *outcomes, size_t count)
+{
+    const marty_published doubt = {.token = tokens[user == &all[0] ? 1 : 0],
+                                   .err = MARTY_E_MAYBE_STORED};
+    done(user, outcomes, count);
+    if (atomic_load(&all[0].times) + atomic_load(&all[1].times) == 1) {
+        script.sink->published(script.sink, &doubt, 1); /* so it gets another token */
+    }
+}
+
+static void a_cancel_finds_what_is_published_again(size_t before)
+{
+    marty_error why = {0};
+    marty_bus *bus = NULL;
+    marty_bus_options options = {.service = "s", .driven = true}; /* all of it on this thread */
+    marty_publish_options how = {.timeout_ms = 60000, .at_once = true};
+    script.answers_each = 0;
+    REQUIRE(!marty_bus_open(&bus, "script:", &options, &why));
+    for (size_t i = 0; i < before; i++) { /* where in the table the next ones are */
+        CHECK_INT(marty_publish_event(bus, "a.b", marty_text("{}"), &how, &why), MARTY_OK);
+    }
+    script.answers_each = -1;
+    how.cancel_key = &options;
+    how.done = done_and_doubt_the_other;
+    for (size_t i = 0; i < 2; i++) {
+        all[i] = (told){0};
+        how.user = &all[i];
+        CHECK_INT(marty_publish_event(bus, "a.b", marty_text("{}"), &how, &why), MARTY_OK);
+        tokens[i] = script.token;
+    }
+    CHECK_INT(marty_bus_cancel(bus, &options), 2);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_INT(atomic_load(&all[i].times), 1);
+        CHECK_INT(atomic_load(&all[i].err), MARTY_E_MAYBE_STORED);
+    }
+    CHECK_INT(marty_bus_cancel(bus, &options), 0);
+    CHECK_INT(marty_bus_close(bus, 50, &why), MARTY_OK);
+    marty_bus_free(bus);
+}
+
 int main(void)
 {
     marty_error why = {0};
@@ -135,5 +178,9 @@ int main(void)
         on_every_bus(EACH);
     }
     one_that_is_answered_late_keeps_its_token();
+    script.granted_more.can[MARTY_KIND_TOPIC] = MARTY_CAN_DEDUPLICATE;
+    for (size_t before = 0; before < 64; before++) { /* as many as the table has places */
+        a_cancel_finds_what_is_published_again(before);
+    }
     return check_result();
 }

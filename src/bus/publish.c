@@ -386,7 +386,7 @@ marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why)
 }
 
 /* ---- finding */
-marty__call *marty__call_find(marty_bus *bus, const void *key, marty__call_at *at)
+marty__call *marty__call_find(marty_bus *bus, marty__call_at *at)
 {
     marty__call *found = NULL;
     marty__lock(&bus->lock);
@@ -395,9 +395,8 @@ marty__call *marty__call_find(marty_bus *bus, const void *key, marty__call_at *a
         marty__lock(&port->lock);
         for (; at->place < port->sent_room && !found; at->place++) {
             const marty__post *post = port->sent[at->place];
-            if (post && (!key || post->call->cancel_key == key)) {
+            if (post) {
                 found = post->call;
-                found->cancel_key = NULL; /* it is ended now */
                 call_ref(found);
             }
         }
@@ -408,6 +407,28 @@ marty__call *marty__call_find(marty_bus *bus, const void *key, marty__call_at *a
     }
     marty__unlock(&bus->lock);
     return found;
+}
+
+marty__call *marty__calls_of(marty_bus *bus, const void *key)
+{
+    marty__call *first = NULL;
+    marty__lock(&bus->lock);
+    for (size_t i = 0; i < bus->port_count; i++) {
+        marty__port *port = &bus->ports[i];
+        marty__lock(&port->lock);
+        for (size_t place = 0; place < port->sent_room; place++) {
+            marty__call *call = port->sent[place] ? port->sent[place]->call : NULL;
+            if (call && call->cancel_key == key) {
+                call->cancel_key = NULL; /* once is enough */
+                call->next_of_key = first;
+                first = call;
+                call_ref(call);
+            }
+        }
+        marty__unlock(&port->lock);
+    }
+    marty__unlock(&bus->lock);
+    return first;
 }
 
 /* ---- answering */

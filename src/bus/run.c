@@ -140,11 +140,11 @@ marty_err marty_bus_flush(marty_bus *bus, int32_t timeout_ms, marty_error *why)
 size_t marty_bus_cancel(marty_bus *bus, const void *key)
 {
     size_t count = 0;
-    marty__call_at at = {0};
     if (!key || marty__bus_enter(bus, MARTY__CLOSED, NULL)) {
         return 0;
     }
-    for (marty__call *call; (call = marty__call_find(bus, key, &at)) != NULL; count++) {
+    for (marty__call *call = marty__calls_of(bus, key), *next; call; call = next, count++) {
+        next = call->next_of_key;
         marty__call_expire(call, MARTY_E_CANCELLED, true);
         marty__call_unref(call);
     }

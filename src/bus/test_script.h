@@ -26,7 +26,7 @@ struct marty_port {
 static struct {
     pthread_mutex_t lock;
     const marty_sink *sink;
-    marty_capabilities granted_more; /* limits and flags beside the bits */
+    marty_capabilities granted_more; /* limits and flags; bits beside those of the claims */
     uint64_t number;
     uint32_t granted;  /* since the bus began */
     uint32_t lease_ms; /* as it was last asked for */
@@ -79,6 +79,7 @@ static marty_err op_connect(marty_port *port, marty_error *why)
         return MARTY_OK;
     }
     marty_capabilities granted = script_claims;
+    granted.can[MARTY_KIND_TOPIC] |= script.granted_more.can[MARTY_KIND_TOPIC];
     granted.give_back_counts = script.granted_more.give_back_counts;
     granted.delay_step_ms = script.granted_more.delay_step_ms;
     port->sink->state(port->sink, MARTY_STATE_UP, &granted, MARTY_OK, "up");
