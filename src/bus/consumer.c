@@ -461,14 +461,16 @@ static void queue_grant(marty__consumer *consumer, uint32_t grant, bool take_bac
 }
 
 /* With consumer->lock held: what may be granted of what is owed. An eighth of the credit goes back
- * together; or what there is, once the broker has no more than that left. */
+ * together; or what there is, once the broker has no more than that left, or too little for the
+ * batches that a member waits for. */
 static uint32_t grant_of(marty__consumer *consumer, uint32_t count)
 {
     uint32_t grant = 0, paid = count < consumer->surplus ? count : consumer->surplus;
     consumer->surplus -= paid;
     consumer->owed += count - paid;
     size_t spent = consumer->unsettled_count + consumer->owed;
-    bool short_of = spent + consumer->owed >= consumer->credit;
+    bool short_of =
+        spent + consumer->owed >= consumer->credit || spent + consumer->batches > consumer->credit;
     bool enough = (uint64_t)consumer->owed * 8 >= consumer->credit || short_of;
     if (enough && consumer->asked && may_flow(consumer)) {
         grant = consumer->owed;

@@ -31,8 +31,9 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     char taken_type[64];
     marty_subscription **members;
     size_t member_count;
-    uint32_t credit; /* what the adapter may have unsettled with us */
-    uint32_t owed;   /* credit to give back to it */
+    uint32_t credit;  /* what the adapter may have unsettled with us */
+    uint32_t owed;    /* credit to give back to it */
+    uint32_t batches; /* of that credit, what fills the batches that its members wait for */
     bool subscribed, refused, reset, paused, watching;
     bool lease_on;                /* leases are renewed, by the next two */
     int64_t lease_ns;             /* the longest that something of it was given */

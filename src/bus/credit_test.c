@@ -104,10 +104,55 @@ static void credit_is_neither_lost_nor_made(void)
     marty_bus_free(bus);
 }
 
+enum { BATCH = 9 };
+
+static marty_delivery *kept[BATCH];
+static atomic_size_t kept_count;
+
+static marty_err keep_all(void *user, marty_delivery *batch)
+{
+    (void)user;
+    for (size_t i = 0; batch && i < BATCH; batch = batch->next, i++) {
+        kept[i] = marty_delivery_keep(batch);
+        atomic_store(&kept_count, i + 1);
+    }
+    return MARTY_OK;
+}
+
+/* One that is held back would be missing: no batch would be full any more. */
+static void batches_that_are_waited_for_get_full(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = NULL;
+    marty_subscribe_options options = {
+        .credit = BATCH, .batch_max = BATCH, .batch_wait_ms = 600000};
+    script.count = script.granted = 0;
+    REQUIRE(!marty_bus_open(&bus, "script:", &(marty_bus_options){.service = "s"}, &why));
+    REQUIRE(!marty_subscribe_to_events(bus, "order.made", keep_all, NULL, &options, NULL, &why));
+    REQUIRE(!marty_bus_start(bus, &why));
+    for (int round = 0; round < 3; round++) {
+        CHECK_SOON(granted() == BATCH, 5000);
+        atomic_store(&kept_count, 0);
+        deliver_some(BATCH);
+        CHECK_SOON(atomic_load(&kept_count) == BATCH, 5000);
+        for (size_t i = 0; i < BATCH && kept[i]; i++) {
+            size_t before = settled(0, MARTY_SETTLE_ACK);
+            CHECK_INT(marty_settle(kept[i], MARTY_SETTLE_ACK, 0, NULL), MARTY_OK);
+            CHECK_SOON(settled(0, MARTY_SETTLE_ACK) == before + 1, 5000); /* each by itself */
+            marty_delivery_release(kept[i]);
+            kept[i] = NULL;
+        }
+    }
+    CHECK_SOON(granted() == BATCH, 5000);
+    CHECK_INT(marty_bus_close(bus, 0, &why), MARTY_OK);
+    marty_bus_free(bus);
+}
+
 int main(void)
 {
     marty_error why = {0};
     REQUIRE(!marty_backend_register(&script_backend, &why));
     credit_is_neither_lost_nor_made();
+    batches_that_are_waited_for_get_full();
     return check_result();
 }

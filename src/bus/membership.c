@@ -133,6 +133,7 @@ static marty_err add_member(marty__consumer *consumer, marty_subscription *subsc
     consumer->taker = NULL;
     members[consumer->member_count++] = subscription;
     consumer->credit += subscription->credit;
+    consumer->batches += subscription->batches;
     return MARTY_OK;
 }
 
@@ -228,6 +229,7 @@ void marty__consumer_drop(marty__consumer *consumer, const marty_subscription *s
             uint32_t credit = subscription->credit;
             uint32_t owed = credit < consumer->owed ? credit : consumer->owed;
             consumer->credit -= credit;
+            consumer->batches -= subscription->batches;
             consumer->owed -= owed; /* what is not granted yet; the rest is paid off */
             consumer->surplus += credit - owed;
             return;

@@ -81,10 +81,14 @@ static void fill(marty_subscription *subscription, const marty__subscribe *what)
     subscription->batch_max = options->batch_max ? options->batch_max : 1;
     subscription->batch_wait_ms = options->batch_wait_ms;
     subscription->batch_bytes_max = options->batch_bytes_max;
-    uint64_t two_batches = 2 * (uint64_t)subscription->batch_max * lanes;
+    uint64_t batches = (uint64_t)subscription->batch_max * lanes, two_batches = 2 * batches;
     uint32_t usual = two_batches > MARTY__CREDIT && two_batches < UINT32_MAX ? (uint32_t)two_batches
                                                                              : MARTY__CREDIT;
     subscription->credit = options->credit ? options->credit : usual;
+    if (subscription->batch_wait_ms && subscription->batch_max > 1) {
+        subscription->batches =
+            batches < subscription->credit ? (uint32_t)batches : subscription->credit;
+    }
     subscription->keep_max_ms = options->keep_max_ms ? options->keep_max_ms : MARTY__KEEP_MAX_MS;
     subscription->lease_ms = options->lease_ms;
     subscription->paused = options->paused;

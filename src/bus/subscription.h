@@ -45,6 +45,7 @@ struct marty_subscription {
     marty_order order;
     marty_retry_policy retry;
     uint32_t batch_max, batch_wait_ms, credit, keep_max_ms, lease_ms;
+    uint32_t batches; /* with batch_wait_ms: as much of the credit as fills one in each lane */
     size_t batch_bytes_max;
     bool owned; /* the user has the handle */
     marty__consumer **consumers;
