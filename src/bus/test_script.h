@@ -203,7 +203,10 @@ CHECK__UNUSED static void deliver_message(uint64_t tag, uint32_t shard, marty_me
     template_.id = id;
     template_.data = marty_text("{}");
     REQUIRE(!marty_message_new(&message, &template_, NULL, &why));
-    marty_incoming in = {.subscription = script.number,
+    pthread_mutex_lock(&script.lock);
+    uint64_t number = script.number; /* a worker may subscribe again */
+    pthread_mutex_unlock(&script.lock);
+    marty_incoming in = {.subscription = number,
                          .tag = tag,
                          .message = message,
                          .attempt = 1,
