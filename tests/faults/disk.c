@@ -3,38 +3,20 @@
  * that is not allowed the row is skipped and says so. */
 #include "faults.h"
 
+#include "support/disk.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 enum { PIECE = 16384, BALLAST = 256 << 10 };
 
-static bool write_text(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return written;
-}
-
 /* Before any thread is started: the row's folder becomes a disk of that many bytes. */
 static void small_disk(const fault_run *r, const char *size)
 {
-    char map[64], option[64];
-    unsigned user = (unsigned)getuid();
-    if (unshare(user == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) != 0) {
-        fault_skip("no file system of one's own is allowed here (unshare)");
-    }
-    (void)snprintf(map, sizeof map, "0 %u 1\n", user);
-    (void)snprintf(option, sizeof option, "size=%s", size);
-    if ((user != 0 && !write_text("/proc/self/uid_map", map)) ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", r->folder, "tmpfs", 0, option) != 0) {
-        fault_skip("no file system of one's own is allowed here (mount)");
+    const char *refused = test_small_disk(r->folder, size);
+    if (refused) {
+        fault_skip(refused);
     }
 }
 

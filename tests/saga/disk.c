@@ -8,10 +8,10 @@
 
 #include "backends/sqlite/test_vfs.h"
 #include "check.h"
+#include "support/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -129,28 +129,6 @@ static void who_waits_in_vain_is_told_what_the_store_says(void)
 }
 
 /* ---- one that is small */
-static bool write_text(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return written;
-}
-
-/* Before any thread is started. */
-static bool small_disk(const char *size)
-{
-    char map[64];
-    unsigned user = (unsigned)getuid();
-    (void)snprintf(map, sizeof map, "0 %u 1\n", user);
-    return unshare(user == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
-           (user == 0 || write_text("/proc/self/uid_map", map)) &&
-           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("none", folder, "tmpfs", 0, size) == 0;
-}
-
 static void the_logs_do_not_fill_it(void)
 {
     marty_error why = {0};
@@ -203,8 +181,9 @@ int main(int count, char **values)
 {
     bool small = count == 2 && strcmp(values[1], "small") == 0;
     REQUIRE(mkdtemp(folder));
-    if (small && !small_disk("size=2m")) {
-        printf("skipped: no file system of one's own is allowed here\n");
+    const char *refused = small ? test_small_disk(folder, "2m") : NULL;
+    if (refused) {
+        printf("skipped: %s\n", refused);
         return rmdir(folder) == 0 ? SKIPPED : 1;
     }
     if (small) {
