@@ -263,7 +263,8 @@ static marty_err accept_at(marty__call *call, marty__port *port, uint64_t bytes,
     return MARTY_OK;
 }
 
-static void unreserve_all(marty__call *call, size_t port_count)
+/* Of the first so many ports. Who was told FULL meanwhile hears of it. */
+static void make_room(const marty__call *call, size_t port_count)
 {
     for (size_t i = 0; i < port_count; i++) {
         marty__port *port = &call->bus->ports[i];
@@ -272,7 +273,11 @@ static void unreserve_all(marty__call *call, size_t port_count)
         if (count) {
             marty__lock(&port->lock);
             unreserve(port, count, bytes);
+            bool wanted = port->room_wanted;
             marty__unlock(&port->lock);
+            if (wanted) {
+                tell_room(port);
+            }
         }
     }
 }
@@ -292,7 +297,7 @@ static marty_err reserve_all(marty__call *call, bool wait, marty_error *why)
             err = err ? say_refused(port, err, why) : MARTY_OK;
         }
         if (err) {
-            unreserve_all(call, i);
+            make_room(call, i);
             return err;
         }
     }
@@ -319,7 +324,7 @@ static marty_err accept_at_all(marty__call *call, bool wait, bool *ret_leads, ma
     }
     marty__unlock(&bus->lock);
     if (!open) {
-        unreserve_all(call, bus->port_count);
+        make_room(call, bus->port_count);
         return say_refused(call->posts[0].port, MARTY_E_CLOSED, why);
     }
     *ret_leads = call->waited && marty__port_lead(call->posts[0].port, call->deadline_ns);
@@ -432,30 +437,12 @@ marty__call *marty__calls_of(marty_bus *bus, const void *key)
 }
 
 /* ---- answering */
-static void make_room(marty__call *call)
-{
-    for (size_t i = 0; i < call->bus->port_count; i++) {
-        marty__port *port = &call->bus->ports[i];
-        uint64_t bytes;
-        size_t count = posts_of(call, port, &bytes);
-        if (count) {
-            marty__lock(&port->lock);
-            unreserve(port, count, bytes);
-            bool wanted = port->room_wanted;
-            marty__unlock(&port->lock);
-            if (wanted) {
-                tell_room(port);
-            }
-        }
-    }
-}
-
 static void run_done(marty__task *task)
 {
     marty__call *call = MARTY__OWNER(task, marty__call, task);
     if (call->done) {
         call->done(call->user, call->outcomes, call->count);
-        make_room(call);
+        make_room(call, call->bus->port_count);
     }
     marty_bus *bus = marty__bus_ref(call->bus);
     (void)atomic_fetch_sub(&bus->open_calls, 1);
