@@ -96,12 +96,12 @@ struct marty_bus {
     size_t subscription_count;
     uint64_t next_serial; /* of subscriptions */
     marty__alarm life_alarm, drain_alarm, unstarted_alarm;
-    int64_t drain_deadline_ns;
-    atomic_bool cut_off;     /* the drain deadline passed */
-    bool ports_closing;      /* the last part of the drain has begun */
-    atomic_bool torn_down;   /* no thread of ours is left */
-    marty__mutex close_lock; /* one close at a time */
-    marty__link events;      /* state events not yet told */
+    _Atomic int64_t drain_deadline_ns; /* 0 = none yet; written under the lock */
+    atomic_bool cut_off;               /* the drain deadline passed */
+    atomic_bool ports_closing;         /* the last part of the drain has begun */
+    atomic_bool torn_down;             /* no thread of ours is left */
+    marty__mutex close_lock;           /* one close at a time */
+    marty__link events;                /* state events not yet told */
     marty__task event_task;
     bool telling;
     int wake_fd;       /* driven: an eventfd, else -1 */

@@ -111,17 +111,22 @@ static bool move_on(marty_bus *bus, marty__phase from, marty__phase to)
     return moved;
 }
 
+/* Unless it is to be over before that. */
+static int64_t drain_by(marty_bus *bus, int64_t deadline_ns)
+{
+    marty__lock(&bus->lock);
+    int64_t before = atomic_load(&bus->drain_deadline_ns);
+    int64_t deadline = before && before < deadline_ns ? before : deadline_ns;
+    atomic_store(&bus->drain_deadline_ns, deadline);
+    marty__unlock(&bus->lock);
+    return deadline;
+}
+
 void marty__life_stop(marty_bus *bus)
 {
     bool again = atomic_load(&bus->stops) > 1;
     if (move_on(bus, MARTY__OPEN, MARTY__DRAINING)) {
-        marty__lock(&bus->lock);
-        int64_t deadline = marty__deadline_ns(marty__bus_now(bus), bus->drain_ms);
-        bus->drain_deadline_ns = bus->drain_deadline_ns && bus->drain_deadline_ns < deadline
-                                     ? bus->drain_deadline_ns
-                                     : deadline;
-        deadline = bus->drain_deadline_ns;
-        marty__unlock(&bus->lock);
+        int64_t deadline = drain_by(bus, marty__deadline_ns(marty__bus_now(bus), bus->drain_ms));
         marty__event(bus, MARTY_STATE_DRAINING, NULL, NULL, MARTY_OK, "nothing new is delivered");
         each_subscription(bus, marty__subscription_drain);
         for (size_t i = 0; i < bus->port_count; i++) {
@@ -188,10 +193,9 @@ static bool ports_closed(marty_bus *bus)
 static void close_ports(marty_bus *bus)
 {
     int64_t now = marty__bus_now(bus), least = marty__deadline_ns(now, CUT_MS);
-    int64_t deadline = bus->drain_deadline_ns > least && !atomic_load(&bus->cut_off)
-                           ? bus->drain_deadline_ns
-                           : least;
-    bus->ports_closing = true;
+    int64_t drained = atomic_load(&bus->drain_deadline_ns);
+    int64_t deadline = drained > least && !atomic_load(&bus->cut_off) ? drained : least;
+    atomic_store(&bus->ports_closing, true);
     for (size_t i = 0; i < bus->port_count; i++) {
         marty__port_close(&bus->ports[i], deadline);
     }
@@ -202,18 +206,19 @@ static void life_rang(marty__alarm *alarm)
 {
     marty_bus *bus = MARTY__OWNER(alarm, marty_bus, life_alarm);
     bool cut = atomic_load(&bus->cut_off);
+    bool closing = atomic_load(&bus->ports_closing);
     int phase = atomic_load(&bus->phase);
     if (phase == MARTY__DRAINING &&
         (cut || (!atomic_load(&bus->running) && !atomic_load(&bus->kept)))) {
         (void)move_on(bus, MARTY__DRAINING, MARTY__FLUSHING);
         phase = MARTY__FLUSHING;
     }
-    if (phase == MARTY__FLUSHING && !bus->ports_closing && (cut || flushed(bus))) {
+    if (phase == MARTY__FLUSHING && !closing && (cut || flushed(bus))) {
         close_ports(bus);
-    } else if (phase == MARTY__FLUSHING && bus->ports_closing &&
+    } else if (phase == MARTY__FLUSHING && closing &&
                (ports_closed(bus) ||
                 marty__bus_now(bus) >=
-                    bus->drain_deadline_ns + CUT_MS * (int64_t)MARTY__NS_PER_MS)) {
+                    atomic_load(&bus->drain_deadline_ns) + CUT_MS * (int64_t)MARTY__NS_PER_MS)) {
         answer_rest(bus);
         bus->hooks->closed(bus);
         marty__event(bus, MARTY_STATE_CLOSED, NULL, NULL, MARTY_OK,
@@ -223,7 +228,8 @@ static void life_rang(marty__alarm *alarm)
     marty__lock(&bus->lock);
     marty__wake_all(&bus->changed); /* close waits for rest */
     marty__unlock(&bus->lock);
-    if (bus->ports_closing && atomic_load(&bus->phase) == MARTY__FLUSHING && ports_closed(bus)) {
+    if (atomic_load(&bus->ports_closing) && atomic_load(&bus->phase) == MARTY__FLUSHING &&
+        ports_closed(bus)) {
         marty__life_step(bus);
     }
 }
@@ -290,13 +296,8 @@ static void tear_down(marty_bus *bus)
 
 static void shorten(marty_bus *bus, int64_t deadline_ns)
 {
-    marty__lock(&bus->lock);
-    bool draining = atomic_load(&bus->phase) != MARTY__OPEN;
-    if (!bus->drain_deadline_ns || deadline_ns < bus->drain_deadline_ns) {
-        bus->drain_deadline_ns = deadline_ns;
-    }
-    marty__unlock(&bus->lock);
-    if (draining && !bus->ports_closing) {
+    (void)drain_by(bus, deadline_ns);
+    if (atomic_load(&bus->phase) != MARTY__OPEN && !atomic_load(&bus->ports_closing)) {
         (void)marty__alarm_set_earlier(bus, &bus->drain_alarm, deadline_ns);
     }
 }
