@@ -301,8 +301,8 @@ static void test_one_subscription_over_several_channels(test_server *server)
     harness_close(h);
 }
 
-/* One that waited here for credit and went back is no attempt: core has not seen it. The lease is
- * long: both are held for half of it, and its end on a slow machine would be an attempt. */
+/* One that waited here for credit and went back is no attempt: core has not seen it. The other one
+ * is held meanwhile, longer than its lease where deadlines are longer: it is renewed. */
 static void test_what_waited_in_vain_is_no_attempt(test_server *server)
 {
     harness *h = harness_up(server, "prefix=v.&lease=6s");
@@ -312,7 +312,10 @@ static void test_what_waited_in_vain_is_no_attempt(test_server *server)
     want.start.from = MARTY_FROM_EARLIEST;
     CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
     CHECK(harness_wait_delivered(h, 1, 5000));
-    CHECK(harness_quiet(h, 3300)); /* the other one goes back after half of a lease */
+    for (int i = 0; i < 4; i++) { /* the other one goes back after half of a lease */
+        CHECK(harness_quiet(h, 850));
+        harness_settle(h, 0, MARTY_SETTLE_EXTEND, 0);
+    }
     harness_settle(h, 0, MARTY_SETTLE_ACK, 0);
     CHECK(harness_wait_delivered(h, 2, 5000));
     CHECK_INT(h->deliveries[1].incoming.attempt, 1);
