@@ -10,27 +10,56 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-enum { READY_MS = 15000, TRIES = 4 };
+enum {
+    READY_MS = 15000,
+    TRIES = 4,
+    FIRST_PORT = 14000, /* below those that a kernel gives to connections: no client takes the */
+    PORTS = 16000       /* port of a server that is down for a while */
+};
+
+/* No other test chooses it as long as this process lives: a local name says whose it is. */
+static bool claim_port(int port)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    int length = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "marty-test-port-%d", port);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) + (socklen_t)length;
+    int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor >= 0 && bind(descriptor, (struct sockaddr *)&name, size) == 0) {
+        return true; /* and stays open */
+    }
+    close(descriptor);
+    return false;
+}
+
+static bool can_be_bound(int port)
+{
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    bool bound = bind(descriptor, (struct sockaddr *)&address, sizeof address) == 0;
+    close(descriptor);
+    return bound;
+}
 
 int test_free_port(void)
 {
-    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    int port = 0;
-    if (bind(descriptor, (struct sockaddr *)&address, size) == 0 &&
-        getsockname(descriptor, (struct sockaddr *)&address, &size) == 0) {
-        port = ntohs(address.sin_port);
+    static _Atomic unsigned calls;
+    unsigned spread = (unsigned)getpid() * 97 + calls++ * 7919;
+    for (unsigned i = 0; i < PORTS; i++) {
+        int port = FIRST_PORT + (int)((spread + i) % PORTS);
+        if (claim_port(port) && can_be_bound(port)) {
+            return port;
+        }
     }
-    close(descriptor);
-    return port;
+    return 0;
 }
 
 void test_server_cached(char *ret_path, size_t size, const char *name)

@@ -65,6 +65,7 @@ int test_server_get(const test_server *server, const char *path, char *ret_body,
 int test_cluster_leader(const test_server servers[3], const char *stream);
 /** Kills it and removes its folder. Zeroed is fine. */
 void test_server_free(test_server *server);
-/** A TCP port of 127.0.0.1 that is free now. */
+/** A TCP port of 127.0.0.1 that is free, and not given to any other test while this process lives.
+ */
 int test_free_port(void);
 #endif
