@@ -30,15 +30,6 @@ static bool all_answered(void *user)
     return all;
 }
 
-static void reconnect(harness *h)
-{
-    marty_err err = MARTY_E_UNAVAILABLE;
-    for (int64_t until = test_now_ms() + test_patience(10000); err && test_now_ms() < until;) {
-        err = harness_connect(h);
-    }
-    CHECK_INT(err, MARTY_OK);
-}
-
 /* Every id that was confirmed is delivered; doubles are allowed. */
 static void check_nothing_lost(harness *h, unsigned from)
 {
@@ -92,7 +83,7 @@ static void test_a_killed_server_comes_back(void)
     CHECK_INT(harness_connect(h), MARTY_E_UNAVAILABLE);
     CHECK_HAS(h->text, "connection refused");
     CHECK(test_server_restart(server, why, sizeof why));
-    reconnect(h);
+    CHECK_INT(harness_reach(h), MARTY_OK);
     CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
     publish_some(h, 100);
     CHECK(test_wait_for(all_answered, h, 5000));
@@ -110,19 +101,18 @@ static void test_a_frozen_server_is_noticed(void)
     CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.load", "load.x", "x", NULL), MARTY_OK);
     test_server_freeze(server);
     int64_t before = test_now_ms();
+    uint64_t first = h->next_token + 1;
     publish_some(h, 5000);
-    CHECK(test_now_ms() - before < test_patience(3000)); /* no op waits */
-    CHECK(harness_wait_state(h, MARTY_STATE_DOWN, 8000));
-    int64_t took = test_now_ms() - before;
-    printf("noticed after %d ms: %s\n", (int)took, h->text);
-    CHECK(took <= test_patience(5500));
+    CHECK(test_now_ms() - before < test_patience(4000));  /* no op waits until it is noticed */
+    CHECK(harness_wait_state(h, MARTY_STATE_DOWN, 8000)); /* after 4.5 s, and a machine's pauses */
+    printf("noticed after %d ms: %s\n", (int)(test_now_ms() - before), h->text);
     CHECK_HAS(h->text, "silent");
-    CHECK(test_wait_for(all_answered, h, 1000));
-    CHECK_INT(h->answers[h->next_token], MARTY_E_MAYBE_STORED);
+    CHECK(test_wait_for(all_answered, h, 5000));
+    CHECK_INT(h->answers[first], MARTY_E_MAYBE_STORED);
     CHECK_INT(harness_connect(h), MARTY_E_UNAVAILABLE);
     CHECK_HAS(h->text, "says nothing");
     test_server_thaw(server);
-    reconnect(h);
+    CHECK_INT(harness_reach(h), MARTY_OK);
     CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.load", "load.x", "x", NULL), MARTY_OK);
     harness_close(h);
     test_server_free(server);
@@ -156,7 +146,9 @@ static void test_a_removed_stream_is_made_again(void)
               MARTY_OK);
     marty_message_unref(answer);
     bool heard = false; /* core hears that its group is gone */
-    for (int64_t until = test_now_ms() + test_patience(8000); !heard && test_now_ms() < until;) {
+    /* A server of 2.9 may say no word to the pull: its end (3.75 s), its grace (2 s), and 3 s more
+     * without an answer. */
+    for (int64_t until = test_now_ms() + test_patience(15000); !heard && test_now_ms() < until;) {
         pthread_mutex_lock(&h->lock);
         heard = h->subscribed[0].reason == MARTY_E_UNAVAILABLE;
         pthread_mutex_unlock(&h->lock);
@@ -217,12 +209,12 @@ static void test_permissions(void)
     (void)snprintf(url, sizeof url, "nats://joe:p@127.0.0.1:%d", server->port);
     harness *h = harness_open(url, text, sizeof text);
     REQUIRE(h != NULL);
-    CHECK_INT(harness_connect(h), MARTY_OK);
+    CHECK_INT(harness_reach(h), MARTY_OK);
     CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.open", "open.x", "1", NULL), MARTY_OK);
     int64_t before = test_now_ms();
     CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.secret", "secret.x", "1", NULL),
               MARTY_E_DENIED);
-    CHECK(test_now_ms() - before < test_patience(2000));
+    CHECK(test_now_ms() - before < test_patience(4000)); /* not only when no answer is waited for */
     CHECK_HAS(h->last_error, "events.secret.x");
     harness_close(h);
     test_server_free(server);

@@ -169,13 +169,12 @@ harness *harness_open(const char *url, char *text, size_t size)
     return h;
 }
 
-/* Wait until the predicate holds, with the lock held on return. */
-static bool wait_until(harness *h, bool (*holds)(harness *h, uint64_t a, uint64_t b), uint64_t a,
-                       uint64_t b, int64_t limit_ms)
+/* Wait for so long until the predicate holds. */
+static bool wait_exactly(harness *h, bool (*holds)(harness *h, uint64_t a, uint64_t b), uint64_t a,
+                         uint64_t b, int64_t limit_ms)
 {
     struct timespec at;
     (void)clock_gettime(CLOCK_REALTIME, &at);
-    limit_ms = test_patience(limit_ms);
     at.tv_sec += limit_ms / 1000;
     at.tv_nsec += limit_ms % 1000 * 1000000;
     at.tv_sec += at.tv_nsec / 1000000000;
@@ -189,6 +188,12 @@ static bool wait_until(harness *h, bool (*holds)(harness *h, uint64_t a, uint64_
     bool held = holds(h, a, b);
     pthread_mutex_unlock(&h->lock);
     return held;
+}
+
+static bool wait_until(harness *h, bool (*holds)(harness *h, uint64_t a, uint64_t b), uint64_t a,
+                       uint64_t b, int64_t limit_ms)
+{
+    return wait_exactly(h, holds, a, b, test_patience(limit_ms));
 }
 
 static bool is_state(harness *h, uint64_t state, uint64_t unused)
@@ -250,14 +255,31 @@ static bool is_subscribed(harness *h, uint64_t number, uint64_t count)
 marty_err harness_connect(harness *h)
 {
     marty_error why = {0};
+    pthread_mutex_lock(&h->lock);
     unsigned ups = h->ups, downs = h->downs;
+    pthread_mutex_unlock(&h->lock);
     marty_err err = marty_module.connect(h->port, &why);
     if (err) {
         return err;
     }
-    return wait_until(h, has_ended, ups, downs, 10000)
-               ? (h->state == MARTY_STATE_UP ? MARTY_OK : h->reason)
-               : MARTY_E_TIMEOUT;
+    if (!wait_until(h, has_ended, ups, downs, 10000)) {
+        return MARTY_E_TIMEOUT;
+    }
+    pthread_mutex_lock(&h->lock);
+    err = h->state == MARTY_STATE_UP ? MARTY_OK : h->reason;
+    pthread_mutex_unlock(&h->lock);
+    return err;
+}
+
+marty_err harness_reach(harness *h)
+{
+    int64_t until = test_now_ms() + test_patience(10000);
+    marty_err err;
+    do {
+        err = harness_connect(h);
+    } while (err && marty_err_describe(err)->error_class == MARTY_CLASS_RETRY &&
+             test_now_ms() < until);
+    return err;
 }
 
 harness *harness_up(const test_server *server, const char *keys)
@@ -267,7 +289,7 @@ harness *harness_up(const test_server *server, const char *keys)
     size_t size = strlen(url);
     (void)snprintf(url + size, sizeof url - size, "%s%s", *keys ? "?" : "", keys);
     harness *h = harness_open(url, text, sizeof text);
-    if (!CHECK(h != NULL) || !CHECK_INT(harness_connect(h), MARTY_OK)) {
+    if (!CHECK(h != NULL) || !CHECK_INT(harness_reach(h), MARTY_OK)) {
         fprintf(stderr, "%s: %s\n", url, h ? h->text : text);
         exit(1);
     }
@@ -296,7 +318,8 @@ uint64_t harness_send(harness *h, marty_outgoing *outgoing, const marty_message 
     outgoing->token = ++h->next_token;
     outgoing->message = message;
     marty_err err = MARTY_E_FULL;
-    for (int64_t until = test_now_ms() + 10000; err == MARTY_E_FULL && test_now_ms() < until;) {
+    int64_t until = test_now_ms() + test_patience(10000);
+    while (err == MARTY_E_FULL && test_now_ms() < until) {
         err = marty_module.publish(h->port, outgoing, 1, &taken, &why);
         if (err == MARTY_E_FULL) {
             check__pause();
@@ -451,7 +474,7 @@ static bool more_than(harness *h, uint64_t count, uint64_t unused)
 
 bool harness_quiet(harness *h, int64_t for_ms)
 {
-    return !wait_until(h, more_than, harness_delivered(h), 0, for_ms);
+    return !wait_exactly(h, more_than, harness_delivered(h), 0, for_ms);
 }
 
 test_server *harness_server(const char *which, const test_server_options *options)

@@ -52,6 +52,9 @@ typedef struct harness {
 harness *harness_open(const char *url, char *text, size_t size);
 /** Connect and wait: up or down. */
 marty_err harness_connect(harness *h);
+/** The same, again while the reason is one for now, as core does: a machine that stands still for
+ * longer than a server has for its greeting is such a reason. */
+marty_err harness_reach(harness *h);
 /** open and connect, to a server with more URL keys ("" = none); ends the program on failure. */
 harness *harness_up(const test_server *server, const char *keys);
 /** close, wait for it, free everything. */
@@ -79,7 +82,8 @@ void harness_grant(harness *h, uint64_t number, uint32_t credit);
 /** Settle the delivery with that index, and give its credit back. */
 void harness_settle(harness *h, unsigned index, marty_verb verb, uint32_t delay_ms);
 void harness_settle_all(harness *h, unsigned from, marty_verb verb);
-/** Nothing more comes for so long. */
+/** Nothing more comes for so long, under a sanitizer too: what is held meanwhile has a lease, and
+ * that is no longer there. */
 bool harness_quiet(harness *h, int64_t for_ms);
 /** Starts the server that argv[1] names, or ends the program with a skip. */
 test_server *harness_server(const char *which, const test_server_options *options);

@@ -97,7 +97,7 @@ static void test_other_patterns_take_effect(test_server *server)
     CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
     CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.wide", "wide.a", "x", NULL), MARTY_OK);
     CHECK_INT(harness_publish(h, MARTY_KIND_TOPIC, "events.wide", "wide.b.d", "x", NULL), MARTY_OK);
-    CHECK(harness_wait_delivered(h, 2, 2000));
+    CHECK(harness_wait_delivered(h, 2, 5000));
     harness_settle_all(h, 0, MARTY_SETTLE_ACK);
     CHECK_INT(h->settled_lost, 0);
     want.channel.group = "narrow";
@@ -136,7 +136,8 @@ static void test_inspect_list_and_remove(test_server *server)
     CHECK_HAS(text, "billing");
     CHECK_INT(topology(h, "remove", &want, text, sizeof text), MARTY_E_NOT_FOUND);
     CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
-    for (int64_t until = test_now_ms() + 5000; test_now_ms() < until;) { /* its pull is there */
+    int64_t until = test_now_ms() + test_patience(5000);
+    while (test_now_ms() < until) { /* until its pull is there */
         (void)topology(h, "inspect", &want, text, sizeof text);
         if (strstr(text, "\"members\":1")) {
             break;
@@ -302,7 +303,7 @@ static void test_one_subscription_over_several_channels(test_server *server)
 }
 
 /* One that waited here for credit and went back is no attempt: core has not seen it. The other one
- * is held meanwhile, longer than its lease where deadlines are longer: it is renewed. */
+ * is held meanwhile: it is renewed, should the machine stand still. */
 static void test_what_waited_in_vain_is_no_attempt(test_server *server)
 {
     harness *h = harness_up(server, "prefix=v.&lease=6s");
@@ -328,6 +329,7 @@ static void test_scheduled_messages(test_server *server, bool grants)
     CHECK_INT((h->granted.can[MARTY_KIND_TOPIC] & MARTY_CAN_DELAY) != 0, grants);
     marty_want want = harness_want(MARTY_KIND_TOPIC, "events.later", "g", 10);
     CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
+    int64_t before = test_now_ms();
     marty_outgoing out = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.later"},
                           .deliver_at_us = marty__wall_us() + 400000};
     marty_message message = {.type = "later.x", .id = "one", .data = marty_text("x")};
@@ -336,9 +338,9 @@ static void test_scheduled_messages(test_server *server, bool grants)
         harness_close(h);
         return;
     }
-    int64_t before = test_now_ms();
     CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
-    message.id = "two";
+    message.id = "two"; /* not due before it is cancelled, whenever that is */
+    out.deliver_at_us += 3600000000;
     CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
     marty_error why = {0};
     uint64_t token = ++h->next_token;
@@ -350,7 +352,6 @@ static void test_scheduled_messages(test_server *server, bool grants)
     CHECK(harness_wait_delivered(h, 1, 5000));
     CHECK(test_now_ms() - before >= 399);
     CHECK_TEXT(h->deliveries[0].incoming.message->id, "one");
-    CHECK(harness_quiet(h, 300));
     harness_close(h);
 }
 
@@ -360,13 +361,14 @@ static void test_time_to_live(test_server *server, bool grants)
     CHECK_INT((h->granted.can[MARTY_KIND_TOPIC] & MARTY_CAN_TIME_TO_LIVE) != 0, grants);
     marty_outgoing out = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.short"}};
     marty_message message = {
-        .type = "short.x", .data = marty_text("x"), .expires_us = marty__wall_us() + 900000};
+        .type = "short.x", .data = marty_text("x"), .expires_us = marty__wall_us() + 3000000};
     CHECK_INT(harness_publish_as(h, &out, &message), MARTY_OK);
+    CHECK_TEXT(h->positions[1], "1"); /* it is stored; whoever looks may come too late to see it */
     char text[4096] = "";
     marty_want look = harness_want(MARTY_KIND_TOPIC, "events.short", NULL, 0);
     CHECK_INT(topology(h, "inspect", &look, text, sizeof text), MARTY_OK);
-    CHECK_HAS(text, "\"messages\":1");
-    for (int64_t until = test_now_ms() + test_patience(6000);
+    CHECK(grants || strstr(text, "\"messages\":1"));
+    for (int64_t until = test_now_ms() + test_patience(10000);
          grants && test_now_ms() < until && !strstr(text, "\"messages\":0");) {
         CHECK_INT(topology(h, "inspect", &look, text, sizeof text), MARTY_OK);
         check__pause();

@@ -95,7 +95,7 @@ bool nats_wire_subscribe(nats_wire *self, const char *subject)
         return false;
     }
     self->pongs_due++; /* the last PONG is of this PING: the server has it */
-    int64_t end = test_now_ms() + 5000;
+    int64_t end = test_now_ms() + test_patience(5000);
     while (self->pongs_due) {
         size_t length = fill(self, 0, end);
         if (!length || strncmp(self->bytes, "-ERR", 4) == 0) {
