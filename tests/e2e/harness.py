@@ -7,6 +7,7 @@ import pathlib
 import queue
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -27,6 +28,15 @@ def wait_for(condition, what, deadline=DEADLINE):
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {deadline} s")
         time.sleep(0.005)
+
+
+def port_of_nobody(test):
+    """A port on which nobody listens until the end of the test, or the test's own server, which sets SO_REUSEADDR."""
+    kept = socket.socket()
+    test.addCleanup(kept.close)
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    return kept.getsockname()[1]
 
 
 class Result:

@@ -2,15 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad input and faults as a user of the program meets them: the code, a text that says which thing and what to do, the
 exit code, and nothing on stdout."""
-import socket
-
-from harness import Test, main
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+from harness import Test, main, port_of_nobody
 
 
 class Places(Test):
@@ -44,7 +36,7 @@ class Places(Test):
         self.fails(["pub", "a.b", "1", "-b", self.url], 1, "e2e.db")
 
     def test_a_broker_that_is_not_there_says_how_to_go_on(self):
-        result = self.marty("pub", "a.b", "1", "-b", f"nats://user:hunter2@127.0.0.1:{free_port()}")
+        result = self.marty("pub", "a.b", "1", "-b", f"nats://user:hunter2@127.0.0.1:{port_of_nobody(self)}")
         if "MARTY_E_MISSING_MODULE" in result.err:
             self.skipTest("the module for nats is not built here")
         self.assertEqual(result.code, 1)
@@ -84,7 +76,7 @@ class Messages(Test):
         self.assertIn("replicated", result.err)
 
     def test_a_query_that_nobody_answers(self):
-        result = self.marty("request", "user", "profile", "1", "--timeout", "1s", bus=True, code=1)
+        result = self.marty("request", "user", "profile", "1", "--timeout", "20s", bus=True, code=1)
         self.assertIn("MARTY_E_NO_RESPONDER", result.err)
         self.assertIn("next: marty reply user profile", result.err)
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 
-from harness import DEADLINE, Test, main, wait_for
+from harness import DEADLINE, Test, main, port_of_nobody, wait_for
 
 CACHE = pathlib.Path(os.environ.get("MARTY_CACHE") or
                      pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "marty")
@@ -222,9 +222,7 @@ class Late(Test):
     """A broker that comes later than who needs it."""
 
     def test_waiting_is_asked_for(self):
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
+        port = port_of_nobody(self)
         self.url = f"nats://127.0.0.1:{port}"
         result = self.bus("pub", "a.b", "1", code=1)
         self.assertIn(f"MARTY_E_UNAVAILABLE  {self.url}: connection refused", result.err)

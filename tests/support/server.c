@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 enum {
-    READY_MS = 15000,
+    READY_MS = 40000, /* in a cluster an election is first: up to 9 s, and again if two tie */
     TRIES = 4,
     FIRST_PORT = 14000, /* below those that a kernel gives to connections: no client takes the */
     PORTS = 16000       /* port of a server that is down for a while */

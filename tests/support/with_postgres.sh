@@ -21,6 +21,14 @@ find_programs() {
 bin=$(find_programs)
 folder=$(mktemp -d)
 as_user=()
+# A port that nobody else is given: it is bound, and not listened on, until this script ends; the server may have it.
+coproc PORT { exec python3 -c 'import socket, sys
+with socket.socket() as kept:
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    print(kept.getsockname()[1], flush=True)
+    sys.stdin.read()'; }
+read -r port <&"${PORT[0]}"
 stop() {
     "${as_user[@]}" "$bin/pg_ctl" -D "$folder/data" -m immediate -w -t 20 stop >/dev/null 2>&1 || true
     rm -rf "$folder"
@@ -36,7 +44,6 @@ if [ "$(id -u)" -eq 0 ]; then # the server refuses to run as root, and others ca
     chown nobody "$folder/data"
     as_user=(setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=/tmp)
 fi
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "${as_user[@]}" "$bin/initdb" -D "$folder/data" -A trust -U postgres -E UTF8 --no-locale >"$folder/initdb.log" 2>&1 ||
     { cat "$folder/initdb.log" >&2; exit 1; }
 "${as_user[@]}" "$bin/pg_ctl" -D "$folder/data" -l "$folder/data/log" -w -t 60 \
