@@ -126,7 +126,8 @@ static bool synchronise(test_postgres *pair)
            write_standbys(pair, primary, true) &&
            wait_for(pair, primary,
                     "SELECT count(*) > 0 FROM pg_stat_replication WHERE sync_state = 'sync'") &&
-           ask(pair, primary, "SELECT pg_logical_emit_message(true, 'test', 'both') IS NOT NULL");
+           wait_for(pair, primary,
+                    "SELECT pg_logical_emit_message(true, 'test', 'both') IS NOT NULL");
 }
 
 /* Of both. The log is kept for pg_rewind, also by the server that it runs for the recovery. */
@@ -175,7 +176,8 @@ void test_postgres_url(const test_postgres *pair, char *ret_url, size_t size)
              pair->port[1]);
 }
 
-/* A process whose parent is that one: its fourth field, behind a name in brackets. */
+/* A process whose parent is that one, and that has not ended: its fourth and third field, behind a
+ * name in brackets. */
 static bool is_child(const char *pid, pid_t parent)
 {
     char path[300], text[512];
@@ -187,7 +189,26 @@ static bool is_child(const char *pid, pid_t parent)
     }
     text[size > 0 ? size : 0] = '\0';
     const char *end = strrchr(text, ')');
-    return end && strlen(end) > 4 && strtol(end + 4, NULL, 10) == parent;
+    return end && strlen(end) > 4 && end[2] != 'Z' && strtol(end + 4, NULL, 10) == parent;
+}
+
+/* Whether the children have all ended; those that have not are killed. */
+static bool have_ended(void *user)
+{
+    const test_process *process = user;
+    bool ended = true;
+    DIR *entries = opendir("/proc");
+    for (struct dirent *entry; entries && (entry = readdir(entries));) {
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
+            is_child(entry->d_name, process->pid)) {
+            kill((pid_t)strtol(entry->d_name, NULL, 10), SIGKILL);
+            ended = false;
+        }
+    }
+    if (entries) {
+        closedir(entries);
+    }
+    return ended;
 }
 
 void test_postgres_kill(test_postgres *pair)
@@ -197,16 +218,9 @@ void test_postgres_kill(test_postgres *pair)
         return;
     }
     test_process_freeze(process); /* no new children; and the old ones are not told */
-    DIR *entries = opendir("/proc");
-    for (struct dirent *entry; entries && (entry = readdir(entries));) {
-        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' &&
-            is_child(entry->d_name, process->pid)) {
-            kill((pid_t)strtol(entry->d_name, NULL, 10), SIGKILL);
-        }
-    }
-    if (entries) {
-        closedir(entries);
-    }
+    /* One that still ends, in a write to a slow disk perhaps, would keep its server from starting
+     * again: the memory that they share is in use. */
+    (void)test_wait_for(have_ended, process, READY_MS);
     test_process_kill(process);
     atomic_store(&pair->standby, TEST_STANDBY_NONE);
 }
@@ -233,7 +247,7 @@ static bool rejoin(test_postgres *pair, int old)
              pair->port[1 - old]);
     const char *const rewind[] = {"pg_rewind", "-D", data, source, NULL};
     /* The checkpoint: else pg_rewind does not see that the promoted one is ahead. */
-    return ask(pair, 1 - old, "CHECKPOINT") && test_postgres_tool(pair, rewind) &&
+    return wait_for(pair, 1 - old, "CHECKPOINT") && test_postgres_tool(pair, rewind) &&
            write_file(pair, old, "standby.signal", "") && launch(pair, old) && synchronise(pair);
 }
 
