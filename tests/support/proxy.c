@@ -21,7 +21,7 @@ struct test_proxy {
     int listener, port, target;
     pthread_t thread;
     atomic_int mode;
-    atomic_bool stop, cut;
+    atomic_bool stop, cut, busy; /* busy: bytes may be under way by the mode of before */
     atomic_uint_fast64_t taken;
     atomic_uint_fast64_t said; /* times that something was passed to the server */
     struct {
@@ -120,6 +120,7 @@ static void *serve(void *user)
             polled[2 + 2 * i] = (struct pollfd){hold ? -1 : self->pairs[i].ends[1], POLLIN, 0};
         }
         poll(polled, 1 + 2 * count, 20);
+        atomic_store(&self->busy, true);
         bool cut =
             atomic_exchange(&self->cut, false) || atomic_load(&self->mode) == TEST_PROXY_REFUSE;
         for (size_t i = count; i-- > 0;) { /* from behind: drop moves the last one here */
@@ -137,8 +138,18 @@ static void *serve(void *user)
         if (polled[0].revents) {
             take(self);
         }
+        atomic_store(&self->busy, false);
     }
     return NULL;
+}
+
+/* Until what was begun before has passed, or hangs, as its receiver does not read. */
+static void let_finish(test_proxy *self)
+{
+    enum { LIMIT_MS = 1000 };
+    for (int ms = 0; atomic_load(&self->busy) && ms < LIMIT_MS; ms++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
 }
 
 test_proxy *test_proxy_start(int port)
@@ -172,11 +183,13 @@ int test_proxy_port(const test_proxy *self)
 void test_proxy_set(test_proxy *self, test_proxy_mode mode)
 {
     atomic_store(&self->mode, (int)mode);
+    let_finish(self);
 }
 
 void test_proxy_cut(test_proxy *self)
 {
     atomic_store(&self->cut, true);
+    let_finish(self);
 }
 
 uint64_t test_proxy_said(test_proxy *self)

@@ -20,8 +20,9 @@ typedef enum test_proxy_mode {
 /** Listens on a free port and passes everything to 127.0.0.1:port; NULL when it cannot. */
 test_proxy *test_proxy_start(int port);
 int test_proxy_port(const test_proxy *proxy);
+/** What is sent from then on goes by that mode. */
 void test_proxy_set(test_proxy *proxy, test_proxy_mode mode);
-/** Cuts all connections that there are now (RST). */
+/** Cuts all connections that there are now (RST); nothing more passes on them. */
 void test_proxy_cut(test_proxy *proxy);
 /** How often it has passed something on to the server. */
 uint64_t test_proxy_said(test_proxy *proxy);
