@@ -113,7 +113,9 @@ static void run_orders(marty_saga_engine *engine, int orders)
     int completed = 0, compensated = 0;
     for (int i = 0; i < orders; i++) {
         marty_saga_status status = 0;
-        if (!CHECK_INT(marty_saga_wait(engine, ids[i], 20000, &status, &why), MARTY_OK)) {
+        if (!CHECK_INT(
+                marty_saga_wait(engine, ids[i], (int32_t)check__patience(20000), &status, &why),
+                MARTY_OK)) {
             marty_message *report = NULL;
             fprintf(stderr, "%s\n", why.text);
             if (marty_saga_show(engine, ids[i], true, &report, &why) == MARTY_OK) {
@@ -173,7 +175,8 @@ static void run_local(marty_saga_engine *engine)
         CHECK_INT(
             marty_saga_start(engine, "local", NULL, marty_text(rows[i].input), NULL, id, &why),
             MARTY_OK);
-        CHECK_INT(marty_saga_wait(engine, id, 20000, &status, &why), MARTY_OK);
+        CHECK_INT(marty_saga_wait(engine, id, (int32_t)check__patience(20000), &status, &why),
+                  MARTY_OK);
         CHECK_INT(status, rows[i].status);
     }
     CHECK_INT(count_of("sagas", "*"), 2);

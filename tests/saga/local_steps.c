@@ -61,7 +61,8 @@ static void expect(const scene *of, const char *act, const char *id, marty_saga_
 {
     marty_error why = {0};
     marty_saga_status status = 0;
-    CHECK_INT(marty_saga_wait(of->engine, id, ANSWER_MS, &status, &why), MARTY_OK);
+    CHECK_INT(marty_saga_wait(of->engine, id, (int32_t)check__patience(ANSWER_MS), &status, &why),
+              MARTY_OK);
     if (!CHECK_INT(status, wanted) ||
         !CHECK_INT(of->w->count(of->w, "local", id), wanted == MARTY_SAGA_COMPLETED)) {
         fprintf(stderr, "    act %s: %s\n", act, why.text);

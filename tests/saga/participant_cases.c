@@ -131,8 +131,8 @@ static void an_expired_command_is_not_done(world *w)
     command next = {.order = order, .key = key_of(order, "next")};
     if (w->freeze) {
         w->freeze(w, true);
-        int64_t sent_ms = check_now_ms();
         world_send(w, &charge);
+        int64_t sent_ms = check_now_ms();
         CHECK_SOON(check_now_ms() > sent_ms + 500, ANSWER_MS); /* its time is over */
         w->freeze(w, false);
         world_expect(w, &next, "ok"); /* what was sent before was handled before */

@@ -28,7 +28,8 @@ static bool run_postgres(void *transaction, const char *sql)
 static int ask(const char *sql)
 {
     int value = -1;
-    for (int64_t until = check_now_ms() + ANSWER_MS; value < 0 && check_now_ms() < until;) {
+    int64_t until = check_now_ms() + check__patience(ANSWER_MS);
+    while (value < 0 && check_now_ms() < until) {
         PGresult *result = PQexec(own, sql);
         if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
             value = (int)strtol(PQgetvalue(result, 0, 0), NULL, 10);
@@ -241,8 +242,8 @@ static marty_err start_order(marty_saga_engine *engine, int number, const char *
     char key[32];
     marty_err err = MARTY_E_UNAVAILABLE;
     (void)snprintf(key, sizeof key, "saga-%d", number);
-    for (int64_t until = check_now_ms() + ANSWER_MS;
-         marty_err_describe(err)->error_class == MARTY_CLASS_RETRY && check_now_ms() < until;) {
+    int64_t until = check_now_ms() + check__patience(ANSWER_MS);
+    while (marty_err_describe(err)->error_class == MARTY_CLASS_RETRY && check_now_ms() < until) {
         err = marty_saga_start(engine, "order", key, marty_text(input), NULL, ret_id, why);
     }
     return err;

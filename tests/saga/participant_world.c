@@ -115,43 +115,55 @@ void world_send(world *w, const command *what)
     }
 }
 
-int world_answers(world *w, const char *key)
+/* How many answers that attempt of a key has had, 0 = any; ret is the one after `before` of them.
+ */
+static int answers_to(world *w, const char *key, long attempt, int before, answer *ret)
 {
     int found = 0;
     (void)pthread_mutex_lock(&w->mutex);
     for (int i = 0; i < w->answer_count; i++) {
-        found += strcmp(w->answers[i].key, key) == 0;
+        const answer *one = &w->answers[i];
+        if (strcmp(one->key, key) == 0 && (!attempt || one->attempt == attempt) &&
+            found++ == before && ret) {
+            *ret = *one;
+        }
     }
     (void)pthread_mutex_unlock(&w->mutex);
     return found;
 }
 
-bool world_wait(world *w, const char *key, int before, answer *ret)
+static bool wait_for(world *w, const char *key, long attempt, int before, answer *ret)
 {
-    int64_t until = check_now_ms() + ANSWER_MS;
-    while (world_answers(w, key) <= before) {
+    int64_t until = check_now_ms() + check__patience(ANSWER_MS);
+    while (answers_to(w, key, attempt, before, ret) <= before) {
         if (check_now_ms() > until) {
             return false;
         }
         check__pause();
     }
-    (void)pthread_mutex_lock(&w->mutex);
-    for (int i = 0; i < w->answer_count; i++) {
-        if (strcmp(w->answers[i].key, key) == 0 && before-- == 0) {
-            *ret = w->answers[i];
-        }
-    }
-    (void)pthread_mutex_unlock(&w->mutex);
     return true;
 }
 
+int world_answers(world *w, const char *key)
+{
+    return answers_to(w, key, 0, 0, NULL);
+}
+
+bool world_wait(world *w, const char *key, int before, answer *ret)
+{
+    return wait_for(w, key, 0, before, ret);
+}
+
+/* What was asked before, of a participant that has died since, may be answered again meanwhile. */
 answer world_ask(world *w, const command *what)
 {
     answer got = {.word = "nothing"};
-    int before = world_answers(w, what->key);
+    long attempt = what->attempt ? what->attempt : 1;
+    int before = answers_to(w, what->key, attempt, 0, NULL);
     world_send(w, what);
-    if (!world_wait(w, what->key, before, &got)) {
-        fprintf(stderr, "no answer for %s within %d ms\n", what->key, ANSWER_MS);
+    if (!wait_for(w, what->key, attempt, before, &got)) {
+        fprintf(stderr, "no answer for %s within %lld ms\n", what->key,
+                (long long)check__patience(ANSWER_MS));
     }
     return got;
 }
