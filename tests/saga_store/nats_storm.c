@@ -45,11 +45,11 @@ static int64_t call_until(void)
     return marty__deadline_ns(marty__monotonic_ns(), 3000); /* shorter than an election */
 }
 
-/* The version that is stored; false: it cannot be read now. */
-static bool read_version(suite_store *store, const char *id, uint64_t *ret)
+/* The version that is stored; false: it cannot be read in time. */
+static bool read_version(suite_store *store, const char *id, uint64_t *ret, int64_t until_ns)
 {
     marty_saga_record *record = NULL;
-    marty_err err = store->table->load(store->handle, id, &record, call_until(), NULL);
+    marty_err err = store->table->load(store->handle, id, &record, until_ns, NULL);
     *ret = record ? record->facts.version : 0;
     marty_free(record);
     return err == MARTY_OK || err == MARTY_E_NOT_FOUND;
@@ -60,7 +60,7 @@ static void write_one(writer *self, suite_store *store, unsigned saga)
     char id[40], history[64];
     uint64_t version = 0;
     name_saga(saga, id);
-    if (!read_version(store, id, &version)) {
+    if (!read_version(store, id, &version, call_until())) {
         return;
     }
     int size = snprintf(history, sizeof history, "%u %u", self->number, self->count);
@@ -90,7 +90,7 @@ static void write_one(writer *self, suite_store *store, unsigned saga)
            store->table->settle(store->handle, call_until(), NULL) != MARTY_OK) {
     }
     bool known = false;
-    while (!atomic_load(&stop) && !(known = read_version(store, id, &version))) {
+    while (!atomic_load(&stop) && !(known = read_version(store, id, &version, call_until()))) {
     }
     if (known && version < one->version) {
         one->settled = true;
@@ -183,7 +183,7 @@ static void check_all(void)
         read->version = 0;
         CHECK_INT(store.table->history(store.handle, id, 0, read_batch, read, suite_until(), NULL),
                   MARTY_OK);
-        CHECK(read_version(&store, id, &version));
+        CHECK(read_version(&store, id, &version, suite_until()));
         CHECK_INT(version, read->version);
         CHECK_INT(store.table->find(store.handle, "storm", id, found, suite_until(), NULL),
                   MARTY_OK);

@@ -33,8 +33,7 @@ const char *suite_refusal(const char *text, marty_err *ret_err)
     REQUIRE(marty_url_parse(&url, text, &why) == MARTY_OK);
     const marty_saga_store_table *table = marty__saga_store_find(url->scheme, &why);
     REQUIRE(table);
-    *ret_err = table->open(&handle, url, marty__env_real(),
-                           marty__deadline_ns(marty__monotonic_ns(), 2000), &why);
+    *ret_err = table->open(&handle, url, marty__env_real(), suite_until(), &why);
     if (handle) {
         table->close(handle);
     }
@@ -51,7 +50,7 @@ void suite_close(suite_store *store)
 
 int64_t suite_until(void)
 {
-    return marty__deadline_ns(marty__monotonic_ns(), 10000);
+    return marty__deadline_ns(marty__monotonic_ns(), (uint32_t)check__patience(10000));
 }
 
 marty_saga_write *suite_write(const char *id, uint64_t version, const char *key)

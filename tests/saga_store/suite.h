@@ -16,7 +16,7 @@ typedef struct suite_store {
 /** Open the store of a URL; ends the program when that fails. */
 suite_store suite_open(const char *url);
 void suite_close(suite_store *store);
-/** The words with which opening is refused, within 2 s; "" when it opens. Static. */
+/** The words with which opening is refused; "" when it opens. Static. */
 const char *suite_refusal(const char *url, marty_err *ret_err);
 /** A deadline for a call. */
 int64_t suite_until(void);
