@@ -20,7 +20,7 @@ static bool ask(marty_bus *bus, const char *who)
     marty_error why = {0};
     marty_message *reply = NULL;
     marty_err err = marty_query(bus, "user", "profile", marty_text(who),
-                                &(marty_query_options){.timeout_ms = 500}, &reply, &why);
+                                &(marty_query_options){.timeout_ms = 5000}, &reply, &why);
     if (err == MARTY_OK) {
         printf("user %s: %.*s\n", who, MARTY_BYTES_ARGS(reply->data));
     } else if (err == MARTY_E_REMOTE) {

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 from harness import DEADLINE, PROGRAM, Test, main, wait_for
 
@@ -76,7 +77,7 @@ class Events(Test):
 
     def test_too_few_before_the_time_limit_is_partial(self):
         self.bus("pub", "order.created", "1")
-        result = self.bus("sub", "order.*", "--from", "earliest", "--count", "2", "--timeout", "500ms", code=5)
+        result = self.bus("sub", "order.*", "--from", "earliest", "--count", "2", "--timeout", "4s", code=5)
         self.assertEqual(len(result.rows), 1)
 
     def test_an_interrupt_ends_it_with_130(self):
@@ -104,9 +105,12 @@ class Events(Test):
 
     def test_a_scheduled_event_waits(self):
         sub = self.start("sub", "remind.*", "--count", "2", "-o", "raw")
+        begun = time.monotonic()
         self.bus("pub", "remind.me", "late", "--in", "700ms")
         self.bus("pub", "remind.me", "soon")
-        self.assertEqual([sub.line(), sub.line()], ["soon", "late"])
+        came = {sub.line(): time.monotonic() - begun for _ in range(2)}
+        self.assertEqual(sorted(came), ["late", "soon"])
+        self.assertGreaterEqual(came["late"], 0.7)
 
     def test_what_has_expired_is_not_handled(self):
         self.bus("pub", "old.news", "gone", "--ttl", "1ms")
@@ -117,8 +121,9 @@ class Events(Test):
     def test_a_repeated_id_is_stored_once(self):
         for _ in range(2):
             self.bus("pub", "order.created", "1", "--id", "same")
-        result = self.bus("sub", "order.*", "--from", "earliest", "--count", "2", "--timeout", "500ms", code=5)
-        self.assertEqual(len(result.rows), 1)
+        self.bus("pub", "order.created", "2")
+        result = self.bus("sub", "order.*", "--from", "earliest", "--count", "2", "-o", "raw", "--timeout", "20s")
+        self.assertEqual(result.out.split(), ["1", "2"])
 
     def test_a_table_is_for_people(self):
         line = self.bus("pub", "order.created", "1", "-o", "table").out

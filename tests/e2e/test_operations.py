@@ -167,10 +167,10 @@ class Doctor(Test):
     def test_one_that_is_down_is_told_apart(self):
         self.write("marty.yaml", f"backends: {{good: 'sqlite:good.db', bad: 'sqlite:{self.folder}/none/x.db'}}\n"
                                  "routes: [{events: '>', to: good}]\n")
-        result = self.marty("doctor", "--timeout", "3s", code=5)
+        result = self.marty("doctor", "--timeout", "20s", code=5)
         self.assertEqual({row["name"]: row["state"] == "up" for row in result.rows}, {"good": True, "bad": False})
         self.assertIn("1 of 2 backends up", result.err)
-        self.marty("doctor", "-b", f"sqlite:{self.folder}/none/x.db", "--timeout", "3s", code=1)
+        self.marty("doctor", "-b", f"sqlite:{self.folder}/none/x.db", "--timeout", "20s", code=1)
 
 
 class Bench(Test):
