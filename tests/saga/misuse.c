@@ -15,6 +15,9 @@ static const char document[] = "saga: one\nsteps:\n"
 static const char outside[] = "saga: out\nsteps:\n"
                               "  - {name: work, local: work, outside: true, kind: read_only}\n";
 
+static const char parent[] = "saga: parent\nsteps:\n"
+                             "  - {name: work, saga: out}\n";
+
 static atomic_bool running, gate;
 static marty_saga_engine *engine;
 static marty_bus *bus;
@@ -249,6 +252,34 @@ static void closed_from_a_handler(void)
     CHECK_SOON(threads() == 0, 10000);
 }
 
+/* The first transition has sent the start of a child, which waits for the next turn. */
+static void close_on_change(void *user, const marty_saga_change *change)
+{
+    (void)user;
+    if (change->facts->version == 1 && !atomic_load(&running)) {
+        close_err = marty_saga_close(engine, 0, NULL);
+        atomic_store(&running, true);
+    }
+}
+
+static void closed_from_a_change(void)
+{
+    char id[40];
+    marty_error why = {0};
+    marty_saga_options options = {.on_change = close_on_change};
+    atomic_store(&running, false);
+    REQUIRE(marty_bus_open(&bus, "memory:", &(marty_bus_options){.service = "s"}, &why) == 0);
+    REQUIRE(marty_saga_open(&engine, bus, "memory:", &options, &why) == MARTY_OK);
+    REQUIRE(marty_bus_start(bus, &why) == MARTY_OK);
+    CHECK_INT(marty_saga_register(engine, NULL, outside, &why), MARTY_OK);
+    CHECK_INT(marty_saga_register(engine, NULL, parent, &why), MARTY_OK);
+    CHECK_INT(marty_saga_start(engine, "parent", NULL, marty_text("{}"), NULL, id, &why), MARTY_OK);
+    CHECK_SOON(atomic_load(&running), 10000);
+    CHECK_INT(close_err, MARTY_E_STATE);
+    marty_bus_free(bus);
+    CHECK_SOON(threads() == quiet, 10000);
+}
+
 /* What a service author writes first: for each that is found, do something to it. */
 static bool pause_it(void *user, const marty_saga_facts *facts)
 {
@@ -303,6 +334,7 @@ int main(void)
     closed_while_one_hangs("out");
     closed_from_an_effect();
     closed_from_a_handler();
+    closed_from_a_change();
     used_while_listing();
     bus_freed_before_the_engine();
     return check_result();

@@ -265,6 +265,11 @@ static void answer_closed(marty__saga_core *core)
     }
 }
 
+void marty__saga_core_refuse(marty__saga_core *core)
+{
+    answer_closed(core);
+}
+
 static bool is_closed(marty__saga_core *core)
 {
     marty__lock(&core->mutex);
@@ -284,7 +289,7 @@ static int64_t turn_in_doubt(marty__saga_core *core, int64_t now_ns)
     return now_ns + DOUBT_PAUSE_NS;
 }
 
-int64_t marty__saga_core_turn(marty__saga_core *core)
+static int64_t make_turn(marty__saga_core *core)
 {
     int64_t now_ns = marty__saga_now_ns(core);
     if (!settle_doubt(core)) {
@@ -302,6 +307,21 @@ int64_t marty__saga_core_turn(marty__saga_core *core)
     marty__saga_entries_trim(core);
     scan_sooner(core, now_ns);
     return next_turn(core, now_ns);
+}
+
+static void set_at_work(marty__saga_core *core, bool at_work)
+{
+    marty__lock(&core->mutex);
+    core->at_work = at_work;
+    marty__unlock(&core->mutex);
+}
+
+int64_t marty__saga_core_turn(marty__saga_core *core)
+{
+    set_at_work(core, true);
+    int64_t next_ns = make_turn(core);
+    set_at_work(core, false);
+    return next_ns;
 }
 
 size_t marty__saga_core_waiting(marty__saga_core *core)
@@ -331,7 +351,8 @@ bool marty__saga_core_idle(const marty__saga_core *core)
 {
     marty__saga_core *locked = (marty__saga_core *)(uintptr_t)core;
     marty__lock(&locked->mutex);
-    bool idle = !core->waiting && !core->busy && marty__list_empty(&core->outcomes);
+    bool idle =
+        !core->waiting && !core->at_work && !core->busy && marty__list_empty(&core->outcomes);
     marty__unlock(&locked->mutex);
     return idle;
 }

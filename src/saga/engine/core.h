@@ -94,6 +94,9 @@ marty_err marty__saga_core_open(marty__saga_core **ret_core,
                                 const marty__saga_core_options *options, marty_error *why);
 /** Take no more inputs: those put in from now on are answered with CLOSED. Any thread. */
 void marty__saga_core_stop(marty__saga_core *core);
+/** Answer all that waits for a turn with CLOSED, once no more are made: else what is put back would
+ * never be. */
+void marty__saga_core_refuse(marty__saga_core *core);
 /** Give shards back, answer what waits with CLOSED, free. No outcome may come any more. */
 void marty__saga_core_close(marty__saga_core *core);
 /** Add a definition: kept in the store, newest of its name from now on; core's from now on. */
@@ -112,7 +115,7 @@ size_t marty__saga_core_waiting(marty__saga_core *core);
 void marty__saga_core_refusal(marty__saga_core *core, char *ret_text, size_t size);
 /** Whether commands are being sent, or local steps run. Any thread. */
 bool marty__saga_core_sending(marty__saga_core *core);
-/** Whether nothing waits and nothing is being sent. */
+/** Whether nothing waits, no turn is being made, and nothing is being sent. Any thread. */
 bool marty__saga_core_idle(const marty__saga_core *core);
 const marty__saga_counts *marty__saga_core_counts(const marty__saga_core *core);
 /** The shards it looks after now. */

@@ -268,6 +268,9 @@ static void join(marty_saga_engine *engine)
     if (engine->steps_started) {
         (void)pthread_join(engine->steps_thread, NULL);
     }
+    if (engine->core) {
+        marty__saga_core_refuse(engine->core); /* commands between sagas wait there, too */
+    }
     marty__engine_steps_drop(engine);
     while (engine->core && marty__saga_core_sending(engine->core)) {
         marty__lock(&engine->mutex);
@@ -302,9 +305,7 @@ static void end(marty_saga_engine *engine)
 static void *reap(void *user)
 {
     marty_saga_engine *engine = user;
-    if (engine->answers) {
-        (void)marty_unsubscribe(engine->answers, CLOSE_MS, NULL);
-    }
+    marty__engine_deafen(engine, CLOSE_MS);
     end(engine);
     return NULL;
 }
@@ -314,7 +315,7 @@ static void *reap(void *user)
 static void reap_later(marty_saga_engine *engine)
 {
     pthread_t thread;
-    atomic_store(&engine->left, true);
+    marty__engine_hush(engine);
     tell_to_stop(engine);
     if (marty__thread_start(&thread, "marty-reaper", reap, engine)) {
         (void)pthread_detach(thread);
@@ -346,10 +347,7 @@ marty_err marty_saga_close(marty_saga_engine *engine, int32_t timeout_ms, marty_
         return marty_error_set(why, MARTY_E_STATE,
                                "closing from an effect or a callback only begins it");
     }
-    if (engine->answers) {
-        (void)marty_unsubscribe(engine->answers, timeout_ms, NULL);
-        engine->answers = NULL;
-    }
+    marty__engine_deafen(engine, timeout_ms);
     if (engine->started && !wait_until_idle(engine, until_ns)) {
         reap_later(engine);
         return marty_error_set(why, MARTY_E_TIMEOUT,

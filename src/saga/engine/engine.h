@@ -46,6 +46,12 @@ typedef struct engine_seen { /* of a recent transition */
     int64_t at_us;
 } engine_seen;
 
+/* Who hears the participants' answers. Its subscription frees it, perhaps after the engine. */
+typedef struct engine_ear {
+    marty__mutex mutex;
+    marty_saga_engine *engine; /* NULL: it has gone; under the mutex, held while it is used */
+} engine_ear;
+
 struct marty_saga_engine {
     marty_bus *bus;
     marty_url *url;
@@ -54,28 +60,31 @@ struct marty_saga_engine {
     marty__saga_core *core;
     marty_env env;
     char service[128], owner[64];
-    uint32_t lease_ms;  /* of its shards, and of the answers that it has been given */
-    marty__mutex mutex; /* over all below */
-    marty__cond wake, changed;
-    bool stopping, started;
-    atomic_bool woken; /* set by any; the first who sets it wakes */
-    atomic_bool left;  /* its owner has gone: nobody is told anything any more */
-    marty__link waiters[MARTY_SAGA_SHARDS]; /* by the saga's shard */
-    engine_seen seen[ENGINE_SEEN];          /* by the id's hash */
-    pthread_t thread, steps_thread;         /* turns; local functions that run outside */
-    marty__cond steps_wake;
-    marty__link steps; /* waiting to be run */
-    bool steps_started;
+    uint32_t lease_ms; /* of its shards, and of the answers that it has been given */
     marty__saga_rules rules;
     marty_saga_changed on_change;
     void *user; /* of on_change */
-    engine_function *functions;
+    /* Of who opens and closes it; what a callback sees of it, it was given by open's return. */
+    pthread_t thread, steps_thread; /* turns; local functions that run outside */
+    bool started, steps_started;
     marty_subscription *answers;
-    marty__saga_counts counts; /* as of the last turn */
+    engine_ear *ear;    /* of answers */
+    marty__mutex mutex; /* over all below but what says otherwise; those above are open's */
+    marty__cond wake, changed;
+    bool stopping;
+    bool left;         /* its owner has gone: nobody is told anything any more */
+    unsigned telling;  /* calls of on_change and of the bus's log */
+    atomic_bool woken; /* set by any; the first who sets it wakes */
+    marty__link waiters[MARTY_SAGA_SHARDS]; /* by the saga's shard */
+    engine_seen seen[ENGINE_SEEN];          /* by the id's hash */
+    marty__cond steps_wake;
+    marty__link steps;          /* waiting to be run */
+    engine_function *functions; /* only ever added to, and each never changed */
+    marty__saga_counts counts;  /* as of the last turn */
     uint32_t shards;
     engine_post posts[ENGINE_POSTS]; /* of this turn; of the thread that makes turns */
     size_t post_count;
-    char *inside_data; /* of the last local function inside: its result */
+    char *inside_data; /* of the last local function inside: its result; of that thread, too */
     char inside_reason[MARTY__SAGA_REASON_BYTES_MAX + 1];
 };
 
@@ -98,6 +107,12 @@ void marty__engine_flush(void *user);
 void marty__engine_note(marty_saga_engine *engine, const marty_saga_facts *facts);
 /** Handle the participants' answers. */
 marty_err marty__engine_listen(marty_saga_engine *engine, marty_error *why);
+/** Hear no more of them: those that still come go to other engines. */
+void marty__engine_deafen(marty_saga_engine *engine, int32_t timeout_ms);
+/** Tell nobody anything any more, and wait for a moment for a callback that runs, unless this is
+ * it.
+ */
+void marty__engine_hush(marty_saga_engine *engine);
 /** Run the local functions outside, until stopping. */
 void *marty__engine_steps(void *user);
 /** Answer those steps that nobody will run any more. */

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/limits.h"
 #include "base/number.h"
 #include "bus/bus.h"
@@ -13,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A cluster that has lost a server takes some seconds to choose who leads a queue. */
-enum { DELAY_MAX_MS = 3600000 };
+/* HUSH_MS: by then a callback has returned, as they are to be quick. */
+enum { DELAY_MAX_MS = 3600000, HUSH_MS = 1000 };
 
 /* ---- in */
 typedef struct answer {
@@ -84,9 +85,22 @@ static void on_answer_done(marty__saga_input *input, const marty__saga_done *don
     marty_free(one);
 }
 
+/* To core, unless the engine has gone meanwhile. */
+static void put_answer(engine_ear *ear, answer *one)
+{
+    static const marty__saga_done closed = {.err = MARTY_E_CLOSED,
+                                            .why = "the engine of sagas is closed"};
+    marty__lock(&ear->mutex);
+    if (ear->engine) {
+        marty__saga_core_put(ear->engine->core, &one->input);
+    } else {
+        on_answer_done(&one->input, &closed);
+    }
+    marty__unlock(&ear->mutex);
+}
+
 static marty_err on_answer(void *user, marty_delivery *delivery)
 {
-    marty_saga_engine *engine = user;
     const marty_message *message = delivery->message;
     marty__saga_reply reply = reply_of(message);
     answer *one = marty_alloc_zero(1, sizeof *one);
@@ -117,8 +131,15 @@ static marty_err on_answer(void *user, marty_delivery *delivery)
                                       .tombstone = strcmp(tombstone, "true") == 0,
                                       .delay_ms = delay_of(message),
                                       .reason = *one->reason ? one->reason : NULL}};
-    marty__saga_core_put(engine->core, &one->input);
+    put_answer(user, one);
     return MARTY_OK;
+}
+
+static void ear_free(void *user)
+{
+    engine_ear *ear = user;
+    marty__mutex_free(&ear->mutex);
+    marty_free(ear);
 }
 
 /* What an engine that has died was given comes to the others when its shards do. How often that
@@ -132,9 +153,35 @@ marty_err marty__engine_listen(marty_saga_engine *engine, marty_error *why)
         .credit = 1024,
         .timeout_ms = MARTY__LISTEN_MS,
         .lease_ms = lease_ms > MARTY__LEASE_MIN_MS ? lease_ms : (uint32_t)MARTY__LEASE_MIN_MS,
-        .retry = {.attempts = UINT32_MAX}};
-    return marty_handle_commands(engine->bus, "saga.reply", on_answer, engine, &options,
-                                 &engine->answers, why);
+        .retry = {.attempts = UINT32_MAX},
+        .user_free = ear_free};
+    engine_ear *ear = marty_alloc_zero(1, sizeof *ear);
+    if (!ear || !marty__mutex_init(&ear->mutex)) {
+        marty_free(ear);
+        return marty__error_code(why, MARTY_E_NO_MEMORY);
+    }
+    ear->engine = engine;
+    marty_err err = marty_handle_commands(engine->bus, "saga.reply", on_answer, ear, &options,
+                                          &engine->answers, why);
+    if (err) {
+        ear_free(ear);
+        return err;
+    }
+    engine->ear = ear;
+    return MARTY_OK;
+}
+
+void marty__engine_deafen(marty_saga_engine *engine, int32_t timeout_ms)
+{
+    if (!engine->answers) {
+        return;
+    }
+    marty__lock(&engine->ear->mutex);
+    engine->ear->engine = NULL;
+    marty__unlock(&engine->ear->mutex);
+    (void)marty_unsubscribe(engine->answers, timeout_ms, NULL); /* which frees the ear, in time */
+    engine->answers = NULL;
+    engine->ear = NULL;
 }
 
 /* ---- local functions */
@@ -287,21 +334,49 @@ static void wire_wake(void *user)
     }
 }
 
-static bool has_owner(const marty_saga_engine *engine)
+/* Whether there is an owner to be told something: he waits for the end of it before he goes. */
+static bool begin_telling(marty_saga_engine *engine)
 {
-    return !atomic_load(&engine->left);
+    marty__lock(&engine->mutex);
+    bool told = !engine->left;
+    engine->telling += told;
+    marty__unlock(&engine->mutex);
+    return told;
+}
+
+static void end_telling(marty_saga_engine *engine)
+{
+    marty__lock(&engine->mutex);
+    engine->telling--;
+    marty__wake_all(&engine->changed);
+    marty__unlock(&engine->mutex);
+}
+
+void marty__engine_hush(marty_saga_engine *engine)
+{
+    int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), HUSH_MS);
+    bool in_time = !engine->started || !pthread_equal(pthread_self(), engine->thread);
+    marty__lock(&engine->mutex);
+    engine->left = true;
+    while (engine->telling && in_time) {
+        in_time = marty__wait(&engine->changed, &engine->mutex, until_ns);
+    }
+    marty__unlock(&engine->mutex);
 }
 
 static void wire_changed(void *user, const marty_saga_change *change)
 {
     marty_saga_engine *engine = user;
     const marty_saga_facts *facts = change->facts;
-    bool told = has_owner(engine);
-    if (change->alert && told) {
-        marty__bus_log(engine->bus, 1, "saga %s (%s): %s", facts->id, facts->name, change->alert);
-    }
-    if (engine->on_change && told) {
-        engine->on_change(engine->user, change);
+    if ((change->alert || engine->on_change) && begin_telling(engine)) {
+        if (change->alert) {
+            marty__bus_log(engine->bus, 1, "saga %s (%s): %s", facts->id, facts->name,
+                           change->alert);
+        }
+        if (engine->on_change) {
+            engine->on_change(engine->user, change);
+        }
+        end_telling(engine);
     }
     marty__engine_note(engine, facts);
 }
@@ -309,8 +384,9 @@ static void wire_changed(void *user, const marty_saga_change *change)
 static void wire_log(void *user, int level, const char *text)
 {
     marty_saga_engine *engine = user;
-    if (has_owner(engine)) {
+    if (begin_telling(engine)) {
         marty__bus_log(engine->bus, level, "%s", text);
+        end_telling(engine);
     }
 }
 
