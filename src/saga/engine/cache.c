@@ -100,18 +100,32 @@ static marty_err read_entry(marty__saga_core *core, const char *id, saga_entry *
     return err ? err : make_entry(core, record, ret_entry, why);
 }
 
-/* What is wrong with one is told to those who then look for it. */
+typedef struct loaded {
+    marty_saga_record *records[SAGA_BATCH_MAX];
+    size_t count;
+} loaded;
+
+/* Kept until the store has returned: a definition may have to be read, too. */
 static bool on_loaded(void *user, marty_saga_record *record)
 {
-    marty__saga_core *core = user;
-    saga_entry *entry = NULL;
-    marty_error ignored = {0};
-    if (marty__map_get(&core->entries, record->facts.id, strlen(record->facts.id))) {
-        marty_free(record);
-    } else {
-        (void)make_entry(core, record, &entry, &ignored);
+    loaded *to = user;
+    to->records[to->count++] = record;
+    return to->count < SAGA_BATCH_MAX;
+}
+
+/* What is wrong with one is told to those who then look for it. */
+static void take_loaded(marty__saga_core *core, const loaded *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        marty_saga_record *record = from->records[i];
+        saga_entry *entry = NULL;
+        marty_error ignored = {0};
+        if (marty__map_get(&core->entries, record->facts.id, strlen(record->facts.id))) {
+            marty_free(record);
+        } else {
+            (void)make_entry(core, record, &entry, &ignored);
+        }
     }
-    return true;
 }
 
 static int by_text(const void *left, const void *right)
@@ -123,6 +137,7 @@ static int by_text(const void *left, const void *right)
 void marty__saga_entries_fetch(marty__saga_core *core, const char *ids[], size_t count)
 {
     size_t missing = 0;
+    loaded found = {.count = 0};
     marty_error ignored = {0};
     if (!core->options.table->load_many) {
         return;
@@ -141,8 +156,9 @@ void marty__saga_entries_fetch(marty__saga_core *core, const char *ids[], size_t
         }
     }
     if (missing > 1) {
-        (void)core->options.table->load_many(core->options.store, ids, missing, on_loaded, core,
+        (void)core->options.table->load_many(core->options.store, ids, missing, on_loaded, &found,
                                              marty__saga_call_until(core), &ignored);
+        take_loaded(core, &found);
     }
 }
 

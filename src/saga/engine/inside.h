@@ -147,6 +147,8 @@ void marty__saga_item_send(marty__saga_item *item);
 void marty__saga_items_work(marty__saga_core *core, int64_t now_ns);
 /** Forget an item. */
 void marty__saga_item_free(marty__saga_item *item);
+/** Once nothing of the saga is unsent, the store may know it too: in a while. */
+void marty__saga_note_quiet(marty__saga_core *core, saga_entry *entry);
 /** Mark as sent what has been quiet. */
 void marty__saga_marks_work(marty__saga_core *core, int64_t now_ns, bool all);
 

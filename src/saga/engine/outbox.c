@@ -389,8 +389,7 @@ static void make_mark_room(marty__saga_core *core)
     }
 }
 
-/* Once nothing of the saga is unsent, the store may know it too. */
-static void note_quiet(marty__saga_core *core, saga_entry *entry)
+void marty__saga_note_quiet(marty__saga_core *core, saga_entry *entry)
 {
     if (entry->record && entry->record->facts.unsent &&
         MARTY__MUTANT(112, marty__list_empty(&entry->items), true) && !entry->to_mark) {
@@ -403,13 +402,6 @@ static void note_quiet(marty__saga_core *core, saga_entry *entry)
     }
 }
 
-static void on_not_sent_done(marty__saga_input *input, const marty__saga_done *done)
-{
-    marty__saga_item *item = MARTY__OWNER(input, marty__saga_item, input);
-    (void)done;
-    marty__saga_item_sent(item, MARTY_OK);
-}
-
 /* A publish that failed otherwise than in doubt was not stored; of these, what the program or a
  * person must mend first. CLOSED: another engine sends it. Over nats, DENIED goes to all of a
  * subject that wait: one that was stored right before a right was taken away may be among them. It
@@ -418,6 +410,13 @@ static bool is_refused(marty_err err)
 {
     marty_class kind = marty_err_describe(err)->error_class;
     return err != MARTY_E_CLOSED && (kind == MARTY_CLASS_CALLER || kind == MARTY_CLASS_FATAL);
+}
+
+/* What could not be told is not done with: it is published again, and told again. */
+static void on_not_sent_done(marty__saga_input *input, const marty__saga_done *done)
+{
+    marty__saga_item *item = MARTY__OWNER(input, marty__saga_item, input);
+    marty__saga_item_sent(item, done->err ? MARTY_E_UNAVAILABLE : MARTY_OK);
 }
 
 /* The machine decides what that means, and the step says why it is tried again. */
@@ -461,7 +460,7 @@ static void take_outcome(marty__saga_core *core, marty__saga_item *item, int64_t
     if (MARTY__MUTANT(109, !item->result, true) || !entry || item->command.at_most_once) {
         marty__saga_item_free(item);
         if (entry) {
-            note_quiet(core, entry);
+            marty__saga_note_quiet(core, entry);
         }
     } else if (remote && is_refused(item->result)) {
         tell_not_sent(item);

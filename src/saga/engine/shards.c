@@ -252,13 +252,16 @@ static bool on_unsent(void *user, const marty_saga_facts *facts)
 }
 
 /* One that is in memory as it is stored is being sent, unless it was read from the store before its
- * shard was taken over; an older copy says nothing of what another has written since, and goes. */
+ * shard was taken over, or was sent and the store could not be told; an older copy says nothing of
+ * what another has written since, and goes. */
 static bool is_being_sent(marty__saga_core *core, const char *id, uint64_t version)
 {
     saga_entry *known = marty__map_get(&core->entries, id, strlen(id));
     bool true_copy = known && known->record && known->record->facts.version >= version;
     if (known && !true_copy) {
         marty__saga_entry_drop(core, known);
+    } else if (known) {
+        marty__saga_note_quiet(core, known);
     }
     return true_copy;
 }
