@@ -76,11 +76,12 @@ static marty_saga_status seen_last(marty_saga_engine *engine, const char *id)
 /* Whether this engine has taken it on within so many milliseconds: then it looks after its end. */
 static bool goes_on(marty_saga_engine *engine, const char *id, int32_t within_ms)
 {
-    int64_t since_us = engine->env.wall_us(engine->env.user) - (int64_t)within_ms * 1000;
+    int64_t now_us = engine->env.wall_us(engine->env.user);
+    int64_t since_us = now_us - (int64_t)within_ms * 1000;
     marty__lock(&engine->mutex);
     const engine_seen *seen = seen_of(engine, id);
-    bool on =
-        strcmp(seen->id, id) == 0 && !marty__saga_is_over(seen->status) && seen->at_us >= since_us;
+    bool lately = seen->at_us >= since_us && seen->at_us <= now_us; /* the clock may go back */
+    bool on = strcmp(seen->id, id) == 0 && !marty__saga_is_over(seen->status) && lately;
     marty__unlock(&engine->mutex);
     return on;
 }
@@ -118,6 +119,24 @@ static marty_err look_first(marty_saga_engine *engine, engine_waiter *waiter, in
     return look(engine, waiter, look_ns > until_ns ? look_ns : until_ns, ret_status, why);
 }
 
+/* The time is over: how it stands now, since looks were left out while this engine was at work on
+ * it, and the last one may be a while ago. */
+static marty_err look_last(marty_saga_engine *engine, engine_waiter *waiter,
+                           marty_saga_status *ret_status, marty_error *why)
+{
+    *ret_status = 0;
+    (void)look(engine, waiter, marty__engine_deadline(LOOK_MS, 0), ret_status, NULL);
+    if (marty__saga_is_over(*ret_status)) {
+        return MARTY_OK;
+    }
+    bool failing = strncmp(waiter->stuck, MARTY_SAGA_FAILING, strlen(MARTY_SAGA_FAILING)) == 0;
+    return marty_error_set(why, MARTY_E_TIMEOUT, "the saga %s %s%s", waiter->id,
+                           failing          ? "goes on, "
+                           : *waiter->stuck ? "is stuck and waits for a person: "
+                                            : "goes on",
+                           waiter->stuck);
+}
+
 /* A store that is away is waited for, too. */
 static marty_err look_and_wait(marty_saga_engine *engine, engine_waiter *waiter, int64_t until_ns,
                                marty_saga_status *ret_status, marty_error *why)
@@ -130,17 +149,8 @@ static marty_err look_and_wait(marty_saga_engine *engine, engine_waiter *waiter,
         if (*ret_status) {
             return MARTY_OK;
         }
-        if (marty__monotonic_ns() >= until_ns && err) {
-            return err;
-        }
         if (marty__monotonic_ns() >= until_ns) {
-            bool failing =
-                strncmp(waiter->stuck, MARTY_SAGA_FAILING, strlen(MARTY_SAGA_FAILING)) == 0;
-            return marty_error_set(why, MARTY_E_TIMEOUT, "the saga %s %s%s", waiter->id,
-                                   failing          ? "goes on, "
-                                   : *waiter->stuck ? "is stuck and waits for a person: "
-                                                    : "goes on",
-                                   waiter->stuck);
+            return err ? err : look_last(engine, waiter, ret_status, why);
         }
         *ret_status = MARTY_SAGA_RUNNING;
         if (err || !goes_on(engine, waiter->id, pause_ms)) {
