@@ -26,10 +26,10 @@ static const char *const schema[] = {
     NULL};
 
 struct marty__notes {
-    pg_link link; /* held from begin to the end */
+    pg_link link;     /* held from begin to the end */
+    int64_t until_ns; /* of who has the link */
     char *url;
     char schema[140]; /* where our tables are, quoted: an effect may choose another one */
-    int64_t until_ns;
 };
 
 static marty_err code_of(const marty_error *why)
@@ -101,19 +101,20 @@ static void notes_roll_back(marty__notes *notes)
 }
 
 /* What a commit says must be on the disk: a crash that forgets it would have it done again. */
-static marty_err begin_once(marty__notes *notes, marty_error *why)
+static marty_err begin_once(marty__notes *notes, int64_t until_ns, marty_error *why)
 {
     char sql[SQL_BYTES];
     bool lost = false;
-    if (!pg_enter(&notes->link, notes->until_ns, why)) {
+    if (!pg_enter(&notes->link, until_ns, why)) {
         return code_of(why);
     }
+    notes->until_ns = until_ns;
     (void)snprintf(sql, sizeof sql,
                    "BEGIN; SELECT set_config('synchronous_commit', 'on', true) WHERE "
                    "current_setting('synchronous_commit') = 'off'; "
                    "SELECT %s.marty_transaction_open()",
                    notes->schema);
-    marty_err err = pg_run(&notes->link, sql, notes->until_ns, &lost, why);
+    marty_err err = pg_run(&notes->link, sql, until_ns, &lost, why);
     if (err) {
         pg_leave(&notes->link, true);
     }
@@ -123,10 +124,9 @@ static marty_err begin_once(marty__notes *notes, marty_error *why)
 static marty_err notes_begin(marty__notes *notes, int64_t until_ns, void **ret_transaction,
                              marty_error *why)
 {
-    notes->until_ns = until_ns;
-    marty_err err = begin_once(notes, why);
+    marty_err err = begin_once(notes, until_ns, why);
     if (err == MARTY_E_UNAVAILABLE) { /* a connection that has died since it was last used */
-        err = begin_once(notes, why);
+        err = begin_once(notes, until_ns, why);
     }
     if (!err) {
         *ret_transaction = notes->link.connection;

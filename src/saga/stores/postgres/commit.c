@@ -199,7 +199,9 @@ marty_err pg_settle(marty_saga_store *store, int64_t until_ns, marty_error *why)
     if (!result) {
         return why ? why->code : MARTY_E_UNAVAILABLE;
     }
-    store->generation = (uint64_t)pg_get_number(result, 0, 0);
+    uint64_t now = (uint64_t)pg_get_number(result, 0, 0), before = atomic_load(&store->generation);
+    while (before < now && !atomic_compare_exchange_weak(&store->generation, &before, now)) {
+    }
     PQclear(result);
     return MARTY_OK;
 }

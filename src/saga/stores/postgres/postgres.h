@@ -6,16 +6,18 @@
 #define MARTY_SAGA_STORES_POSTGRES_POSTGRES_H
 #include "saga/postgres/link.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 struct marty_saga_store {
     pg_link writer, reader;
     marty_env env;
-    char *url;           /* of both links */
-    char token[40];      /* names this store among all writers */
-    uint64_t generation; /* what is written must name it; raised by settle */
-    char schema[140];    /* where our tables are, quoted: a local step may choose another one */
-    char *search_path;   /* which the next step must not meet */
+    char *url;      /* of both links */
+    char token[40]; /* names this store among all writers */
+    /* What is written must name it; only ever raised, by settle, which any thread may call. */
+    _Atomic uint64_t generation;
+    char schema[140];  /* where our tables are, quoted: a local step may choose another one */
+    char *search_path; /* which the next step must not meet */
     char line[320];
 };
 

@@ -169,7 +169,7 @@ char *pg_fence_parameters(pg_parameters *to, const marty_saga_store *store,
     char *end = put_pairs(epochs, writes, count, true);
     to->count = 0;
     pg_text(to, store->token);
-    pg_number(to, (int64_t)store->generation);
+    pg_number(to, (int64_t)atomic_load(&store->generation));
     pg_bytes(to, (marty_bytes){space, (size_t)(epochs - space)});
     pg_bytes(to, (marty_bytes){epochs, (size_t)(end - epochs)});
     return space;
