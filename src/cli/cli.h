@@ -44,8 +44,9 @@ typedef struct cli_output {
     const cli_column *columns; /* of the rows being given */
     size_t column_count, row_count;
     json_t *rows;        /* kept until the widths are known */
-    bool single, broken; /* one object instead of an array; nothing can be written any more ... */
-    int write_errno;     /* ... for this reason; EPIPE = nobody reads, which is fine */
+    bool single;         /* one object instead of an array */
+    int write_errno;     /* EPIPE = nobody reads, which is fine; of who may write */
+    _Atomic bool broken; /* nothing can be written any more, for that reason; seen on any thread */
     int64_t progress_ns;
     bool progress_shown;
 } cli_output;

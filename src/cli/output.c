@@ -93,8 +93,8 @@ char *cli_cell(const json_t *row, const char *field)
 static void write_out(cli_run *cli, const char *data, size_t size)
 {
     if (!cli->out.broken && fwrite(data, 1, size, stdout) != size) {
-        cli->out.broken = true;
         cli->out.write_errno = errno;
+        cli->out.broken = true;
     }
 }
 
@@ -241,8 +241,8 @@ void cli_rows_end(cli_run *cli, const char *none)
 void cli_flush(cli_run *cli)
 {
     if (!cli->out.broken && fflush(stdout) != 0) {
-        cli->out.broken = true;
         cli->out.write_errno = errno;
+        cli->out.broken = true;
     }
 }
 
