@@ -277,7 +277,7 @@ static void closed_from_a_change(void)
     CHECK_SOON(atomic_load(&running), 10000);
     CHECK_INT(close_err, MARTY_E_STATE);
     marty_bus_free(bus);
-    CHECK_SOON(threads() == quiet, 10000);
+    CHECK_SOON(threads() == 0, 10000);
 }
 
 /* What a service author writes first: for each that is found, do something to it. */
