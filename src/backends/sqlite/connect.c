@@ -123,7 +123,7 @@ static void take_queues(marty_port *port)
     port->up = false;
     marty__list_move(&port->work_settles, &port->settles);
     marty__list_move(&port->work_extends, &port->extends);
-    marty__list_move(&port->work_controls, &port->controls);
+    marty__sq_controls_collect(port);
     port->round_count = port->ring_tail - port->ring_head;
     marty__unlock(&port->lock);
 }

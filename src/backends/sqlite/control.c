@@ -52,6 +52,28 @@ static void cancelled(const marty_port *port, const sq_control *control, marty_e
     port->sink->published(port->sink, &result, 1);
 }
 
+void marty__sq_controls_collect(marty_port *port)
+{
+    for (marty__link *at = port->controls.next; at != &port->controls; at = at->next) {
+        sq_control *control = MARTY__OWNER(at, sq_control, link);
+        if (control->kind == SQ_TOPOLOGY) {
+            marty__sq_topology_begin(control->ask);
+        }
+    }
+    marty__list_move(&port->work_controls, &port->controls);
+}
+
+void marty__sq_controls_expire(marty_port *port)
+{
+    for (marty__link *at = port->work_controls.next, *next; at != &port->work_controls; at = next) {
+        sq_control *control = MARTY__OWNER(at, sq_control, link);
+        next = at->next;
+        if (control->kind == SQ_TOPOLOGY) {
+            marty__sq_topology_expire(port, control->ask);
+        }
+    }
+}
+
 void marty__sq_controls_answer(marty_port *port, marty_err err, const char *text)
 {
     marty__link *link;

@@ -46,7 +46,8 @@ void marty__sq_deliveries_charge(marty_port *port)
 {
     marty__lock(&port->lock);
     for (size_t i = 0; i < port->delivery_count; i++) {
-        port->deliveries[i].sub->credit--;
+        sq_sub *sub = port->deliveries[i].sub;
+        sub->credit -= sub->credit > 0; /* it may have been taken back since it was looked at */
     }
     marty__unlock(&port->lock);
 }

@@ -169,6 +169,7 @@ static void a_locked_file_is_waited_for_until_the_deadline(void)
     marty_outgoing out = {.channel = {.kind = MARTY_KIND_QUEUE, .name = "commands.q"}};
     listen_to(a, 1, MARTY_KIND_QUEUE, "commands.q", "q", 9);
     REQUIRE(sqlite3_open(test_file("locked.db"), &other) == SQLITE_OK);
+    (void)sqlite3_busy_timeout(other, WITHIN_MS); /* the port may be writing for itself */
     REQUIRE(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
     out.deadline_ns = marty__monotonic_ns() + 300 * (int64_t)MARTY__NS_PER_MS;
     CHECK_INT(publish(a, out, &m1).err, MARTY_E_UNAVAILABLE);
@@ -187,6 +188,30 @@ static void a_locked_file_is_waited_for_until_the_deadline(void)
     CHECK_INT(a->published[1].err, MARTY_OK);
     await(a, 1);
     CHECK_TEXT(heard(a), "m2");
+    (void)sqlite3_close(other);
+    probe_close(a);
+}
+
+/* Who asks about topology is told at its deadline, by whoever has the question then. */
+static void asking_ends_at_its_deadline_while_the_file_is_locked(void)
+{
+    enum { ASKS = 6, STEP_MS = 15 };
+    probe *a = probe_open("asked.db");
+    sqlite3 *other = NULL;
+    REQUIRE(sqlite3_open(test_file("asked.db"), &other) == SQLITE_OK);
+    (void)sqlite3_busy_timeout(other, WITHIN_MS); /* the port may be writing for itself */
+    REQUIRE(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    for (int i = 0; i < ASKS; i++) {
+        marty_message *answer = NULL;
+        marty_error why = {0};
+        marty_want all = {.credit = 0};
+        int64_t until_ns = marty__deadline_ns(marty__monotonic_ns(), i * STEP_MS);
+        CHECK_INT(test_backend->topology(a->port, "list", &all, until_ns, &answer, &why),
+                  MARTY_E_TIMEOUT);
+        CHECK_HAS(why.text, "did not answer in time");
+    }
+    REQUIRE(sqlite3_exec(other, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
+    CHECK_TEXT(ask(a, "list", (marty_want){.credit = 0}, NULL), "{\"channels\":[]}");
     (void)sqlite3_close(other);
     probe_close(a);
 }
@@ -284,6 +309,37 @@ static void errors_of_the_disk_end_the_connection_and_it_comes_back(void)
     probe_close(a);
 }
 
+static probe *_Atomic taken_back_from;
+
+static int taking_back(vfs_call call)
+{
+    probe *from = call == VFS_SYNC ? atomic_exchange(&taken_back_from, NULL) : NULL;
+    if (from) {
+        test_backend->grant(from->port, 1, 0);
+    }
+    return SQLITE_OK;
+}
+
+/* What was claimed by then is delivered still, and no credit comes of it. */
+static void credit_that_is_taken_back_during_a_commit_is_gone(void)
+{
+    probe *a = probe_open("credit.db");
+    listen_to(a, 1, MARTY_KIND_QUEUE, "commands.q", "q", 5);
+    atomic_store(&taken_back_from, a);
+    atomic_store(&vfs_hook, taking_back);
+    CHECK_INT(say(a, MARTY_KIND_QUEUE, "commands.q", "m1", NULL), MARTY_OK);
+    await(a, 1);
+    atomic_store(&vfs_hook, failing);
+    CHECK(!atomic_load(&taken_back_from));
+    CHECK_INT(say(a, MARTY_KIND_QUEUE, "commands.q", "m2", NULL), MARTY_OK);
+    barrier(a);
+    CHECK_TEXT(heard(a), "m1");
+    test_backend->grant(a->port, 1, 1);
+    await(a, 2);
+    CHECK_TEXT(heard(a), "m1 m2");
+    probe_close(a);
+}
+
 static void a_port_that_is_not_open_says_so(void)
 {
     probe *a = probe_open("closed.db");
@@ -318,7 +374,9 @@ int main(void)
     damage_is_said();
     an_unreadable_row_comes_as_it_is();
     a_locked_file_is_waited_for_until_the_deadline();
+    asking_ends_at_its_deadline_while_the_file_is_locked();
     a_long_reader_stops_nobody();
+    credit_that_is_taken_back_during_a_commit_is_gone();
     a_full_disk_is_said_and_publishing_goes_on_by_itself();
     errors_of_the_disk_end_the_connection_and_it_comes_back();
     a_port_that_is_not_open_says_so();

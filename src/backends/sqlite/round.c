@@ -222,6 +222,7 @@ static void failed(marty_port *port, int code, bool committing)
 static void locked(marty_port *port)
 {
     marty__sq_publish_expire(port, true);
+    marty__sq_controls_expire(port);
     port->round_count = 0;
 }
 

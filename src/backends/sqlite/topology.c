@@ -20,17 +20,23 @@ static void queue_ask(marty_port *port, struct sq_ask *ask)
     marty__sq_wake(port);
 }
 
-/* Until it is answered; what has not begun by the deadline is taken back. Under the lock. */
-static void wait_for(marty_port *port, struct sq_ask *ask, int64_t deadline_ns)
+static void too_late(const marty_port *port, struct sq_ask *ask)
 {
-    while (!ask->done && marty__wait(&ask->answered, &port->lock, deadline_ns)) {
+    ask->err = marty_error_set(&ask->why, MARTY_E_TIMEOUT,
+                               "%s: the database did not answer in time", port->options.path);
+}
+
+/* Until it is answered; what the writer has not got by the deadline is taken back, else it ends
+ * that. Under the lock. */
+static void wait_for(marty_port *port, struct sq_ask *ask)
+{
+    while (!ask->done && marty__wait(&ask->answered, &port->lock, ask->until_ns)) {
         continue;
     }
     if (!ask->done && !ask->began) {
         marty__list_remove(&ask->control.link);
         ask->done = true;
-        ask->err = marty_error_set(&ask->why, MARTY_E_TIMEOUT,
-                                   "%s: the database did not answer in time", port->options.path);
+        too_late(port, ask);
     }
     while (!ask->done) {
         (void)marty__wait(&ask->answered, &port->lock, MARTY__NEVER);
@@ -64,11 +70,11 @@ marty_err marty__sq_topology(marty_port *port, const char *verb, const marty_wan
     }
     int64_t left_ns =
         deadline_ns == MARTY__NEVER ? MARTY__NEVER : deadline_ns - env->monotonic_ns(env->user);
-    int64_t until_ns = left_ns == MARTY__NEVER ? MARTY__NEVER : marty__monotonic_ns() + left_ns;
+    ask.until_ns = left_ns == MARTY__NEVER ? MARTY__NEVER : marty__monotonic_ns() + left_ns;
     marty__lock(&port->lock);
     if (port->up) {
         queue_ask(port, &ask);
-        wait_for(port, &ask, until_ns);
+        wait_for(port, &ask);
     } else {
         ask.err = marty_error_set(&ask.why, MARTY_E_UNAVAILABLE, "%s: it is not open at the moment",
                                   port->options.path);
@@ -79,16 +85,35 @@ marty_err marty__sq_topology(marty_port *port, const char *verb, const marty_wan
 }
 
 /* ---- the writer */
+static void end(marty_port *port, struct sq_ask *ask)
+{
+    marty__lock(&port->lock);
+    ask->done = true;
+    marty__wake_all(&ask->answered);
+    marty__unlock(&port->lock);
+}
+
 void marty__sq_topology_answer(marty_port *port, struct sq_ask *ask, marty_err err,
                                const char *text)
 {
     if (err) {
         ask->err = marty_error_set(&ask->why, err, "%s", text);
     }
-    marty__lock(&port->lock);
-    ask->done = true;
-    marty__wake_all(&ask->answered);
-    marty__unlock(&port->lock);
+    end(port, ask);
+}
+
+void marty__sq_topology_begin(struct sq_ask *ask)
+{
+    ask->began = true;
+}
+
+void marty__sq_topology_expire(marty_port *port, struct sq_ask *ask)
+{
+    if (marty__monotonic_ns() >= ask->until_ns) {
+        marty__list_remove(&ask->control.link);
+        too_late(port, ask);
+        end(port, ask);
+    }
 }
 
 const char *marty__sq_short_name(const marty_port *port, const char *name)
@@ -220,9 +245,6 @@ static int ensure(marty_port *port, struct sq_ask *ask, bool make)
 
 int marty__sq_topology_apply(marty_port *port, struct sq_ask *ask)
 {
-    marty__lock(&port->lock);
-    ask->began = true;
-    marty__unlock(&port->lock);
     ask->err = MARTY_OK;
     marty__buffer_clear(&ask->json);
     if (strcmp(ask->verb, "ensure") == 0 || strcmp(ask->verb, "check") == 0) {

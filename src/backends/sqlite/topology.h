@@ -4,7 +4,7 @@
 #define MARTY_BACKENDS_SQLITE_TOPOLOGY_H
 #include "work.h"
 
-struct sq_ask { /* on the stack of its caller, who outwaits a round that has begun */
+struct sq_ask { /* on the stack of its caller, who outwaits the writer once that has it */
     marty__cond answered;
     sq_control control;
     const char *verb;
@@ -12,7 +12,8 @@ struct sq_ask { /* on the stack of its caller, who outwaits a round that has beg
     marty__buffer json;
     marty_err err;
     marty_error why;
-    bool began, done; /* under the lock */
+    int64_t until_ns; /* monotonic, of the machine */
+    bool began, done; /* under the lock; began: the writer has it in its own list */
 };
 
 /** The channel that is asked about, by name alone; not there: ask->err, *ret_found false. */

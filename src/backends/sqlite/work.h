@@ -263,6 +263,10 @@ bool marty__sq_connect(marty_port *port);
 void marty__sq_disconnect(marty_port *port, marty_state state, marty_err err, const char *text);
 
 /* ---- control.c */
+/** Take over those that ops left. Under the lock. */
+void marty__sq_controls_collect(marty_port *port);
+/** No round could begin: answer those that may not wait any longer. */
+void marty__sq_controls_expire(marty_port *port);
 /** Answer the controls of the round; err: all of them so. */
 void marty__sq_controls_answer(marty_port *port, marty_err err, const char *text);
 
@@ -271,6 +275,10 @@ struct sq_ask;
 int marty__sq_topology_apply(marty_port *port, struct sq_ask *ask);
 void marty__sq_topology_answer(marty_port *port, struct sq_ask *ask, marty_err err,
                                const char *text);
+/** From here on its caller waits until it is answered. Under the lock. */
+void marty__sq_topology_begin(struct sq_ask *ask);
+/** Answer it if its time is over: then it is gone. */
+void marty__sq_topology_expire(marty_port *port, struct sq_ask *ask);
 
 /* ---- remove.c */
 /** Mark those in the list whose group or channel is no longer there. */

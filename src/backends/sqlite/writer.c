@@ -33,7 +33,7 @@ void marty__sq_collect(marty_port *port)
     port->left = false;
     marty__list_move(&port->work_settles, &port->settles);
     marty__list_move(&port->work_extends, &port->extends);
-    marty__list_move(&port->work_controls, &port->controls);
+    marty__sq_controls_collect(port);
     bool stale = port->interest_stale;
     port->interest_stale = false;
     if (stale) {
