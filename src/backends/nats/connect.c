@@ -60,10 +60,20 @@ static marty_err open_wire(marty_port *port, int index, const marty_url_host *ho
 
 /* ---- both */
 
-static void publish_wires(marty_port *port, natsConnection *connections[2])
+/* False: the loop ends, and with it whoever would read and close them. */
+static bool publish_wires(marty_port *port, natsConnection *connections[2],
+                          const nats__greeting *greeting, const char *server)
 {
     int64_t now_ns = nats__now_ns(port);
     pthread_mutex_lock(&port->lock);
+    if (atomic_load(&port->stop)) {
+        pthread_mutex_unlock(&port->lock);
+        return false;
+    }
+    (void)snprintf(port->server, sizeof port->server, "%s", server);
+    (void)snprintf(port->version, sizeof port->version, "%s", greeting->version);
+    port->payload_max = greeting->payload_max;
+    port->lost_err = MARTY_OK; /* of an older one */
     for (int i = 0; i < 2; i++) {
         nats__wire *wire = &port->wires[i];
         wire->nc = connections[i];
@@ -78,6 +88,7 @@ static void publish_wires(marty_port *port, natsConnection *connections[2])
     port->due_ns = 0;
     pthread_mutex_unlock(&port->lock);
     nats__wake(port, true);
+    return true;
 }
 
 static marty_err open_control(marty_port *port, marty_error *why)
@@ -119,24 +130,21 @@ static marty_err connect_host(marty_port *port, const marty_url_host *host, mart
 {
     nats__greeting greeting;
     natsConnection *connections[2] = {NULL, NULL};
-    char where[300];
+    char where[300], server[sizeof port->server];
     uint16_t number = host->port ? host->port : NATS__PORT;
     (void)snprintf(where, sizeof where, "nats://%s:%u", host->host, (unsigned)number);
+    (void)snprintf(server, sizeof server, "%.240s:%u", host->host, (unsigned)number);
     marty_err err = nats__probe(port, host->host, number, &greeting, why);
     err = err ? err : check_tls(&port->options, &greeting, where, why);
     for (int i = 0; i < 2 && !err; i++) {
         err = open_wire(port, i, host, &greeting, where, &connections[i], why);
     }
-    if (err || atomic_load(&port->stop)) {
+    err = err || publish_wires(port, connections, &greeting, server) ? err : MARTY_E_CLOSED;
+    if (err) {
         natsConnection_Destroy(connections[0]);
         natsConnection_Destroy(connections[1]);
-        return err ? err : MARTY_E_CLOSED;
     }
-    (void)snprintf(port->server, sizeof port->server, "%.240s:%u", host->host, (unsigned)number);
-    (void)snprintf(port->version, sizeof port->version, "%s", greeting.version);
-    port->payload_max = greeting.payload_max;
-    publish_wires(port, connections);
-    return MARTY_OK;
+    return err;
 }
 
 static void set_life(marty_port *port, nats__life life)
@@ -181,8 +189,8 @@ void nats__connect_run(marty_port *port, nats__job *job)
               !atomic_load(&port->wires[1].lost) && !port->closing;
     port->life = up ? NATS__UP : port->life;
     nats__grants(port, &granted);
-    pthread_mutex_unlock(&port->lock);
-    if (up) {
+    if (up) { /* with the lock: that it was lost since must be heard after it */
         port->sink->state(port->sink, MARTY_STATE_UP, &granted, MARTY_OK, NULL);
     }
+    pthread_mutex_unlock(&port->lock);
 }

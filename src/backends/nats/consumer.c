@@ -39,7 +39,8 @@ marty_err nats__consumer_remove(marty_port *port, const char *stream, const char
     (void)snprintf(what, sizeof what, "CONSUMER.DELETE.%s.%s", stream, consumer);
     marty_err err =
         nats__api(port, what, NULL, nats__now_ns(port) + UNANSWERED_NS, NULL, NULL, why);
-    while (err == MARTY_E_TIMEOUT && nats__now_ns(port) < deadline_ns) {
+    while (err == MARTY_E_TIMEOUT && !atomic_load(&port->stop) &&
+           nats__now_ns(port) < deadline_ns) {
         json_t *info = NULL;
         marty_err found = info_of(port, stream, consumer, deadline_ns, &info, &ignored);
         err = found == MARTY_E_NOT_FOUND ? MARTY_OK : err;

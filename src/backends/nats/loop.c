@@ -16,6 +16,7 @@
 enum { NAP_NS = 1000000, BUSY_NS = 5000000 };
 
 typedef struct loop_state {
+    marty_port *port;
     int64_t busy_until_ns, due_ns;
     bool blocked[2], again;
     nats__run run;
@@ -39,7 +40,7 @@ void nats__loop_barrier(marty_port *port)
 {
     pthread_mutex_lock(&port->lock);
     uint64_t until = port->rounds + 2;
-    while (port->loop_started && !atomic_load(&port->stop) && port->rounds < until) {
+    while (!port->loop_over && port->rounds < until) { /* also when it stops: it ends its round */
         nats__wake(port, true);
         (void)nats__wait_locked(port, &port->changed, nats__now_ns(port) + NAP_NS);
     }
@@ -129,6 +130,7 @@ static bool notice(marty_port *port, loop_state *state)
         work = work || (wire->live && (wire->out.size > 0 || atomic_load(&wire->wants_write) ||
                                        atomic_load(&wire->lost)));
     }
+    work = work || port->reaps;
     state->due_ns = least(state->due_ns, port->due_ns);
     state->again = state->again || port->look_again;
     port->look_again = false;
@@ -211,15 +213,16 @@ static void run_once(marty_port *port, loop_state *state)
 
 static void *loop_main(void *argument)
 {
-    marty_port *port = argument;
-    loop_state *state = marty_alloc_zero(1, sizeof *state);
-    if (state) {
-        state->due_ns = INT64_MAX;
-    }
-    while (state && !atomic_load(&port->stop)) {
+    loop_state *state = argument;
+    marty_port *port = state->port;
+    while (!atomic_load(&port->stop)) {
         run_once(port, state);
     }
-    nats__teardown(port);
+    nats__teardown(port); /* nobody connects any more: nats__connect_run looks at stop */
+    pthread_mutex_lock(&port->lock);
+    port->loop_over = true;
+    pthread_cond_broadcast(&port->changed);
+    pthread_mutex_unlock(&port->lock);
     marty_free(state);
     nats_ReleaseThreadMemory();
     return NULL;
@@ -238,8 +241,15 @@ marty_err nats__loop_start(marty_port *port, marty_error *why)
             return marty_error_set(why, MARTY_E_NO_MEMORY, "nats: no memory for a connection");
         }
     }
-    port->loop_started = port->batch && port->wake_fd >= 0 &&
-                         nats__thread(&port->loop, "nats loop", loop_main, port);
+    loop_state *state =
+        port->batch && port->wake_fd >= 0 ? marty_alloc_zero(1, sizeof *state) : NULL;
+    if (state) {
+        *state = (loop_state){.port = port, .due_ns = INT64_MAX};
+        port->loop_started = nats__thread(&port->loop, "nats loop", loop_main, state);
+    }
+    if (!port->loop_started) {
+        marty_free(state);
+    }
     return port->loop_started
                ? MARTY_OK
                : marty_error_set(why, MARTY_E_NO_MEMORY,
@@ -254,6 +264,10 @@ void nats__loop_stop(marty_port *port)
         (void)pthread_join(port->loop, NULL);
         port->loop_started = false;
     }
+}
+
+void nats__loop_free(marty_port *port)
+{
     if (port->wake_fd >= 0) {
         (void)close(port->wake_fd);
         port->wake_fd = -1;

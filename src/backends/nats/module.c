@@ -253,9 +253,10 @@ static void free_subscriptions(marty__link *list)
 static void op_free(marty_port *port)
 {
     nats__loop_stop(port);
+    nats__worker_stop(port); /* it may start the keeper */
     nats__keeper_stop(port);
-    nats__worker_stop(port);
     nats__living_remove(port);
+    nats__loop_free(port);
     nats__shares_free(port);
     free_subscriptions(&port->subscriptions);
     free_subscriptions(&port->leaving);

@@ -132,12 +132,12 @@ typedef struct nats__held {
 struct nats__channel {
     nats__channel *next; /* of its bucket */
     marty_kind kind;
-    marty_order order;
+    _Atomic marty_order order; /* written with the lock, read without it, too; so is shards */
     bool native, retry, core;
     bool bare; /* a legacy stream: its subject is its name */
     bool shards_given;
     char *native_subject; /* of an existing stream with a name of its own */
-    uint32_t shards;
+    _Atomic uint32_t shards;
     const char *name, *group; /* group: of a retry place */
     const char *stream;       /* "" = core */
     const char *subject;      /* base of its subjects */
@@ -310,13 +310,16 @@ struct marty_port {
     marty_err lost_err;
     int64_t payload_max;
     int64_t clock_us, clock_ns,
-        clock_slack_ns; /* the server's time, when, and how sure; 0 = unknown */
-    uint32_t api_level;
+        clock_slack_ns;    /* the server's time, when, and how sure; 0 = unknown */
+    atomic_uint api_level; /* also read without the lock */
     bool jetstream;
     size_t server_next; /* of the list, to try next */
     int wake_fd;
     atomic_int sleeping; /* the loop: 0 awake, 1 short nap, 2 until something happens */
-    bool loop_started, worker_started, keeper_started;
+    bool loop_started, worker_started; /* who runs the ops */
+    bool keeper_started;               /* the worker, then who frees */
+    bool loop_over;                    /* it has let go of all for good */
+    bool reaps;                        /* an inbox is closing */
     pthread_t loop, worker, keeper;
     pthread_cond_t keeper_changed;
     marty__link shares;

@@ -44,7 +44,10 @@ bool nats__record_is_whole(nats__wire *wire, bool ended);
 
 /* ---- loop.c */
 marty_err nats__loop_start(marty_port *port, marty_error *why);
+/** Ends the connection; others may still wake it. */
 void nats__loop_stop(marty_port *port);
+/** Once no other thread is left. */
+void nats__loop_free(marty_port *port);
 /** Wait until the loop has let go of all that it held when this was called. */
 void nats__loop_barrier(marty_port *port);
 /** Declare the connection lost; the loop answers everything and reports down. */
@@ -58,6 +61,8 @@ marty_err nats__worker_start(marty_port *port, marty_error *why);
 void nats__worker_stop(marty_port *port);
 nats__job *nats__job_new(void (*run)(marty_port *port, nats__job *job), const char *text);
 void nats__job_post_locked(marty_port *port, nats__job *job);
+/** Forget what is still to be done about it, of which none comes any more. */
+void nats__jobs_drop_locked(marty_port *port, const nats__subscription *subscription);
 
 /* ---- errors.c: what the library tells when it likes */
 /** From open to free the port is among those that live. */
@@ -247,7 +252,7 @@ bool nats__filters_cover(json_t *found, json_t *wanted);
 json_t *nats__filters_union(json_t *found, json_t *wanted, const nats__channel *channel);
 /** Whether streams of topics say no when they are full (retention= in bytes). */
 bool nats__refuses_when_full(const nats__options *options);
-bool nats__version_at_least(const marty_port *port, unsigned major, unsigned minor);
+bool nats__version_at_least(marty_port *port, unsigned major, unsigned minor);
 
 /* ---- subscribe.c, setup.c, source.c, core.c */
 marty_err nats__subscribe(marty_port *port, uint64_t number, const marty_want *want,

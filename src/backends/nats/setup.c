@@ -243,10 +243,10 @@ void nats__setup_run(marty_port *port, nats__job *job)
         }
         nats__core_more_locked(port, subscription);
     }
-    pthread_mutex_unlock(&port->lock);
-    if (tell) {
+    if (tell) { /* with the lock: that it has failed since must be heard after it */
         port->sink->subscribed(port->sink, number, err, err ? why.text : NULL);
     }
+    pthread_mutex_unlock(&port->lock);
 }
 
 void nats__leave(marty_port *port, nats__subscription *subscription, bool tell)
@@ -255,6 +255,7 @@ void nats__leave(marty_port *port, nats__subscription *subscription, bool tell)
     pthread_mutex_lock(&port->lock);
     marty__list_push(&port->leaving, &subscription->link); /* a lost connection must find it */
     subscription->jobs = UINT32_MAX;                       /* but this thread not again */
+    nats__jobs_drop_locked(port, subscription); /* at a close: what was posted behind it */
     pthread_mutex_unlock(&port->lock);
     nats__core_remove(port, subscription);
     remove_sources(port, subscription, true);

@@ -188,7 +188,6 @@ void nats__source_failed(marty_port *port, nats__source *source, marty_err err, 
     pthread_mutex_lock(&port->lock);
     nats__subscription *subscription = source->owner;
     bool tell = source->running && !subscription->leaving && !source->optional;
-    uint64_t number = subscription->number;
     if (source->running) {
         source->running = false;
         source->outstanding = 0;
@@ -197,9 +196,7 @@ void nats__source_failed(marty_port *port, nats__source *source, marty_err err, 
     if (tell) {
         subscription->ready = false; /* core subscribes again, and it is set up anew */
         subscription->begun = 0;
+        port->sink->subscribed(port->sink, subscription->number, err, text);
     }
     pthread_mutex_unlock(&port->lock);
-    if (tell) {
-        port->sink->subscribed(port->sink, number, err, text);
-    }
 }

@@ -14,9 +14,13 @@ static const int64_t second_ns = 1000000000, taken_look_ns = 20000000,
                      few_servers_look_ns = 100000000;
 enum { FEW_SERVERS = 10005 };
 
-bool nats__version_at_least(const marty_port *port, unsigned major, unsigned minor)
+bool nats__version_at_least(marty_port *port, unsigned major, unsigned minor)
 {
-    const char *at = port->version;
+    char version[sizeof port->version];
+    pthread_mutex_lock(&port->lock);
+    memcpy(version, port->version, sizeof version);
+    pthread_mutex_unlock(&port->lock);
+    const char *at = version;
     uint64_t have_major = nats__number(&at);
     at += *at == '.';
     uint64_t have_minor = nats__number(&at);

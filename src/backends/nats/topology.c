@@ -105,12 +105,13 @@ static marty_err ensure_group(marty_port *port, const marty_want *what, nats__ch
         err = err ? err : nats__stream_ensure(port, retry, mode, report, why);
         err = err ? err : ensure_consumer(port, subscription, retry, -1, mode, report, why);
     }
-    bool sharded = nats__is_shared(subscription, channel) && kind == MARTY_KIND_STREAM;
+    bool shared = subscription && nats__is_shared(subscription, channel);
+    bool sharded = shared && kind == MARTY_KIND_STREAM;
     for (uint32_t i = 0; !err && i < (sharded ? channel->shards : 1); i++) {
         err =
             ensure_consumer(port, subscription, channel, sharded ? (int)i : -1, mode, report, why);
     }
-    if (!err && nats__is_shared(subscription, channel) && mode == NATS__CREATE) {
+    if (!err && shared && mode == NATS__CREATE) {
         err = nats__bucket_ensure(port, why);
     }
     nats__subscription_free(subscription);

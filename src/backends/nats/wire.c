@@ -286,6 +286,7 @@ void nats__inbox_close_locked(nats__inbox *inbox)
 {
     if (inbox->wire) {
         inbox->closing = true;
+        inbox->wire->port->reaps = true;
         nats__wake(inbox->wire->port, true);
     }
 }
@@ -322,6 +323,7 @@ static void reap(marty_port *port, nats__wire *wire)
 void nats__inboxes_reap(marty_port *port)
 {
     pthread_mutex_lock(&port->lock);
+    port->reaps = false;
     reap(port, &port->wires[0]);
     reap(port, &port->wires[1]);
     port->rounds++;

@@ -78,6 +78,18 @@ void nats__job_post_locked(marty_port *port, nats__job *job)
     pthread_cond_signal(&port->jobs_changed);
 }
 
+void nats__jobs_drop_locked(marty_port *port, const nats__subscription *subscription)
+{
+    for (marty__link *at = port->jobs.next, *next; at != &port->jobs; at = next) {
+        nats__job *job = MARTY__OWNER(at, nats__job, link);
+        next = at->next;
+        if (job->subscription == subscription) {
+            marty__list_remove(at);
+            marty_free(job);
+        }
+    }
+}
+
 /* One that was unsubscribed and that no job is about any more. */
 static nats__subscription *next_leaving(marty_port *port)
 {
