@@ -82,11 +82,12 @@ static size_t take_inputs(marty__saga_core *core, size_t most, marty__link *to)
         marty__list_push(to, marty__list_pop(&core->inputs));
     }
     core->waiting -= count;
+    core->taken += count;
     marty__unlock(&core->mutex);
     return count;
 }
 
-/* In their order, before all that came later. */
+/* What was taken is answered, but for these: in their order, before all that came later. */
 static void put_first(marty__saga_core *core, marty__link *again)
 {
     marty__lock(&core->mutex);
@@ -96,6 +97,7 @@ static void put_first(marty__saga_core *core, marty__link *again)
         marty__list_push_first(&core->inputs, last);
         core->waiting++;
     }
+    core->taken = 0;
     marty__unlock(&core->mutex);
 }
 
@@ -263,6 +265,7 @@ static void answer_closed(marty__saga_core *core)
             input->done(input, &closed);
         }
     }
+    put_first(core, &inputs); /* none */
 }
 
 void marty__saga_core_refuse(marty__saga_core *core)
@@ -289,7 +292,7 @@ static int64_t turn_in_doubt(marty__saga_core *core, int64_t now_ns)
     return now_ns + DOUBT_PAUSE_NS;
 }
 
-static int64_t make_turn(marty__saga_core *core)
+int64_t marty__saga_core_turn(marty__saga_core *core)
 {
     int64_t now_ns = marty__saga_now_ns(core);
     if (!settle_doubt(core)) {
@@ -307,21 +310,6 @@ static int64_t make_turn(marty__saga_core *core)
     marty__saga_entries_trim(core);
     scan_sooner(core, now_ns);
     return next_turn(core, now_ns);
-}
-
-static void set_at_work(marty__saga_core *core, bool at_work)
-{
-    marty__lock(&core->mutex);
-    core->at_work = at_work;
-    marty__unlock(&core->mutex);
-}
-
-int64_t marty__saga_core_turn(marty__saga_core *core)
-{
-    set_at_work(core, true);
-    int64_t next_ns = make_turn(core);
-    set_at_work(core, false);
-    return next_ns;
 }
 
 size_t marty__saga_core_waiting(marty__saga_core *core)
@@ -351,8 +339,7 @@ bool marty__saga_core_idle(const marty__saga_core *core)
 {
     marty__saga_core *locked = (marty__saga_core *)(uintptr_t)core;
     marty__lock(&locked->mutex);
-    bool idle =
-        !core->waiting && !core->at_work && !core->busy && marty__list_empty(&core->outcomes);
+    bool idle = !core->waiting && !core->taken && !core->busy && marty__list_empty(&core->outcomes);
     marty__unlock(&locked->mutex);
     return idle;
 }

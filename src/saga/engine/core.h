@@ -115,7 +115,7 @@ size_t marty__saga_core_waiting(marty__saga_core *core);
 void marty__saga_core_refusal(marty__saga_core *core, char *ret_text, size_t size);
 /** Whether commands are being sent, or local steps run. Any thread. */
 bool marty__saga_core_sending(marty__saga_core *core);
-/** Whether nothing waits, no turn is being made, and nothing is being sent. Any thread. */
+/** Whether nothing waits, or is in a turn, and nothing is being sent. Any thread. */
 bool marty__saga_core_idle(const marty__saga_core *core);
 const marty__saga_counts *marty__saga_core_counts(const marty__saga_core *core);
 /** The shards it looks after now. */

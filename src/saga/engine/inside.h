@@ -103,8 +103,9 @@ struct marty__saga_core {
     marty__mutex mutex;
     marty__link inputs;               /* under the mutex */
     marty__link outcomes;             /* under the mutex */
-    bool closed, at_work;             /* at_work: in a turn; under the mutex */
-    size_t waiting, busy;             /* inputs; items being sent; under the mutex */
+    bool closed;                      /* under the mutex */
+    size_t waiting, taken;            /* inputs: for a turn, by the present one; under the mutex */
+    size_t busy;                      /* items being sent; under the mutex */
     char refusal[SAGA_REFUSAL_BYTES]; /* what the store said last time, or ""; under the mutex */
 
     marty__map entries;
