@@ -210,7 +210,7 @@ static void many_keys_keep_their_order_under_chaos(const char *name)
 
 static void a_lease_ends_unless_it_is_renewed(void)
 {
-    probe *a = probe_open("lease?lease=800ms"), *b = probe_open("lease");
+    probe *a = probe_open("lease?lease=4s"), *b = probe_open("lease"); /* renewed in time */
     CHECK_INT(say(b, MARTY_KIND_QUEUE, "commands.q", "c1", NULL), MARTY_OK);
     CHECK_INT(say(b, MARTY_KIND_QUEUE, "commands.q", "c2", NULL), MARTY_OK);
     listen_to(a, 1, MARTY_KIND_QUEUE, "commands.q", "q", 2);

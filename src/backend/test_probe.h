@@ -14,7 +14,7 @@
 #define TOOL CHECK__UNUSED static
 
 enum { NOTES_MAX = 8192, TIMERS_MAX = 8 };
-enum { WITHIN_MS = 20000 }; /* twice what connecting may take on a slow disk */
+#define WITHIN_MS check__patience(20000) /* twice what connecting may take on a slow disk */
 
 typedef struct noted_delivery {
     uint64_t subscription, tag;
@@ -232,6 +232,14 @@ TOOL size_t deliveries_of(probe *p)
     size_t count = p->deliveries;
     marty__unlock(&p->lock);
     return count;
+}
+
+TOOL marty_state state_of(probe *p)
+{
+    marty__lock(&p->lock);
+    marty_state state = p->state;
+    marty__unlock(&p->lock);
+    return state;
 }
 
 TOOL void await(probe *p, size_t deliveries)

@@ -114,13 +114,15 @@ static void given_up_with_a_letter_on_its_way(void)
     const marty_retry_policy once = {.attempts = 1};
     marty_bus *bus =
         begin(false, &(marty_subscribe_options){.credit = 8, .keep_max_ms = 300, .retry = once});
+    marty_published letter = {.level = MARTY_LEVEL_MEMORY};
+    uint64_t before = taken(&letter.token);
     script.answers_each = -1;
     service.keep = true;
     deliver(1, 0, NULL, in_ms(600), NULL);
     CHECK_SOON(settled(1, MARTY_SETTLE_EXTEND) >= 10, 20000); /* far beyond the 300 ms */
+    CHECK_SOON(taken(&letter.token) == before + 1, 20000);
     CHECK_INT(settled(1, MARTY_SETTLE_ACK), 0);
     script.answers_each = 0;
-    marty_published letter = {.token = script.token, .level = MARTY_LEVEL_MEMORY};
     script.sink->published(script.sink, &letter, 1);
     CHECK_SOON(settled(1, MARTY_SETTLE_ACK) == 1, 5000);
     end(bus);

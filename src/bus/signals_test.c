@@ -12,17 +12,22 @@
 #include <signal.h>
 #include <unistd.h>
 
+#define SECOND_NS INT64_C(1000000000)
+
 static marty_delivery *kept;
 static int handled;
+static int64_t three_ns; /* how long three signals took */
 static _Atomic int64_t first_ns;
 
 static marty_err ask_at_once(void *user, marty_delivery *delivery)
 {
     (void)user;
     (void)delivery;
+    three_ns = marty__monotonic_ns();
     (void)raise(SIGTERM);
     (void)raise(SIGTERM);
     (void)raise(SIGINT);
+    three_ns = marty__monotonic_ns() - three_ns;
     handled++;
     return MARTY_OK;
 }
@@ -32,8 +37,8 @@ static marty_err keep_and_ask(void *user, marty_delivery *delivery)
 {
     (void)user;
     kept = marty_delivery_keep(delivery);
-    first_ns = marty__monotonic_ns();
     (void)raise(SIGTERM);
+    first_ns = marty__monotonic_ns(); /* the bus has heard it by now */
     return MARTY_OK;
 }
 
@@ -60,8 +65,11 @@ static void a_signal_that_comes_twice_is_one(void)
 {
     marty_error why = {0};
     marty_bus *bus = bus_with(ask_at_once);
-    CHECK_INT(marty_bus_run(bus, &why), MARTY_OK);
-    CHECK_TEXT(why.text, "");
+    marty_err err = marty_bus_run(bus, &why);
+    if (three_ns < SECOND_NS) { /* else this thread stood still, and they are two */
+        CHECK_INT(err, MARTY_OK);
+        CHECK_TEXT(why.text, "");
+    }
     CHECK_INT(handled, 1);
     marty_bus_free(bus);
 }
@@ -69,7 +77,7 @@ static void a_signal_that_comes_twice_is_one(void)
 static void *ask_again(void *user)
 {
     (void)user;
-    while (!first_ns || marty__monotonic_ns() - first_ns < INT64_C(1050000000)) {
+    while (!first_ns || marty__monotonic_ns() - first_ns < SECOND_NS + SECOND_NS / 20) {
         (void)poll(NULL, 0, 5); /* the clock is what is waited for */
     }
     (void)kill(getpid(), SIGINT);
@@ -83,7 +91,7 @@ static void another_a_second_later_cuts_the_drain_short(void)
     marty_bus *bus = bus_with(keep_and_ask);
     REQUIRE(marty__thread_start(&thread, "again", ask_again, NULL));
     CHECK_INT(marty_bus_run(bus, &why), MARTY_E_TIMEOUT);
-    CHECK(marty__monotonic_ns() - first_ns < INT64_C(30000000000));
+    CHECK(marty__monotonic_ns() - first_ns < 30 * SECOND_NS);
     CHECK(pthread_join(thread, NULL) == 0);
     marty_delivery_release(kept);
     marty_bus_free(bus);

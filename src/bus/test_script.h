@@ -92,10 +92,13 @@ static marty_err op_publish(marty_port *port, const marty_outgoing batch[], size
     (void)why;
     for (size_t i = 0; i < count; i++) {
         marty_published one = {.token = batch[i].token, .level = MARTY_LEVEL_MEMORY};
+        pthread_mutex_lock(&script.lock);
         int each = script.answers_each;
+        bool now = !each || (each > 0 && (script.taken + 1) % (uint64_t)each == 0);
         script.taken++;
         script.token = one.token;
-        if (!each || (each > 0 && script.taken % (uint64_t)each == 0)) {
+        pthread_mutex_unlock(&script.lock);
+        if (now) {
             port->sink->published(port->sink, &one, 1);
         }
     }
@@ -222,6 +225,16 @@ CHECK__UNUSED static void deliver(uint64_t tag, uint32_t shard, const char *key,
     deliver_message(tag, shard,
                     (marty_message){.key = key, .headers = header, .header_count = header ? 1 : 0},
                     lease_until_ns, 0);
+}
+
+/** How many publishes came so far, and the token of the last one. */
+CHECK__UNUSED static uint64_t taken(uint64_t *ret_token)
+{
+    pthread_mutex_lock(&script.lock);
+    uint64_t count = script.taken;
+    *ret_token = script.token;
+    pthread_mutex_unlock(&script.lock);
+    return count;
 }
 
 /** Answer what was settled since answers_later, and from now on at once. */

@@ -108,7 +108,7 @@ static void what_stood_behind_a_failed_one_goes_back(void)
     marty_subscription *subscription = NULL;
     marty_bus *keeper = open_bus("memory:ends", "shop"), *bus = open_bus("memory:ends", "billing");
     marty_subscribe_options options = {.batch_max = 4,
-                                       .batch_wait_ms = 200,
+                                       .batch_wait_ms = 2500, /* all four are in it */
                                        .start = {.from = MARTY_FROM_EARLIEST},
                                        .user_free = note_free};
     atomic_store(&its, NULL);
@@ -117,12 +117,12 @@ static void what_stood_behind_a_failed_one_goes_back(void)
         marty_process_stream(bus, "clicks", stop_and_fail, NULL, &options, &subscription, &why),
         MARTY_OK);
     atomic_store(&its, subscription);
-    CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     for (int i = 0; i < 4; i++) {
         publish(keeper, NULL, "k");
     }
+    CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     CHECK_SOON(atomic_load(&seen) == 1, 5000);
-    CHECK_INT(marty_unsubscribe(subscription, 5000, &why), MARTY_OK);
+    CHECK_INT(marty_unsubscribe(subscription, 20000, &why), MARTY_OK);
     CHECK_SOON(atomic_load(&freed) == 1, 5000); /* nothing of it is left anywhere */
     marty_bus *other = open_bus("memory:ends", "billing");
     CHECK_INT(marty_process_stream(other, "clicks", count, NULL, NULL, NULL, &why), MARTY_OK);
@@ -278,12 +278,12 @@ static void what_was_delivered_before_a_seek_is_lost_and_comes_again(void)
                                    &(marty_subscribe_options){.start = start}, &subscription, &why),
               MARTY_OK);
     publish(bus, "once", "k");
-    CHECK_INT(marty_receive(subscription, 5000, &first, &why), MARTY_OK);
+    CHECK_INT(marty_receive(subscription, 20000, &first, &why), MARTY_OK);
     CHECK_INT(marty_subscription_seek(subscription, &start, 1, &why), MARTY_OK);
     CHECK_INT(marty_ack(first), MARTY_E_LOST);
     marty_delivery_release_all(first);
     first = NULL;
-    CHECK_INT(marty_receive(subscription, 5000, &first, &why), MARTY_OK);
+    CHECK_INT(marty_receive(subscription, 20000, &first, &why), MARTY_OK);
     CHECK(first && strcmp(first->message->id, "once") == 0);
     CHECK_INT(marty_ack(first), MARTY_OK);
     marty_delivery_release_all(first);

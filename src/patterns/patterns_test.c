@@ -12,6 +12,7 @@
 
 static const char *url = "memory:";
 static atomic_int seen, bad, discard;
+static const marty_query_options patient = {.timeout_ms = 20000};
 
 static marty_bus *open_bus(const char *service)
 {
@@ -109,17 +110,18 @@ static void a_query_is_answered(void)
     CHECK_INT(marty_handle_queries(bus, "profile", profile, NULL, NULL, NULL, &why), MARTY_OK);
     CHECK_INT(marty_handle_queries(bus, "silent", silent, NULL, NULL, NULL, &why), MARTY_OK);
     CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
-    CHECK_INT(marty_query(bus, "user", "profile", marty_text("{}"), NULL, &reply, &why), MARTY_OK);
+    CHECK_INT(marty_query(bus, "user", "profile", marty_text("{}"), &patient, &reply, &why),
+              MARTY_OK);
     CHECK(reply && reply->data.size == 14);
     marty_message_unref(reply);
-    CHECK_INT(marty_query(bus, "user", "profile", marty_text("bad"), NULL, &reply, &why),
+    CHECK_INT(marty_query(bus, "user", "profile", marty_text("bad"), &patient, &reply, &why),
               MARTY_E_REMOTE);
     CHECK_TEXT(why.remote, "not_found");
     CHECK_TEXT(why.text, "no such user");
-    CHECK_INT(marty_query(bus, "user", "silent", marty_text("{}"), NULL, &reply, &why),
+    CHECK_INT(marty_query(bus, "user", "silent", marty_text("{}"), &patient, &reply, &why),
               MARTY_E_REMOTE);
     CHECK_TEXT(why.remote, "unanswered");
-    CHECK_INT(marty_query(bus, "user", "unknown", marty_text("{}"), NULL, &reply, &why),
+    CHECK_INT(marty_query(bus, "user", "unknown", marty_text("{}"), &patient, &reply, &why),
               MARTY_E_REMOTE);
     marty_query_options quick = {.timeout_ms = 200};
     marty_err err = marty_query(bus, "nobody", "profile", marty_text("{}"), &quick, &reply, &why);
@@ -135,7 +137,8 @@ static void *ask_first(void *bus)
     marty_error why = {0};
     marty_message *reply = NULL;
     pthread_barrier_wait(&together);
-    CHECK_INT(marty_query(bus, "user", "profile", marty_text("{}"), NULL, &reply, &why), MARTY_OK);
+    CHECK_INT(marty_query(bus, "user", "profile", marty_text("{}"), &patient, &reply, &why),
+              MARTY_OK);
     marty_message_unref(reply);
     return NULL;
 }
@@ -293,7 +296,7 @@ static void receiving_pulls(void)
               MARTY_OK);
     CHECK_INT(marty_receive(subscription, 50, &first, &why), MARTY_E_TIMEOUT);
     CHECK_INT(marty_publish_event(bus, "order.created", marty_text("a"), NULL, &why), MARTY_OK);
-    CHECK_INT(marty_receive(subscription, 5000, &first, &why), MARTY_OK);
+    CHECK_INT(marty_receive(subscription, 20000, &first, &why), MARTY_OK);
     CHECK(first && first->attempt == 1);
     CHECK_INT(marty_ack(first), MARTY_OK);
     CHECK_INT(marty_ack(first), MARTY_E_STATE);

@@ -62,7 +62,7 @@ static marty_err ask(marty_bus *bus, int32_t timeout_ms, const void *key)
     marty_query_options options = {.done = note, .timeout_ms = timeout_ms, .cancel_key = key};
     int64_t began = check_now_ms();
     marty_err err = marty_query(bus, "user", "profile", marty_text("?"), &options, NULL, &why);
-    CHECK(check_now_ms() - began < 2000);
+    CHECK(check_now_ms() - began < 15000); /* of those that wait 20 s when they wait */
     return err;
 }
 
@@ -99,6 +99,7 @@ static void a_query_that_waits_ends_at_its_deadline(void)
     CHECK_SOON(atomic_load(&answered) == 1, 5000);
     CHECK_INT(atomic_load(&last), MARTY_E_TIMEOUT);
     CHECK_HAS(last_text, "not sent in time, as the reply channel was not ready");
+    CHECK_SOON(atomic_load(&wrap.held_reply) != 0, 5000);
     let_it_stand();
     CHECK_INT(ask(bus, 20000, NULL), MARTY_OK);
     CHECK_SOON(atomic_load(&answered) == 2, 5000);
@@ -150,7 +151,7 @@ static void a_driven_bus_asks_without_waiting(void)
     CHECK_INT(ask(bus, 20000, NULL), MARTY_OK);
     CHECK_INT(marty_bus_process(bus, 0, NULL, &why), MARTY_OK);
     let_it_stand();
-    int64_t end = check_now_ms() + 10000;
+    int64_t end = check_now_ms() + check__limit(0);
     while (!atomic_load(&answered) && check_now_ms() < end) {
         struct pollfd on = {.fd = marty_bus_fd(bus), .events = POLLIN};
         (void)poll(&on, 1, 10);

@@ -144,7 +144,7 @@ static void rejected_and_replayed(const char *config, const char *channel, char 
 {
     marty_error why = {0};
     marty_bus *bus = NULL;
-    marty_bus_options options = {.service = "shop", .config_text = config};
+    marty_bus_options options = {.service = "shop", .config_text = config, .timeout_ms = 20000};
     char dead[64];
     snprintf(dead, sizeof dead, "dead.%s", channel);
     atomic_store(&heard, 0);

@@ -24,7 +24,7 @@ static struct {
     marty_kind kinds[WRAP_SUBSCRIPTIONS]; /* of a subscription's number */
     atomic_bool hold_reply;               /* keep the answer to subscribing to replies */
     atomic_uint_fast64_t held_reply;      /* its number, once it is kept */
-    marty_err refuse_reply;               /* the answer instead */
+    _Atomic marty_err refuse_reply;       /* the answer instead */
     atomic_bool hold_closed;              /* the adapter does not say that it is closed */
     atomic_bool hold_published;           /* nor what became of publishes */
     void (*before_publish)(void);         /* called in the op */
@@ -73,8 +73,9 @@ static void wrap_subscribed(const marty_sink *sink, uint64_t subscription, marty
         atomic_store(&wrap.held_reply, subscription);
         return;
     }
-    if (reply && !reason && wrap.refuse_reply) {
-        reason = wrap.refuse_reply;
+    marty_err refusal = atomic_load(&wrap.refuse_reply);
+    if (reply && !reason && refusal) {
+        reason = refusal;
         text = "refused by the test";
     }
     wrap_outer(sink)->subscribed(wrap_outer(sink), subscription, reason, text);

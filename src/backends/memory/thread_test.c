@@ -316,7 +316,7 @@ int main(void)
 {
     actor *publishers[2] = {actor_new(0), actor_new(1)};
     actor *consumers[GROUPS * 2];
-    int64_t until_ms = check_now_ms() + LIMIT_MS;
+    int64_t until_ms = check_now_ms() + check__patience(LIMIT_MS);
     for (unsigned i = 0; i < GROUPS * 2; i++) {
         consumers[i] = actor_new(i % GROUPS);
         subscribe(consumers[i]);

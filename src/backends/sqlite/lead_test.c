@@ -129,7 +129,7 @@ static void a_lock_of_another_is_not_waited_for(void)
     take_the_lead(a);
     REQUIRE(sqlite3_open(test_file("locked.db"), &other) == SQLITE_OK);
     REQUIRE(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
-    int64_t deadline_ns = marty__deadline_ns(marty__monotonic_ns(), 300);
+    int64_t deadline_ns = marty__deadline_ns(marty__monotonic_ns(), 3000);
     CHECK_INT(put(a, "late", deadline_ns), MARTY_OK);
     CHECK_INT(put(a, "m2", 0), MARTY_OK);
     test_backend->serve(a->port); /* comes back, though the lock is held */
@@ -149,7 +149,7 @@ static void closing_waits_for_who_leads(void)
     take_the_lead(a);
     CHECK_INT(put(a, "m1", 0), MARTY_OK);
     test_backend->close(a->port, marty__deadline_ns(marty__monotonic_ns(), WITHIN_MS));
-    CHECK_INT(a->state, MARTY_STATE_UP);
+    CHECK_INT(state_of(a), MARTY_STATE_UP);
     test_backend->serve(a->port);
     CHECK(await_state(a, MARTY_STATE_CLOSED));
     REQUIRE(a->publishes == 1);
