@@ -30,15 +30,19 @@ static void on_change(void *user, const marty_saga_change *change)
     atomic_fetch_add(&alerts, change->alert != NULL);
 }
 
+/* Whole: a store that is held for long by another thread is left out of one. */
 static const char *report(void)
 {
     static char text[8192];
-    marty_message *message = NULL;
-    marty_error why = {0};
-    REQUIRE(marty_saga_report(engine, &message, &why) == MARTY_OK);
-    (void)snprintf(text, sizeof text, "%.*s", (int)message->data.size,
-                   (const char *)message->data.data);
-    marty_message_unref(message);
+    int64_t until_ms = check_now_ms() + check__patience(10000);
+    do {
+        marty_message *message = NULL;
+        marty_error why = {0};
+        REQUIRE(marty_saga_report(engine, &message, &why) == MARTY_OK);
+        (void)snprintf(text, sizeof text, "%.*s", (int)message->data.size,
+                       (const char *)message->data.data);
+        marty_message_unref(message);
+    } while (strstr(text, "\"store_error\"") && check_now_ms() < until_ms);
     return text;
 }
 
