@@ -79,6 +79,13 @@ class OnServer(Test):
         self.port = int(re.search(r"Listening for client connections on 127\.0\.0\.1:(\d+)", self.log.read_text()).group(1))
         self.url = f"nats://127.0.0.1:{self.port}"
 
+    def bus(self, *arguments, **how):
+        """A server that takes two seconds to greet is there all the same."""
+        return super().bus(*arguments, "--wait", "20s", **how)
+
+    def start(self, *arguments, **how):
+        return super().start(*arguments, "--wait", "20s", **how)
+
     def raw(self):
         client = Raw(self.port)
         self.addCleanup(client.close)

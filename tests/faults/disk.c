@@ -26,7 +26,9 @@ static void fill(fault_run *r, int limit)
     memset(data, 'x', sizeof data);
     r->err = MARTY_OK;
     for (int i = 0; i < limit && r->err == MARTY_OK; i++) {
-        fault_publish(r, "order.created", (marty_bytes){data, sizeof data}, NULL);
+        /* within the time after which a silent server is held for dead */
+        fault_publish(r, "order.created", (marty_bytes){data, sizeof data},
+                      &(marty_publish_options){.timeout_ms = 3500});
     }
 }
 
