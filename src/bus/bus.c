@@ -94,6 +94,7 @@ void marty__bus_unref(marty_bus *bus)
         bus->upper_free(bus->upper);
     }
     marty__driven_close(bus);
+    marty__clockwork_free(bus);
     marty__config_free(bus->config);
     marty_free(bus->ports);
     marty_free(bus->service);
@@ -159,6 +160,7 @@ static void fill(marty_bus *bus, const marty_bus_options *options)
     bus->wake_fd = bus->clockwork.wake_fd = -1;
     marty__list_init(&bus->subscriptions);
     marty__list_init(&bus->events);
+    marty__list_init(&bus->pool.tasks);
 }
 
 /* The last 26 characters, lower case, of a random UUID in base 32 would do; 26 hex digits of it are

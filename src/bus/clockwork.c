@@ -171,7 +171,11 @@ void marty__clockwork_close(marty_bus *bus)
     marty__unlock(&clockwork->lock);
     marty__clockwork_wake(bus);
     (void)pthread_join(clockwork->thread, NULL);
-    clockwork->has_thread = false;
-    (void)close(clockwork->wake_fd);
-    clockwork->wake_fd = -1;
+}
+
+void marty__clockwork_free(marty_bus *bus)
+{
+    if (bus->clockwork.wake_fd >= 0) {
+        (void)close(bus->clockwork.wake_fd);
+    }
 }

@@ -74,18 +74,20 @@ static void drop_overtaken(marty_bus *bus, const marty__state_node *node)
 static void queue(marty_bus *bus, marty__state_node *node)
 {
     marty__lock(&bus->lock);
+    if (atomic_load(&bus->torn_down)) { /* nobody is left to tell it */
+        marty__unlock(&bus->lock);
+        free_node(node);
+        return;
+    }
     drop_overtaken(bus, node);
     marty__list_push(&bus->events, &node->link);
-    bool start = !bus->telling && !bus->event_task.link.next;
-    if (start) {
+    if (!bus->telling) { /* else its task is queued or runs. Under the lock: who tears down looks */
         bus->telling = true;
-    }
-    marty__unlock(&bus->lock);
-    if (start) {
         (void)marty__bus_ref(bus);
         bus->event_task.run = tell;
         marty__pool_add(bus, &bus->event_task);
     }
+    marty__unlock(&bus->lock);
 }
 
 static marty__state_node *new_node(marty_state state, marty__port *port, marty__consumer *consumer,
@@ -142,12 +144,13 @@ void marty__event_shards(marty_bus *bus, marty_state state, marty__consumer *con
 
 void marty__events_free(marty_bus *bus)
 {
-    marty__link *link;
-    while ((link = marty__list_pop(&bus->events)) != NULL) {
+    marty__link *link, untold;
+    marty__list_init(&untold);
+    marty__lock(&bus->lock);
+    atomic_store(&bus->torn_down, true);
+    marty__list_move(&untold, &bus->events);
+    marty__unlock(&bus->lock);
+    while ((link = marty__list_pop(&untold)) != NULL) {
         free_node(MARTY__OWNER(link, marty__state_node, link));
-    }
-    if (bus->event_task.link.next) { /* queued when no worker was left to run it */
-        marty__list_remove(&bus->event_task.link);
-        marty__bus_unref(bus);
     }
 }

@@ -256,11 +256,13 @@ static void take_down_subscription(marty_subscription *subscription)
 {
     marty_bus *bus = subscription->bus;
     marty__lanes_clear(subscription, &(marty__clear){.lost = true});
+    marty__lock(&subscription->lock); /* who changes its concurrency may be at it still */
     for (uint32_t i = 0; i < subscription->lane_made; i++) {
         if (marty__alarm_cancel(bus, &subscription->lanes[i]->alarm)) {
-            marty__subscription_unref(subscription);
+            marty__subscription_unref(subscription); /* not the last: the caller has one */
         }
     }
+    marty__unlock(&subscription->lock);
     marty__lock(&bus->lock);
     bool linked = subscription->link.next != NULL;
     marty__list_remove(&subscription->link);
@@ -285,9 +287,10 @@ static void tear_down(marty_bus *bus)
         marty__port_shut(&bus->ports[i]);
     }
     each_subscription(bus, take_down_subscription);
-    answer_rest(bus);
+    answer_rest(bus); /* what was accepted while the bus came to be closed */
+    bus->hooks->closed(bus);
     marty__events_free(bus);
-    bus->torn_down = true;
+    (void)marty__pool_run_some(bus, SIZE_MAX); /* no worker is left to tell them */
     if (bus->user_free) {
         bus->user_free(bus->user);
         bus->user_free = NULL;

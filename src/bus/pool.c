@@ -210,7 +210,6 @@ void marty__pool_unblock(marty_bus *bus)
 marty_err marty__pool_open(marty_bus *bus, uint32_t workers, marty_error *why)
 {
     marty__pool *pool = &bus->pool;
-    marty__list_init(&pool->tasks);
     pool->size = workers;
     pool->driven = bus->driven;
     pool->stall_alarm.ring = stall_rang;

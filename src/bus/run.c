@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 
@@ -19,10 +20,12 @@ enum { RUNS_MAX = 16 };
 
 static _Atomic(marty_bus *) runs[RUNS_MAX];
 static _Atomic int64_t asked_ns[RUNS_MAX]; /* the first signal for that run; 0 = none yet */
+static atomic_uint handling;               /* threads inside on_signal */
 
 static void on_signal(int number)
 {
     (void)number;
+    (void)atomic_fetch_add(&handling, 1);
     int64_t now_ns = marty__monotonic_ns(); /* signal-safe */
     for (size_t i = 0; i < RUNS_MAX; i++) {
         marty_bus *bus = atomic_load(&runs[i]);
@@ -32,6 +35,7 @@ static void on_signal(int number)
             marty_bus_stop(bus);
         }
     }
+    (void)atomic_fetch_sub(&handling, 1);
 }
 
 static size_t enter_run(marty_bus *bus)
@@ -44,6 +48,43 @@ static size_t enter_run(marty_bus *bus)
         }
     }
     return RUNS_MAX;
+}
+
+/* A handler on another thread that has found the bus may not outlive it. */
+static void leave_run(size_t place)
+{
+    atomic_store(&runs[place], NULL);
+    while (atomic_load(&handling)) {
+        (void)sched_yield();
+    }
+}
+
+/* All runs of the process share the two handlers: the first one brings ours, the last one brings
+ * back what was there before. */
+static pthread_mutex_t handlers_lock = PTHREAD_MUTEX_INITIALIZER;
+static size_t handlers_users;
+static struct sigaction term_before, interrupt_before;
+
+static void take_signals(void)
+{
+    struct sigaction ours = {.sa_handler = on_signal};
+    (void)sigemptyset(&ours.sa_mask);
+    (void)pthread_mutex_lock(&handlers_lock);
+    if (!handlers_users++) {
+        (void)sigaction(SIGTERM, &ours, &term_before);
+        (void)sigaction(SIGINT, &ours, &interrupt_before);
+    }
+    (void)pthread_mutex_unlock(&handlers_lock);
+}
+
+static void give_signals_back(void)
+{
+    (void)pthread_mutex_lock(&handlers_lock);
+    if (!--handlers_users) {
+        (void)sigaction(SIGTERM, &term_before, NULL);
+        (void)sigaction(SIGINT, &interrupt_before, NULL);
+    }
+    (void)pthread_mutex_unlock(&handlers_lock);
 }
 
 static void serve(marty_bus *bus)
@@ -85,14 +126,10 @@ marty_err marty_bus_run(marty_bus *bus, marty_error *why)
         return marty_error_set(why, MARTY_E_STATE, "more than %d buses run at once in this process",
                                RUNS_MAX);
     }
-    struct sigaction ours = {.sa_handler = on_signal}, term, interrupt;
-    (void)sigemptyset(&ours.sa_mask);
-    (void)sigaction(SIGTERM, &ours, &term);
-    (void)sigaction(SIGINT, &ours, &interrupt);
+    take_signals();
     serve(bus);
-    (void)sigaction(SIGTERM, &term, NULL);
-    (void)sigaction(SIGINT, &interrupt, NULL);
-    atomic_store(&runs[place], NULL);
+    give_signals_back();
+    leave_run(place);
     if (atomic_load(&bus->cut_off)) {
         return marty_error_set(why, MARTY_E_TIMEOUT,
                                "the drain was cut off; what was not settled is delivered again");

@@ -245,6 +245,9 @@ marty_err marty__subscription_open(marty_bus *bus, const marty__subscribe *what,
         marty__port_kick(subscription->consumers[i]->port);
     }
     err = err ? err : wait_all(subscription, what->options->timeout_ms, why);
+    if (!err && atomic_load(&bus->phase) == MARTY__CLOSED) { /* else the close finds it */
+        err = marty_error_set(why, MARTY_E_CLOSED, "the bus was closed meanwhile");
+    }
     if (err) {
         abandon(subscription);
         return err;

@@ -45,8 +45,9 @@ typedef struct marty__clockwork {
     marty__heap heap;
     pthread_t thread;
     int64_t asleep_until_ns; /* when the thread wakes by itself; 0 = it is awake */
-    int wake_fd;
-    bool has_thread, stopping;
+    int wake_fd;             /* this and the next: from the opening on as they are */
+    bool has_thread;         /* else process rings */
+    bool stopping;
 } marty__clockwork;
 
 /* ---- pool.c */
@@ -72,7 +73,10 @@ bool marty__pool_has_work(marty_bus *bus);
 
 /* ---- clockwork.c */
 marty_err marty__clockwork_open(marty_bus *bus, marty_error *why);
+/** End the thread, once. */
 void marty__clockwork_close(marty_bus *bus);
+/** With the bus: until then somebody may wake it, also a signal. */
+void marty__clockwork_free(marty_bus *bus);
 /** Whether it was set already (and so is set anew). */
 bool marty__alarm_set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
 /** Earlier of what it is set to and at_ns; whether it was set already. */
