@@ -206,7 +206,10 @@ void marty__port_connect(marty__port *port)
 static void reconnect_rang(marty__alarm *alarm)
 {
     marty__port *port = MARTY__OWNER(alarm, marty__port, reconnect_alarm);
-    if (port->failures || port->ever_up || atomic_load(&port->bus->phase) == MARTY__OPEN) {
+    marty__lock(&port->lock);
+    bool ever_up = port->ever_up;
+    marty__unlock(&port->lock);
+    if (port->failures || ever_up || atomic_load(&port->bus->phase) == MARTY__OPEN) {
         marty__port_connect(port); /* else it was closed before it ever began */
     }
 }
@@ -226,8 +229,10 @@ static int64_t backoff_ns(marty__port *port, uint32_t failures)
 
 void marty__port_retry(marty__port *port)
 {
-    uint32_t failures =
-        atomic_load(&port->failures) + (port->relapses > 1 ? port->relapses - 1 : 0);
+    marty__lock(&port->lock);
+    uint32_t relapses = port->relapses;
+    marty__unlock(&port->lock);
+    uint32_t failures = atomic_load(&port->failures) + (relapses > 1 ? relapses - 1 : 0);
     int64_t wait_ns = failures == 0 ? 0 : backoff_ns(port, failures);
     (void)atomic_fetch_add(&port->failures, 1);
     (void)marty__alarm_set(port->bus, &port->reconnect_alarm, marty__bus_now(port->bus) + wait_ns);
@@ -259,9 +264,10 @@ static void run_close(marty__port *port, marty__command *command)
     (void)command;
     marty__lock(&port->lock);
     bool closed = port->closed;
+    int64_t deadline_ns = port->close_deadline_ns;
     marty__unlock(&port->lock);
     if (!closed) {
-        port->backend->close(port->adapter, port->close_deadline_ns);
+        port->backend->close(port->adapter, deadline_ns);
     }
 }
 
@@ -415,21 +421,39 @@ static void free_adapter(marty__port *port)
     marty__port_kick(port);
 }
 
+/* One of those left, counted; NULL = none is. */
+static marty__consumer *next_left(marty__port *port, size_t *at)
+{
+    marty__lock(&port->lock);
+    marty__consumer *consumer = marty__map_next(&port->consumers, at);
+    if (!consumer && port->consumers.count) { /* who joined just now has moved them */
+        *at = 0;
+        consumer = marty__map_next(&port->consumers, at);
+    }
+    if (consumer) {
+        (void)marty__consumer_ref(consumer);
+    }
+    marty__unlock(&port->lock);
+    return consumer;
+}
+
+/* Threads of the program may be about to subscribe or to ask still: they find the bus closed. */
 void marty__port_shut(marty__port *port)
 {
+    marty__consumer *consumer;
     if (port->adapter) {
         free_adapter(port);
     }
-    for (size_t at = 0;;) {
-        marty__consumer *consumer = marty__map_next(&port->consumers, &at);
-        if (!consumer) {
-            break;
-        }
+    for (size_t at = 0; (consumer = next_left(port, &at)) != NULL;) {
         marty__consumer_forget(consumer);
+        marty__consumer_unref(consumer);
     }
-    if (port->reply) {
-        marty__consumer_unref(port->reply);
-        port->reply = NULL;
+    marty__lock(&port->lock);
+    consumer = port->reply;
+    port->reply = NULL;
+    marty__unlock(&port->lock);
+    if (consumer) {
+        marty__consumer_unref(consumer);
     }
 }
 

@@ -27,10 +27,18 @@ static marty_err subscribe(marty__port *port, const char *name, marty_error *why
         return err;
     }
     marty__lock(&port->lock);
-    port->reply = marty__consumer_ref(subscription->consumers[0]);
+    if (!port->closed) { /* else nobody would give it back */
+        port->reply = marty__consumer_ref(subscription->consumers[0]);
+    }
     marty__unlock(&port->lock);
     marty__subscription_unref(subscription); /* the bus's list keeps it */
     return MARTY_OK;
+}
+
+/* With port->lock held: ours, if it was refused for good; counted. */
+static marty__consumer *refused_one(const marty__port *port)
+{
+    return port->reply_refused && port->reply ? marty__consumer_ref(port->reply) : NULL;
 }
 
 void marty__reply_answer(marty__port *port, bool stands, marty_err reason)
@@ -58,11 +66,12 @@ marty_err marty__port_reply(marty__port *port, char ret_name[MARTY__CHANNEL_ROOM
     marty__lock(&port->lock);
     bool open = !port->reply && !port->reply_opening;
     port->reply_opening = port->reply_opening || open;
-    marty__consumer *refused = port->reply_refused ? port->reply : NULL;
+    marty__consumer *refused = refused_one(port);
     port->reply_refused = false;
     marty__unlock(&port->lock);
     if (refused) {
         marty__consumer_subscribe(refused, false);
+        marty__consumer_unref(refused);
     }
     if (!open) {
         return MARTY_OK;
@@ -82,15 +91,15 @@ marty_err marty__port_reply(marty__port *port, char ret_name[MARTY__CHANNEL_ROOM
 void marty__asks_run(marty__port *port)
 {
     marty__lock(&port->lock);
-    marty__consumer *refused = port->reply_refused ? port->reply : NULL;
-    bool some = refused && !marty__list_empty(&port->asks);
+    marty__consumer *refused = marty__list_empty(&port->asks) ? NULL : refused_one(port);
     marty__unlock(&port->lock);
-    if (some) {
+    if (refused) {
         char text[sizeof refused->text];
         marty__lock(&refused->lock);
         marty_err reason = refused->reason;
         (void)snprintf(text, sizeof text, "%s", refused->text);
         marty__unlock(&refused->lock);
         marty__asks_refuse(port, reason ? reason : MARTY_E_UNAVAILABLE, text);
+        marty__consumer_unref(refused);
     }
 }

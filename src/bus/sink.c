@@ -44,24 +44,21 @@ static void each_consumer(marty__port *port, void (*call)(marty__consumer *consu
     marty__unlock(&port->lock);
 }
 
-static void went_up(marty__port *port)
+/* With the lock held. */
+static void note_up(marty__port *port)
 {
     port->failures = 0;
     port->up_ns = marty__bus_now(port->bus);
     atomic_store(&port->fruitful, false);
-    each_consumer(port, marty__consumer_up);
 }
 
-static void went_down(marty__port *port, bool was_up)
+/* With the lock held. */
+static void note_down(marty__port *port)
 {
-    if (was_up) {
-        int64_t lasted_ns = marty__bus_now(port->bus) - port->up_ns;
-        bool steady = lasted_ns >= MARTY__RECONNECT_STEADY_MS * (int64_t)MARTY__NS_PER_MS ||
-                      atomic_load(&port->fruitful);
-        port->relapses = steady ? 0 : port->relapses + 1;
-        each_consumer(port, marty__consumer_down);
-    }
-    marty__port_retry(port);
+    int64_t lasted_ns = marty__bus_now(port->bus) - port->up_ns;
+    bool steady = lasted_ns >= MARTY__RECONNECT_STEADY_MS * (int64_t)MARTY__NS_PER_MS ||
+                  atomic_load(&port->fruitful);
+    port->relapses = steady ? 0 : port->relapses + 1;
 }
 
 static void on_state(const marty_sink *sink, marty_state state, const marty_capabilities *granted,
@@ -73,17 +70,26 @@ static void on_state(const marty_sink *sink, marty_state state, const marty_capa
     bool was_up = port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED;
     bool first_failure = !was_up && state == MARTY_STATE_DOWN && port->failures == 0;
     bool same = port->state == state && port->reason == reason && !first_failure;
+    bool rises = state == MARTY_STATE_UP && !was_up;
+    bool falls = state == MARTY_STATE_DOWN && !port->closing;
     set_state(port, state, granted, reason, text);
     port->connecting = false;
     port->full = false;
     port->closed = port->closed || state == MARTY_STATE_CLOSED;
-    bool closing = port->closing;
+    if (rises) {
+        note_up(port);
+    } else if (falls && was_up) {
+        note_down(port);
+    }
     marty__wake_all(&port->changed);
     marty__unlock(&port->lock);
-    if (state == MARTY_STATE_UP && !was_up) {
-        went_up(port);
-    } else if (state == MARTY_STATE_DOWN && !closing) {
-        went_down(port, was_up);
+    if (rises) {
+        each_consumer(port, marty__consumer_up);
+    } else if (falls && was_up) {
+        each_consumer(port, marty__consumer_down);
+    }
+    if (falls) {
+        marty__port_retry(port);
     }
     if (!same) {
         marty__event(port->bus, state, port, NULL, reason, text);
