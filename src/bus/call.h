@@ -53,12 +53,13 @@ struct marty__call {
     bool waited;         /* somebody waits in `answered` */
     atomic_int progress; /* waited: OPEN, AWAITED by a thread that sleeps, FINISHED */
     atomic_bool timed;   /* its alarm was set */
+    atomic_bool worded;  /* somebody says in text why: one of several ports, under its own lock */
     bool no_retry;       /* do not publish a doubtful one again */
     char *strings;       /* channel names and reply_to of the posts */
     size_t count, room;  /* room: bytes of it all */
     marty__mutex lock;   /* with waited only; from here on it is not cleared */
     marty__cond answered;
-    char text[256]; /* why the first bad one was not stored */
+    char text[256]; /* why the first bad one was not stored; to be read once all are answered */
     marty__post posts[];
 };
 

@@ -540,6 +540,12 @@ static inline void answer(marty__post *post, marty_err err, marty_level level, c
     }
 }
 
+/* True for the first only: it says in call->text why. */
+static bool may_word(marty__call *call)
+{
+    return !atomic_exchange(&call->worded, true);
+}
+
 /* So many of a call are answered: the call when these were its last ones. Who is not told so must
  * not look at it any more. */
 static marty__call *count_answers(marty__call *call, size_t count)
@@ -601,7 +607,7 @@ void marty__published(marty__port *port, const marty_published *results, size_t 
         } else if (results[i].err == MARTY_E_MAYBE_STORED && may_repeat(port, post)) {
             repeat(port, post);
         } else {
-            if (results[i].err && results[i].text && !post->call->text[0]) {
+            if (results[i].err && results[i].text && results[i].text[0] && may_word(post->call)) {
                 (void)snprintf(post->call->text, sizeof post->call->text, "%s", results[i].text);
             }
             if (post->call != call) {
@@ -653,14 +659,15 @@ static marty_err ended_with(const marty__post *post, marty_err err)
 static void say_why(marty__call *call, const marty__post *post, marty_err err)
 {
     const marty__port *port = post->port;
-    if (call->text[0]) {
+    bool too_late = asked_too_late(post, err);
+    if ((!too_late && port->state == MARTY_STATE_UP) || !may_word(call)) {
         return;
     }
-    if (asked_too_late(post, err)) {
+    if (too_late) {
         (void)snprintf(call->text, sizeof call->text, "not sent in time, as %s",
                        port->reply_stands ? "much waited before it"
                                           : "the reply channel was not ready; allow more time");
-    } else if (port->state != MARTY_STATE_UP) {
+    } else {
         (void)snprintf(call->text, sizeof call->text, "%s", port->text);
     }
 }
@@ -810,7 +817,9 @@ void marty__asks_refuse(marty__port *port, marty_err err, const char *text)
     marty__lock(&port->lock);
     while ((link = marty__list_pop(&port->asks)) != NULL) {
         marty__post *post = MARTY__OWNER(link, marty__post, link);
-        (void)snprintf(post->call->text, sizeof post->call->text, "%s", text ? text : "");
+        if (may_word(post->call)) {
+            (void)snprintf(post->call->text, sizeof post->call->text, "%s", text ? text : "");
+        }
         answer(post, err, MARTY_LEVEL_ANY, NULL);
         note_finished(&finished, count_answers(post->call, 1));
     }
