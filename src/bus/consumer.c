@@ -62,13 +62,24 @@ static void again_rang(marty__alarm *alarm)
     marty__consumer_unref(consumer);
 }
 
-/* Arm an alarm of a consumer; the alarm owns a reference while it is set. */
-void marty__consumer_arm(marty__consumer *consumer, marty__alarm *alarm, int64_t at_ns)
+/* The alarm owns a reference while it is set. Under the lock: who forgets the consumer disarms all
+ * that was armed before, and nothing is after. */
+void marty__consumer_arm_held(marty__consumer *consumer, marty__alarm *alarm, int64_t at_ns)
 {
+    if (consumer->gone) {
+        return;
+    }
     (void)marty__consumer_ref(consumer);
     if (marty__alarm_set(consumer->bus, alarm, at_ns)) {
         marty__consumer_unref(consumer);
     }
+}
+
+void marty__consumer_arm(marty__consumer *consumer, marty__alarm *alarm, int64_t at_ns)
+{
+    marty__lock(&consumer->lock);
+    marty__consumer_arm_held(consumer, alarm, at_ns);
+    marty__unlock(&consumer->lock);
 }
 
 static void disarm(marty__consumer *consumer, marty__alarm *alarm)
@@ -236,12 +247,14 @@ static bool may_pass(marty_err reason)
 
 static void ask_again(marty__consumer *consumer)
 {
+    marty__lock(&consumer->lock);
     uint32_t doublings = consumer->resubscribes < 6 ? consumer->resubscribes : 6;
     int64_t wait_ms = (int64_t)MARTY__RESUBSCRIBE_FIRST_MS << doublings;
     wait_ms = wait_ms > MARTY__RESUBSCRIBE_MAX_MS ? MARTY__RESUBSCRIBE_MAX_MS : wait_ms;
     consumer->resubscribes++;
-    marty__consumer_arm(consumer, &consumer->again_alarm,
-                        marty__deadline_ns(marty__bus_now(consumer->bus), wait_ms));
+    marty__consumer_arm_held(consumer, &consumer->again_alarm,
+                             marty__deadline_ns(marty__bus_now(consumer->bus), wait_ms));
+    marty__unlock(&consumer->lock);
 }
 
 /* The adapter's last word on a number: out of the port's map. */
@@ -370,11 +383,8 @@ void marty__consumer_lose_all(marty__consumer *consumer)
 
 void marty__consumer_clear(marty__consumer *consumer, const marty__clear *what)
 {
-    for (size_t i = 0;; i++) {
-        marty_subscription *member = marty__consumer_member(consumer, i);
-        if (!member) {
-            return;
-        }
+    marty_subscription *member;
+    for (size_t at = SIZE_MAX; (member = marty__consumer_member(consumer, &at)) != NULL;) {
         marty__lanes_clear(member, what);
         marty__subscription_unref(member);
     }
@@ -436,12 +446,13 @@ marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to,
     return MARTY_OK;
 }
 
-/* The i-th member with a reference, or NULL. */
-marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t i)
+/* From the last to the first: the last one takes the place of one that leaves, so none that stays
+ * is passed over. */
+marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t *at)
 {
     marty__lock(&consumer->lock);
-    marty_subscription *member =
-        i < consumer->member_count ? marty__subscription_ref(consumer->members[i]) : NULL;
+    *at = *at < consumer->member_count ? *at : consumer->member_count;
+    marty_subscription *member = *at ? marty__subscription_ref(consumer->members[--*at]) : NULL;
     marty__unlock(&consumer->lock);
     return member;
 }

@@ -121,8 +121,8 @@ void marty__consumer_lose(marty__consumer *consumer);
 marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to, marty_error *why);
 /** Hold credit back while every member is paused. */
 void marty__consumer_pause(marty__consumer *consumer);
-/** The i-th member with a reference, or NULL. */
-marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t i);
+/** The member before that one (SIZE_MAX: the last) with a reference, or NULL. */
+marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t *at);
 /** The channel that a message of it came from: of a pattern of channels, the one that the adapter
  * says, else the one that the routes give its type. Lives as long as the bus. */
 const char *marty__consumer_channel_of(const marty__consumer *consumer,
@@ -131,7 +131,10 @@ const char *marty__consumer_channel_of(const marty__consumer *consumer,
 /** Alarms and commands of a new consumer. */
 void marty__consumer_prepare(marty__consumer *consumer,
                              void (*unsubscribe)(marty__port *port, marty__command *command));
+/** Arm one of its alarms, unless it is gone. */
 void marty__consumer_arm(marty__consumer *consumer, marty__alarm *alarm, int64_t at_ns);
+/** The same with consumer->lock held. */
+void marty__consumer_arm_held(marty__consumer *consumer, marty__alarm *alarm, int64_t at_ns);
 /** Ask for more lease; 0 = as much as the backend gives. */
 marty_err marty__lease_extend(marty__delivery *delivery, uint32_t delay_ms);
 void marty__lease_answer(marty__consumer *consumer, const uint64_t *tags, size_t count,

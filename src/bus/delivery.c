@@ -124,6 +124,38 @@ void marty__delivery_finish(marty__delivery *delivery, marty_verb verb, uint32_t
 }
 
 /* ---- held in memory */
+/* What stays as it is from one run to the next. Whoever has a hand on the old one may still change
+ * the rest of it: who counts it, and where it stands in his list. */
+static void copy(marty__delivery *fresh, const marty__delivery *old)
+{
+    const marty_delivery *handle = &old->handle;
+    atomic_init(&fresh->refs, 1);
+    atomic_init(&fresh->verdict, MARTY__SETTLED_VERDICT); /* as the old one's, till it stands */
+    fresh->consumer = marty__consumer_ref(old->consumer);
+    fresh->subscription = marty__subscription_ref(old->subscription);
+    fresh->handle = (marty_delivery){.message = marty_message_ref(handle->message),
+                                     .bus = handle->bus,
+                                     .subscription = handle->subscription,
+                                     .backend = handle->backend,
+                                     .channel = handle->channel,
+                                     .group = handle->group,
+                                     .pattern = handle->pattern,
+                                     .attempt = handle->attempt,
+                                     .lease_ms = handle->lease_ms,
+                                     .shard = handle->shard,
+                                     .deadline_ms = handle->deadline_ms};
+    if (handle->position) {
+        memcpy(fresh->position, old->position, sizeof fresh->position);
+        fresh->handle.position = fresh->position;
+    }
+    fresh->reply_to = old->reply_to ? marty__strdup(old->reply_to) : NULL;
+    fresh->carried = old->carried;
+    fresh->tag = old->tag;
+    fresh->expires_ns = old->expires_ns;
+    atomic_init(&fresh->handed_ns, atomic_load_explicit(&old->handed_ns, memory_order_relaxed));
+    marty__list_init(&fresh->waiting);
+}
+
 /* The object to run again: the same, or another when the user still has a hand on this one (whose
  * verdict is spent). */
 static marty__delivery *fresh_one(marty__delivery *old)
@@ -131,29 +163,10 @@ static marty__delivery *fresh_one(marty__delivery *old)
     if (!atomic_load(&old->user_refs)) {
         return marty__delivery_ref(old);
     }
-    marty__delivery *fresh = marty_alloc(sizeof *fresh);
-    if (!fresh) {
-        return NULL;
+    marty__delivery *fresh = marty_alloc_zero(1, sizeof *fresh);
+    if (fresh) {
+        copy(fresh, old);
     }
-    marty__lock(&old->consumer->lock);
-    marty__lock(&old->subscription->lock);
-    *fresh = *old;
-    marty__unlock(&old->subscription->lock);
-    marty__unlock(&old->consumer->lock);
-    atomic_init(&fresh->refs, 1);
-    atomic_init(&fresh->user_refs, 0);
-    atomic_init(&fresh->active, false);
-    fresh->consumer = marty__consumer_ref(old->consumer);
-    fresh->subscription = marty__subscription_ref(old->subscription);
-    fresh->handle.message = marty_message_ref(old->handle.message);
-    fresh->handle.position = old->handle.position ? fresh->position : NULL;
-    fresh->link = fresh->unsettled = fresh->settle_link = (marty__link){0};
-    fresh->returning = fresh->extend_link = (marty__link){0};
-    fresh->alarm = (marty__alarm){0};
-    fresh->keyed = fresh->kept = fresh->extending = fresh->left_batch = false;
-    fresh->follower = NULL;
-    fresh->dead = NULL;
-    marty__list_init(&fresh->waiting);
     return fresh;
 }
 
@@ -171,6 +184,20 @@ static void held_rang(marty__alarm *alarm)
     marty__delivery_unref(delivery);
 }
 
+/* With consumer->lock and subscription->lock held: what others may have changed until now. */
+static void take_over(marty__delivery *old, marty__delivery *fresh)
+{
+    atomic_store(&fresh->epoch, atomic_load(&old->epoch));
+    fresh->lease_until_ns = old->lease_until_ns;
+    fresh->revoked = old->revoked;
+    fresh->stuck_ns = old->stuck_ns;
+    if (old->unsettled.next) {
+        marty__list_insert(&old->unsettled, &fresh->unsettled);
+        marty__list_remove(&old->unsettled);
+    }
+    marty__key_replace(old, fresh);
+}
+
 /* fresh stands for old from now on: in the unsettled ones, for its key, and in the list of those
  * held. */
 static void swap_in(marty__delivery *old, marty__delivery *fresh, int64_t again_ns, bool counted)
@@ -178,22 +205,20 @@ static void swap_in(marty__delivery *old, marty__delivery *fresh, int64_t again_
     marty_subscription *subscription = old->subscription;
     marty__consumer *consumer = old->consumer;
     marty__lock(&consumer->lock);
-    if (fresh != old && old->unsettled.next) {
-        marty__list_insert(&old->unsettled, &fresh->unsettled);
-        marty__list_remove(&old->unsettled);
-    }
     marty__lock(&subscription->lock);
     if (old->keyed) {
         marty__key_unbatch(old);
     }
     if (fresh != old) {
-        marty__key_replace(old, fresh);
+        take_over(old, fresh);
     }
     atomic_store(&fresh->verdict, MARTY__OPEN_VERDICT);
     fresh->handle.attempt += counted;
     fresh->held = true;
     fresh->again_ns = again_ns;
     marty__list_push(&subscription->held, &fresh->link);
+    (void)marty__alarm_set(consumer->bus, &fresh->alarm, again_ns); /* whoever takes it away from
+                                                                       there finds it set */
     marty__unlock(&subscription->lock);
     marty__unlock(&consumer->lock);
 }
@@ -225,7 +250,6 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
     inactive(delivery);
     int64_t again_ns = marty__deadline_ns(marty__bus_now(bus), delay_ms);
     swap_in(delivery, fresh, again_ns, counted);
-    (void)marty__alarm_set(bus, &fresh->alarm, again_ns);
     if (marty__subscription_stops(subscription)) { /* its end may have passed by just before */
         marty__lanes_clear(subscription, &(marty__clear){0});
     }
@@ -248,7 +272,7 @@ void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns)
     } else {
         (void)atomic_fetch_add(&delivery->user_refs, 1);
     }
-    delivery->kept = false;
+    atomic_store_explicit(&delivery->kept, false, memory_order_relaxed);
     atomic_store_explicit(&delivery->handed_ns, now_ns, memory_order_relaxed);
 }
 
@@ -301,9 +325,7 @@ marty_delivery *marty_delivery_keep(marty_delivery *handle)
     marty__delivery *delivery = inner(handle);
     (void)marty__delivery_ref(delivery);
     (void)atomic_fetch_add(&delivery->user_refs, 1);
-    if (!delivery->kept) { /* kept once more by another thread: its handler may be looking */
-        delivery->kept = true;
-    }
+    atomic_store_explicit(&delivery->kept, true, memory_order_relaxed);
     if (atomic_load(&delivery->verdict) == MARTY__OPEN_VERDICT &&
         !atomic_exchange(&delivery->active, true)) {
         (void)atomic_fetch_add(&delivery->consumer->bus->kept, 1);
@@ -344,7 +366,6 @@ void marty_delivery_release(marty_delivery *handle)
     }
     marty__delivery *delivery = inner(handle);
     marty_bus *bus = marty__bus_ref(delivery->consumer->bus);
-    handle->next = NULL;
     if (bus->fork_generation == marty__fork_generation()) {
         marty__delivery_let_go(delivery);
         for (size_t i = 0; i < bus->port_count; i++) {

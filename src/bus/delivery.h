@@ -42,22 +42,24 @@ struct marty__delivery {
     marty_verb verb;
     bool held;  /* in subscription->held */
     bool keyed; /* in subscription->keys or behind one that is */
-    bool in_batch, kept, extending, answered;
+    bool in_batch, answered;
+    atomic_bool kept;   /* by its handler, in whose hands it may be while another thread looks */
     bool left_batch;    /* before it was over: it waits with a reference of its own; under
                            subscription->lock */
-    atomic_bool active; /* counted in bus->active */
+    atomic_bool active; /* counted in bus->kept */
     marty__delivery
         *follower; /* next of the same key in the batch being handled; under subscription->lock */
     marty__dead *dead;
-    char *reply_to;          /* of a query */
-    char position[48];       /* not cleared */
-    marty__link waiting;     /* later ones of this key; under subscription->lock */
-    marty__link extend_link; /* port->extends; under port->lock */
-    marty__link returning;   /* subscription->returning; under subscription->lock */
-    uint32_t extend_ms;
-    bool revoked;       /* its shard will be lost when its lease ends, which is not renewed; under
-                           consumer->lock. Apart from the other flags: those are read in one go by who
-                           runs it, without that lock */
+    char *reply_to;                     /* of a query */
+    char position[48];                  /* not cleared */
+    marty__link waiting;                /* later ones of this key; under subscription->lock */
+    marty__link extend_link;            /* port->extends; under port->lock */
+    marty__link returning;              /* subscription->returning; under subscription->lock */
+    uint32_t extend_ms, extend_attempt; /* written under consumer->lock and port->lock */
+    bool
+        extending; /* more lease is asked for. This and the next under consumer->lock, apart from
+                      the flags above: those are read in one go by who runs it, without that lock */
+    bool revoked;  /* its shard will be lost when its lease ends, which is not renewed */
     marty__alarm alarm; /* held: when it runs again; owns a reference */
     int64_t again_ns;   /* held: when it runs again. This and the next under subscription->lock */
     int64_t stuck_ns;   /* its key was found stuck behind it then; 0 = it was not */
@@ -103,6 +105,10 @@ void marty__delivery_lose(marty__delivery *delivery);
 MARTY_INLINE uint32_t marty__delivery_attempt(const marty__delivery *delivery)
 {
     return delivery->handle.attempt - delivery->carried;
+}
+MARTY_INLINE bool marty__delivery_kept(const marty__delivery *delivery)
+{
+    return atomic_load_explicit(&delivery->kept, memory_order_relaxed);
 }
 /** Whether it is: whoever has it finds out when its turn comes or when it is settled. No lock. */
 bool marty__delivery_stale(const marty__delivery *delivery);

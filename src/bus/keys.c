@@ -117,7 +117,7 @@ void marty__key_unbatch(marty__delivery *delivery)
         next->follower = NULL;
         next->in_batch = false;
         int open = MARTY__OPEN_VERDICT;
-        if (next->keyed && !next->kept &&
+        if (next->keyed && !marty__delivery_kept(next) &&
             atomic_compare_exchange_strong(&next->verdict, &open, MARTY__RETURNED_VERDICT)) {
             next->left_batch = true;
             marty__list_push(&behind, &marty__delivery_ref(next)->link);

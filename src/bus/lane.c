@@ -138,11 +138,10 @@ static void return_unrun(marty__delivery *delivery)
 void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries, size_t count,
                       marty__link *due)
 {
-    bool running = atomic_load(&subscription->bus->phase) == MARTY__OPEN;
     marty__link *link, back;
     marty__list_init(&back);
     marty__lock(&subscription->lock);
-    running = running && !subscription->stopped;
+    bool running = !marty__subscription_stops(subscription); /* else nobody clears it any more */
     if (running && subscription->lane_count == 1 && subscription->order != MARTY_ORDER_KEY) {
         marty__lane *only = subscription->lanes[0]; /* no choice and no keys: all of it at once */
         marty__list_move(&only->ready, deliveries);
@@ -254,7 +253,7 @@ static bool behind_a_failed_one(marty_subscription *subscription, marty__deliver
     marty__lock(&subscription->lock);
     bool stays = delivery->left_batch; /* it waits already, or has left from there */
     delivery->left_batch = false;
-    if (!stays && delivery->keyed && (err || delivery->kept)) {
+    if (!stays && delivery->keyed && (err || marty__delivery_kept(delivery))) {
         marty__key_unbatch(delivery);
     }
     marty__unlock(&subscription->lock);
@@ -283,7 +282,7 @@ static bool conclude_well(const marty_subscription *subscription, marty__deliver
     bool by_key =
         subscription->order == MARTY_ORDER_KEY; /* of a key some may have left the batch */
     for (size_t i = 0; i < count; i++) {
-        if (batch[i]->kept || batch[i]->handle.pattern == MARTY_QUERY ||
+        if (marty__delivery_kept(batch[i]) || batch[i]->handle.pattern == MARTY_QUERY ||
             (by_key && batch[i]->handle.message->key)) {
             return false;
         }
@@ -319,10 +318,11 @@ static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, m
             continue;
         }
         delivery->in_batch = false;
-        if (open && !delivery->kept) {
+        if (open && !marty__delivery_kept(delivery)) {
             marty__delivery_conclude(delivery, err);
             marty__delivery_end(delivery);
         } else {
+            delivery->handle.next = NULL; /* who keeps it does not keep the batch */
             marty__delivery_let_go(delivery);
         }
         marty__delivery_unref(delivery);

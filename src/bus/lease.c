@@ -48,13 +48,17 @@ int64_t marty__lease_shorten(marty__consumer *consumer, uint32_t lease_ms)
     return at_ns;
 }
 
-/* Without the lock, so another thread may have found meanwhile that it has to be sooner. */
+/* Another thread may have found meanwhile that it has to be sooner. */
 void marty__lease_start(marty__consumer *consumer, int64_t at_ns)
 {
-    (void)marty__consumer_ref(consumer);
-    if (marty__alarm_set_earlier(consumer->bus, &consumer->lease_alarm, at_ns)) {
-        marty__consumer_unref(consumer); /* it has one already */
+    marty__lock(&consumer->lock);
+    if (!consumer->gone) { /* as for all of its alarms */
+        (void)marty__consumer_ref(consumer);
+        if (marty__alarm_set_earlier(consumer->bus, &consumer->lease_alarm, at_ns)) {
+            marty__consumer_unref(consumer); /* it has one already */
+        }
     }
+    marty__unlock(&consumer->lock);
 }
 
 /* With consumer->lock held. */
@@ -65,6 +69,7 @@ static void queue_extend(marty__delivery *delivery, uint32_t extend_ms)
     if (!delivery->extend_link.next) {
         (void)marty__delivery_ref(delivery);
         delivery->extend_ms = extend_ms;
+        delivery->extend_attempt = marty__delivery_attempt(delivery);
         marty__list_push(&port->extends, &delivery->extend_link);
         port->settling++;
     }
@@ -171,7 +176,7 @@ static size_t take_extends(marty__port *port, marty__delivery **list, marty_sett
                                           .tag = delivery->tag,
                                           .verb = MARTY_SETTLE_EXTEND,
                                           .delay_ms = delivery->extend_ms,
-                                          .attempt = marty__delivery_attempt(delivery)};
+                                          .attempt = delivery->extend_attempt};
     }
     marty__unlock(&port->lock);
     return count;

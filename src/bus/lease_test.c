@@ -50,7 +50,7 @@ static void the_shortest_of_the_members_is_asked_for(void)
     options.lease_ms = 300;
     CHECK_INT(marty_subscribe_to_events(bus, "order.*.late", handle, NULL, &options, &second, &why),
               MARTY_OK);
-    CHECK_INT(asked(), 300);
+    CHECK_SOON(asked() == 300, 5000); /* its consumer stands already, so nobody waited for it */
     CHECK_INT(marty_unsubscribe(second, 0, &why), MARTY_OK);
     CHECK_SOON(asked() == 5000, 2000);
     options.lease_ms = 199;

@@ -166,9 +166,11 @@ static void take_back(marty__port *port, marty__consumer *consumer)
     marty__unlock(&consumer->lock);
     if (nobodys) {
         marty__lock(&port->lock);
-        (void)marty__map_take_u64(&port->consumers, consumer->number);
+        void *found = marty__map_take_u64(&port->consumers, consumer->number);
         marty__unlock(&port->lock);
-        marty__consumer_unref(consumer);
+        if (found) { /* else who was in it meanwhile has ended it */
+            marty__consumer_unref(consumer);
+        }
     }
 }
 
@@ -306,8 +308,8 @@ void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscr
     bool last = !consumer->member_count;
     consumer->left = last;
     bool ends = marty__consumer_ends(consumer), waits = last && !consumer->gone;
-    if (waits) { /* under the lock: who forgets it disarms all that was armed before */
-        marty__consumer_arm(consumer, &consumer->leave_alarm, deadline_ns);
+    if (waits) {
+        marty__consumer_arm_held(consumer, &consumer->leave_alarm, deadline_ns);
     }
     marty__unlock(&consumer->lock);
     if (ends) {

@@ -60,12 +60,11 @@ static void forfeit_and_rearm(marty__consumer *consumer)
     int64_t next_ns = MARTY__NEVER, now_ns = marty__bus_now(consumer->bus);
     marty__lock(&consumer->lock);
     uint32_t lost = forfeit_due(consumer, now_ns, &next_ns);
-    bool arm = next_ns < consumer->revoke_ns;
-    consumer->revoke_ns = arm ? next_ns : consumer->revoke_ns;
-    marty__unlock(&consumer->lock);
-    if (arm) {
-        marty__consumer_arm(consumer, &consumer->revoke_alarm, next_ns);
+    if (next_ns < consumer->revoke_ns) {
+        consumer->revoke_ns = next_ns;
+        marty__consumer_arm_held(consumer, &consumer->revoke_alarm, next_ns);
     }
+    marty__unlock(&consumer->lock);
     if (lost) {
         marty__bus_log(consumer->bus, 1,
                        "%s: %u deliveries of %s were not settled before their "

@@ -145,9 +145,8 @@ void marty__stuck_answered(marty__consumer *consumer, const uint64_t *tags, size
     marty_subscription *member;
     marty__link answered;
     marty__list_init(&answered);
-    for (size_t i = 0; consumer->order == MARTY_ORDER_KEY &&
-                       (member = marty__consumer_member(consumer, i)) != NULL;
-         i++) {
+    for (size_t at = SIZE_MAX; consumer->order == MARTY_ORDER_KEY &&
+                               (member = marty__consumer_member(consumer, &at)) != NULL;) {
         marty__lock(&member->lock);
         for (size_t k = 0; k < count && !marty__list_empty(&member->returning); k++) {
             take_answered(member, consumer, tags[k], &answered);
@@ -303,11 +302,9 @@ void marty__stuck_rang(marty__alarm *alarm)
                    atomic_load(&consumer->bus->phase) == MARTY__OPEN;
     consumer->crowded = crowded;
     marty__unlock(&consumer->lock);
-    for (size_t i = 0; crowded; i++) {
-        marty_subscription *member = marty__consumer_member(consumer, i);
-        if (!member) {
-            break;
-        }
+    marty_subscription *member;
+    for (size_t at = SIZE_MAX;
+         crowded && (member = marty__consumer_member(consumer, &at)) != NULL;) {
         look_at(&self, member);
         marty__subscription_unref(member);
     }

@@ -60,7 +60,8 @@ struct marty_subscription {
     marty__link held;      /* waiting for their alarm to run again */
     marty__link returning; /* ordered: given back for want of room, and not answered yet */
     uint32_t stuck_keys;   /* when looked at last */
-    bool paused, started;
+    atomic_bool paused;    /* written under the lock; its consumers look without it */
+    bool started;
     atomic_bool stopped;
     atomic_uint_fast64_t stats[MARTY__STATS];
 };

@@ -24,7 +24,9 @@ static void watch_in(marty__consumer *consumer, int64_t ms)
 void marty__watch_start(marty__consumer *consumer)
 {
     if (worth_watching(consumer)) {
+        marty__lock(&consumer->lock);
         consumer->watch_rounds = 0;
+        marty__unlock(&consumer->lock);
         watch_in(consumer, MARTY__QUIET_MS);
     }
 }
@@ -43,19 +45,18 @@ void marty__watch_rang(marty__alarm *alarm)
     marty__consumer *consumer = MARTY__OWNER(alarm, marty__consumer, watch_alarm);
     marty__lock(&consumer->lock);
     bool look = silent(consumer);
-    bool gone = consumer->gone;
+    bool ends = consumer->gone || atomic_load(&consumer->bus->phase) != MARTY__OPEN;
+    bool asks = look && !ends && !consumer->watching;
+    consumer->watching = consumer->watching || asks;
     consumer->suspected = look && consumer->suspected;
     consumer->watch_rounds = look ? consumer->watch_rounds + 1 : 0;
     int64_t next_ms = (int64_t)MARTY__QUIET_MS
                       << (consumer->watch_rounds < 5 ? consumer->watch_rounds : 5);
     marty__unlock(&consumer->lock);
-    if (gone || atomic_load(&consumer->bus->phase) != MARTY__OPEN) {
-        marty__consumer_unref(consumer);
-        return;
+    if (!ends) {
+        watch_in(consumer, next_ms > QUIET_MAX_MS ? QUIET_MAX_MS : next_ms);
     }
-    watch_in(consumer, next_ms > QUIET_MAX_MS ? QUIET_MAX_MS : next_ms);
-    if (look && !consumer->watching) {
-        consumer->watching = true;
+    if (asks) {
         (void)marty__consumer_ref(consumer);
         if (consumer->bus->driven) {
             marty__watch_look(&consumer->watch_task);

@@ -305,7 +305,8 @@ static void give_settles_back(marty__call *call)
     if (delivery) {
         call->settles = NULL;
         if (atomic_fetch_sub(&delivery->user_refs, 1) == 1) {
-            delivery->kept = false; /* as if never kept: its handler's return value speaks again */
+            /* as if never kept: its handler's return value speaks again */
+            atomic_store_explicit(&delivery->kept, false, memory_order_relaxed);
         }
         marty__delivery_unref(delivery);
     }
