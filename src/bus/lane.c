@@ -178,6 +178,17 @@ void marty__lanes_wake(marty_subscription *subscription)
     marty__pool_add_all(subscription->bus, &due);
 }
 
+void marty__lanes_disarm(marty_subscription *subscription)
+{
+    marty__lock(&subscription->lock);
+    for (uint32_t i = 0; i < subscription->lane_made; i++) {
+        if (marty__alarm_cancel(subscription->bus, &subscription->lanes[i]->alarm)) {
+            marty__subscription_unref(subscription); /* not the last one */
+        }
+    }
+    marty__unlock(&subscription->lock);
+}
+
 /* ---- running */
 marty__delivery *marty__lane_take(marty__lane *lane)
 {

@@ -256,13 +256,7 @@ static void take_down_subscription(marty_subscription *subscription)
 {
     marty_bus *bus = subscription->bus;
     marty__lanes_clear(subscription, &(marty__clear){.lost = true});
-    marty__lock(&subscription->lock); /* who changes its concurrency may be at it still */
-    for (uint32_t i = 0; i < subscription->lane_made; i++) {
-        if (marty__alarm_cancel(bus, &subscription->lanes[i]->alarm)) {
-            marty__subscription_unref(subscription); /* not the last: the caller has one */
-        }
-    }
-    marty__unlock(&subscription->lock);
+    marty__lanes_disarm(subscription);
     marty__lock(&bus->lock);
     bool linked = subscription->link.next != NULL;
     marty__list_remove(&subscription->link);

@@ -190,6 +190,7 @@ static void stop(marty_subscription *subscription, int32_t timeout_ms)
         leave_all(subscription,
                   marty__bus_deadline(subscription->bus, timeout_ms, MARTY__DRAIN_MS));
         marty__lanes_clear(subscription, &(marty__clear){0});
+        marty__lanes_disarm(subscription);
     }
 }
 

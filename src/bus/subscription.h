@@ -89,6 +89,8 @@ void marty__lanes_clear(marty_subscription *subscription, const marty__clear *wh
 /** The same in all subscriptions of a consumer. */
 void marty__consumer_clear(marty__consumer *consumer, const marty__clear *what);
 void marty__lanes_wake(marty_subscription *subscription);
+/** No lane of it waits any more, and none will: it stops. The caller has a reference. */
+void marty__lanes_disarm(marty_subscription *subscription);
 /** No more of it will run, so nothing of it may wait in memory. */
 bool marty__subscription_stops(const marty_subscription *subscription);
 /** With subscription->lock held: may it run now? Else it waits behind one of its key, in its list;

@@ -338,14 +338,17 @@ static marty_err new_query(marty_bus *bus, const marty_message *from,
     return MARTY_OK;
 }
 
-static marty_err note_waiting(query *self, marty_error *why)
+/* Its alarm is set with it: whoever takes it out again finds it set. */
+static marty_err note_waiting(query *self, int64_t deadline_ns, marty_error *why)
 {
     marty__queries *queries = self->bus->upper;
     marty__lock(&queries->lock);
     bool taken = marty__map_get(&queries->waiting, self->id, strlen(self->id)) != NULL;
     bool put = !taken && marty__map_put(&queries->waiting, self->id, strlen(self->id), self);
     if (put) {
-        (void)ref(self);
+        (void)ref(ref(self));
+        (void)atomic_fetch_add(&self->bus->open_calls, 1);
+        (void)marty__alarm_set(self->bus, &self->alarm, deadline_ns);
     }
     marty__unlock(&queries->lock);
     if (taken) {
@@ -396,13 +399,10 @@ static marty_err ask(query *self, const marty__place *place, int64_t deadline_ns
     marty_bus *bus = self->bus;
     char reply_to[MARTY__CHANNEL_ROOM];
     marty_err err = marty__port_reply(&bus->ports[place->backend], reply_to, why);
-    err = err ? err : note_waiting(self, why);
+    err = err ? err : note_waiting(self, deadline_ns, why);
     if (err) {
         return err;
     }
-    (void)atomic_fetch_add(&bus->open_calls, 1);
-    (void)ref(self);
-    (void)marty__alarm_set(bus, &self->alarm, deadline_ns);
     err = post_request(self, place, reply_to, deadline_ns, why);
     marty_error unsent = {.code = err};
     if (err &&
