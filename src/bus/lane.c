@@ -484,10 +484,11 @@ void marty__lanes_free(marty_subscription *subscription)
 }
 
 /* Whether a delivery is among those to clear: of any consumer (NULL) or of one, and there of any
- * shard or of some. */
+ * shard or of some. What of one is lost came before: others may come meanwhile. */
 static bool meant(const marty__delivery *delivery, const marty__clear *what)
 {
-    if (what->consumer && delivery->consumer != what->consumer) {
+    if (what->consumer && (delivery->consumer != what->consumer ||
+                           (what->lost && !marty__delivery_stale(delivery)))) {
         return false;
     }
     for (size_t i = 0; i < what->shard_count; i++) {
@@ -532,6 +533,10 @@ static void drop(marty__delivery *delivery, bool lost)
         marty__delivery_unref(delivery); /* it was held */
     }
     if (lost) {
+        marty__consumer *consumer = delivery->consumer;
+        marty__lock(&consumer->lock);
+        marty__delivery_forfeit(delivery); /* nothing unsettled is freed */
+        marty__unlock(&consumer->lock);
         marty__delivery_lose(delivery);
     } else if (!marty__delivery_take(delivery)) {
         return_unrun(delivery);

@@ -273,6 +273,28 @@ static void take_down_subscription(marty_subscription *subscription)
     }
 }
 
+/* What was accepted while the bus came to be closed: no worker is left to tell it. Other threads
+ * of the program may be about to tell what they have just cancelled, or to hear what became of
+ * theirs: they have a moment for it. */
+static void tell_rest(marty_bus *bus)
+{
+    int64_t until_ns = marty__monotonic_ns() + CUT_MS * (int64_t)MARTY__NS_PER_MS;
+    answer_rest(bus);
+    bus->hooks->closed(bus);
+    marty__lock(&bus->lock);
+    while (atomic_load(&bus->open_calls) && marty__monotonic_ns() < until_ns) {
+        marty__unlock(&bus->lock);
+        (void)marty__pool_run_some(bus, SIZE_MAX);
+        marty__lock(&bus->lock);
+        if (atomic_load(&bus->open_calls)) {
+            (void)marty__wait(&bus->changed, &bus->lock,
+                              marty__monotonic_ns() + (int64_t)MARTY__NS_PER_MS);
+        }
+    }
+    marty__unlock(&bus->lock);
+    marty__pool_end(bus);
+}
+
 static void tear_down(marty_bus *bus)
 {
     marty__clockwork_close(bus);
@@ -281,10 +303,8 @@ static void tear_down(marty_bus *bus)
         marty__port_shut(&bus->ports[i]);
     }
     each_subscription(bus, take_down_subscription);
-    answer_rest(bus); /* what was accepted while the bus came to be closed */
-    bus->hooks->closed(bus);
     marty__events_free(bus);
-    (void)marty__pool_run_some(bus, SIZE_MAX); /* no worker is left to tell them */
+    tell_rest(bus);
     if (bus->user_free) {
         bus->user_free(bus->user);
         bus->user_free = NULL;

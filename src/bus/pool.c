@@ -82,6 +82,22 @@ static void report_stall(marty_bus *bus)
     }
 }
 
+static void run_task(marty_bus *bus, marty__task *task)
+{
+    const marty_bus *before = inside;
+    inside = bus;
+    task->run(task);
+    inside = before;
+}
+
+static void run_here(marty_bus *bus, marty__link *tasks)
+{
+    marty__link *link;
+    while ((link = marty__list_pop(tasks)) != NULL) {
+        run_task(bus, MARTY__OWNER(link, marty__task, link));
+    }
+}
+
 void marty__pool_add_all(marty_bus *bus, marty__link *tasks)
 {
     marty__pool *pool = &bus->pool;
@@ -90,12 +106,17 @@ void marty__pool_add_all(marty_bus *bus, marty__link *tasks)
         return;
     }
     marty__lock(&pool->lock);
-    marty__list_move(&pool->tasks, tasks);
+    bool ended = pool->ended;
+    if (!ended) {
+        marty__list_move(&pool->tasks, tasks);
+    }
     if (!pool->driven) {
         stuck = staff(bus, &wake);
     }
     marty__unlock(&pool->lock);
-    if (pool->driven) {
+    if (ended) {
+        run_here(bus, tasks);
+    } else if (pool->driven) {
         marty__driven_wake(bus);
     } else if (wake) {
         marty__wake_one(&pool->work);
@@ -121,14 +142,6 @@ void marty__pool_add_own(marty_bus *bus, marty__link *tasks)
     marty__lock(&bus->pool.lock);
     marty__list_move(&bus->pool.tasks, tasks);
     marty__unlock(&bus->pool.lock);
-}
-
-static void run_task(marty_bus *bus, marty__task *task)
-{
-    const marty_bus *before = inside;
-    inside = bus;
-    task->run(task);
-    inside = before;
 }
 
 static void *work(void *argument)
@@ -240,4 +253,14 @@ void marty__pool_close(marty_bus *bus)
     (void)marty__pool_run_some(bus, SIZE_MAX); /* driven: completions that nobody processed */
     marty_free(pool->threads);
     pool->threads = NULL;
+}
+
+void marty__pool_end(marty_bus *bus)
+{
+    do {
+        (void)marty__pool_run_some(bus, SIZE_MAX);
+        marty__lock(&bus->pool.lock);
+        bus->pool.ended = marty__list_empty(&bus->pool.tasks);
+        marty__unlock(&bus->pool.lock);
+    } while (!bus->pool.ended);
 }

@@ -610,7 +610,7 @@ void marty__published(marty__port *port, const marty_published *results, size_t 
             if (results[i].err && results[i].text && results[i].text[0] && may_word(post->call)) {
                 (void)snprintf(post->call->text, sizeof post->call->text, "%s", results[i].text);
             }
-            if (post->call != call) {
+            if (!call || post->call != call) {
                 note_finished(&finished, count_answers(call, answered));
                 call = post->call;
                 answered = 0;

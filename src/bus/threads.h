@@ -36,6 +36,7 @@ typedef struct marty__pool {
     uint32_t blocked; /* threads inside a blocking call of ours */
     bool stopping, driven, stalled;
     bool waking; /* one that waits is on its way */
+    bool ended;  /* whoever adds a task runs it */
     marty__alarm stall_alarm;
 } marty__pool;
 
@@ -53,6 +54,9 @@ typedef struct marty__clockwork {
 /* ---- pool.c */
 marty_err marty__pool_open(marty_bus *bus, uint32_t workers, marty_error *why);
 void marty__pool_close(marty_bus *bus);
+/** After that: run what is left; what is added from now on runs where it is added, with no lock
+ * held. */
+void marty__pool_end(marty_bus *bus);
 /** Queue a task that is not queued. Never fails. */
 void marty__pool_add(marty_bus *bus, marty__task *task);
 /** Queue all of a list; it is empty then. Best without a lock that the tasks need. */
