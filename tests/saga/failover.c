@@ -135,8 +135,9 @@ static void run(const char *url)
     REQUIRE(marty_saga_open(&engine, bus, "memory:", &options, &why) == MARTY_OK);
     REQUIRE(marty_saga_register(engine, &order, NULL, &why) == MARTY_OK);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        marty_participant_options several = {.concurrency = 4}; /* want one connection */
         marty_err err = marty_participate(bus, commands[i], url, do_step,
-                                          (void *)(uintptr_t)commands[i], NULL, NULL, &why);
+                                          (void *)(uintptr_t)commands[i], &several, NULL, &why);
         if (err) {
             fprintf(stderr, "%s\n", why.text);
         }
