@@ -271,6 +271,7 @@ static void answer_closed(marty__saga_core *core)
 void marty__saga_core_refuse(marty__saga_core *core)
 {
     answer_closed(core);
+    marty__saga_causes_end(core);
 }
 
 static bool is_closed(marty__saga_core *core)

@@ -560,6 +560,16 @@ static void on_refused(saga_plan *plan, marty_err err, marty__link *again)
     plan->entry->gone = true;
 }
 
+/* Nothing has changed, and another saga is to hear it again. Were the event done with before that
+ * has happened, a close or a store that is away in between would lose the answer. */
+static void answer_by_sending(saga_plan *plan)
+{
+    marty__saga_counts *counts = &plan->core->counts;
+    counts->ignored[plan->turn.ignored]++;
+    MARTY__OWNER(plan->fresh.before, marty__saga_item, link)->cause = plan->input;
+    send_new(plan);
+}
+
 void marty__saga_plan_end(saga_plan *plan, marty__link *again)
 {
     marty_err err = plan->writes ? plan->write.result : MARTY_OK;
@@ -568,8 +578,9 @@ void marty__saga_plan_end(saga_plan *plan, marty__link *again)
         on_refused(plan, err, again);
     } else if (plan->writes) {
         on_written(plan);
+    } else if (!marty__list_empty(&plan->fresh)) {
+        answer_by_sending(plan);
     } else {
-        send_new(plan);
         answer_as_read(plan); /* before a later write of the turn makes it another saga */
     }
 }

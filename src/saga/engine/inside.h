@@ -66,6 +66,9 @@ struct marty__saga_item {
     saga_entry *entry;   /* NULL: the saga was forgotten meanwhile */
     marty__saga_core *core;
     marty__saga_input input; /* of a command to another saga, or of a local one inside */
+    /* NULL, or the event that changes nothing and that this answers: in no outbox, so the event is
+     * done with only once this has been sent. */
+    marty__saga_input *cause;
     marty__saga_command command;
     int64_t later_ns;
     unsigned tries;
@@ -146,6 +149,8 @@ marty__saga_item *marty__saga_item_read(marty__saga_core *core, const char *saga
 void marty__saga_item_send(marty__saga_item *item);
 /** Take outcomes and pauses that are over. */
 void marty__saga_items_work(marty__saga_core *core, int64_t now_ns);
+/** No turn takes outcomes any more: tell those events that wait for one. */
+void marty__saga_causes_end(marty__saga_core *core);
 /** Forget an item. */
 void marty__saga_item_free(marty__saga_item *item);
 /** Once nothing of the saga is unsent, the store may know it too: in a while. */

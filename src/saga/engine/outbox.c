@@ -199,8 +199,19 @@ marty__saga_item *marty__saga_item_read(marty__saga_core *core, const char *saga
     return item;
 }
 
+static void end_cause(marty__saga_item *item, marty_err err)
+{
+    marty__saga_input *cause = item->cause;
+    marty__saga_done done = {.err = err, .why = marty_err_describe(err)->text};
+    item->cause = NULL;
+    if (cause) {
+        cause->done(cause, &done);
+    }
+}
+
 void marty__saga_item_free(marty__saga_item *item)
 {
+    end_cause(item, MARTY_E_CLOSED); /* not known to be sent */
     marty__list_remove(&item->link);
     marty__list_remove(&item->outcome);
     marty_free(item);
@@ -457,6 +468,7 @@ static void take_outcome(marty__saga_core *core, marty__saga_item *item, int64_t
     saga_entry *entry = item->entry;
     bool remote = item->command.kind <= MARTY__SAGA_PROBE;
     item->busy = false;
+    end_cause(item, item->result);
     if (MARTY__MUTANT(109, !item->result, true) || !entry || item->command.at_most_once) {
         marty__saga_item_free(item);
         if (entry) {
@@ -466,6 +478,26 @@ static void take_outcome(marty__saga_core *core, marty__saga_item *item, int64_t
         tell_not_sent(item);
     } else {
         try_later(core, item, now_ns);
+    }
+}
+
+static marty__saga_item *first_with_cause(marty__saga_core *core)
+{
+    marty__saga_item *found = NULL;
+    marty__lock(&core->mutex);
+    for (marty__link *at = core->outcomes.next; at != &core->outcomes && !found; at = at->next) {
+        marty__saga_item *item = MARTY__OWNER(at, marty__saga_item, outcome);
+        found = item->cause ? item : NULL;
+    }
+    marty__unlock(&core->mutex);
+    return found;
+}
+
+void marty__saga_causes_end(marty__saga_core *core)
+{
+    marty__saga_item *item = NULL;
+    while ((item = first_with_cause(core)) != NULL) {
+        end_cause(item, item->result);
     }
 }
 
