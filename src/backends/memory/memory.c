@@ -142,7 +142,8 @@ static marty_err mem_connect(marty_port *port, marty_error *why)
     }
     uint64_t window_ms = port->settings.dedup_ms;
     b->dedup.window_ms = window_ms > b->dedup.window_ms ? window_ms : b->dedup.window_ms;
-    marty__unlock(&b->lock);
+    marty__mem_clock_changed(b); /* for a while nobody may have kept it */
+    marty__mem_unlock(b);
     marty_capabilities granted = granted_by(port);
     port->sink->state(port->sink, MARTY_STATE_UP, &granted, MARTY_OK, "in this process");
     return MARTY_OK;

@@ -54,6 +54,23 @@ static void private_brokers_keep_apart(void)
     probe_close(b);
 }
 
+/* A broker goes on while a port of it is open, though none was connected for a while. */
+static void what_is_for_later_survives_a_time_without_ports(void)
+{
+    probe *a = probe_open("kept"), *b = probe_new("memory:kept");
+    marty_message m1 = {.id = "m1"};
+    marty_outgoing later = {.channel = {.kind = MARTY_KIND_QUEUE, .name = "commands.q"},
+                            .deliver_at_us = test_wall(NULL) + 500000};
+    CHECK_INT(publish(a, later, &m1).err, MARTY_OK);
+    probe_close(a);
+    pass_ms(1000);
+    CHECK_INT(probe_connect(b), MARTY_STATE_UP);
+    listen_to(b, 1, MARTY_KIND_QUEUE, "commands.q", "q", 5);
+    await(b, 1);
+    CHECK_TEXT(heard(b), "m1");
+    probe_close(b);
+}
+
 static void a_broker_lives_as_long_as_its_ports(void)
 {
     marty_sink none = noting_sink;
@@ -93,6 +110,7 @@ int main(void)
     what_nobody_listens_to_leaves_nothing_behind();
     private_brokers_keep_apart();
     a_url_says_only_what_is_true(urls, sizeof urls / sizeof urls[0]);
+    what_is_for_later_survives_a_time_without_ports();
     a_broker_lives_as_long_as_its_ports();
     return check_result();
 }
