@@ -199,6 +199,31 @@ static void test_a_lease_that_nobody_looked_at(test_server *server)
     harness_close(h);
 }
 
+/* What waits for a channel to be made goes before what comes once it is there, whoever made it. */
+static void test_publishing_to_what_is_being_made_keeps_the_order(test_server *server)
+{
+    enum { MOST = 3000, LEAST = 100 };
+    harness *h = harness_up(server, "");
+    marty_want want = harness_want(MARTY_KIND_TOPIC, "events.made", "g", 1);
+    marty_outgoing out = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.made"}};
+    marty_message template_ = {.type = "made.x", .data = marty_text("1")};
+    marty_error why = {0};
+    uint64_t first = h->next_token + 1, last = 0;
+    CHECK_INT(marty_module.subscribe(h->port, 1, &want, &why), MARTY_OK);
+    for (unsigned i = 0; i < MOST && (i < LEAST || !harness_subscribed(h, 1)); i++) {
+        (void)harness_send(h, &out, &template_);
+    }
+    for (uint64_t token = first; token <= h->next_token; token++) {
+        CHECK_INT(harness_wait_answer(h, token, 8000), MARTY_OK);
+        uint64_t position = strtoull(h->positions[token], NULL, 10);
+        if (!CHECK(position > last)) {
+            break;
+        }
+        last = position;
+    }
+    harness_close(h);
+}
+
 static void test_a_duplicate_id_is_stored_once(test_server *server)
 {
     harness *h = harness_up(server, "");
@@ -295,6 +320,7 @@ int main(int argc, char **argv)
     test_a_lease_that_ends_comes_again(server);
     test_the_shortest_lease_of_a_group_is_everyones(server);
     test_a_lease_that_nobody_looked_at(server);
+    test_publishing_to_what_is_being_made_keeps_the_order(server);
     test_a_duplicate_id_is_stored_once(server);
     test_broadcast_reaches_each_instance(server);
     test_asking_again_while_it_is_set_up_changes_nothing(server);

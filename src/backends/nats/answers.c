@@ -95,12 +95,12 @@ static void take_echo(nats__wire *wire, uint64_t number, nats__answers *answers)
     if (number != wire->echo || !wire->echo_out) {
         return;
     }
-    wire->echo_out = false;
-    while (next_confirmed(wire, answers)) {
+    while (next_confirmed(wire, answers)) { /* no other echo asks for more meanwhile */
         if (answers->count == NATS__BATCH) {
             tell_unlocked(wire->port, answers);
         }
     }
+    wire->echo_out = false;
     if (wire->ring.count > 0 && wire == &wire->port->wires[0]) {
         nats__confirm_locked(wire, false);
     } else if (wire->ring.count > 0) {
@@ -209,7 +209,7 @@ static void find_missing(marty_port *port, nats__channel *channel, nats__answers
                 .token = port->pending[i].token, .err = MARTY_E_UNAVAILABLE, .text = why.text};
             nats__pending_free_locked(port, i);
             if (answers->count == NATS__BATCH) {
-                tell_unlocked(port, answers);
+                tell(port, answers); /* with the lock: what is published from here on found one */
             }
         }
     }

@@ -144,7 +144,7 @@ static marty_err take_stored(marty_port *port, const marty_outgoing *out, int64_
         return err;
     }
     what.message = marty_message_ref(out->message);
-    if (channel->ready == NATS__READY) {
+    if (channel->ready == NATS__READY && marty__list_empty(&channel->held)) { /* in their order */
         nats__publish_one_locked(port, channel, &what);
     } else {
         err = hold(port, channel, &what, why);
