@@ -332,11 +332,10 @@ static void pump(marty_bus *bus)
 }
 
 /* Up to the deadline for handlers that run; where none does, a little beyond it, for what is cut
- * off to be given back and the broker's own goodbye. */
+ * off to be given back and the broker's own goodbye, which housekeeping may come to late. */
 static int64_t patience_ns(const marty_bus *bus, int64_t deadline_ns)
 {
-    return atomic_load(&bus->running) ? deadline_ns
-                                      : marty__deadline_ns(deadline_ns, CUT_MS + CUT_MS / 2);
+    return atomic_load(&bus->running) ? deadline_ns : marty__deadline_ns(deadline_ns, 3 * CUT_MS);
 }
 
 /* Simulated time may stand still while an adapter's thread needs real time: so many rounds of it
