@@ -95,7 +95,7 @@ void c10_moved_shards(void)
 {
     bool lost[MANY];
     marty_bus *first = suite_open_with(
-        suite_url("lease=2s"), &(marty_bus_options){.service = "billing", .on_state = note_state});
+        suite_url("lease=5s"), &(marty_bus_options){.service = "billing", .on_state = note_state});
     recorder *ours = recorder_new(keep_first, NULL);
     recorder *theirs = recorder_new(NULL, NULL);
     kept.keep = true;
@@ -105,7 +105,7 @@ void c10_moved_shards(void)
     suite_publish_many(first, MARTY_STREAM, "clicks", "click.made", "m", 0, MANY, MANY);
     EXPECT(test_wait_for(all_are_kept, NULL, 20000), "the first instance got %zu of %d", kept.count,
            MANY);
-    marty_bus *second = suite_open("billing", "lease=2s");
+    marty_bus *second = suite_open("billing", "lease=5s");
     suite_subscribe(second, MARTY_STREAM, "clicks", theirs,
                     &(marty_subscribe_options){.concurrency = 4});
     suite_start(second);

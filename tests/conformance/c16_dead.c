@@ -317,7 +317,7 @@ void c16_folds(void)
 {
     /* Core writes the letter and acks; the ack gets lost: the message comes again, and dies again.
      */
-    suite_set_keys("lease=1s");
+    suite_set_keys("lease=3s");
     marty_bus *control = suite_open("control", NULL); /* keeps what lives in the process */
     marty_bus *bus = suite_open_with(suite_wrapped("mask:dead_letter:twist:forget_acks", NULL),
                                      &(marty_bus_options){.service = "billing"});

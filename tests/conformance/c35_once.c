@@ -11,7 +11,7 @@ void c35_window(void)
 {
     static const marty_pattern patterns[] = {MARTY_EVENT, MARTY_COMMAND, MARTY_STREAM};
     static const char *const names[] = {"order.*", "order.pay", "clicks"};
-    suite_set_keys("dedup=2s");
+    suite_set_keys("dedup=4s");
     marty_bus *one = suite_open("billing", NULL), *two = suite_open("billing", NULL);
     recorder *heard_[3];
     for (size_t i = 0; i < 3; i++) {
@@ -26,7 +26,7 @@ void c35_window(void)
         suite_publish(one, patterns[i], to, "order.pay", "same", "k", "x");
         suite_publish(two, patterns[i], to, "order.pay", "same", "k", "x");
         suite_publish(two, patterns[i], to, "order.pay", "other", "k", "x");
-        EXPECT(test_now_ms() - began < 1900, "too slow to try the window: %lld ms",
+        EXPECT(test_now_ms() - began < 3900, "too slow to try the window: %lld ms",
                (long long)(test_now_ms() - began));
     }
     for (size_t i = 0; i < 3; i++) {
@@ -36,7 +36,7 @@ void c35_window(void)
         EXPECT(recorder_total(heard_[i]) == 2, "%s: of 2 ids, published 4 times, %zu came",
                suite_pattern_name(patterns[i]), recorder_total(heard_[i]));
     }
-    test_wait_for(suite_never, NULL, 3500); /* past the edge of the window */
+    suite_pass(5500); /* past the edge of the window */
     for (size_t i = 0; i < 3; i++) {
         suite_publish(two, patterns[i], suite_to(patterns[i], "billing", "clicks"), "order.pay",
                       "same", "k", "x");

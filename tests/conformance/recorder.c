@@ -185,9 +185,9 @@ size_t recorder_most_at_once(recorder *self)
     return most;
 }
 
-static bool wait_until(recorder *self, const size_t *counter, size_t wanted, int64_t limit_ms)
+static bool wait_exactly(recorder *self, const size_t *counter, size_t wanted, int64_t limit_ms)
 {
-    int64_t end = test_now_ms() + test_patience(limit_ms);
+    int64_t end = test_now_ms() + limit_ms;
     struct timespec until = {.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000};
     pthread_mutex_lock(&self->lock);
     int waited = 0;
@@ -197,6 +197,11 @@ static bool wait_until(recorder *self, const size_t *counter, size_t wanted, int
     bool reached = *counter >= wanted;
     pthread_mutex_unlock(&self->lock);
     return reached;
+}
+
+static bool wait_until(recorder *self, const size_t *counter, size_t wanted, int64_t limit_ms)
+{
+    return wait_exactly(self, counter, wanted, test_patience(limit_ms));
 }
 
 bool recorder_wait(recorder *self, size_t unique, int64_t limit_ms)
@@ -242,7 +247,7 @@ void recorder_expect(recorder *self, const char *name, int from, int count, size
 void recorder_expect_quiet(recorder *self, int64_t quiet_ms)
 {
     size_t before = recorder_total(self);
-    if (wait_until(self, &self->total, before + 1, quiet_ms)) {
+    if (wait_exactly(self, &self->total, before + 1, quiet_ms)) {
         heard what = recorder_at(self, before);
         suite_fail("%s came once more (attempt %u), after %zu deliveries nothing should", what.id,
                    (unsigned)what.attempt, before);

@@ -169,7 +169,8 @@ bool recorder_wait(recorder *self, size_t unique, int64_t limit_ms);
 bool recorder_wait_total(recorder *self, size_t total, int64_t limit_ms);
 /** Exactly name-FROM ... name-(FROM + count - 1), waited for, each that often and nothing else. */
 void recorder_expect(recorder *self, const char *name, int from, int count, size_t times);
-/** Nothing more comes for quiet_ms; a delivery within it fails the case and is named. */
+/** Nothing more comes for quiet_ms; a delivery within it fails the case and is named. It is no
+ * longer under a sanitizer: what is held meanwhile has a lease, and that is no longer either. */
 void recorder_expect_quiet(recorder *self, int64_t quiet_ms);
 
 /* ---- subscribing */
@@ -206,6 +207,11 @@ bool suite_wait_marks(const char *file, size_t unique, int64_t limit_ms);
         marty_err ignored_ = (call);                                                               \
         (void)ignored_;                                                                            \
     } while (0)
+/** What is due may come that much later: a machine may stand still for a second or two. What is
+ * wrong comes later than that, with the end of a pull, a lease or a time limit, or never. */
+enum { SUITE_PAUSE_MS = 3500 };
+/** Lets so much time pass, under a sanitizer no more: leases and windows are no longer there. */
+void suite_pass(int64_t ms);
 /** A condition that never holds, to wait for the end with a deadline. */
 bool suite_never(void *unused);
 /** Nothing of that subscription is queued or unsettled, and nothing came for longer than a short
