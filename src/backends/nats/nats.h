@@ -196,6 +196,7 @@ struct nats__source {
     int64_t hot_ns;       /* until then it counts as busy */
     int64_t arrived_ns;   /* when the last message came */
     int64_t missing_ns;   /* since when no server has its consumer; 0 = one has */
+    int64_t silent_ns;    /* since when its pulls end without a word; 0 = they do not */
     nats__message **kept; /* copies: without credit, or behind one that goes back; in order */
     size_t kept_head, kept_count, kept_capacity, kept_bytes;
     int64_t kept_since_ns;
@@ -242,6 +243,7 @@ struct nats__subscription {
     uint32_t window, credit;
     uint64_t lease_ms; /* lock: that is wanted */
     bool doubts;       /* lock: a lease is shorter than we know, it seems; the worker looks */
+    bool looks;        /* lock: the worker looks whether its silent sources are there */
     bool keeps;        /* some source keeps messages that wait for credit or their turn */
     bool core, memory; /* memory: settled in memory (legacy on core subjects) */
     bool leaving, ready;

@@ -330,6 +330,8 @@ bool nats__source_asks_locked(const nats__source *source, int64_t now_ns);
 bool nats__source_flows_locked(const nats__source *source, int64_t now_ns);
 /** The consumer is gone or of another mind: core hears it and subscribes again. */
 void nats__source_failed(marty_port *port, nats__source *source, marty_err err, const char *text);
+/** Nothing is heard of its consumer: the worker looks whether it is there. */
+void nats__source_doubt_locked(nats__source *source);
 void nats__settle(marty_port *port, const marty_settling batch[], size_t count);
 nats__entry *nats__entry_new_locked(nats__subscription *subscription);
 void nats__entry_free_locked(nats__subscription *subscription, nats__entry *entry);

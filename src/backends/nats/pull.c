@@ -158,6 +158,7 @@ static void not_there(marty_port *port, nats__source *source)
     pthread_mutex_lock(&port->lock);
     int64_t now_ns = nats__now_ns(port);
     source->missing_ns = source->missing_ns ? source->missing_ns : now_ns;
+    source->silent_ns = 0;
     bool gone = now_ns - source->missing_ns >= gone_ns;
     source->outstanding = 0;
     source->not_before_ns = now_ns + pause_ns;
@@ -179,7 +180,7 @@ static void take_status(marty_port *port, nats__source *source, const nats__mess
     pthread_mutex_lock(&port->lock);
     uint32_t left = pending < source->outstanding ? (uint32_t)pending : source->outstanding;
     source->outstanding -= left;
-    source->missing_ns = 0;
+    source->missing_ns = source->silent_ns = 0;
     source->proven = true;
     int64_t now_ns = nats__now_ns(port);
     bool served = strstr(text, "Batch Completed") ||
@@ -228,6 +229,7 @@ void nats__source_arrived(marty_port *port, nats__inbox *inbox, const nats__mess
     source->hot_ns = any ? now_ns + hot_ns : source->hot_ns;
     source->arrived_ns = any ? now_ns : source->arrived_ns;
     source->missing_ns = any ? 0 : source->missing_ns;
+    source->silent_ns = any ? 0 : source->silent_ns;
     source->proven = source->proven || any;
     nats__pull_locked(source->owner, now_ns);
     nats__give_back_idle_locked(source);
@@ -266,6 +268,17 @@ static size_t take_kept(nats__source *source, nats__message **kept, int64_t now_
     return count;
 }
 
+/* A pull went without a word. So a server of 2.9 answers for a consumer that is gone, and a cluster
+ * while it chooses a leader: asked by name they differ. */
+static void note_silence(nats__source *source, int64_t now_ns)
+{
+    source->silent_ns = source->silent_ns ? source->silent_ns : now_ns;
+    if (now_ns - source->silent_ns >= gone_ns) {
+        source->silent_ns = now_ns; /* and again, if it is there */
+        nats__source_doubt_locked(source);
+    }
+}
+
 /* Lock held: a pull that the server has forgotten (its leader changed) is asked for again. */
 static int64_t check_pull(nats__source *source, int64_t now_ns)
 {
@@ -276,6 +289,7 @@ static int64_t check_pull(nats__source *source, int64_t now_ns)
             source->outstanding = 0;
             source->proven = false;
             due_ns = INT64_MAX;
+            note_silence(source, now_ns);
         }
     }
     nats__pull_locked(source->owner, now_ns);

@@ -200,3 +200,47 @@ void nats__source_failed(marty_port *port, nats__source *source, marty_err err, 
     }
     pthread_mutex_unlock(&port->lock);
 }
+
+/* ---- whether it is there */
+
+/* Only this thread frees sources that are not shared. */
+static void look_for(marty_port *port, nats__subscription *subscription)
+{
+    for (marty__link *s = subscription->sources.next; s != &subscription->sources; s = s->next) {
+        nats__source *source = MARTY__OWNER(s, nats__source, link);
+        marty_error why = {0};
+        json_t *info = NULL;
+        if (source->shared || source->optional || !source->running || !source->silent_ns) {
+            continue;
+        }
+        pthread_mutex_unlock(&port->lock);
+        if (nats__consumer_info(port, source, &info, &why) == MARTY_E_NOT_FOUND) {
+            nats__source_failed(port, source, MARTY_E_UNAVAILABLE, why.text);
+        }
+        json_decref(info);
+        pthread_mutex_lock(&port->lock);
+    }
+}
+
+static void look(marty_port *port, nats__job *job)
+{
+    nats__subscription *subscription = job->subscription;
+    pthread_mutex_lock(&port->lock);
+    if (subscription->ready && !subscription->leaving && port->life == NATS__UP) {
+        look_for(port, subscription);
+    }
+    subscription->jobs--;
+    subscription->looks = false;
+    pthread_mutex_unlock(&port->lock);
+}
+
+void nats__source_doubt_locked(nats__source *source)
+{
+    nats__subscription *subscription = source->owner;
+    nats__job *job = source->shared || subscription->looks ? NULL : nats__job_new(look, NULL);
+    if (job) {
+        job->subscription = subscription;
+        subscription->looks = true;
+        nats__job_post_locked(subscription->port, job);
+    }
+}
