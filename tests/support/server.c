@@ -33,7 +33,8 @@ static bool claim_port(int port)
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) + (socklen_t)length;
     int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (descriptor >= 0 && bind(descriptor, (struct sockaddr *)&name, size) == 0) {
-        return true; /* and stays open */
+        /* cppcheck-suppress resourceLeak ; it stays open */
+        return true;
     }
     close(descriptor);
     return false;
