@@ -201,13 +201,16 @@ MARTY_API marty_err marty_subscription_concurrency(marty_subscription *subscript
 
 /**
  * Go elsewhere in the log, for the whole group. What was delivered before settles as MARTY_E_LOST.
+ * While the backend is away it is waited for. After an error the group goes on where it was, but it
+ * may still move after a timeout (MARTY_E_UNAVAILABLE): seek again.
  *
  * @param subscription Yours.
  * @param to Where: one place, or one position a shard.
  * @param count How many.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK when the group has moved.
- * @errors The common ones; MARTY_E_UNSUPPORTED, MARTY_E_NOT_FOUND (no such position).
+ * @errors The common ones; MARTY_E_UNSUPPORTED, MARTY_E_NOT_FOUND (no such position),
+ *         MARTY_E_UNAVAILABLE (no answer in time).
  * @threads Any.
  * @blocks Until the backend has moved it, at most 5,000 ms.
  * @since 0.1

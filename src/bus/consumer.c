@@ -45,7 +45,7 @@ void marty__consumer_unref_many(marty__consumer *consumer, uint32_t count)
     marty__match_free(consumer->match);
     marty_free(consumer->members);
     marty_free(consumer->unmade);
-    marty_free(consumer->patterns);
+    marty_free(consumer->words);
     marty_free(consumer->start_position);
     marty_free(consumer->channel);
     marty_free(consumer->group);
@@ -58,7 +58,7 @@ void marty__consumer_unref_many(marty__consumer *consumer, uint32_t count)
 static void again_rang(marty__alarm *alarm)
 {
     marty__consumer *consumer = MARTY__OWNER(alarm, marty__consumer, again_alarm);
-    marty__consumer_subscribe(consumer, false);
+    marty__consumer_subscribe(consumer);
     marty__consumer_unref(consumer);
 }
 
@@ -101,47 +101,58 @@ static uint32_t lease_of(const marty__consumer *consumer)
     return shortest_ms;
 }
 
-static marty_want want_of(const marty__consumer *consumer)
-{
-    marty_want want = {.channel = {.kind = consumer->kind,
-                                   .order = consumer->order,
-                                   .native = consumer->native,
-                                   .name = consumer->channel,
-                                   .group = consumer->group,
-                                   .shards = consumer->shards},
-                       .start = consumer->start,
-                       .reset = consumer->reset,
-                       .lease_ms = lease_of(consumer)};
-    want.start.position = consumer->start_position;
-    return want;
-}
-
 static const char *pattern_of(const marty_subscription *member)
 {
     return member->pattern == MARTY_STREAM ? ">" : member->name;
 }
 
-/* With consumer->lock held: copies of the members' patterns, behind the pointers to them, that live
- * until the next subscribe; a member may be gone by the time that the adapter reads its own. */
-static bool list_patterns(marty__consumer *consumer)
+static const char *put_word(char **room, const char *word)
 {
-    size_t size = (consumer->member_count + 1) * sizeof(char *);
-    size_t at = size;
-    for (size_t i = 0; i < consumer->member_count; i++) {
+    size_t size = strlen(word) + 1;
+    char *at = memcpy(*room, word, size);
+    *room += size;
+    return at;
+}
+
+/* With consumer->lock held. The position, and the patterns of the members behind the pointers to
+ * them, are copies that live until the next subscribe: a member may be gone, and a seek may have
+ * set another position, by the time that the adapter reads its own. */
+static bool list_words(marty__consumer *consumer, marty_want *want)
+{
+    size_t count = consumer->member_count, size = (count + 1) * sizeof(char *);
+    const char *position = consumer->start_position;
+    size += position ? strlen(position) + 1 : 0;
+    for (size_t i = 0; i < count; i++) {
         size += strlen(pattern_of(consumer->members[i])) + 1;
     }
-    const char **patterns = marty_realloc(consumer->patterns, size);
-    if (!patterns) {
+    const char **words = marty_realloc(consumer->words, size);
+    if (!words) {
         return false;
     }
-    consumer->patterns = patterns;
-    for (size_t i = 0; i < consumer->member_count; i++) {
-        const char *pattern = pattern_of(consumer->members[i]);
-        size_t length = strlen(pattern) + 1;
-        patterns[i] = memcpy((char *)patterns + at, pattern, length);
-        at += length;
+    consumer->words = words;
+    char *room = (char *)(words + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        words[i] = put_word(&room, pattern_of(consumer->members[i]));
     }
+    want->patterns = words;
+    want->pattern_count = count;
+    want->start.position = position ? put_word(&room, position) : NULL;
     return true;
+}
+
+/* With consumer->lock held; false: no memory. */
+static bool want_of(marty__consumer *consumer, marty_want *ret_want)
+{
+    *ret_want = (marty_want){.channel = {.kind = consumer->kind,
+                                         .order = consumer->order,
+                                         .native = consumer->native,
+                                         .name = consumer->channel,
+                                         .group = consumer->group,
+                                         .shards = consumer->shards},
+                             .start = consumer->start,
+                             .reset = consumer->reset,
+                             .lease_ms = lease_of(consumer)};
+    return list_words(consumer, ret_want);
 }
 
 /* Nothing flows before the bus is started, so that no message misses a handler registered later;
@@ -180,21 +191,20 @@ static void run_subscribe(marty__port *port, marty__command *command)
     marty__consumer *consumer = MARTY__OWNER(command, marty__consumer, subscribe_command);
     marty_error why = {0};
     marty_err err = MARTY_OK;
+    marty_want want;
+    int64_t renew_ns = MARTY__NEVER;
     marty__lock(&consumer->lock);
     bool go = marty__port_usable(port) && !consumer->gone && consumer->member_count;
-    if (go && !list_patterns(consumer)) {
+    if (go && !want_of(consumer, &want)) {
         err = MARTY_E_NO_MEMORY;
         go = false;
     }
-    marty_want want = want_of(consumer);
-    want.patterns = consumer->patterns;
-    want.pattern_count = consumer->member_count;
-    if (!consumer->asked || consumer->reset) {
-        want.credit = first_credit(consumer);
+    if (go) {
+        want.credit = !consumer->asked || consumer->reset ? first_credit(consumer) : 0;
+        consumer->resetting = consumer->reset; /* wanted until it is answered */
+        consumer->asked = true;
+        renew_ns = take_lease(consumer, want.lease_ms);
     }
-    consumer->reset = false;
-    consumer->asked = consumer->asked || go;
-    int64_t renew_ns = take_lease(consumer, want.lease_ms);
     marty__unlock(&consumer->lock);
     if (renew_ns != MARTY__NEVER) {
         marty__lease_start(consumer, renew_ns);
@@ -208,12 +218,9 @@ static void run_subscribe(marty__port *port, marty__command *command)
     marty__consumer_unref(consumer);
 }
 
-void marty__consumer_subscribe(marty__consumer *consumer, bool reset)
+void marty__consumer_subscribe(marty__consumer *consumer)
 {
     marty__port *port = consumer->port;
-    marty__lock(&consumer->lock);
-    consumer->reset = consumer->reset || reset;
-    marty__unlock(&consumer->lock);
     (void)marty__consumer_ref(consumer);
     if (!marty__port_command(port, &consumer->subscribe_command)) {
         marty__consumer_unref(consumer);
@@ -294,6 +301,7 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
     consumer->reason = reason;
     (void)snprintf(consumer->text, sizeof consumer->text, "%s", text ? text : "");
     if (reason == MARTY_OK) {
+        consumer->reset = consumer->reset && !consumer->resetting;
         consumer->resubscribes = 0;
         consumer->last_delivery_ns = marty__bus_now(consumer->bus);
     }
@@ -310,7 +318,7 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
     }
     if (restart) {
         marty__consumer_lose(consumer);
-        marty__consumer_subscribe(consumer, false);
+        marty__consumer_subscribe(consumer);
         return;
     }
     if (reason != MARTY_OK && may_pass(reason)) {
@@ -325,10 +333,16 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
     }
 }
 
+/* With consumer->lock held. */
+static bool stands(const marty__consumer *consumer)
+{
+    return consumer->subscribed && !consumer->reset;
+}
+
 /* With consumer->lock held. A refusal that may pass is none yet: it is asked again meanwhile. */
 static bool has_answer(const marty__consumer *consumer)
 {
-    return consumer->subscribed || (consumer->refused && !may_pass(consumer->reason)) ||
+    return stands(consumer) || (consumer->refused && !may_pass(consumer->reason)) ||
            atomic_load(&consumer->bus->phase) != MARTY__OPEN;
 }
 
@@ -363,7 +377,7 @@ marty_err marty__consumer_wait(marty__consumer *consumer, bool while_up, int64_t
         down = while_up && !marty__port_usable(consumer->port);
     }
     bool later = down && !has_answer(consumer);
-    marty_err err = consumer->subscribed || later ? MARTY_OK : refusal_of(consumer, why);
+    marty_err err = stands(consumer) || later ? MARTY_OK : refusal_of(consumer, why);
     marty__unlock(&consumer->lock);
     if (wait) {
         marty__pool_unblock(consumer->bus);
@@ -396,7 +410,7 @@ void marty__consumer_up(marty__consumer *consumer)
     bool asks = !consumer->gone && !consumer->asked; /* else it joined just now, and did */
     marty__unlock(&consumer->lock);
     if (asks) {
-        marty__consumer_subscribe(consumer, false);
+        marty__consumer_subscribe(consumer);
     }
 }
 
@@ -425,25 +439,6 @@ void marty__consumer_lose(marty__consumer *consumer)
     marty__consumer_lose_all(consumer);
     marty__unlock(&consumer->lock);
     marty__consumer_clear(consumer, &(marty__clear){.consumer = consumer, .lost = true});
-}
-
-marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to, marty_error *why)
-{
-    char *position = to->position ? marty__strdup(to->position) : NULL;
-    if (to->position && !position) {
-        return marty__error_code(why, MARTY_E_NO_MEMORY);
-    }
-    marty__lock(&consumer->lock);
-    marty_free(consumer->start_position);
-    consumer->start_position = position;
-    consumer->start = *to;
-    consumer->subscribed = consumer->refused = false;
-    marty__consumer_lose_all(consumer);
-    marty__unlock(&consumer->lock);
-    marty__consumer_clear(consumer, &(marty__clear){.consumer = consumer, .lost = true});
-    marty__consumer_subscribe(consumer, true);
-    marty__port_kick(consumer->port);
-    return MARTY_OK;
 }
 
 /* From the last to the first: the last one takes the place of one that leaves, so none that stays

@@ -34,7 +34,10 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     uint32_t credit;  /* what the adapter may have unsettled with us */
     uint32_t owed;    /* credit to give back to it */
     uint32_t batches; /* of that credit, what fills the batches that its members wait for */
-    bool subscribed, refused, reset, paused, watching;
+    bool subscribed, refused, paused, watching;
+    bool reset;     /* start shall move the group: until an answer says so */
+    bool resetting; /* and the adapter was told */
+    uint64_t seeks;
     bool lease_on;                /* leases are renewed, by the next two */
     int64_t lease_ns;             /* the longest that something of it was given */
     int64_t lease_short_ns;       /* and the shortest */
@@ -68,7 +71,7 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     marty__command subscribe_command, unsubscribe_command, restart_command, unmade_command;
     marty__task watch_task; /* asks the broker for the lag; owns a reference while queued */
     bool suspected;
-    const char **patterns; /* as told to the adapter, live until the next subscribe */
+    const char **words; /* as told to the adapter, live until the next subscribe */
 };
 
 /* ---- consumer.c, membership.c, watch.c */
@@ -104,7 +107,7 @@ void marty__consumer_down(
 void marty__consumer_owe(marty__consumer *consumer, uint32_t count);
 /** The same when so many that were settled have been told to the adapter. */
 void marty__consumer_settled(marty__consumer *consumer, uint32_t owed, uint32_t settled);
-void marty__consumer_subscribe(marty__consumer *consumer, bool reset);
+void marty__consumer_subscribe(marty__consumer *consumer);
 /** Shards will be lost: what is queued or held of them goes back at once, what runs is LOST from
  * the deadline on. */
 void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count,
@@ -117,8 +120,11 @@ marty_err marty__consumer_wait(marty__consumer *consumer, bool while_up, int64_t
 /** What is delivered and not settled belongs to another epoch now. Then with its lock held. */
 void marty__consumer_lose_all(marty__consumer *consumer);
 void marty__consumer_lose(marty__consumer *consumer);
-/** The group goes elsewhere in the log; what was delivered before is LOST. Then wait. */
-marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to, marty_error *why);
+/** The group goes elsewhere in the log; what was delivered before is LOST. Waits until it has: also
+ * for a port that is down. After an error it goes on where it was, unless the adapter still does
+ * what it was told. */
+marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to,
+                               int64_t deadline_ns, marty_error *why);
 /** Hold credit back while every member is paused. */
 void marty__consumer_pause(marty__consumer *consumer);
 /** The member before that one (SIZE_MAX: the last) with a reference, or NULL. */
@@ -148,6 +154,8 @@ bool marty__consumer_crowded(const marty__consumer *consumer);
 void marty__watch_start(marty__consumer *consumer);
 void marty__watch_rang(marty__alarm *alarm);
 void marty__watch_look(marty__task *task);
+/** Unsubscribe, and then subscribe as if for the first time. No lock held. */
+void marty__consumer_restart(marty__consumer *consumer);
 void marty__watch_restart(marty__port *port, marty__command *command);
 void marty__lease_rang(marty__alarm *alarm);
 /** Something of it has that lease now: when to renew what there is; MARTY__NEVER = as it was. With

@@ -71,9 +71,7 @@ marty_err marty_subscription_seek(marty_subscription *subscription, const marty_
     int64_t deadline = marty__bus_deadline(subscription->bus, 0, MARTY__TIMEOUT_MS);
     for (size_t k = 0; k < count && !err; k++) {
         for (size_t i = 0; i < subscription->consumer_count && !err; i++) {
-            err = marty__consumer_seek(subscription->consumers[i], &to[k], why);
-            err =
-                err ? err : marty__consumer_wait(subscription->consumers[i], false, deadline, why);
+            err = marty__consumer_seek(subscription->consumers[i], &to[k], deadline, why);
         }
     }
     return err;

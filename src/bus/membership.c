@@ -317,7 +317,7 @@ void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscr
     } else if (waits) {
         marty__consumer_take_back(consumer);
     } else if (!last) {
-        marty__consumer_subscribe(consumer, false);
+        marty__consumer_subscribe(consumer);
         marty__port_kick(consumer->port);
     }
 }

@@ -70,7 +70,7 @@ marty_err marty__port_reply(marty__port *port, char ret_name[MARTY__CHANNEL_ROOM
     port->reply_refused = false;
     marty__unlock(&port->lock);
     if (refused) {
-        marty__consumer_subscribe(refused, false);
+        marty__consumer_subscribe(refused);
         marty__consumer_unref(refused);
     }
     if (!open) {

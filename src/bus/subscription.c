@@ -241,7 +241,7 @@ marty_err marty__subscription_open(marty_bus *bus, const marty__subscribe *what,
         subscription->consumer_count += err ? 0 : 1;
     }
     for (size_t i = 0; i < subscription->consumer_count && !err; i++) {
-        marty__consumer_subscribe(subscription->consumers[i], false);
+        marty__consumer_subscribe(subscription->consumers[i]);
         marty__consumer_pause(subscription->consumers[i]);
         marty__port_kick(subscription->consumers[i]->port);
     }

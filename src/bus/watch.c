@@ -107,7 +107,6 @@ void marty__watch_look(marty__task *task)
     marty__lock(&consumer->lock);
     bool stalled = lag && silent(consumer) && consumer->suspected;
     consumer->suspected = lag && !stalled;
-    consumer->restarting = stalled;
     consumer->watching = false;
     marty__unlock(&consumer->lock);
     if (lag) {
@@ -116,13 +115,21 @@ void marty__watch_look(marty__task *task)
     if (stalled) {
         marty__event(consumer->bus, MARTY_STATE_STALLED, consumer->port, consumer, MARTY_E_TIMEOUT,
                      "messages wait at the broker and none is delivered; subscribing again");
-        (void)marty__consumer_ref(consumer);
-        if (!marty__port_command(consumer->port, &consumer->restart_command)) {
-            marty__consumer_unref(consumer);
-        }
-        marty__port_kick(consumer->port);
+        marty__consumer_restart(consumer);
     }
     marty__consumer_unref(consumer);
+}
+
+void marty__consumer_restart(marty__consumer *consumer)
+{
+    marty__lock(&consumer->lock);
+    consumer->restarting = true;
+    marty__unlock(&consumer->lock);
+    (void)marty__consumer_ref(consumer);
+    if (!marty__port_command(consumer->port, &consumer->restart_command)) {
+        marty__consumer_unref(consumer);
+    }
+    marty__port_kick(consumer->port);
 }
 
 void marty__watch_restart(marty__port *port, marty__command *command)

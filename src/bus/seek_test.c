@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A group that shall move (a seek, or a subscribe with reset) moves once, whatever refuses or goes
+ * away meanwhile; a seek that failed moves nothing later. On one thread, in simulated time. */
+#include "test_script.h"
+
+#include <string.h>
+
+static const marty_start there = {.from = MARTY_FROM_TIME, .time_us = 7},
+                         here = {.from = MARTY_FROM_TIME, .time_us = 5};
+
+static int64_t simulated_ns;
+
+static int64_t monotonic(void *user)
+{
+    (void)user;
+    return simulated_ns += 1000000; /* it goes on whenever it is read */
+}
+
+static int64_t wall(void *user)
+{
+    (void)user;
+    return simulated_ns / 1000;
+}
+
+static void random_bytes(void *user, void *buffer, size_t size)
+{
+    (void)user;
+    memset(buffer, 7, size);
+}
+
+static const marty_env surroundings = {
+    .monotonic_ns = monotonic, .wall_us = wall, .random = random_bytes};
+
+static marty_bus *open_driven(void)
+{
+    marty_bus *bus = NULL;
+    marty_error why = {0};
+    marty_bus_options options = {.service = "s", .driven = true, .env = &surroundings};
+    script.asked = script.resets = script.refusals = 0;
+    REQUIRE(!marty_bus_open(&bus, "script:", &options, &why));
+    return bus;
+}
+
+static marty_subscription *subscribe(marty_bus *bus, bool reset)
+{
+    marty_subscription *subscription = NULL;
+    marty_error why = {0};
+    marty_subscribe_options options = {.start = here, .reset = reset};
+    CHECK_INT(
+        marty_subscribe_to_events(bus, "order.*", handle, NULL, &options, &subscription, &why),
+        MARTY_OK);
+    return subscription;
+}
+
+static void go_down(void)
+{
+    script.sink->state(script.sink, MARTY_STATE_DOWN, NULL, MARTY_E_UNAVAILABLE, "gone");
+}
+
+static void process_until_asked(marty_bus *bus, uint32_t times)
+{
+    for (int i = 0; i < 100000 && script.asked < times; i++) {
+        CHECK_INT(marty_bus_process(bus, 0, NULL, NULL), MARTY_OK);
+    }
+    CHECK_INT(script.asked, times);
+}
+
+static void finish(marty_bus *bus, marty_subscription *subscription)
+{
+    CHECK_INT(marty_unsubscribe(subscription, 0, NULL), MARTY_OK);
+    CHECK_INT(marty_bus_close(bus, 0, NULL), MARTY_OK);
+    marty_bus_free(bus);
+}
+
+static void subscribing_moves_it_once_the_backend_is_there(void)
+{
+    marty_bus *bus = open_driven();
+    go_down();
+    marty_subscription *subscription = subscribe(bus, true);
+    CHECK_INT(script.asked, 0);
+    process_until_asked(bus, 1);
+    CHECK_INT(script.resets, 1);
+    go_down();
+    process_until_asked(bus, 2);
+    CHECK_INT(script.resets, 1); /* it has moved: a new connection goes on where it is */
+    finish(bus, subscription);
+}
+
+static void a_seek_waits_for_a_backend_that_is_away(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_driven();
+    marty_subscription *subscription = subscribe(bus, false);
+    go_down();
+    CHECK_INT(marty_subscription_seek(subscription, &there, 1, &why), MARTY_OK);
+    CHECK_INT(script.resets, 1);
+    CHECK_INT(script.moved_to, 7);
+    finish(bus, subscription);
+}
+
+static void a_seek_that_is_refused_for_now_is_asked_again(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_driven();
+    marty_subscription *subscription = subscribe(bus, false);
+    script.refusals = 1;
+    script.refusal = MARTY_E_UNAVAILABLE;
+    CHECK_INT(marty_subscription_seek(subscription, &there, 1, &why), MARTY_OK);
+    CHECK_INT(script.asked, 3);
+    CHECK_INT(script.resets, 2);
+    finish(bus, subscription);
+}
+
+static void after_one_that_is_refused_it_goes_on_where_it_was(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_driven();
+    marty_subscription *subscription = subscribe(bus, false);
+    script.refusals = 1;
+    script.refusal = MARTY_E_NOT_FOUND;
+    CHECK_INT(marty_subscription_seek(subscription, &there, 1, &why), MARTY_E_NOT_FOUND);
+    process_until_asked(bus, 3);
+    CHECK_INT(script.resets, 1);
+    CHECK_INT(script.moved_to, 5);
+    finish(bus, subscription);
+}
+
+int main(void)
+{
+    marty_error why = {0};
+    REQUIRE(!marty_backend_register(&script_backend, &why));
+    script.granted_more.can[MARTY_KIND_TOPIC] = MARTY_CAN_REPLAY;
+    subscribing_moves_it_once_the_backend_is_there();
+    a_seek_waits_for_a_backend_that_is_away();
+    a_seek_that_is_refused_for_now_is_asked_again();
+    after_one_that_is_refused_it_goes_on_where_it_was();
+    return check_result();
+}
