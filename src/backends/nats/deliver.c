@@ -98,35 +98,8 @@ static int64_t forget_older(nats__subscription *subscription, const nats__source
     return lease_ns;
 }
 
-static bool keep(marty_port *port, nats__source *source, nats__message *message)
-{
-    if (source->kept_count > 0 && source->kept_head + source->kept_count == source->kept_capacity) {
-        memmove(source->kept, source->kept + source->kept_head,
-                source->kept_count * sizeof(nats__message *));
-        source->kept_head = 0;
-    }
-    if (source->kept_count == 0) {
-        source->kept_head = 0;
-        source->kept_since_ns = nats__now_ns(port);
-    }
-    if (source->kept_head + source->kept_count == source->kept_capacity) {
-        size_t capacity = source->kept_capacity ? source->kept_capacity * 2 : 16;
-        nats__message **kept = marty_realloc(source->kept, capacity * sizeof(nats__message *));
-        if (!kept) {
-            return false;
-        }
-        source->kept = kept;
-        source->kept_capacity = capacity;
-    }
-    source->kept[source->kept_head + source->kept_count++] = message;
-    source->kept_bytes += nats__message_weight(message);
-    source->owner->keeps = true;
-    port->due_ns = 0; /* the loop looks when it may go */
-    return true;
-}
-
 /* Its place in the stream, 0 = unknown. */
-static uint64_t sequence_of(nats__source *source, const nats__message *message)
+uint64_t nats__sequence_of(nats__source *source, const nats__message *message)
 {
     ack_parts parts;
     return read_ack(source, message->reply, &parts) ? parts.sequence : 0;
@@ -134,31 +107,11 @@ static uint64_t sequence_of(nats__source *source, const nats__message *message)
 
 void nats__return_locked(nats__source *source, const nats__message *message)
 {
-    uint64_t sequence = sequence_of(source, message);
+    uint64_t sequence = nats__sequence_of(source, message);
     if (sequence > 0) {
         nats__uncounted_note_locked(source, sequence);
     }
     nats__nak_locked(&source->owner->port->wires[0], message->reply, 0);
-}
-
-/* In an ordered source one that was given back comes before those that waited for it. False: there
- * is no memory, or more came than two pulls ask for. */
-static bool keep_in_order(marty_port *port, nats__source *source, const nats__message *from)
-{
-    size_t bytes = source->kept_bytes + nats__message_weight(from);
-    bool fits = source->kept_count == 0 || bytes <= 2 * nats__pull_bytes(port);
-    nats__message *message = fits ? nats__message_copy(from) : NULL;
-    if (!message || !keep(port, source, message)) {
-        marty_free(message);
-        return false;
-    }
-    uint64_t sequence = source->ordered ? sequence_of(source, message) : UINT64_MAX;
-    nats__message **first = source->kept + source->kept_head, **at = first + source->kept_count - 1;
-    for (; at > first && sequence_of(source, at[-1]) > sequence; at--) {
-        at[0] = at[-1];
-        at[-1] = message;
-    }
-    return true;
 }
 
 /* Whether it is one that was given back and is waited for; it is not from now on. */
@@ -278,8 +231,13 @@ static bool admit(marty_port *port, nats__source *source, const nats__message *m
         return false;
     }
     bool running = nats__source_flows_locked(source, now_ns);
+    int64_t since_ns = fresh ? now_ns : message->since_ns;
+    if (fresh && parts.delivered > 1) {
+        nats__kept_forget_locked(source, parts.sequence);
+    }
     bool waits = source->awaited_count > 0 || (fresh && source->kept_count > 0);
-    bool behind = waits && !is_awaited(source, parts.sequence);
+    bool behind = waits && (!is_awaited(source, parts.sequence) ||
+                            nats__kept_before_locked(source, parts.sequence));
     bool room = subscription->credit > 0 && !behind;
     nats__entry *entry = NULL;
     int64_t lease_ns = parts.delivered > 1 && running
@@ -290,13 +248,10 @@ static bool admit(marty_port *port, nats__source *source, const nats__message *m
     }
     if (entry) {
         subscription->credit--;
-        bool waited = !fresh && !source->ordered;
-        fill(port, source, message, &parts, entry, place, waited ? source->kept_since_ns : now_ns,
-             lease_ns);
+        fill(port, source, message, &parts, entry, place, since_ns, lease_ns);
         return true;
     }
-    if (!keep_in_order(port, source,
-                       message)) { /* also of one that ends: given back with the rest */
+    if (!nats__keep_locked(source, message, since_ns)) { /* one that ends gives it back, too */
         nats__return_locked(source, message);
     }
     return false;

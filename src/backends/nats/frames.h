@@ -17,7 +17,8 @@ typedef struct nats__message {
     const char *data;    /* not NUL-terminated */
     const char *told;    /* text behind the status, "" = none */
     size_t lines_size, size;
-    int status; /* 0 = a message; else the server's word: 503 nobody listens, 404, 408, 409 */
+    int64_t since_ns; /* of one that is kept: when it came */
+    int status;       /* 0 = a message; else the server's word: 503 nobody listens, 404, 408, 409 */
 } nats__message;
 
 typedef enum nats__frame_kind {

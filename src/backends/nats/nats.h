@@ -199,7 +199,7 @@ struct nats__source {
     int64_t silent_ns;    /* since when its pulls end without a word; 0 = they do not */
     nats__message **kept; /* copies: without credit, or behind one that goes back; in order */
     size_t kept_head, kept_count, kept_capacity, kept_bytes;
-    int64_t kept_since_ns;
+    int64_t kept_since_ns; /* the oldest of them came no sooner */
     nats__awaited *awaited;
     size_t awaited_count, awaited_capacity;
     int64_t awaited_until_ns;

@@ -238,14 +238,6 @@ void nats__source_arrived(marty_port *port, nats__inbox *inbox, const nats__mess
 
 /* ---- what time does */
 
-static nats__message *take_first(nats__source *source)
-{
-    nats__message *message = source->kept[source->kept_head++];
-    source->kept_count--;
-    source->kept_bytes -= nats__message_weight(message);
-    return message;
-}
-
 /* Lock held: up to a batch of what is kept and may go now. */
 static size_t take_kept(nats__source *source, nats__message **kept, int64_t now_ns)
 {
@@ -253,17 +245,11 @@ static size_t take_kept(nats__source *source, nats__message **kept, int64_t now_
     if (source->awaited_count > 0 && now_ns >= source->awaited_until_ns) {
         source->awaited_count = 0;
     }
-    bool stale = source->kept_count > 0 && !source->ordered &&
-                 now_ns - source->kept_since_ns > nats__lease_ns(source) / 2;
-    while (stale && source->kept_count > 0) {
-        nats__message *message = take_first(source);
-        nats__return_locked(source, message);
-        marty_free(message);
-    }
+    nats__kept_look_locked(source, now_ns);
     bool flows = nats__source_flows_locked(source, now_ns) && source->awaited_count == 0;
     while (flows && count < NATS__BATCH && count < source->owner->credit &&
            source->kept_count > 0) {
-        kept[count++] = take_first(source);
+        kept[count++] = nats__kept_take_locked(source);
     }
     return count;
 }
@@ -300,7 +286,8 @@ static int64_t check_pull(nats__source *source, int64_t now_ns)
     if (source->kept_count > 0) {
         int64_t next_ns;
         (void)due_again(source, now_ns, &next_ns);
-        due_ns = least(due_ns, least(next_ns, now_ns + missing_ns));
+        int64_t wait_ns = least(missing_ns, nats__lease_ns(source) / 4);
+        due_ns = least(due_ns, least(next_ns, now_ns + wait_ns));
     }
     return due_ns;
 }
@@ -371,7 +358,8 @@ static nats__source *next_kept(marty_port *port, nats__message **kept, size_t *r
 static bool deliver_kept(marty_port *port, nats__source *source, nats__message **kept, size_t count)
 {
     nats__message messages[NATS__BATCH];
-    for (size_t i = 0; i < count; i++) {
+    messages[0] = *kept[0];
+    for (size_t i = 1; i < count; i++) {
         messages[i] = *kept[i];
     }
     size_t went = nats__deliver(port, source, messages, count, false);

@@ -42,10 +42,9 @@ static void add(marty_port *port, settled_run *run, const marty_settling *settli
     run->tags[run->count++] = settling->tag;
 }
 
-/* Ordered: what comes now stays behind this one until it has come again. */
-static void await(marty_port *port, const nats__entry *entry, uint32_t delay_ms)
+void nats__await_locked(nats__source *source, uint64_t sequence, uint32_t delay_ms)
 {
-    nats__source *source = entry->source;
+    marty_port *port = source->owner->port;
     if (source->awaited_count == source->awaited_capacity) {
         size_t capacity = source->awaited_capacity ? source->awaited_capacity * 2 : 16;
         nats__awaited *awaited = marty_realloc(source->awaited, capacity * sizeof *awaited);
@@ -57,10 +56,15 @@ static void await(marty_port *port, const nats__entry *entry, uint32_t delay_ms)
     }
     int64_t due_ns = nats__now_ns(port) + (int64_t)delay_ms * 1000000 + AWAIT_NS;
     int64_t until_ns = due_ns + nats__lease_ns(source);
-    source->awaited[source->awaited_count++] = (nats__awaited){entry->sequence, due_ns};
+    source->awaited[source->awaited_count++] = (nats__awaited){sequence, due_ns};
     port->due_ns = due_ns < port->due_ns ? due_ns : port->due_ns;
     source->awaited_until_ns =
         until_ns > source->awaited_until_ns ? until_ns : source->awaited_until_ns;
+}
+
+void nats__renew_locked(nats__wire *wire, const char *ack_subject)
+{
+    (void)nats__frame_locked(wire, ack_subject, NULL, (marty_bytes){NULL, 0}, marty_text("+WPI"));
 }
 
 static void say(nats__wire *wire, const nats__entry *entry, marty_verb verb, uint32_t delay_ms)
@@ -74,9 +78,11 @@ static void say(nats__wire *wire, const nats__entry *entry, marty_verb verb, uin
         nats__nak_locked(wire, subject, delay_ms);
         return;
     }
-    const char *word = verb == MARTY_SETTLE_EXTEND   ? "+WPI"
-                       : verb == MARTY_SETTLE_REJECT ? "+TERM"
-                                                     : "+ACK";
+    if (verb == MARTY_SETTLE_EXTEND) {
+        nats__renew_locked(wire, subject);
+        return;
+    }
+    const char *word = verb == MARTY_SETTLE_REJECT ? "+TERM" : "+ACK";
     (void)nats__frame_locked(wire, subject, NULL, (marty_bytes){NULL, 0}, marty_text(word));
 }
 
@@ -111,7 +117,7 @@ static void settle_stored(marty_port *port, nats__subscription *subscription, na
         nats__uncounted_note_locked(entry->source, entry->sequence);
     }
     if (back && entry->source->ordered) {
-        await(port, entry, settling->delay_ms);
+        nats__await_locked(entry->source, entry->sequence, settling->delay_ms);
     } else if (back && settling->delay_ms > 0) {
         nats__source *source = entry->source;
         size_t size = sizeof source->due_ns / sizeof source->due_ns[0];
