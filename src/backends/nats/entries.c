@@ -64,34 +64,77 @@ void nats__nak_locked(nats__wire *wire, const char *ack_subject, uint32_t delay_
     (void)nats__frame_locked(wire, ack_subject, NULL, (marty_bytes){NULL, 0}, marty_text(text));
 }
 
+/* ---- giving back: as long as it is ours. Later it may be with another one, from whom it would be
+ * taken */
+
+bool nats__ack_note_locked(nats__buffer *list, int64_t until_ns, const char *prefix,
+                           const char *tail)
+{
+    size_t before = strlen(prefix), size = strlen(tail) + 1;
+    if (!nats__buffer_room(list, sizeof until_ns + before + size)) {
+        return false;
+    }
+    nats__buffer_add(list, &until_ns, sizeof until_ns);
+    nats__buffer_add(list, prefix, before);
+    nats__buffer_add(list, tail, size);
+    return true;
+}
+
+/* The subject at a place in such a list, which moves on; NULL = its end. */
+static const char *next_noted(const nats__buffer *list, size_t *at, int64_t *ret_until_ns)
+{
+    if (*at >= list->size) {
+        return NULL;
+    }
+    memcpy(ret_until_ns, list->data + *at, sizeof *ret_until_ns);
+    const char *subject = list->data + *at + sizeof *ret_until_ns;
+    *at += sizeof *ret_until_ns + strlen(subject) + 1;
+    return subject;
+}
+
 /* The server hears it now, or once the next connection is up. */
 static void give_back(nats__subscription *subscription, const nats__source *source,
-                      const char *ack_subject)
+                      const char *ack_subject, int64_t until_ns)
 {
     marty_port *port = subscription->port;
-    if (source->ordered) {
-        return; /* its next owner begins behind the last settled one */
+    if (source->ordered || nats__now_ns(port) >= until_ns) {
+        return; /* ordered: its next owner begins behind the last settled one */
     }
     if (port->wires[0].nc && port->life == NATS__UP) {
         nats__nak_locked(&port->wires[0], ack_subject, 0);
     } else if (!source->ephemeral) {
-        (void)nats__buffer_append(&subscription->orphans, ack_subject, strlen(ack_subject) + 1);
+        (void)nats__ack_note_locked(&subscription->orphans, until_ns, ack_subject, "");
     }
+}
+
+void nats__give_back_orphans_locked(nats__subscription *subscription)
+{
+    marty_port *port = subscription->port;
+    const char *subject;
+    int64_t until_ns, now_ns = nats__now_ns(port);
+    size_t at = 0;
+    while ((subject = next_noted(&subscription->orphans, &at, &until_ns)) != NULL) {
+        if (now_ns < until_ns) {
+            nats__nak_locked(&port->wires[0], subject, 0);
+        }
+    }
+    subscription->orphans.size = 0;
 }
 
 static void drop_kept(nats__subscription *subscription, nats__source *source, bool back)
 {
+    int64_t lease_ns = nats__lease_ns(source), until_ns;
+    const char *subject;
+    size_t at = 0;
     for (size_t i = 0; i < source->kept_count; i++) {
         nats__message *message = source->kept[source->kept_head + i];
         if (back && message->reply) {
-            give_back(subscription, source, message->reply);
+            give_back(subscription, source, message->reply, message->since_ns + lease_ns);
         }
         marty_free(message);
     }
-    for (size_t at = 0; at < source->returned.size; at += strlen(source->returned.data + at) + 1) {
-        if (back) {
-            give_back(subscription, source, source->returned.data + at);
-        }
+    while (back && (subject = next_noted(&source->returned, &at, &until_ns)) != NULL) {
+        give_back(subscription, source, subject, until_ns);
     }
     source->kept_head = source->kept_count = source->kept_bytes = 0;
     source->awaited_count = 0;
@@ -139,7 +182,8 @@ void nats__entries_drop_locked(nats__subscription *subscription, nats__source *o
         if (back && entry->source) {
             char subject[2 * NATS__NAME_MAX + 160];
             (void)snprintf(subject, sizeof subject, "%s%s", entry->source->ack_prefix, entry->tail);
-            give_back(subscription, entry->source, subject);
+            give_back(subscription, entry->source, subject,
+                      entry->leased_ns + nats__lease_ns(entry->source));
         }
         nats__entry_free_locked(subscription, entry);
     }

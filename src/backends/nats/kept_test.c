@@ -99,6 +99,7 @@ static void end(void)
     for (size_t i = 0; i < source.kept_count; i++) {
         marty_free(source.kept[source.kept_head + i]);
     }
+    marty_free(subscription.orphans.data);
     marty_free(source.kept);
     marty_free(source.awaited);
     marty_free(source.ack_prefix);
@@ -130,7 +131,7 @@ static void look(void)
     (void)nats__sources_look(&port, now_ns);
 }
 
-/* How often the server was told that, since the last time. */
+/* How often the server was told that, since it was asked last. */
 static unsigned told(const char *word)
 {
     unsigned count = 0;
@@ -263,6 +264,26 @@ static void one_that_comes_again_is_kept_once(void)
     end();
 }
 
+static void what_an_older_connection_had_is_given_back_while_it_is_ours(void)
+{
+    natsConnection *connection;
+    begin(false);
+    subscription.credit = 1;
+    come(1, 1); /* with core */
+    now_ns += s(2);
+    come(2, 1); /* kept */
+    connection = port.wires[0].nc;
+    port.wires[0].nc = NULL;
+    nats__entries_drop_locked(&subscription, NULL, true);
+    port.wires[0].nc = connection;
+    now_ns += s(9); /* the first is past its lease */
+    nats__give_back_orphans_locked(&subscription);
+    CHECK_INT(told("$JS.ACK.S.c.1.2."), 1);
+    nats__give_back_orphans_locked(&subscription);
+    CHECK_INT(told("$JS.ACK"), 0);
+    end();
+}
+
 int main(void)
 {
     each_is_given_back_at_half_its_own_lease();
@@ -272,5 +293,6 @@ int main(void)
     unless_another_may_have_its_shard();
     what_the_server_has_again_comes_before_what_is_kept();
     one_that_comes_again_is_kept_once();
+    what_an_older_connection_had_is_given_back_while_it_is_ours();
     return check_result();
 }

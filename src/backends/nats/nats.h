@@ -206,8 +206,7 @@ struct nats__source {
     uint64_t last_sequence; /* highest delivered */
     int64_t due_ns[16];     /* when the last ones given back with a delay are ready again */
     uint32_t due_next;
-    nats__buffer
-        returned; /* ack subjects, each with its NUL: given back by core while pulls are out */
+    nats__buffer returned; /* given back by core while pulls are out */
 };
 
 /* How often a message was given back uncounted, by sequence; a small ring. */
@@ -261,7 +260,7 @@ struct nats__subscription {
     uint32_t uncounted_next;
     uint64_t resume; /* group of this instance: where it goes on after a new connection */
     nats__share *share;
-    nats__buffer orphans; /* ack subjects of an older connection, each with its NUL */
+    nats__buffer orphans; /* given back when the next connection is up */
 };
 
 /* A JetStream API call that a thread waits for. */

@@ -352,6 +352,11 @@ void nats__source_failed(marty_port *port, nats__source *source, marty_err err, 
 /** Nothing is heard of its consumer: the worker looks whether it is there. */
 void nats__source_doubt_locked(nats__source *source);
 void nats__settle(marty_port *port, const marty_settling batch[], size_t count);
+/** Note that it is to be given back, if that is before the end of its lease. False: no memory. */
+bool nats__ack_note_locked(nats__buffer *list, int64_t until_ns, const char *prefix,
+                           const char *tail);
+/** What an older connection left unsettled comes again at once, not when its lease ends. */
+void nats__give_back_orphans_locked(nats__subscription *subscription);
 nats__entry *nats__entry_new_locked(nats__subscription *subscription);
 void nats__entry_free_locked(nats__subscription *subscription, nats__entry *entry);
 void nats__nak_locked(nats__wire *wire, const char *ack_subject, uint32_t delay_ms);

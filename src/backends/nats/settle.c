@@ -97,13 +97,8 @@ static bool return_later(nats__subscription *subscription, nats__entry *entry, m
         source->outstanding == 0) {
         return false;
     }
-    size_t size = source->ack_prefix_size, tail = strlen(entry->tail) + 1;
-    if (!nats__buffer_room(&source->returned, size + tail)) {
-        return false;
-    }
-    nats__buffer_add(&source->returned, source->ack_prefix, size);
-    nats__buffer_add(&source->returned, entry->tail, tail);
-    return true;
+    return nats__ack_note_locked(&source->returned, entry->leased_ns + nats__lease_ns(source),
+                                 source->ack_prefix, entry->tail);
 }
 
 static void settle_stored(marty_port *port, nats__subscription *subscription, nats__entry *entry,

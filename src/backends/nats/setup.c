@@ -186,18 +186,6 @@ static void remove_sources(marty_port *port, nats__subscription *subscription, b
     }
 }
 
-/* What an older connection left unsettled comes again at once, not when its lease ends. */
-static void give_back_orphans(nats__subscription *subscription, nats__wire *wire)
-{
-    size_t at = 0;
-    while (at < subscription->orphans.size) {
-        const char *subject = subscription->orphans.data + at;
-        nats__nak_locked(wire, subject, 0);
-        at += strlen(subject) + 1;
-    }
-    subscription->orphans.size = 0;
-}
-
 static marty_err set_up(marty_port *port, nats__subscription *subscription, bool reset,
                         marty_error *why)
 {
@@ -238,7 +226,7 @@ void nats__setup_run(marty_port *port, nats__job *job)
     } else if (tell) {
         subscription->ready = true;
         if (!subscription->core) {
-            give_back_orphans(subscription, &port->wires[0]);
+            nats__give_back_orphans_locked(subscription);
             nats__pull_locked(subscription, nats__now_ns(port));
         }
         nats__core_more_locked(port, subscription);
