@@ -167,12 +167,17 @@ static json_t *wanted_consumer(marty_port *port, const nats__subscription *subsc
     return config;
 }
 
-static marty_err create(marty_port *port, nats__source *source, json_t *config, json_t **ret_info,
-                        marty_error *why)
+/* What one of 2.10 or later shall do that is there, in another way, is refused: EXISTS. Older ones
+ * change it in any case, as if nothing was said. */
+static marty_err create(marty_port *port, nats__source *source, json_t *config, const char *action,
+                        json_t **ret_info, marty_error *why)
 {
     char what[2 * NATS__NAME_MAX + 48];
     json_t *body =
         json_pack("{s:s, s:O}", "stream_name", source->channel->stream, "config", config);
+    if (action) {
+        (void)json_object_set_new(body, "action", json_string(action));
+    }
     if (source->ephemeral) {
         (void)snprintf(what, sizeof what, "CONSUMER.CREATE.%s", source->channel->stream);
     } else {
@@ -192,9 +197,35 @@ marty_err nats__consumer_change(marty_port *port, nats__source *source, json_t *
                                 marty_error *why)
 {
     json_t *info = NULL;
-    marty_err err = create(port, source, config, &info, why);
+    marty_err err = create(port, source, config, NULL, &info, why);
     json_decref(info);
     return err;
+}
+
+/* Others who start now may make it as well, with a lease and filters of their own. Where the server
+ * lets the last one win, whoever was sooner looks again when the last one must have been. */
+static marty_err make(marty_port *port, nats__source *source, json_t *config, json_t **ret_info,
+                      marty_error *why)
+{
+    marty_err err = name_the_place(port, source, config, why);
+    err = err ? err
+              : create(port, source, config, source->ephemeral ? NULL : "create", ret_info, why);
+    if (!err && !source->ephemeral && !nats__version_at_least(port, 2, 10)) {
+        source->look_ns = nats__now_ns(port) + (int64_t)(NATS__CALL_MS + 500) * 1000000;
+    }
+    return err;
+}
+
+/* Somewhere else in the log. An instance that finds it gone meanwhile makes it as it wants. */
+static marty_err make_anew(marty_port *port, nats__source *source, json_t *config,
+                           json_t **ret_info, marty_error *why)
+{
+    marty_err err = MARTY_E_EXISTS;
+    for (int i = 0; i < 5 && err == MARTY_E_EXISTS; i++) {
+        err = nats__consumer_remove(port, source->channel->stream, source->consumer, why);
+        err = err && err != MARTY_E_NOT_FOUND ? err : make(port, source, config, ret_info, why);
+    }
+    return err == MARTY_E_EXISTS ? MARTY_E_UNAVAILABLE : err; /* so core asks again */
 }
 
 /* ---- what was found */
@@ -299,39 +330,54 @@ static marty_err check(marty_port *port, nats__source *source, nats__topology mo
     return err ? err : nats__difference_error(report, what, why);
 }
 
+static marty_err find_or_make(marty_port *port, nats__source *source, json_t *config,
+                              json_t **ret_info, bool *ret_made, marty_error *why)
+{
+    marty_err err =
+        source->ephemeral ? MARTY_E_NOT_FOUND : nats__consumer_info(port, source, ret_info, why);
+    if (err == MARTY_E_NOT_FOUND) {
+        err = make(port, source, config, ret_info, why);
+        *ret_made = !err;
+    }
+    return err == MARTY_E_EXISTS ? nats__consumer_info(port, source, ret_info, why) : err;
+}
+
+static marty_err find(marty_port *port, const nats__subscription *subscription,
+                      nats__source *source, json_t **ret_info, marty_error *why)
+{
+    marty_err err = nats__consumer_info(port, source, ret_info, why);
+    return err != MARTY_E_NOT_FOUND
+               ? err
+               : marty_error_set(why, MARTY_E_NOT_FOUND,
+                                 "channel %s: group %s does not exist (consumer %s of stream %s); "
+                                 "make it with: marty topology create",
+                                 source->channel->name,
+                                 subscription->group ? subscription->group : "?", source->consumer,
+                                 source->channel->stream);
+}
+
 marty_err nats__consumer_ensure(marty_port *port, nats__subscription *subscription,
                                 nats__source *source, nats__topology mode, bool reset,
                                 nats__report *report, marty_error *why)
 {
     nats__report own = {.created = false};
     json_t *info = NULL;
+    bool made = false;
     report = report ? report : &own;
     if (mode == NATS__NONE && !source->ephemeral && !reset) {
         return MARTY_OK;
     }
-    marty_err err = MARTY_E_NOT_FOUND;
-    if (reset && !source->ephemeral) {
-        err = nats__consumer_remove(port, source->channel->stream, source->consumer, why);
-        err = err ? err : MARTY_E_NOT_FOUND;
-    } else if (!source->ephemeral) {
-        err = nats__consumer_info(port, source, &info, why);
-    }
-    if (err && err != MARTY_E_NOT_FOUND) {
-        return err;
-    }
     json_t *wanted = wanted_consumer(port, subscription, source);
-    if (err == MARTY_E_NOT_FOUND && mode == NATS__CHECK && !source->ephemeral && !reset) {
-        (void)marty_error_set(why, MARTY_E_NOT_FOUND,
-                              "channel %s: group %s does not exist (consumer %s of stream %s); "
-                              "make it with: marty topology create",
-                              source->channel->name,
-                              subscription->group ? subscription->group : "?", source->consumer,
-                              source->channel->stream);
-    } else if (err == MARTY_E_NOT_FOUND) {
-        err = name_the_place(port, source, wanted, why);
-        err = err ? err : create(port, source, wanted, &info, why);
-        report->created = report->created || !err;
+    marty_err err;
+    if (reset && !source->ephemeral) {
+        err = make_anew(port, source, wanted, &info, why);
+        made = !err;
+    } else if (mode == NATS__CHECK && !source->ephemeral) {
+        err = find(port, subscription, source, &info, why);
+    } else {
+        err = find_or_make(port, source, wanted, &info, &made, why);
     }
+    report->created = report->created || made;
     json_t *config = json_object_get(info, "config");
     if (!err) {
         err = check(port, source, mode, wanted, config, report, why);

@@ -183,6 +183,7 @@ struct nats__source {
     size_t ack_prefix_size;
     uint32_t id, shard, request;
     uint64_t lease_ms; /* as its consumer has it, as far as we know; once it has begun: lock */
+    int64_t look_ns;   /* when it is looked at again, as another one may have changed it; 0 = no */
     bool lease_told;   /* the log says that it is longer than was asked for */
     bool ordered, running, ephemeral;
     bool shared;            /* one instance at a time has it, ordered: its lease is the URL's */

@@ -278,6 +278,11 @@ static int64_t check_pull(nats__source *source, int64_t now_ns)
             note_silence(source, now_ns);
         }
     }
+    if (source->look_ns && now_ns >= source->look_ns) {
+        source->look_ns = 0;
+        nats__lease_doubt_locked(source->owner);
+    }
+    due_ns = source->look_ns ? least(due_ns, source->look_ns) : due_ns;
     nats__pull_locked(source->owner, now_ns);
     nats__give_back_idle_locked(source);
     if (now_ns < source->not_before_ns) {
