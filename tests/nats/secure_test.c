@@ -128,6 +128,36 @@ static void test_tls(void)
     free(server);
 }
 
+/* Over TLS the library reads what the server says, and tells it on a thread of its own. */
+static void test_each_publish_that_is_not_permitted_says_so(void)
+{
+    char url[1024], text[512] = "";
+    test_server_options options = {
+        .tls = true,
+        .extra = "authorization { users: [ {user: tied, password: t, permissions: { publish: "
+                 "[\"_INBOX.>\", \"$JS.API.INFO\", \"$JS.API.STREAM.INFO.>\"] }} ] }\n"};
+    test_server *server = harness_server(which, &options);
+    (void)snprintf(url, sizeof url,
+                   "nats://tied:t@127.0.0.1:%d?tls=on&tls_ca=%s/ca.pem&topology=none", server->port,
+                   test_certificates());
+    harness *h = harness_open(url, text, sizeof text);
+    REQUIRE(h != NULL && harness_connect(h) == MARTY_OK);
+    marty_outgoing out = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.x"},
+                          .deadline_ns = marty__monotonic_ns() + 60000000000};
+    uint64_t tokens[40];
+    for (size_t i = 0; i < 40; i++) {
+        const marty_message message = {.type = i % 4 ? "x.y" : "x.z", .data = marty_text("1")};
+        tokens[i] = harness_send(h, &out, &message);
+    }
+    for (size_t i = 0; i < 40; i++) {
+        CHECK_INT(harness_wait_answer(h, tokens[i], 60000), MARTY_E_DENIED);
+    }
+    CHECK_HAS(h->last_error, "publish to events.x");
+    harness_close(h);
+    test_server_free(server);
+    free(server);
+}
+
 static void test_a_bad_certificate(const char *certificate)
 {
     char base[256], url[1024], text[512];
@@ -260,6 +290,7 @@ int main(int argc, char **argv)
     test_wrong_addresses();
     test_one_of_a_list_is_enough();
     test_tls();
+    test_each_publish_that_is_not_permitted_says_so();
     test_a_bad_certificate("expired");
     test_a_bad_certificate("notyet");
     test_a_bad_certificate("wronghost");

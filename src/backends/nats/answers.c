@@ -236,6 +236,7 @@ void nats__acks_arrived(marty_port *port, nats__inbox *inbox, const nats__messag
         }
     }
     find_missing(port, channel, &answers);
+    nats__forbidden_look_locked(port);
     pthread_mutex_unlock(&port->lock);
     tell(port, &answers);
 }
@@ -326,6 +327,7 @@ static bool expire_pending(marty_port *port, int64_t now_ns, int64_t *due_ns,
             .text = "nats: no ack in time; the server may be slow, without a leader, or its disk "
                     "full: publish again with the same id"};
         slot->channel->missing -= slot->channel->missing > 0; /* perhaps it was this one */
+        nats__forbidden_expired_locked(port, slot->subject_hash);
         nats__pending_free_locked(port, i);
         if (answers->count == NATS__BATCH) {
             return true;
@@ -376,6 +378,7 @@ int64_t nats__pending_expire(marty_port *port, int64_t now_ns)
                 }
             }
             port->pending_due_ns = more ? now_ns : due_ns;
+            nats__forbidden_look_locked(port);
         }
         pthread_mutex_unlock(&port->lock);
         tell(port, &answers);

@@ -6,16 +6,80 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Lock held: publishes to that subject that nobody has answered. */
-static void deny_publishes(marty_port *port, const char *subject, const char *told)
+/* ---- publishes. Each has one answer: an ack, or the word that it is not permitted, which does not
+ * say which one of a subject it means. All of them, mostly; but permissions may change while a
+ * connection lives, and the acks of those before come later. Once no more are left than were
+ * refused, it is those. */
+
+static nats__forbidden *forbidden_of(marty_port *port, uint64_t hash)
 {
-    uint64_t hash = nats__hash(subject);
+    for (uint32_t i = 0; i < port->forbidden_count; i++) {
+        if (port->forbidden[i].hash == hash) {
+            return &port->forbidden[i];
+        }
+    }
+    return NULL;
+}
+
+void nats__forbidden_note_locked(marty_port *port, uint64_t subject_hash, bool more)
+{
+    nats__forbidden *found = forbidden_of(port, subject_hash);
+    if (found) {
+        found->pending += more ? 1 : UINT32_MAX; /* one more, one less */
+    }
+}
+
+void nats__forbidden_expired_locked(marty_port *port, uint64_t subject_hash)
+{
+    nats__forbidden *found = forbidden_of(port, subject_hash);
+    if (found) {
+        found->refused -= found->refused > 0;
+    }
+}
+
+static void deny_all(marty_port *port, const nats__forbidden *those)
+{
     for (uint32_t i = 0; i < port->pending_count; i++) {
-        if (port->pending[i].token && port->pending[i].subject_hash == hash) {
+        if (port->pending[i].token && port->pending[i].subject_hash == those->hash) {
             uint64_t token = port->pending[i].token;
             nats__pending_free_locked(port, i);
-            nats__answer(port, token, MARTY_E_DENIED, MARTY_LEVEL_ANY, told);
+            nats__answer(port, token, MARTY_E_DENIED, MARTY_LEVEL_ANY, those->told);
         }
+    }
+}
+
+void nats__forbidden_look_locked(marty_port *port)
+{
+    for (uint32_t i = 0; i < port->forbidden_count;) {
+        nats__forbidden one = port->forbidden[i];
+        if (one.refused > 0 && one.pending > one.refused) {
+            i++;
+            continue;
+        }
+        port->forbidden[i] = port->forbidden[--port->forbidden_count];
+        if (one.refused > 0 && one.pending > 0) {
+            deny_all(port, &one);
+        }
+    }
+}
+
+/* Lock held. With too many subjects at once the rest is left to the deadlines of its publishes. */
+static void deny_publish(marty_port *port, const char *subject, const char *told)
+{
+    uint64_t hash = nats__hash(subject);
+    nats__forbidden *found = forbidden_of(port, hash);
+    if (!found && port->forbidden_count < sizeof port->forbidden / sizeof port->forbidden[0]) {
+        found = &port->forbidden[port->forbidden_count++];
+        found->hash = hash;
+        found->refused = found->pending = 0;
+        (void)snprintf(found->told, sizeof found->told, "%s", told);
+        for (uint32_t i = 0; i < port->pending_count; i++) {
+            found->pending += port->pending[i].token && port->pending[i].subject_hash == hash;
+        }
+    }
+    if (found) {
+        found->refused++;
+        nats__forbidden_look_locked(port);
     }
 }
 
@@ -53,10 +117,11 @@ int64_t nats__denied_look(marty_port *port, int64_t now_ns)
     return due || said.count == 0 ? INT64_MAX : said.next_ns;
 }
 
-void nats__permission_denied(marty_port *port, const char *text)
+void nats__permission_denied(nats__wire *wire, const char *text)
 {
+    marty_port *port = wire->port;
     const char *start = strchr(text, '"'), *end = start ? strchr(start + 1, '"') : NULL;
-    char subject[NATS__SUBJECT_MAX], told[NATS__SUBJECT_MAX + 128];
+    char subject[NATS__SUBJECT_MAX], told[NATS__TOLD_MAX];
     bool publish = strcasestr(text, "publish to") != NULL;
     pthread_mutex_lock(&port->lock);
     bool said = may_say(port, text);
@@ -73,8 +138,8 @@ void nats__permission_denied(marty_port *port, const char *text)
                    publish ? "publish to" : "subscribe to", subject);
     pthread_mutex_lock(&port->lock);
     nats__call_denied_locked(port, publish ? subject : NULL, told + strlen("nats: "));
-    if (publish) {
-        deny_publishes(port, subject, told);
+    if (publish && wire == &port->wires[0]) {
+        deny_publish(port, subject, told);
     }
     pthread_mutex_unlock(&port->lock);
 }

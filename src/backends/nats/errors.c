@@ -23,21 +23,35 @@ void nats__living_remove(marty_port *port)
     pthread_mutex_unlock(&living_lock);
 }
 
-/* Permissions; all else shows when the loop reads. */
+/* The one that it came on; NULL: an older one. */
+static nats__wire *wire_of(marty_port *port, const natsConnection *nc)
+{
+    nats__wire *found = NULL;
+    pthread_mutex_lock(&port->lock);
+    for (int i = 0; i < 2; i++) {
+        found = port->wires[i].nc == nc ? &port->wires[i] : found;
+    }
+    pthread_mutex_unlock(&port->lock);
+    return found;
+}
+
+/* Permissions; all else shows when the loop reads. The library says its text as the last error of
+ * this thread: that of the connection may be a later one. */
 static void on_error(natsConnection *nc, natsSubscription *subscription, natsStatus status,
                      void *number)
 {
-    const char *text = NULL;
+    natsStatus said = NATS_OK;
+    const char *text = nats_GetLastError(&said);
     (void)subscription;
-    if (status != NATS_NOT_PERMITTED || natsConnection_GetLastError(nc, &text) == NATS_OK ||
-        !text) {
+    if (status != NATS_NOT_PERMITTED || said != NATS_NOT_PERMITTED || !text) {
         return;
     }
     pthread_mutex_lock(&living_lock);
     for (marty__link *at = living.next; at != &living; at = at->next) {
         marty_port *port = MARTY__OWNER(at, marty_port, living);
-        if (port->number == (uintptr_t)number) {
-            nats__permission_denied(port, text);
+        nats__wire *wire = port->number == (uintptr_t)number ? wire_of(port, nc) : NULL;
+        if (wire) {
+            nats__permission_denied(wire, text);
         }
     }
     pthread_mutex_unlock(&living_lock);

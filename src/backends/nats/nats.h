@@ -29,7 +29,8 @@ enum {
     NATS__GUESS_MS = 200,           /* a lease that is guessed is no shorter */
     NATS__LEVEL_TTL = 1,            /* API levels of the server */
     NATS__LEVEL_SCHEDULE = 2,
-    NATS__BATCH = 256, /* messages handed to core at once */
+    NATS__TOLD_MAX = NATS__SUBJECT_MAX + 128, /* bytes of a text with a subject */
+    NATS__BATCH = 256,                        /* messages handed to core at once */
 };
 
 /* Bytes that need a place to grow in. Freed with marty_free(data). */
@@ -293,6 +294,13 @@ typedef struct nats__denied {
     char last[256];  /* of them */
 } nats__denied;
 
+/* A subject that we may not publish to, it seems, while publishes to it are not answered. */
+typedef struct nats__forbidden {
+    uint64_t hash;
+    uint32_t refused, pending;
+    char told[NATS__TOLD_MAX];
+} nats__forbidden;
+
 struct marty_port {
     const marty_sink *sink;
     marty__link living;
@@ -339,6 +347,8 @@ struct marty_port {
     int64_t due_ns;         /* when the loop must look, if that is sooner than it thinks */
     uint64_t rounds;        /* of the loop */
     nats__denied denied;
+    nats__forbidden forbidden[16];
+    uint32_t forbidden_count;
     bool look_again;           /* an inbox that was starved has room */
     struct nats__batch *batch; /* the loop's */
     nats__buffer scratch;      /* header lines of the message being framed */

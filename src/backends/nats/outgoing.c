@@ -167,6 +167,7 @@ void nats__pending_free_locked(marty_port *port, uint32_t index)
     nats__pending *slot = &port->pending[index];
     slot->channel->in_flight--;
     slot->token = 0;
+    nats__forbidden_note_locked(port, slot->subject_hash, false);
     slot->generation++;
     slot->next_free = port->pending_free;
     port->pending_free = index + 1;
@@ -221,6 +222,7 @@ static marty_err frame_pending(marty_port *port, nats__channel *channel, const n
     slot->shard = shard;
     slot->deadline_ns = what->deadline_ns;
     slot->subject_hash = nats__hash(subject);
+    nats__forbidden_note_locked(port, slot->subject_hash, true);
     if (slot->deadline_ns < port->pending_due_ns) {
         port->pending_due_ns = slot->deadline_ns;
         port->due_ns = slot->deadline_ns < port->due_ns ? slot->deadline_ns : port->due_ns;

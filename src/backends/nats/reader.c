@@ -170,8 +170,9 @@ static nats__inbox *inbox_of(nats__wire *wire, uint64_t sid)
 }
 
 /* -ERR 'Permissions Violation for Publish to "x"', or what the server ends the connection with. */
-static void take_error(marty_port *port, const char *text)
+static void take_error(nats__wire *wire, const char *text)
 {
+    marty_port *port = wire->port;
     char said[512];
     text += *text == '\'';
     size_t size = strnlen(text, sizeof said - 1);
@@ -179,7 +180,7 @@ static void take_error(marty_port *port, const char *text)
     memcpy(said, text, size);
     said[size] = '\0';
     if (strcasestr(said, "permissions violation")) {
-        nats__permission_denied(port, said);
+        nats__permission_denied(wire, said);
         return;
     }
     char whole[900];
@@ -213,7 +214,7 @@ static void take_other(nats__wire *wire, nats__frame_kind kind, const nats__fram
         }
         pthread_mutex_unlock(&port->lock);
     } else if (kind == NATS__FRAME_ERROR) {
-        take_error(port, frame->text);
+        take_error(wire, frame->text);
     } else if (kind == NATS__FRAME_BAD) {
         nats__lose(port, MARTY_E_PROTOCOL,
                    "nats: the server sent what is no frame of its protocol");
