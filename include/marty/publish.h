@@ -28,7 +28,7 @@ typedef struct marty_outcome {
     marty_level level;
     /** The backend's name in the configuration; lives as long as the bus. */
     const char *backend;
-    /** The channel, by our name; lives as long as the bus. */
+    /** The channel, by our name; lives as long as the bus. NULL once it keeps 10,000 others. */
     const char *channel;
     /** The broker's name for it, "42" or "3:1807", or "". */
     char position[48];

@@ -36,7 +36,8 @@ enum { /* a bus */
        MARTY__RECONNECT_STEADY_MS = 1000, /* one that lasted less, in vain, has failed */
        MARTY__RESUBSCRIBE_FIRST_MS = 200, /* after a refusal that may pass */
        MARTY__RESUBSCRIBE_MAX_MS = 3000,  /* short against what a caller waits for it */
-       MARTY__KNOWN_CHANNELS_MAX = 10000, /* names of channels that come from others, kept */
+       MARTY__KNOWN_CHANNELS_MAX =
+           10000, /* names of channels, kept for who may look at them later */
 };
 
 enum { /* a subscription */

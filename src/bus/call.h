@@ -21,6 +21,7 @@ typedef struct marty__post { /* one message on its way */
     marty_order order;
     uint32_t shards;
     bool native;
+    bool lasts; /* channel lives as long as the bus */
     marty__post_state state;
     bool doubtful; /* it may be stored already */
     bool cancels;  /* takes back the scheduled message of this id, instead of publishing */

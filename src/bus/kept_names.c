@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Names of channels that the program may look at after the call that found them: outcomes promise
- * them for the life of the bus. As many as there are channels published to. Any thread. */
+ * them for the life of the bus. Up to a limit, since a service may use ever new ones; who gets none
+ * does without. Any thread. */
 #include "internal.h"
 
 #include "base/alloc.h"

@@ -83,6 +83,29 @@ static void test_patterns_and_services_are_told_apart(void)
     marty_bus_free(bus);
 }
 
+/* A service that publishes to ever new names does not grow for ever. */
+static void test_outcomes_name_so_many_channels_and_no_more(void)
+{
+    enum { NAMES = MARTY__KNOWN_CHANNELS_MAX + 200 };
+    size_t named = 0, wrong = 0;
+    open_bus();
+    for (int i = 0; i < NAMES; i++) {
+        char type[32], channel[40];
+        marty_outcome outcome;
+        marty_error why = {0};
+        (void)snprintf(type, sizeof type, "domain%d.made", i);
+        (void)snprintf(channel, sizeof channel, "events.domain%d", i);
+        marty_publish_options options = {.outcomes = &outcome};
+        marty_err err = marty_publish_event(bus, type, marty_text("{}"), &options, &why);
+        named += outcome.channel != NULL;
+        wrong += err || outcome.err || (outcome.channel && strcmp(outcome.channel, channel) != 0);
+    }
+    CHECK_INT(wrong, 0);
+    CHECK(named >= MARTY__KNOWN_CHANNELS_MAX && named < NAMES);
+    CHECK(bus->kept_names.count <= MARTY__KNOWN_CHANNELS_MAX);
+    marty_bus_free(bus);
+}
+
 /* ---- messages made like others */
 typedef struct seen {
     char id[2][40], key[2][8], subject[2][8], data[2][8];
@@ -144,6 +167,7 @@ int main(void)
 {
     test_threads_find_what_the_routes_say();
     test_patterns_and_services_are_told_apart();
+    test_outcomes_name_so_many_channels_and_no_more();
     test_a_message_has_what_its_template_says_and_no_more();
     return check_result();
 }

@@ -514,7 +514,7 @@ static void fill_outcome(marty__post *post, marty_err err, marty_level level, co
     outcome->err = err;
     outcome->level = err ? MARTY_LEVEL_ANY : level;
     outcome->backend = post->port->name;
-    outcome->channel = post->channel;
+    outcome->channel = post->lasts ? post->channel : NULL;
     size_t length = position ? strnlen(position, sizeof outcome->position - 1) : 0;
     memcpy(outcome->position, position ? position : "", length);
     outcome->position[length] = '\0';

@@ -88,6 +88,7 @@ typedef struct target {
     marty__place found;      /* the place when it is not kept */
     marty__port *port;
     const char *channel; /* its name, for the life of the call */
+    bool lasts;          /* and for that of the bus */
     uint64_t payload_max;
     uint32_t headers_max;
 } target;
@@ -166,21 +167,21 @@ static size_t runs(const publish *self)
     return count;
 }
 
-/* The channel's name for the life of the call; of the bus, when somebody sees the outcomes. */
-static marty_err channel_of(const publish *self, target *to, char **room, marty_error *why)
+/* The channel's name for the life of the call; of the bus, when somebody sees the outcomes, as long
+ * as there are not too many. */
+static void channel_of(const publish *self, target *to, char **room)
 {
-    if (to->kept) {
-        to->channel = to->kept->channel;
-        return MARTY_OK;
+    bool seen = self->options->outcomes || self->options->done;
+    const char *name = to->place->channel;
+    const char *lasting = to->kept ? to->kept->channel
+                          : seen ? marty__bus_keep_name(self->bus, name, MARTY__KNOWN_CHANNELS_MAX)
+                                 : NULL;
+    to->lasts = lasting != NULL;
+    to->channel = lasting;
+    if (!lasting) {
+        to->channel = memcpy(*room, name, sizeof to->place->channel);
+        *room += MARTY__CHANNEL_ROOM;
     }
-    if (self->options->outcomes || self->options->done) {
-        to->channel = marty__bus_keep_name(self->bus, to->place->channel, SIZE_MAX);
-        return to->channel ? MARTY_OK : marty__error_code(why, MARTY_E_NO_MEMORY);
-    }
-    memcpy(*room, to->place->channel, sizeof to->place->channel);
-    to->channel = *room;
-    *room += MARTY__CHANNEL_ROOM;
-    return MARTY_OK;
 }
 
 static marty_err find_target(const publish *self, const char *type, target *to, char **room,
@@ -193,8 +194,8 @@ static marty_err find_target(const publish *self, const char *type, target *to, 
     }
     to->place = to->kept ? &to->kept->place : &to->found;
     to->port = &self->bus->ports[to->place->backend];
-    err = check_granted(self, to, why);
-    return err ? err : channel_of(self, to, room, why);
+    channel_of(self, to, room);
+    return check_granted(self, to, why);
 }
 
 static void derive_id(const publish *self, char id[37])
@@ -277,6 +278,7 @@ static marty_err fill_posts(const publish *self, marty__call *call, char *room, 
         marty__post *post = &call->posts[i];
         *post = (marty__post){.port = to.port,
                               .channel = to.channel,
+                              .lasts = to.lasts,
                               .kind = to.place->kind,
                               .order = to.place->order,
                               .shards = to.place->shards,
