@@ -65,7 +65,8 @@ typedef struct marty_publish_options {
     /** With a cause: the id is a hash of the cause's id, its group and this, so that it is the same
      *  on every attempt and a repeat folds. NULL = a new id. */
     const char *once;
-    /** For room, a connection and the answer together; bounds done too; 0 = 5,000. */
+    /** For room, a connection and the answer together; bounds done too; 0 = 5,000. A call without
+     *  done may write for its backend (sqlite): a disk that hangs then holds it for longer. */
     int32_t timeout_ms;
     /** At least that well; a backend that grants less: MARTY_E_UNSUPPORTED, and nothing is sent. */
     marty_level level;

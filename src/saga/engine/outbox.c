@@ -414,9 +414,7 @@ void marty__saga_note_quiet(marty__saga_core *core, saga_entry *entry)
 }
 
 /* A publish that failed otherwise than in doubt was not stored; of these, what the program or a
- * person must mend first. CLOSED: another engine sends it. Over nats, DENIED goes to all of a
- * subject that wait: one that was stored right before a right was taken away may be among them. It
- * is sent again then, and folded by its key. */
+ * person must mend first. CLOSED: another engine sends it. */
 static bool is_refused(marty_err err)
 {
     marty_class kind = marty_err_describe(err)->error_class;
