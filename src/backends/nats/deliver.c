@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Messages of consumers on their way to core. The loop's alone. What comes without credit, or
  * behind a message of an ordered source that was given back, is kept here in its order. */
+#include "kept.h"
 #include "parts.h"
 
 #include <stdio.h>

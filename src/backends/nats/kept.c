@@ -4,6 +4,7 @@
  * and what must stay here for its order is renewed. What is past it is the server's again: it is
  * not handed over, and not given back, since somebody else may have it by now. The loop's, lock
  * held. */
+#include "kept.h"
 #include "parts.h"
 
 #include <string.h>

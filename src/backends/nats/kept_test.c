@@ -2,6 +2,7 @@
  * What a source keeps, and for how long, by a clock that the test sets: what was kept beyond its
  * lease is the server's again, and is never handed over as if it were ours. No server: what would
  * be sent to one is read from the buffer of the wire. */
+#include "kept.h"
 #include "parts.h"
 
 #include "tests/check.h"
@@ -67,6 +68,7 @@ static void begin(bool ordered)
     port.sink = &sink;
     port.life = NATS__UP;
     port.payload_max = 1 << 20;
+    port.options.prefix = "";
     port.wires[0].nc = (natsConnection *)(void *)&connection;
     port.wires[0].port = &port;
     port.batch = nats__batch_new();

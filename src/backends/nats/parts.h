@@ -312,19 +312,6 @@ void nats__lease_doubt_locked(nats__subscription *subscription);
 /** Lock, or a source that has not begun. */
 int64_t nats__lease_ns(const nats__source *source);
 
-/* ---- kept.c: what waits here; the loop */
-/** Keep a copy of one that came then. False: there is no memory, or more came than two pulls ask
- * for. */
-bool nats__keep_locked(nats__source *source, const nats__message *from, int64_t since_ns);
-/** The first one, for the caller to free. There is one. */
-nats__message *nats__kept_take_locked(nats__source *source);
-/** Ordered: whether one before it is kept. */
-bool nats__kept_before_locked(nats__source *source, uint64_t sequence);
-/** Give back or renew what has had half its lease, and forget what is past it. */
-void nats__kept_look_locked(nats__source *source, int64_t now_ns);
-/** That one came again: its lease was over, sooner than we knew. */
-void nats__kept_forget_locked(nats__source *source, uint64_t sequence);
-
 /* ---- pull.c, deliver.c, settle.c */
 typedef struct nats__batch nats__batch;
 nats__batch *nats__batch_new(void);
@@ -344,12 +331,6 @@ size_t nats__deliver(marty_port *port, nats__source *source, const nats__message
                      size_t count, bool fresh);
 /** The loop: give one back that core has not seen, so that it is no attempt. */
 void nats__return_locked(nats__source *source, const nats__message *message);
-/** The loop: its place in the stream, 0 = unknown. */
-uint64_t nats__sequence_of(nats__source *source, const nats__message *message);
-/** Ordered: what comes from now on stays behind this one until it has come again. */
-void nats__await_locked(nats__source *source, uint64_t sequence, uint32_t delay_ms);
-/** Its lease begins anew. */
-void nats__renew_locked(nats__wire *wire, const char *ack_subject);
 /** Whether a pull of it is at the server, so that what could come would have. */
 bool nats__source_asks_locked(const nats__source *source, int64_t now_ns);
 /** Whether it is there for deliveries, and ours. */

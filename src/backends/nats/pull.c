@@ -3,6 +3,7 @@
  * ending before a lease would. The library's own fetch writes past its array when deliveries of an
  * older request come late; nothing of it is used. A busy source asks for what credit there is, an
  * idle one for a single message, so that many sources share the credit of their subscription. */
+#include "kept.h"
 #include "parts.h"
 
 #include <stdio.h>

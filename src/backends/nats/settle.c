@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Settling: a word to the ack subject of the message. An ack that is lost on the way means that the
  * message comes again, so none is waited for. */
+#include "kept.h"
 #include "parts.h"
 
 #include <string.h>
