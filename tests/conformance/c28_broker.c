@@ -314,7 +314,9 @@ void c29_credentials(void)
         snprintf(url, sizeof url, "nats://%s%s:%d%s%s", proofs[i], host, server.port,
                  options.tls ? "?" : "", broker_keys(options.tls));
         marty_err err = marty_bus_open(
-            &bus, url, &(marty_bus_options){.service = "shop", .timeout_ms = 5000}, &why);
+            &bus, url,
+            &(marty_bus_options){.service = "shop", .timeout_ms = (int32_t)test_patience(5000)},
+            &why);
         EXPECT_ERR(err, MARTY_E_DENIED, &why, "opening with credentials %zu that are wrong", i);
         EXPECT(!strstr(why.text, "wrong"), "the error shows the password: %s", why.text);
     }
