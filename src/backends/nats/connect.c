@@ -162,7 +162,6 @@ void nats__connect_run(marty_port *port, nats__job *job)
     marty_error why = {0};
     marty_err err = MARTY_E_UNAVAILABLE;
     (void)job;
-    nats__library_open();
     for (size_t i = 0; i < count && err && !atomic_load(&port->stop); i++) {
         const marty_url_host *host =
             url->host_count ? &url->hosts[port->server_next++ % count] : &local;

@@ -215,6 +215,7 @@ static void *loop_main(void *argument)
 {
     loop_state *state = argument;
     marty_port *port = state->port;
+    nats__library_open(); /* before it is let go of below, perhaps unused */
     while (!atomic_load(&port->stop)) {
         run_once(port, state);
     }

@@ -106,6 +106,7 @@ static nats__subscription *next_leaving(marty_port *port)
 static void *worker_main(void *argument)
 {
     marty_port *port = argument;
+    nats__library_open();
     pthread_mutex_lock(&port->lock);
     while (!atomic_load(&port->stop)) {
         nats__subscription *leaving = next_leaving(port);
