@@ -104,7 +104,8 @@ static void one_that_is_answered_late_keeps_its_token(void)
     marty_error why = {0};
     marty_bus *bus = NULL;
     marty_published late = {.level = MARTY_LEVEL_MEMORY};
-    marty_bus_options options = {.service = "s", .driven = true}; /* all of it on this thread */
+    marty_bus_options options = {
+        .service = "s", .driven = true, .drain_ms = 50}; /* on this thread */
     REQUIRE(!marty_bus_open(&bus, "script:", &options, &why));
     for (size_t i = 0; i < 1000; i++) { /* far more than the table has places */
         script.answers_each = i == 10 ? -1 : 0;
@@ -117,7 +118,7 @@ static void one_that_is_answered_late_keeps_its_token(void)
     CHECK_INT(atomic_load(&all[10].times), 0);
     script.sink->published(script.sink, &late, 1);
     script.sink->published(script.sink, &late, 1); /* once too often */
-    CHECK_INT(marty_bus_close(bus, 50, &why), MARTY_OK);
+    CHECK_INT(marty_bus_close(bus, 20000, &why), MARTY_OK);
     for (size_t i = 0; i < 1000; i++) {
         CHECK_INT(atomic_load(&all[i].times), 1);
         CHECK_INT(atomic_load(&all[i].err), MARTY_OK);
@@ -142,7 +143,8 @@ static void a_cancel_finds_what_is_published_again(size_t before)
 {
     marty_error why = {0};
     marty_bus *bus = NULL;
-    marty_bus_options options = {.service = "s", .driven = true}; /* all of it on this thread */
+    marty_bus_options options = {
+        .service = "s", .driven = true, .drain_ms = 50}; /* on this thread */
     marty_publish_options how = {.timeout_ms = 60000, .at_once = true};
     script.answers_each = 0;
     REQUIRE(!marty_bus_open(&bus, "script:", &options, &why));
@@ -164,7 +166,7 @@ static void a_cancel_finds_what_is_published_again(size_t before)
         CHECK_INT(atomic_load(&all[i].err), MARTY_E_MAYBE_STORED);
     }
     CHECK_INT(marty_bus_cancel(bus, &options), 0);
-    CHECK_INT(marty_bus_close(bus, 50, &why), MARTY_OK);
+    CHECK_INT(marty_bus_close(bus, 20000, &why), MARTY_OK);
     marty_bus_free(bus);
 }
 

@@ -21,16 +21,23 @@ static marty_err count(void *user, marty_delivery *delivery)
     return MARTY_OK;
 }
 
-static marty_bus *open_bus(const char *where, const char *service)
+/* Whose drain is cut off after drain_ms, however slowly this program closes it. */
+static marty_bus *open_cut_off(const char *where, const char *service, int32_t drain_ms)
 {
     marty_error why = {0};
     marty_bus *bus = NULL;
-    if (marty_bus_open(&bus, where, &(marty_bus_options){.service = service, .workers = 2}, &why)) {
+    marty_bus_options options = {.service = service, .workers = 2, .drain_ms = drain_ms};
+    if (marty_bus_open(&bus, where, &options, &why)) {
         (void)fprintf(stderr, "%s\n", why.text);
         exit(1);
     }
     atomic_store(&seen, 0);
     return bus;
+}
+
+static marty_bus *open_bus(const char *where, const char *service)
+{
+    return open_cut_off(where, service, 0);
 }
 
 static void publish(marty_bus *bus, const char *id, const char *key)
@@ -148,12 +155,12 @@ static void a_delivery_is_released_after_its_adapter_has_gone(void)
     marty_error why = {0};
     atomic_store(&held, NULL);
     atomic_store(&wrap.hold_closed, true);
-    marty_bus *bus = open_bus("wrap:", "billing");
+    marty_bus *bus = open_cut_off("wrap:", "billing", 100);
     CHECK_INT(marty_subscribe_to_events(bus, "order.*", hold_it, NULL, NULL, NULL, &why), MARTY_OK);
     CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     publish(bus, NULL, NULL);
     CHECK_SOON(atomic_load(&held) != NULL, 5000);
-    CHECK_INT(marty_bus_close(bus, 100, &why), MARTY_OK);
+    CHECK_INT(marty_bus_close(bus, 20000, &why), MARTY_OK);
     CHECK_INT(marty_ack(atomic_load(&held)), MARTY_E_CLOSED);
     marty_delivery_release(atomic_load(&held));
     marty_bus_free(bus);
@@ -214,7 +221,7 @@ static void who_waits_to_publish_is_told_of_the_close(void)
     for (int i = 0; i < PUBLISHERS; i++) {
         pthread_join(threads[i], NULL);
     }
-    CHECK_INT(marty_bus_close(bus, 5000, &why), MARTY_OK);
+    CHECK_INT(marty_bus_close(bus, 20000, &why), MARTY_OK);
     marty_bus_free(bus);
     atomic_store(&wrap.hold_published, false);
 }
@@ -405,7 +412,7 @@ static marty_err take_in_hand(void *user, marty_delivery *delivery)
 static void handles_that_outlive_a_close_are_given_back(void)
 {
     marty_error why = {0};
-    marty_bus *bus = open_bus("memory:", "billing");
+    marty_bus *bus = open_cut_off("memory:", "billing", 1);
     marty_subscription *some[3] = {NULL};
     CHECK_INT(marty_subscribe_to_events(bus, "order.*", take_in_hand, NULL, NULL, &some[0], &why),
               MARTY_OK);
@@ -415,7 +422,7 @@ static void handles_that_outlive_a_close_are_given_back(void)
     CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     publish(bus, "kept", NULL);
     CHECK_SOON(atomic_load(&seen) == 1, 5000);
-    CHECK_INT(marty_bus_close(bus, 1, &why), MARTY_OK);
+    CHECK_INT(marty_bus_close(bus, 20000, &why), MARTY_OK);
     for (size_t i = 0; i < 3; i++) {
         CHECK_INT(marty_unsubscribe(some[i], 0, &why), MARTY_E_CLOSED);
     }

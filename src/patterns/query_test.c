@@ -112,14 +112,14 @@ static void a_query_that_waits_is_cancelled_and_closed(void)
     marty_error why = {0};
     static const char key;
     atomic_store(&wrap.hold_reply, true);
-    marty_bus *bus = open_asker(&(marty_bus_options){.service = "user"});
+    marty_bus *bus = open_asker(&(marty_bus_options){.service = "user", .drain_ms = 300});
     CHECK_INT(marty_bus_start(bus, &why), MARTY_OK);
     CHECK_INT(ask(bus, 20000, &key), MARTY_OK);
     CHECK_INT(marty_bus_cancel(bus, &key), 1);
     CHECK_SOON(atomic_load(&answered) == 1, 5000);
     CHECK_INT(atomic_load(&last), MARTY_E_CANCELLED);
     CHECK_INT(ask(bus, 20000, NULL), MARTY_OK);
-    CHECK_INT(marty_bus_close(bus, 300, &why), MARTY_OK);
+    CHECK_INT(marty_bus_close(bus, 20000, &why), MARTY_OK);
     marty_bus_free(bus);
     CHECK_INT(atomic_load(&answered), 2);
     CHECK(atomic_load(&last) == MARTY_E_CLOSED || atomic_load(&last) == MARTY_E_UNAVAILABLE);
