@@ -2,9 +2,11 @@
  * A store on JetStream whose bucket goes back while it is open: the server comes back without its
  * data (as from an older copy), and another store writes into it anew. Revisions that were read of
  * the old bucket now belong to other messages; each saga must be found all the same. The clock is
- * ours, so that the minute in which a leader may be a deposed one need not be waited for. */
+ * ours, so that the minute in which a leader may be a deposed one need not be waited for. And one
+ * whose last messages were removed: what was numbered last is nowhere. */
 #include "suite.h"
 
+#include "support/nats_wire.h"
 #include "support/server.h"
 
 #include "base/clock.h"
@@ -80,6 +82,35 @@ static count look(suite_store *store)
     return found;
 }
 
+/* As a person does: up to the very end, in one call. */
+static count list(suite_store *store)
+{
+    count found = {0, 0};
+    marty_saga_filter all = {0};
+    CHECK_INT(store->table->list(store->handle, &all, on_due, &found,
+                                 marty__deadline_ns(monotonic_ns(NULL), SOON_MS), NULL),
+              MARTY_OK);
+    return found;
+}
+
+/* As when marks that are an hour old are removed, and nobody has written since. */
+static void remove_the_last(const test_server *server)
+{
+    static nats_wire wire;
+    static nats_wire_message answer;
+    REQUIRE(nats_wire_connect(&wire, server->port, NULL, NULL));
+    REQUIRE(nats_wire_subscribe(&wire, "_INBOX.back"));
+    REQUIRE(nats_wire_publish(&wire, "$KV.back.mark", "_INBOX.back", NULL, "", 0));
+    REQUIRE(nats_wire_next(&wire, &answer, SOON_MS));
+    CHECK_HAS(answer.body, "\"seq\"");
+    static const char marks[] = "{\"filter\":\"$KV.back.mark\"}";
+    REQUIRE(nats_wire_publish(&wire, "$JS.API.STREAM.PURGE.KV_back", "_INBOX.back", NULL, marks,
+                              sizeof marks - 1));
+    REQUIRE(nats_wire_next(&wire, &answer, SOON_MS));
+    CHECK_HAS(answer.body, "\"purged\":1");
+    nats_wire_close(&wire);
+}
+
 int main(void)
 {
     static test_server server;
@@ -112,6 +143,11 @@ int main(void)
     CHECK_INT(found.old, 0); /* they are not there any more */
     CHECK_INT(start(&watcher, "new", 2), MARTY_OK);
     CHECK_INT(look(&watcher).new, 2);
+    suite_close(&other);
+    remove_the_last(&server);
+    other = open_here(text);
+    CHECK_INT(list(&other).new, 2);
+    CHECK_INT(list(&watcher).new, 2);
     suite_close(&other);
     suite_close(&watcher);
     test_server_free(&server);

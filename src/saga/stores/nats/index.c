@@ -6,7 +6,9 @@
  * made from there on. Every few seconds the leader is asked how far the stream goes, so that a feed
  * that has died in silence is noticed by a store that writes nothing, too. A stream that has gone
  * back (restored from a copy, or made anew) gives revisions that are known to new messages: then
- * all that is known of the old one is forgotten, and it is read from its beginning. */
+ * all that is known of the old one is forgotten, and it is read from its beginning. What was last
+ * in the stream may have been removed: then the leader says that nothing is behind what is known.
+ */
 #include "kv.h"
 
 #include <stdlib.h>
@@ -19,10 +21,12 @@ static int64_t now_ns(const marty_saga_store *store)
     return store->env.monotonic_ns(store->env.user);
 }
 
+/* And before the call's time is over: something can be done about it still. */
 static int64_t soon(const marty_saga_store *store, int64_t until_ns)
 {
-    int64_t then_ns = now_ns(store) + INT64_C(1000000) * STALL_MS;
-    return then_ns < until_ns ? then_ns : until_ns;
+    int64_t now = now_ns(store), half_ns = until_ns > now ? (until_ns - now) / 2 : 0;
+    int64_t stall_ns = INT64_C(1000000) * STALL_MS;
+    return now + (half_ns < stall_ns ? half_ns : stall_ns);
 }
 
 static void close_feed(kv_link *link)
@@ -132,6 +136,22 @@ static bool take_feed(marty_saga_store *store, marty_err *ret_err)
     return whole;
 }
 
+/* Nothing was ever written, or is there any more, behind what is known: what was last in the stream
+ * was removed. For this call alone, as a leader that is none any more may say so, too. */
+static bool ends_here(marty_saga_store *store, int64_t until_ns)
+{
+    kv_index *index = store->index;
+    kv_call call = {.code = 0};
+    if (kv_seen_last(store) > index->applied) {
+        return false;
+    }
+    kv_get_next(store, &call, ">", index->applied + 1);
+    bool ends = kv_ask(store, &index->link, &call, until_ns, NULL) == MARTY_OK &&
+                call.code == KV_NO_MESSAGE;
+    kv_end(&call);
+    return ends;
+}
+
 /* Read on until that revision is there. */
 static marty_err catch_up(marty_saga_store *store, uint64_t target, int64_t until_ns,
                           marty_error *why)
@@ -157,6 +177,9 @@ static marty_err catch_up(marty_saga_store *store, uint64_t target, int64_t unti
             before = index->applied;
             stall_ns = soon(store, until_ns);
         } else if (index->applied < target && kv_is_late(store, stall_ns)) {
+            if (!err && ends_here(store, until_ns)) {
+                return MARTY_OK;
+            }
             close_feed(&index->link); /* whoever fed it may be gone */
         }
     } while (!err && index->applied < target && !kv_is_late(store, until_ns));
