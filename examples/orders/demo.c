@@ -76,7 +76,8 @@ static void wait_until_done(marty_bus *bus, int orders)
 static bool place_all(world *w, int orders, marty_error *why)
 {
     marty_bus *bus = NULL;
-    bool failed = marty_bus_open(&bus, w->url, &(marty_bus_options){.service = "shop"}, why);
+    bool failed = marty_bus_open(&bus, w->url,
+                                 &(marty_bus_options){.service = "shop", .timeout_ms = 10000}, why);
     for (int i = 1; i <= orders && !failed; i++) {
         failed = place(bus, i, why) != MARTY_OK;
         if (i == orders / 3 || i == orders * 2 / 3) {

@@ -68,7 +68,8 @@ int main(int argc, char **argv)
         return 2;
     }
     bool failed =
-        marty_bus_open(&bus, argv[1], &(marty_bus_options){.service = "inventory"}, &why) ||
+        marty_bus_open(&bus, argv[1],
+                       &(marty_bus_options){.service = "inventory", .timeout_ms = 10000}, &why) ||
         marty_handle_commands(bus, "reserve", on_reserve, db, NULL, NULL, &why) ||
         marty_handle_commands(bus, "release", on_release, db, NULL, NULL, &why) ||
         marty_handle_queries(bus, "price", on_price, db, NULL, NULL, &why) ||

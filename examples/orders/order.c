@@ -100,13 +100,15 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: order BUS-URL DATABASE\n");
         return 2;
     }
-    bool failed = marty_bus_open(&bus, argv[1], &(marty_bus_options){.service = "order"}, &why) ||
-                  marty_subscribe_to_events(bus, "inventory.*", on_event, db, NULL, NULL, &why) ||
-                  marty_subscribe_to_events(bus, "payment.*", on_event, db, NULL, NULL, &why) ||
-                  marty_subscribe_to_events(bus, "shipping.*", on_event, db, NULL, NULL, &why) ||
-                  marty_handle_commands(bus, "place", on_place, db, &four_at_once, NULL, &why) ||
-                  marty_handle_queries(bus, "progress", on_progress, db, NULL, NULL, &why) ||
-                  marty_bus_run(bus, &why);
+    bool failed =
+        marty_bus_open(&bus, argv[1], &(marty_bus_options){.service = "order", .timeout_ms = 10000},
+                       &why) ||
+        marty_subscribe_to_events(bus, "inventory.*", on_event, db, NULL, NULL, &why) ||
+        marty_subscribe_to_events(bus, "payment.*", on_event, db, NULL, NULL, &why) ||
+        marty_subscribe_to_events(bus, "shipping.*", on_event, db, NULL, NULL, &why) ||
+        marty_handle_commands(bus, "place", on_place, db, &four_at_once, NULL, &why) ||
+        marty_handle_queries(bus, "progress", on_progress, db, NULL, NULL, &why) ||
+        marty_bus_run(bus, &why);
     if (failed) {
         fprintf(stderr, "order: %s\n", why.text);
     }

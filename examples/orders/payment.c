@@ -44,9 +44,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: payment BUS-URL DATABASE\n");
         return 2;
     }
-    bool failed = marty_bus_open(&bus, argv[1], &(marty_bus_options){.service = "payment"}, &why) ||
-                  marty_handle_commands(bus, "charge", on_charge, db, NULL, NULL, &why) ||
-                  marty_bus_run(bus, &why);
+    bool failed =
+        marty_bus_open(&bus, argv[1],
+                       &(marty_bus_options){.service = "payment", .timeout_ms = 10000}, &why) ||
+        marty_handle_commands(bus, "charge", on_charge, db, NULL, NULL, &why) ||
+        marty_bus_run(bus, &why);
     if (failed) {
         fprintf(stderr, "payment: %s\n", why.text);
     }

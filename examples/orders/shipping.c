@@ -28,7 +28,8 @@ int main(int argc, char **argv)
         return 2;
     }
     bool failed =
-        marty_bus_open(&bus, argv[1], &(marty_bus_options){.service = "shipping"}, &why) ||
+        marty_bus_open(&bus, argv[1],
+                       &(marty_bus_options){.service = "shipping", .timeout_ms = 10000}, &why) ||
         marty_handle_commands(bus, "ship", on_ship, db, NULL, NULL, &why) ||
         marty_bus_run(bus, &why);
     if (failed) {

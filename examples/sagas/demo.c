@@ -146,7 +146,8 @@ static bool place_all(world *w, char *store, int orders, ends *ret)
     marty_saga_engine *engine = NULL;
     marty_error why = {0};
     bool failed =
-        marty_bus_open(&bus, w->url, &(marty_bus_options){.service = "orders"}, &why) ||
+        marty_bus_open(&bus, w->url, &(marty_bus_options){.service = "orders", .timeout_ms = 10000},
+                       &why) ||
         marty_saga_open(&engine, bus, store, &(marty_saga_options){.client = true}, &why) ||
         marty_bus_start(bus, &why);
     for (int i = 1; i <= orders && !failed; i++) {

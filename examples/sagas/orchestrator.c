@@ -36,9 +36,11 @@ int main(int argc, char **argv)
     }
     marty_saga_options options = {.lease_ms =
                                       argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 2000};
-    bool failed = marty_bus_open(&bus, argv[1], &(marty_bus_options){.service = "orders"}, &why) ||
-                  marty_saga_open(&engine, bus, argv[2], &options, &why) ||
-                  marty_saga_register(engine, &order, NULL, &why) || marty_bus_run(bus, &why);
+    bool failed =
+        marty_bus_open(&bus, argv[1],
+                       &(marty_bus_options){.service = "orders", .timeout_ms = 10000}, &why) ||
+        marty_saga_open(&engine, bus, argv[2], &options, &why) ||
+        marty_saga_register(engine, &order, NULL, &why) || marty_bus_run(bus, &why);
     if (failed) {
         fprintf(stderr, "orchestrator: %s\n", why.text);
     }

@@ -44,7 +44,8 @@ typedef struct role {
     marty_effect effect;
 } role;
 
-/* Take part with these commands until SIGTERM. Arguments: BUS-URL DATABASE. */
+/* Take part with these commands until SIGTERM. Arguments: BUS-URL DATABASE. A broker that is not
+ * there yet, or slow to greet, is waited for. */
 static inline int participate(int argc, char **argv, const char *service, const char *schema,
                               const role *roles, size_t count)
 {
@@ -56,7 +57,8 @@ static inline int participate(int argc, char **argv, const char *service, const 
         return 2;
     }
     (void)snprintf(store, sizeof store, "sqlite:%s", argv[2]);
-    bool failed = marty_bus_open(&bus, argv[1], &(marty_bus_options){.service = service}, &why);
+    bool failed = marty_bus_open(
+        &bus, argv[1], &(marty_bus_options){.service = service, .timeout_ms = 10000}, &why);
     for (size_t i = 0; i < count && !failed; i++) {
         failed = marty_participate(bus, roles[i].command, store, roles[i].effect, NULL, NULL, NULL,
                                    &why);

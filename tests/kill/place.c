@@ -71,7 +71,8 @@ int place_orders(const char *bus_url, const char *store, int count)
     marty_saga_engine *engine = NULL;
     marty_error why = {0};
     bool failed =
-        marty_bus_open(&bus, bus_url, &(marty_bus_options){.service = "orders"}, &why) ||
+        marty_bus_open(&bus, bus_url,
+                       &(marty_bus_options){.service = "orders", .timeout_ms = 10000}, &why) ||
         marty_saga_open(&engine, bus, store, &(marty_saga_options){.client = true}, &why) ||
         marty_bus_start(bus, &why);
     if (failed) {

@@ -216,7 +216,8 @@ static bool open_client(game *g)
 {
     marty_error why = {0};
     bool failed =
-        marty_bus_open(&g->bus, g->s.bus, &(marty_bus_options){.service = "orders"}, &why) ||
+        marty_bus_open(&g->bus, g->s.bus,
+                       &(marty_bus_options){.service = "orders", .timeout_ms = 10000}, &why) ||
         marty_saga_open(&g->engine, g->bus, g->s.store, &(marty_saga_options){.client = true},
                         &why) ||
         marty_bus_start(g->bus, &why);

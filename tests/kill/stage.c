@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* An open waits for a server for 5 s; who listens then, for 30 s, until the servers have chosen who
- * leads. */
-enum { STOP_MS = 20000, AGAIN_MS = 200, TROUBLE_MS = 40000 };
+/* An open waits for a broker for 10 s; who listens then, for 30 s, until the servers have chosen
+ * who leads. */
+enum { STOP_MS = 20000, AGAIN_MS = 200, TROUBLE_MS = 45000 };
 
 const char *const actor_names[ACTORS] = {"order",    "inventory",      "payment",
                                          "shipping", "orchestrator-1", "orchestrator-2",
