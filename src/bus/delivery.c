@@ -198,9 +198,10 @@ static void take_over(marty__delivery *old, marty__delivery *fresh)
     marty__key_replace(old, fresh);
 }
 
-/* fresh stands for old from now on: in the unsettled ones, for its key, and in the list of those
+/* True when its shard has come to be revoked, and what of that was held was given back before.
+ * fresh stands for old from now on: in the unsettled ones, for its key, and in the list of those
  * held. */
-static void swap_in(marty__delivery *old, marty__delivery *fresh, int64_t again_ns, bool counted)
+static bool swap_in(marty__delivery *old, marty__delivery *fresh, int64_t again_ns, bool counted)
 {
     marty_subscription *subscription = old->subscription;
     marty__consumer *consumer = old->consumer;
@@ -220,7 +221,9 @@ static void swap_in(marty__delivery *old, marty__delivery *fresh, int64_t again_
     (void)marty__alarm_set(consumer->bus, &fresh->alarm, again_ns); /* whoever takes it away from
                                                                        there finds it set */
     marty__unlock(&subscription->lock);
+    bool revoked = fresh->revoked;
     marty__unlock(&consumer->lock);
+    return revoked;
 }
 
 /* Lost already, or with its shard soon: then it comes again to whoever has that. */
@@ -249,9 +252,13 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
     (void)marty__delivery_ref(fresh); /* the list's and the alarm's */
     inactive(delivery);
     int64_t again_ns = marty__deadline_ns(marty__bus_now(bus), delay_ms);
-    swap_in(delivery, fresh, again_ns, counted);
+    uint32_t shard = delivery->handle.shard;
+    marty__clear what = {.consumer = delivery->consumer, .shards = &shard};
+    what.shard_count = swap_in(delivery, fresh, again_ns, counted) ? 1 : 0;
     if (marty__subscription_stops(subscription)) { /* its end may have passed by just before */
         marty__lanes_clear(subscription, &(marty__clear){0});
+    } else if (what.shard_count) {
+        marty__lanes_clear(subscription, &what);
     }
 }
 
