@@ -13,7 +13,7 @@ export MARTY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/marty
 export NATS_SERVER ?= $(MARTY_CACHE)/servers/nats-server-2.15.2
 export CMAKE_BUILD_PARALLEL_LEVEL = $(JOBS)
 
-.PHONY: all setup demo demo-orders test conformance simulate kill-sagas bench fuzz lint format coverage install clean help
+.PHONY: all setup demo demo-orders test conformance simulate kill-sagas stall bench fuzz lint format coverage install clean help
 
 all: ## build the library, the program and the modules into build/
 	@tools/setup.sh build
@@ -51,6 +51,11 @@ kill-sagas: ## 1,000 sagas for each store and bus under kill -9, and take-over t
 	@tools/setup.sh build test servers
 	@tools/build.sh dev
 	@MARTY_MODULE_PATH=$(CURDIR)/build/modules tests/kill/all.sh build/tests/kill/kill_sagas build/examples/sagas
+
+stall: ## unit tests while their threads stand still now and then: TEST=regex ROUNDS=10 FROM=1
+	@tools/setup.sh build test servers
+	@tools/build.sh dev
+	@tools/stall.py build '$(or $(TEST),^(base|message|backend|memory|sqlite|bus|patterns|reliability|nats)_)' $(or $(ROUNDS),10) $(or $(FROM),1)
 
 bench: ## ours against the raw client, in one run
 	@tools/setup.sh build servers
