@@ -170,6 +170,10 @@ struct marty_sink {
     void (*timer)(const marty_sink *sink, int64_t at_ns, void (*call)(void *user), void *user);
     /** A line for the log of the bus: level 0 error to 3 debug; copied. Never secrets. */
     void (*log)(const marty_sink *sink, int level, const char *text);
+    /** A worker of the bus calls back soon: as no op, once however often it is asked before that
+     *  begins, and never after free. One call and user per adapter. false: none is lent (a driven
+     *  bus, one that ends, one whose user pulls), so do it yourself, now. */
+    bool (*later)(const marty_sink *sink, void (*call)(void *user), void *user);
 };
 
 /**

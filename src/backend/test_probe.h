@@ -58,6 +58,10 @@ typedef struct probe { /* one port; counts grow under the lock */
     noted_subscribed subscribed[NOTES_MAX];
     noted_timer timers[TIMERS_MAX];
     size_t deliveries, publishes, settlings, subscribes, states, timer_count;
+    bool lends;                    /* a worker, which is whoever calls probe_lend */
+    size_t lent;                   /* how often it was asked */
+    void (*lent_call)(void *user); /* NULL = nothing is asked */
+    void *lent_user;
     uint64_t next_token;
     struct probe *next;
 } probe;
@@ -176,6 +180,17 @@ static void note_revoked(const marty_sink *sink, uint64_t subscription, const ui
 {
     (void)sink, (void)subscription, (void)shards, (void)count, (void)deadline_ns;
 }
+static bool note_later(const marty_sink *sink, void (*call)(void *user), void *user)
+{
+    probe *p = probe_of(sink);
+    marty__lock(&p->lock);
+    bool lends = p->lends;
+    p->lent_call = lends ? call : NULL;
+    p->lent_user = user;
+    p->lent += lends;
+    marty__unlock(&p->lock);
+    return lends;
+}
 static const marty_sink noting_sink = {.abi = MARTY_BACKEND_ABI,
                                        .size = sizeof(marty_sink),
                                        .env = &test_env,
@@ -187,7 +202,8 @@ static const marty_sink noting_sink = {.abi = MARTY_BACKEND_ABI,
                                        .assigned = note_shards,
                                        .revoked = note_revoked,
                                        .timer = note_timer,
-                                       .log = note_log};
+                                       .log = note_log,
+                                       .later = note_later};
 
 /* ---- waiting */
 /** Under the lock of a probe: let time go on until it is told something, or a moment; false once

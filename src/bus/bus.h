@@ -91,6 +91,7 @@ struct marty_bus {
     atomic_bool stop_asked, started;
     atomic_uint stops;        /* how often; a second one cuts the drain short */
     atomic_size_t running;    /* turns of lanes: the user's code may run */
+    atomic_size_t pulled;     /* subscriptions without a handler */
     atomic_size_t kept;       /* deliveries that the user keeps, unsettled */
     atomic_size_t open_calls; /* calls accepted and not completed */
     size_t subscription_count;

@@ -431,7 +431,11 @@ void marty__intake(marty__port *port, const marty_incoming *batch, size_t count)
         }
     }
     hand_over(&in);
-    marty__pool_add_all(port->bus, &in.due);
+    if (marty__lent_by(port->bus)) {
+        marty__pool_add_own(port->bus, &in.due);
+    } else {
+        marty__pool_add_all(port->bus, &in.due);
+    }
     if (in.consumer) {
         marty__consumer_unref(in.consumer);
     }

@@ -307,6 +307,7 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
     port->room_alarm.ring = room_rang;
     port->connect_command.run = run_connect;
     port->close_command.run = run_close;
+    port->lent_task.run = marty__lent_run;
     if (!marty__mutex_init(&port->lock) || !marty__cond_init(&port->changed)) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "no more locks to be had from the system");
     }

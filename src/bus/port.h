@@ -72,6 +72,10 @@ struct marty__port {
     bool reply_opening;     /* somebody is at it */
     bool reply_stands;      /* the broker has it */
     bool reply_refused;     /* for good, as it said last */
+    atomic_bool lent;       /* a worker is asked for the adapter, and has not begun */
+    marty__task lent_task;
+    void (*lent_call)(void *user);
+    void *lent_user;
 };
 
 /* ---- port.c, sink.c */
@@ -116,4 +120,8 @@ bool marty__port_can(const marty__port *port, marty_kind kind, marty_order order
 void marty__port_set_granted(marty__port *port, const marty_capabilities *granted);
 void marty__port_free_granted(marty__port *port);
 void marty__sink_init(marty__port *port);
+
+/* ---- lend.c */
+/** Have a worker call an adapter back; false: none is lent. */
+bool marty__lend(marty__port *port, void (*call)(void *user), void *user);
 #endif

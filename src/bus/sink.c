@@ -247,6 +247,11 @@ static void on_log(const marty_sink *sink, int level, const char *text)
     marty__bus_log(port->bus, level, "%s: %s", port->name, text);
 }
 
+static bool on_later(const marty_sink *sink, void (*call)(void *user), void *user)
+{
+    return marty__lend(owner(sink), call, user);
+}
+
 void marty__sink_init(marty__port *port)
 {
     port->sink = (marty_sink){.abi = MARTY_BACKEND_ABI,
@@ -260,5 +265,6 @@ void marty__sink_init(marty__port *port)
                               .assigned = on_assigned,
                               .revoked = on_revoked,
                               .timer = on_timer,
-                              .log = on_log};
+                              .log = on_log,
+                              .later = on_later};
 }

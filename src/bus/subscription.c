@@ -32,6 +32,7 @@ void marty__subscription_unref_many(marty_subscription *subscription, uint32_t c
         return;
     }
     marty_bus *bus = subscription->bus;
+    (void)atomic_fetch_sub(&bus->pulled, subscription->handler ? 0 : 1);
     if (subscription->user_free) {
         subscription->user_free(subscription->user);
     }
@@ -105,6 +106,7 @@ static marty_err make(marty_bus *bus, const marty__subscribe *what,
     atomic_init(&subscription->refs, 1);
     subscription->bus = marty__bus_ref(bus);
     fill(subscription, what);
+    (void)atomic_fetch_add(&bus->pulled, what->handler ? 0 : 1);
     marty__list_init(&subscription->held);
     marty__list_init(&subscription->returning);
     bool made = marty__mutex_init(&subscription->lock) && marty__cond_init(&subscription->changed);

@@ -75,6 +75,12 @@ bool marty__pool_inside_any(void);
 size_t marty__pool_run_some(marty_bus *bus, size_t max);
 bool marty__pool_has_work(marty_bus *bus);
 
+/* ---- lend.c */
+/** Of the task that lends an adapter its worker. */
+void marty__lent_run(marty__task *task);
+/** Whether this thread is in such a task of that bus: it looks for the next one anyway. */
+bool marty__lent_by(const marty_bus *bus);
+
 /* ---- clockwork.c */
 marty_err marty__clockwork_open(marty_bus *bus, marty_error *why);
 /** End the thread, once. */

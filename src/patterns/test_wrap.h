@@ -91,6 +91,11 @@ static void wrap_log(const marty_sink *sink, int level, const char *text)
     wrap_outer(sink)->log(wrap_outer(sink), level, text);
 }
 
+static bool wrap_later(const marty_sink *sink, void (*call)(void *user), void *user)
+{
+    return wrap_outer(sink)->later(wrap_outer(sink), call, user);
+}
+
 static marty_err wrap_open(marty_port **ret_port, const char *url, const marty_sink *sink,
                            marty_error *why)
 {
@@ -107,7 +112,8 @@ static marty_err wrap_open(marty_port **ret_port, const char *url, const marty_s
                               .settled = wrap_settled,
                               .subscribed = wrap_subscribed,
                               .timer = wrap_timer,
-                              .log = wrap_log};
+                              .log = wrap_log,
+                              .later = wrap_later};
     wrap.port = port;
     *ret_port = port;
     return wrap.memory->open(&port->inner, "memory:ends", &port->sink, why);

@@ -194,6 +194,12 @@ static void on_log(const marty_sink *sink, int level, const char *text)
     self->core->log(self->core, level, text);
 }
 
+static bool on_later(const marty_sink *sink, void (*call)(void *user), void *user)
+{
+    wrap *self = of_sink(sink);
+    return self->core->later(self->core, call, user);
+}
+
 /* ---- open: the argument, then the inner URL */
 
 /* "topic.delay+cancel" into masks. */
@@ -289,7 +295,8 @@ static marty_err wrap_open(marty_port **ret_port, const char *url, const marty_s
                               .assigned = on_assigned,
                               .revoked = on_revoked,
                               .timer = on_timer,
-                              .log = on_log};
+                              .log = on_log,
+                              .later = on_later};
     pthread_mutex_init(&self->lock, NULL);
     marty_err err = open_inner(self, url, why);
     if (err) {

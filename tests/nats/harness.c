@@ -142,6 +142,12 @@ static void on_log(const marty_sink *sink, int level, const char *text)
     }
 }
 
+static bool on_later(const marty_sink *sink, void (*call)(void *user), void *user)
+{
+    (void)sink, (void)call, (void)user;
+    return false;
+}
+
 harness *harness_open(const char *url, char *text, size_t size)
 {
     marty_error why = {0};
@@ -158,7 +164,8 @@ harness *harness_open(const char *url, char *text, size_t size)
                            .assigned = on_assigned,
                            .revoked = on_revoked,
                            .timer = on_timer,
-                           .log = on_log};
+                           .log = on_log,
+                           .later = on_later};
     REQUIRE(pthread_mutex_init(&h->lock, NULL) == 0 && pthread_cond_init(&h->changed, NULL) == 0);
     memset(h->answers, 0xff, sizeof h->answers);
     if (marty_module.open(&h->port, url, &h->sink, &why) != MARTY_OK) {

@@ -63,6 +63,10 @@ static void give(item *it, member *m)
         marty__list_push(&port->ready, &s->ready);
         marty__mem_port_ready(port);
     }
+    if (!port->urgent && (s->keeps_nothing || s->lease_ms || it->expires_ns)) {
+        port->urgent = true;
+        marty__mem_port_ready(port);
+    }
     if (s->lease_ms && !s->keeps_nothing) {
         broker *b = g->channel->broker;
         int64_t until_ns = marty__deadline_ns(marty__mem_now(b), (int64_t)s->lease_ms);

@@ -259,6 +259,9 @@ void marty__mem_lock(marty_port *port);
 void marty__mem_unlock(broker *b);
 /** The second half of it, when the lock was given back in between. */
 void marty__mem_pump(broker *b);
+/** The same by workers of those who get it, where it is nothing but deliveries that may wait for
+ * one. */
+void marty__mem_pump_later(broker *b);
 /** The other timer of a port: tell it the rest. */
 void marty__mem_go_on(void *port);
 /** The clock's next moment may have changed. */

@@ -272,6 +272,8 @@ struct marty_port {
     char *prefix, *shown; /* "" or with its dot; the URL for texts */
     marty__link link, ready_link;
     bool attached, pumping, awaited, close_notice, timer_dirty;
+    bool urgent;      /* what is ready must not wait for a worker */
+    uint32_t lending; /* threads that ask core to go on with it */
     int64_t timer_ns; /* what its timer is set to, while it keeps the broker's clock */
     marty__map subscriptions;
     marty__link ready, notices;

@@ -406,7 +406,7 @@ marty_err marty__mem_publish(marty_port *port, const marty_outgoing batch[], siz
         port->sink->published(port->sink, k->results, k->count);
     }
     if (ready) { /* all of it at once, so that who receives it wakes up once */
-        marty__mem_pump(b);
+        marty__mem_pump_later(b);
     }
     *ret_taken = count;
     return MARTY_OK;

@@ -2,7 +2,8 @@
  * Telling core. What there is to tell hangs on the ports; whoever ends an op tells it for all
  * ports, one thread at a time for each, with the lock given back during each call. So deliveries of
  * a subscription keep their order on any number of threads, and its CLOSED comes after the last
- * one. A thread that has told one port for long hands the rest to that port's own timer. */
+ * one. What is published is left to a worker of whoever gets it, if that can wait. A thread that
+ * has told one port for long hands the rest to such a worker, or to that port's own timer. */
 #include "memory.h"
 
 #include "message/message.h"
@@ -225,6 +226,7 @@ static void fill_all(marty_port *port)
             marty__list_push(&port->ready, &s->ready);
         }
     }
+    port->urgent = port->urgent && !marty__list_empty(&port->ready);
 }
 
 static bool deliver(marty_port *port)
@@ -317,32 +319,99 @@ static bool has_more(const marty_port *port)
            port->warning[0] || port->timer_dirty || port->close_notice;
 }
 
-static void tell(marty_port *port)
+/* Nothing but deliveries, none of them urgent: they may wait for a worker of the port's bus. */
+static bool can_wait(const marty_port *port)
 {
-    port->pumping = true;
-    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
-        if (!tell_notice(port) && !deliver(port) && !tell_log(port) && !tell_timer(port) &&
-            !tell_closed(port)) {
-            break;
-        }
-    }
-    if (has_more(port)) {
-        marty__unlock(&port->broker->lock);
+    return !port->urgent && marty__list_empty(&port->notices) && !port->warning[0] &&
+           !port->timer_dirty && !port->close_notice;
+}
+
+/* What several subscriptions get is told by whoever published it, in whose cache it lies. */
+static bool is_for_one(const marty_port *port)
+{
+    return port->ready.next == port->ready.before;
+}
+
+static void go_on_lent(void *user);
+
+/* Have a worker come for the rest, or the timer; false: there is no worker to be had. Who frees the
+ * port waits for us as for one who pumps; the worker need not. */
+static bool leave_to(marty_port *port, bool worker)
+{
+    bool lent = true;
+    port->lending++;
+    marty__unlock(&port->broker->lock);
+    if (worker) {
+        lent = port->sink->later(port->sink, go_on_lent, port);
+    } else {
         port->sink->timer(port->sink, 0, marty__mem_go_on, port);
-        marty__lock(&port->broker->lock);
     }
-    port->pumping = false;
+    marty__lock(&port->broker->lock);
+    port->lending--;
+    return lent;
+}
+
+static void rest(marty_port *port)
+{
     if (port->awaited) {
         marty__wake_all(&port->broker->idle);
     }
 }
 
+/* lent: a worker runs what is in one batch before it makes more. */
+static void tell(marty_port *port, bool lent)
+{
+    port->pumping = true;
+    marty__list_remove(&port->ready_link);
+    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+        bool told = tell_notice(port) || deliver(port) || tell_log(port) || tell_timer(port) ||
+                    tell_closed(port);
+        if (!told || (lent && can_wait(port))) {
+            break;
+        }
+    }
+    port->pumping = false; /* first, else who is asked for the rest would find us at it */
+    if (has_more(port) && !(can_wait(port) && leave_to(port, true))) {
+        (void)leave_to(port, false);
+    }
+    rest(port);
+}
+
 void marty__mem_unlock(broker *b)
 {
     for (marty__link *link; (link = marty__list_pop(&b->ready)) != NULL;) {
-        tell(MARTY__OWNER(link, marty_port, ready_link));
+        tell(MARTY__OWNER(link, marty_port, ready_link), false);
     }
     marty__unlock(&b->lock);
+}
+
+static void unlock_lending(broker *b)
+{
+    for (marty__link *link; (link = marty__list_pop(&b->ready)) != NULL;) {
+        marty_port *port = MARTY__OWNER(link, marty_port, ready_link);
+        if ((can_wait(port) && is_for_one(port) && leave_to(port, true)) || port->pumping) {
+            rest(port);
+        } else {
+            tell(port, false);
+        }
+    }
+    marty__unlock(&b->lock);
+}
+
+static void go_on_lent(void *user)
+{
+    marty_port *port = user;
+    marty__mem_lock(port);
+    if (!port->pumping) {
+        tell(port, true);
+    }
+    unlock_lending(port->broker);
+}
+
+void marty__mem_pump_later(broker *b)
+{
+    marty__lock(&b->lock);
+    unlock_lending(b);
 }
 
 void marty__mem_pump(broker *b)
@@ -354,7 +423,7 @@ void marty__mem_pump(broker *b)
 void marty__mem_pump_wait(marty_port *port)
 {
     port->awaited = true;
-    while (port->pumping) {
+    while (port->pumping || port->lending) {
         (void)marty__wait(&port->broker->idle, &port->broker->lock, MARTY__NEVER);
     }
 }

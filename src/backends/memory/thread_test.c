@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The memory: port on many threads at once: publishers, consumers that retry and give back, ports
  * that come and go. Nothing is lost, each group handles each message once, a key is at one port at
- * a time, credit holds, and nothing is told after CLOSED. Ops of one port come one at a time, as
- * core does it. */
+ * a time, credit holds, and nothing is told after CLOSED. Ops of one port come one at a time, and
+ * a worker that is lent comes beside them, as core does it. */
 #include "backend/registry.h"
 #include "base/clock.h"
 #include "base/thread.h"
@@ -27,14 +27,19 @@ typedef struct actor { /* a port and its core */
     int64_t credit; /* granted and not delivered */
     unsigned answers, group;
     bool closed, told_after_close;
-    atomic_bool stop;
-    pthread_t thread;
+    atomic_bool stop, no_worker;
+    atomic_uint lent; /* how often the worker was there */
+    pthread_t thread, worker;
+    void (*lent_call)(void *user); /* NULL = nothing is asked of the worker */
+    void *lent_user;
+    marty__cond asked; /* of notes */
 } actor;
 
 static atomic_uint handled[GROUPS][KEYS][PER_KEY]; /* how often acked */
 static atomic_uint holders[GROUPS][KEYS];          /* deliveries of a key being handled */
 static atomic_uint holder_of[GROUPS][KEYS];        /* by which actor */
 static atomic_uint done;
+static unsigned worked; /* how often workers were lent */
 
 static bool is_done_or_above(unsigned count)
 {
@@ -114,10 +119,44 @@ static void on_log(const marty_sink *sink, int level, const char *text)
     (void)sink, (void)level, (void)text;
 }
 
-static actor *actor_new(unsigned group)
+static bool on_later(const marty_sink *sink, void (*call)(void *user), void *user)
+{
+    actor *self = actor_of(sink);
+    marty__lock(&self->notes);
+    self->lent_call = call;
+    self->lent_user = user;
+    marty__wake_all(&self->asked);
+    marty__unlock(&self->notes);
+    return true;
+}
+
+/* Beside the ops, and until the port is freed. */
+static void *work(void *user)
+{
+    actor *self = user;
+    marty__lock(&self->notes);
+    while (!atomic_load(&self->no_worker)) {
+        void (*call)(void *user) = self->lent_call;
+        self->lent_call = NULL;
+        if (call) {
+            marty__unlock(&self->notes);
+            call(self->lent_user);
+            atomic_fetch_add(&self->lent, 1);
+            marty__lock(&self->notes);
+        } else {
+            (void)marty__wait(&self->asked, &self->notes, INT64_MAX);
+        }
+    }
+    marty__unlock(&self->notes);
+    return NULL;
+}
+
+static actor *actor_new(unsigned group, const char *url)
 {
     actor *self = calloc(1, sizeof *self);
-    REQUIRE(self && marty__mutex_init(&self->ops) && marty__mutex_init(&self->notes));
+    REQUIRE(self && marty__mutex_init(&self->ops) && marty__mutex_init(&self->notes) &&
+            marty__cond_init(&self->asked));
+    REQUIRE(marty__thread_start(&self->worker, "worker", work, self));
     self->group = group;
     self->sink = (marty_sink){.abi = MARTY_BACKEND_ABI,
                               .size = sizeof(marty_sink),
@@ -128,10 +167,10 @@ static actor *actor_new(unsigned group)
                               .settled = on_settled,
                               .subscribed = on_subscribed,
                               .timer = on_timer,
-                              .log = on_log};
+                              .log = on_log,
+                              .later = on_later};
     marty_error why = {0};
-    REQUIRE(marty__memory_backend.open(&self->port, "memory:threads?lease=10m", &self->sink,
-                                       &why) == MARTY_OK);
+    REQUIRE(marty__memory_backend.open(&self->port, url, &self->sink, &why) == MARTY_OK);
     REQUIRE(marty__memory_backend.connect(self->port, &why) == MARTY_OK);
     return self;
 }
@@ -149,12 +188,19 @@ static void actor_free(actor *self)
     marty__lock(&self->ops);
     marty__memory_backend.close(self->port, INT64_MAX);
     CHECK_SOON(is_closed(self), 5000);
+    marty__lock(&self->notes);
+    atomic_store(&self->no_worker, true);
+    marty__wake_all(&self->asked);
+    marty__unlock(&self->notes);
+    CHECK(pthread_join(self->worker, NULL) == 0);
     marty__memory_backend.free(self->port);
     marty__unlock(&self->ops);
     CHECK(!self->told_after_close);
     for (size_t i = 0; i < self->queued; i++) {
         marty_message_unref(self->queue[i].message);
     }
+    worked += atomic_load(&self->lent);
+    marty__cond_free(&self->asked);
     marty__mutex_free(&self->ops);
     marty__mutex_free(&self->notes);
     free(self);
@@ -312,15 +358,24 @@ static void stop(actor *self)
     actor_free(self);
 }
 
+/* Every other one has leases, whose deliveries wait for no worker. */
+static actor *consumer_new(unsigned which)
+{
+    static const char *const urls[] = {"memory:threads", "memory:threads?lease=10m"};
+    static unsigned turn;
+    actor *self = actor_new(which % GROUPS, urls[turn++ % 2]);
+    subscribe(self);
+    start(self, consume);
+    return self;
+}
+
 int main(void)
 {
-    actor *publishers[2] = {actor_new(0), actor_new(1)};
+    actor *publishers[2] = {actor_new(0, "memory:threads"), actor_new(1, "memory:threads")};
     actor *consumers[GROUPS * 2];
     int64_t until_ms = check_now_ms() + check__patience(LIMIT_MS);
     for (unsigned i = 0; i < GROUPS * 2; i++) {
-        consumers[i] = actor_new(i % GROUPS);
-        subscribe(consumers[i]);
-        start(consumers[i], consume);
+        consumers[i] = consumer_new(i);
     }
     start(publishers[0], publish_half);
     start(publishers[1], publish_half);
@@ -330,9 +385,7 @@ int main(void)
         unsigned before = atomic_load(&done);
         CHECK_SOON(is_done_or_above(before + 500), LIMIT_MS);
         stop(consumers[which]); /* it goes, in the midst of it, and another one comes */
-        consumers[which] = actor_new(which % GROUPS);
-        subscribe(consumers[which]);
-        start(consumers[which], consume);
+        consumers[which] = consumer_new(which);
     }
     for (unsigned i = 0; i < GROUPS * 2; i++) {
         stop(consumers[i]);
@@ -340,5 +393,6 @@ int main(void)
     stop(publishers[0]);
     stop(publishers[1]);
     CHECK_INT(atomic_load(&done), GROUPS * KEYS * PER_KEY);
+    CHECK(worked > 0);
     return check_result();
 }
