@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 
-STALL_MS, EVERY_MS, MOST, AT_ONCE, LIMIT_S = 2000, 400, 5, 8, 300
+STALL_MS, EVERY_MS, MOST, AT_ONCE, LIMIT_S = 2000, 1500, 2, 8, 300
 build = pathlib.Path(sys.argv[1]).resolve()
 pattern, rounds, seed = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 kept = build / "stalled"
