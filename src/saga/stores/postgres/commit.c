@@ -190,19 +190,31 @@ marty_err pg_commit(marty_saga_store *store, marty_saga_write *const writes[], s
     return err;
 }
 
-marty_err pg_settle(marty_saga_store *store, int64_t until_ns, marty_error *why)
+/* Raised to what the server says now; what it says when others have asked meanwhile is later. */
+static void raise_generation(marty_saga_store *store, uint64_t now)
 {
-    pg_parameters space = {.count = 0};
-    pg_text(&space, store->token);
-    PGresult *result =
-        pg_ask(&store->writer, "SELECT marty_saga_settle($1)", &space, until_ns, why);
-    if (!result) {
-        return why ? why->code : MARTY_E_UNAVAILABLE;
-    }
-    uint64_t now = (uint64_t)pg_get_number(result, 0, 0), before = atomic_load(&store->generation);
+    uint64_t before = atomic_load(&store->generation);
     while (before < now && !atomic_compare_exchange_weak(&store->generation, &before, now)) {
     }
-    PQclear(result);
+}
+
+/* A server that has gone back (a copy, a standby that was behind) may know an older one of ours: it
+ * is asked on until it has caught up, as we only ever go up. */
+marty_err pg_settle(marty_saga_store *store, int64_t until_ns, marty_error *why)
+{
+    uint64_t now = 0, least = atomic_load(&store->generation);
+    do {
+        pg_parameters space = {.count = 0};
+        pg_text(&space, store->token);
+        PGresult *result =
+            pg_ask(&store->writer, "SELECT marty_saga_settle($1)", &space, until_ns, why);
+        if (!result) {
+            return why ? why->code : MARTY_E_UNAVAILABLE;
+        }
+        now = (uint64_t)pg_get_number(result, 0, 0);
+        PQclear(result);
+    } while (now < least);
+    raise_generation(store, now);
     return MARTY_OK;
 }
 
