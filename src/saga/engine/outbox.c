@@ -466,7 +466,8 @@ static void take_outcome(marty__saga_core *core, marty__saga_item *item, int64_t
     saga_entry *entry = item->entry;
     bool remote = item->command.kind <= MARTY__SAGA_PROBE;
     item->busy = false;
-    end_cause(item, item->result);
+    /* one that its parent can never take is not asked for for ever: the attempt's timer does */
+    end_cause(item, is_refused(item->result) ? MARTY_OK : item->result);
     if (MARTY__MUTANT(109, !item->result, true) || !entry || item->command.at_most_once) {
         marty__saga_item_free(item);
         if (entry) {
