@@ -229,7 +229,8 @@ MARTY_MUST marty_err marty_saga_start(marty_saga_engine *engine, const char *sag
  * @errors MARTY_E_TIMEOUT (it goes on, or is stuck: why says so), MARTY_E_NOT_FOUND, MARTY_E_STATE
  *     (in an effect), and those of the store.
  * @threads Any, not in an effect.
- * @blocks At most timeout_ms, and 1,000 ms where a store does not answer the first look.
+ * @blocks At most timeout_ms, 100 ms for a last look, and 1,000 ms where a store does not answer
+ * the first one.
  * @since 0.1
  * @source docs/design/0016-saga-engine.md
  */
@@ -317,9 +318,10 @@ MARTY_MUST marty_err marty_saga_report(marty_saga_engine *engine, marty_message 
  * @param timeout_ms 0 = 10,000; MARTY_NO_WAIT = what has not ended at once ends afterwards.
  * @param why Details on failure; may be NULL.
  * @return MARTY_OK = all has ended, no effect runs any more.
- * @errors MARTY_E_TIMEOUT (effects may still run, and what they were given must live on),
- *     MARTY_E_STATE (from an effect or a callback: it ends once that has returned),
- *     MARTY_E_FORKED (in a forked child: nothing is done).
+ * @errors MARTY_E_TIMEOUT (effects, or a call of on_change that takes longer than 1,000 ms, may
+ *     still run, and what they were given must live on), MARTY_E_STATE (from an effect or a
+ *     callback: the same, and it ends once that has returned), MARTY_E_FORKED (in a forked child:
+ *     nothing is done).
  * @threads Any.
  * @blocks At most timeout_ms, and what handing over takes in the store, at most 20,000 ms.
  * @since 0.1

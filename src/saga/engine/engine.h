@@ -35,6 +35,7 @@ typedef struct engine_waiter { /* for the end of a saga */
     marty__bell ended;
     marty_saga_status status; /* once it has rung */
     char stuck[200];          /* why, at the last look; "": it is not */
+    int64_t looked_ns;        /* when that was */
     char id[];
 } engine_waiter;
 

@@ -95,6 +95,7 @@ static marty_err look(marty_saga_engine *engine, engine_waiter *waiter, int64_t 
     if (!err) {
         (void)snprintf(waiter->stuck, sizeof waiter->stuck, "%s", record->facts.stuck);
         *ret_status = record->facts.status;
+        waiter->looked_ns = marty__monotonic_ns();
         marty_free(record);
     }
     return err;
@@ -121,11 +122,13 @@ static marty_err look_first(marty_saga_engine *engine, engine_waiter *waiter, in
 
 /* The time is over: how it stands now, since looks were left out while this engine was at work on
  * it, and the last one may be a while ago. */
-static marty_err look_last(marty_saga_engine *engine, engine_waiter *waiter,
+static marty_err look_last(marty_saga_engine *engine, engine_waiter *waiter, int64_t until_ns,
                            marty_saga_status *ret_status, marty_error *why)
 {
     *ret_status = 0;
-    (void)look(engine, waiter, marty__engine_deadline(LOOK_MS, 0), ret_status, NULL);
+    if (waiter->looked_ns < until_ns) {
+        (void)look(engine, waiter, marty__engine_deadline(LOOK_MS, 0), ret_status, NULL);
+    }
     if (marty__saga_is_over(*ret_status)) {
         return MARTY_OK;
     }
@@ -150,7 +153,7 @@ static marty_err look_and_wait(marty_saga_engine *engine, engine_waiter *waiter,
             return MARTY_OK;
         }
         if (marty__monotonic_ns() >= until_ns) {
-            return err ? err : look_last(engine, waiter, ret_status, why);
+            return err ? err : look_last(engine, waiter, until_ns, ret_status, why);
         }
         *ret_status = MARTY_SAGA_RUNNING;
         if (err || !goes_on(engine, waiter->id, pause_ms)) {
