@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Payments as a participant of sagas, over a plain NATS client (pip install nats-py): payment.py NATS-URL DATABASE.
 Effect, note and stored answer are one transaction of its own database; whatever kills it in between, it is done once."""
-import asyncio, json, signal, sqlite3, sys
+import asyncio, json, os, signal, sqlite3, sys
 from datetime import datetime, timezone
 from urllib.parse import quote, unquote
 
@@ -82,7 +82,7 @@ async def answer(stream, ce, word, text):
 
 
 async def main(url, path):
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # at any time: what is not acked comes again
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # at any time: what is not acked comes again
     db = sqlite3.connect(path, isolation_level=None, timeout=30)
     db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + TABLES)
     client = await nats.connect(url.split("?")[0], max_reconnect_attempts=-1)
