@@ -31,17 +31,14 @@ bool marty__lend(marty__port *port, void (*call)(void *user), void *user)
         atomic_load(&bus->phase) != MARTY__OPEN) {
         return false;
     }
+    bool lends = true;
     if (!atomic_load(&port->lent) && !atomic_exchange(&port->lent, true)) {
-        marty__link one;
         port->lent_call = call;
         port->lent_user = user;
-        marty__list_init(&one);
-        marty__list_push(&one, &port->lent_task.link);
-        if (lent_by == bus) {
-            marty__pool_add_own(bus, &one);
-        } else {
-            marty__pool_add_all(bus, &one);
+        lends = marty__pool_lend(bus, &port->lent_task, lent_by == bus);
+        if (!lends) { /* it was closed since: the adapter is about to be freed */
+            atomic_store(&port->lent, false);
         }
     }
-    return true;
+    return lends;
 }

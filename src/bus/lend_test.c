@@ -2,6 +2,8 @@
  * A worker that an adapter borrows: it comes once and soon, beside workers in slow handlers too,
  * and not after the end; and where nobody may come, the adapter is told so. Over memory:, what is
  * published while no worker is free comes all the same, by whichever bus is there then. */
+#include "bus/internal.h"
+
 #include "test_script.h"
 
 enum { SOON_MS = 20000 };
@@ -81,6 +83,36 @@ static void none_comes_after_the_end(void)
         end(bus);
     }
     CHECK_INT(atomic_load(&lent.late), 0);
+}
+
+/* Who asks as one that looked at the bus while it was still open: from the moment that the adapter
+ * is freed, it would be called with what is gone. */
+static bool lent_when_freed;
+
+static void ask_and_free(marty_port *port)
+{
+    const marty__port *core = (const marty__port *)(const void *)port->sink;
+    int phase = atomic_exchange(&core->bus->phase, MARTY__OPEN);
+    lent_when_freed = ask_for_one();
+    atomic_store(&core->bus->phase, phase);
+    op_free(port);
+}
+
+static void none_is_lent_from_the_end_of_the_pool_on(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = NULL;
+    marty_backend backend = script_backend;
+    backend.scheme = "asks";
+    backend.free = ask_and_free;
+    REQUIRE(!marty_backend_register(&backend, &why));
+    REQUIRE(!marty_bus_open(&bus, "asks:", &(marty_bus_options){.service = "s"}, &why));
+    atomic_store(&lent.calls, 0);
+    lent_when_freed = true;
+    CHECK_INT(marty_bus_close(bus, 0, &why), MARTY_OK);
+    CHECK(!lent_when_freed);
+    CHECK_INT(atomic_load(&lent.calls), 0);
+    marty_bus_free(bus);
 }
 
 /* ---- memory: */
@@ -201,6 +233,7 @@ int main(void)
     a_driven_bus_lends_none();
     where_somebody_pulls_there_is_none();
     none_comes_after_the_end();
+    none_is_lent_from_the_end_of_the_pool_on();
     a_free_worker_has_work_beside_a_slow_one();
     who_pulls_waits_for_no_worker();
     what_nobody_came_for_is_not_lost();

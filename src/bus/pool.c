@@ -98,6 +98,16 @@ static void run_here(marty_bus *bus, marty__link *tasks)
     }
 }
 
+/* With no lock held: what staff has said. */
+static void tell_staff(marty_bus *bus, bool wake, bool stuck)
+{
+    if (wake) {
+        marty__wake_one(&bus->pool.work);
+    } else if (stuck) {
+        report_stall(bus);
+    }
+}
+
 void marty__pool_add_all(marty_bus *bus, marty__link *tasks)
 {
     marty__pool *pool = &bus->pool;
@@ -118,10 +128,8 @@ void marty__pool_add_all(marty_bus *bus, marty__link *tasks)
         run_here(bus, tasks);
     } else if (pool->driven) {
         marty__driven_wake(bus);
-    } else if (wake) {
-        marty__wake_one(&pool->work);
-    } else if (stuck) {
-        report_stall(bus);
+    } else {
+        tell_staff(bus, wake, stuck);
     }
 }
 
@@ -142,6 +150,23 @@ void marty__pool_add_own(marty_bus *bus, marty__link *tasks)
     marty__lock(&bus->pool.lock);
     marty__list_move(&bus->pool.tasks, tasks);
     marty__unlock(&bus->pool.lock);
+}
+
+bool marty__pool_lend(marty_bus *bus, marty__task *task, bool own)
+{
+    marty__pool *pool = &bus->pool;
+    bool wake = false, stuck = false;
+    marty__lock(&pool->lock);
+    bool lends = !pool->stopping;
+    if (lends) {
+        marty__list_push(&pool->tasks, &task->link);
+    }
+    if (lends && !own) {
+        stuck = staff(bus, &wake);
+    }
+    marty__unlock(&pool->lock);
+    tell_staff(bus, wake, stuck);
+    return lends;
 }
 
 static void *work(void *argument)
@@ -201,11 +226,7 @@ void marty__pool_block(marty_bus *bus)
     bus->pool.blocked++;
     bool wake, stuck = staff(bus, &wake);
     marty__unlock(&bus->pool.lock);
-    if (wake) {
-        marty__wake_one(&bus->pool.work);
-    } else if (stuck) {
-        report_stall(bus);
-    }
+    tell_staff(bus, wake, stuck);
 }
 
 void marty__pool_unblock(marty_bus *bus)

@@ -64,6 +64,9 @@ void marty__pool_add_all(marty_bus *bus, marty__link *tasks);
 /** The same from a task that ends now: its own thread looks for the next one anyway, so nobody is
  * woken. */
 void marty__pool_add_own(marty_bus *bus, marty__link *tasks);
+/** Queue one that needs what is freed once the pool is closed; false: it is, or is about to be, and
+ * nothing is queued. own: as above. */
+bool marty__pool_lend(marty_bus *bus, marty__task *task, bool own);
 /** Around a wait of ours on any thread: on a worker, another takes its place. */
 void marty__pool_block(marty_bus *bus);
 void marty__pool_unblock(marty_bus *bus);
