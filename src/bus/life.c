@@ -132,7 +132,8 @@ void marty__life_stop(marty_bus *bus)
         for (size_t i = 0; i < bus->port_count; i++) {
             marty__port_kick(&bus->ports[i]);
         }
-        (void)marty__alarm_set(bus, &bus->drain_alarm, deadline);
+        /* close may have set it meanwhile */
+        (void)marty__alarm_set_earlier(bus, &bus->drain_alarm, deadline);
         marty__life_step(bus);
     }
     if (again) {
