@@ -389,6 +389,7 @@ void marty_delivery_release_all(marty_delivery *first)
 {
     while (first) {
         marty_delivery *next = first->next;
+        first->next = NULL; /* who keeps it does not keep the rest */
         marty_delivery_release(first);
         first = next;
     }

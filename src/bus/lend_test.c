@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A worker that an adapter borrows: it comes once and soon, beside workers in slow handlers too,
  * and not after the end; and where nobody may come, the adapter is told so. Over memory:, what is
- * published while no worker is free comes all the same, by whichever bus is there then. */
+ * published while no worker is free comes all the same, by whichever bus is there then; and of a
+ * batch that was pulled, what is kept is kept alone. */
 #include "bus/internal.h"
 
 #include "test_script.h"
@@ -201,6 +202,31 @@ static void who_pulls_waits_for_no_worker(void)
     marty_bus_free(bus);
 }
 
+/* Who keeps one of what he received keeps none of the others. */
+static void one_that_is_kept_has_no_next(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_memory(1);
+    marty_subscription *pulled = NULL;
+    marty_delivery *first = NULL;
+    marty_subscribe_options options = {.batch_max = 3, .batch_wait_ms = SOON_MS};
+    CHECK_INT(marty_subscribe_to_events(bus, "order.*", NULL, NULL, &options, &pulled, &why),
+              MARTY_OK);
+    REQUIRE(!marty_bus_start(bus, &why));
+    tell(bus, "order.made", 3);
+    CHECK_INT(marty_receive(pulled, SOON_MS, &first, &why), MARTY_OK);
+    REQUIRE(first && first->next);
+    for (marty_delivery *one = first; one; one = one->next) {
+        CHECK_INT(marty_ack(one), MARTY_OK);
+    }
+    marty_delivery *kept = marty_delivery_keep(first);
+    marty_delivery_release_all(first);
+    CHECK(!kept->next);
+    marty_delivery_release_all(kept);
+    CHECK_INT(marty_unsubscribe(pulled, 0, &why), MARTY_OK);
+    marty_bus_free(bus);
+}
+
 /* What the only worker, which is busy, has not come for goes to who is there next. */
 static void what_nobody_came_for_is_not_lost(void)
 {
@@ -236,6 +262,7 @@ int main(void)
     none_is_lent_from_the_end_of_the_pool_on();
     a_free_worker_has_work_beside_a_slow_one();
     who_pulls_waits_for_no_worker();
+    one_that_is_kept_has_no_next();
     what_nobody_came_for_is_not_lost();
     return check_result();
 }
