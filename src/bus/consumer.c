@@ -296,7 +296,7 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
     bool restart = consumer->restarting && reason == MARTY_E_CLOSED && !gone;
     consumer->restarting = false;
     consumer->subscribed = reason == MARTY_OK;
-    consumer->refused = reason != MARTY_OK;
+    consumer->refused = reason != MARTY_OK && !restart; /* that answer is ours alone */
     consumer->asked = consumer->asked && reason == MARTY_OK;
     consumer->reason = reason;
     (void)snprintf(consumer->text, sizeof consumer->text, "%s", text ? text : "");

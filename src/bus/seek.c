@@ -30,6 +30,7 @@ static void end_seek(marty__consumer *consumer, uint64_t seek, bool moved, place
     if (back) {
         consumer->reset = consumer->resetting = false;
         was = exchange(consumer, was);
+        consumer->refused = false; /* from here on an answer is of where it was */
     }
     marty__unlock(&consumer->lock);
     marty_free(was.position);

@@ -8,12 +8,14 @@
 static const marty_start there = {.from = MARTY_FROM_TIME, .time_us = 7},
                          here = {.from = MARTY_FROM_TIME, .time_us = 5};
 
-static int64_t simulated_ns;
+enum { MS = 1000000 };
+
+static int64_t simulated_ns, step_ns = MS;
 
 static int64_t monotonic(void *user)
 {
     (void)user;
-    return simulated_ns += 1000000; /* it goes on whenever it is read */
+    return simulated_ns += step_ns; /* it goes on whenever it is read */
 }
 
 static int64_t wall(void *user)
@@ -31,14 +33,66 @@ static void random_bytes(void *user, void *buffer, size_t size)
 static const marty_env surroundings = {
     .monotonic_ns = monotonic, .wall_us = wall, .random = random_bytes};
 
-static marty_bus *open_driven(void)
+/* ---- the same backend with its answers later, one by one; a refusal comes at once */
+static struct {
+    uint64_t number;
+    marty_err reasons[8];
+    unsigned count;
+} answers;
+
+static void answer_one(void *user)
+{
+    marty_port *port = user;
+    marty_err reason = answers.reasons[0];
+    memmove(answers.reasons, answers.reasons + 1, sizeof answers.reasons - sizeof reason);
+    if (--answers.count) {
+        port->sink->timer(port->sink, in_ms(20), answer_one, port);
+    }
+    port->sink->subscribed(port->sink, answers.number, reason, "later");
+}
+
+static void answer_later(marty_port *port, uint64_t number, marty_err reason)
+{
+    REQUIRE(answers.count < 8);
+    answers.number = number;
+    answers.reasons[answers.count++] = reason;
+    if (answers.count == 1) {
+        port->sink->timer(port->sink, in_ms(20), answer_one, port);
+    }
+}
+
+static marty_err subscribe_later(marty_port *port, uint64_t number, const marty_want *want,
+                                 marty_error *why)
+{
+    if (script.refusals) {
+        return op_subscribe(port, number, want, why);
+    }
+    script.asked++;
+    script.resets += want->reset;
+    script.moved_to = want->start.time_us;
+    answer_later(port, number, MARTY_OK);
+    return MARTY_OK;
+}
+
+static void unsubscribe_later(marty_port *port, uint64_t number)
+{
+    answer_later(port, number, MARTY_E_CLOSED);
+}
+
+static marty_bus *open_at(const char *url)
 {
     marty_bus *bus = NULL;
     marty_error why = {0};
     marty_bus_options options = {.service = "s", .driven = true, .env = &surroundings};
     script.asked = script.resets = script.refusals = 0;
-    REQUIRE(!marty_bus_open(&bus, "script:", &options, &why));
+    answers.count = 0;
+    REQUIRE(!marty_bus_open(&bus, url, &options, &why));
     return bus;
+}
+
+static marty_bus *open_driven(void)
+{
+    return open_at("script:");
 }
 
 static marty_subscription *subscribe(marty_bus *bus, bool reset)
@@ -125,14 +179,34 @@ static void after_one_that_is_refused_it_goes_on_where_it_was(void)
     finish(bus, subscription);
 }
 
+static void the_end_of_a_refused_one_is_no_answer_to_the_next(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_at("later:");
+    marty_subscription *subscription = subscribe(bus, false);
+    script.refusals = 1;
+    script.refusal = MARTY_E_NOT_FOUND;
+    CHECK_INT(marty_subscription_seek(subscription, &here, 1, &why), MARTY_E_NOT_FOUND);
+    CHECK_INT(answers.count, 1); /* CLOSED is to come */
+    CHECK_INT(marty_subscription_seek(subscription, &there, 1, &why), MARTY_OK);
+    CHECK_INT(script.moved_to, 7);
+    finish(bus, subscription);
+}
+
 int main(void)
 {
     marty_error why = {0};
+    marty_backend later = script_backend;
+    later.scheme = "later";
+    later.subscribe = subscribe_later;
+    later.unsubscribe = unsubscribe_later;
+    REQUIRE(!marty_backend_register(&later, &why));
     REQUIRE(!marty_backend_register(&script_backend, &why));
     script.granted_more.can[MARTY_KIND_TOPIC] = MARTY_CAN_REPLAY;
     subscribing_moves_it_once_the_backend_is_there();
     a_seek_waits_for_a_backend_that_is_away();
     a_seek_that_is_refused_for_now_is_asked_again();
     after_one_that_is_refused_it_goes_on_where_it_was();
+    the_end_of_a_refused_one_is_no_answer_to_the_next();
     return check_result();
 }
