@@ -294,7 +294,7 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
     bool gone = consumer->gone || consumer->left;
     consumer->gone = gone && (consumer->gone || reason != MARTY_OK);
     bool restart = consumer->restarting && reason == MARTY_E_CLOSED && !gone;
-    consumer->restarting = false;
+    consumer->restarting = consumer->restarting && reason != MARTY_E_CLOSED; /* its own answer */
     consumer->subscribed = reason == MARTY_OK;
     consumer->refused = reason != MARTY_OK && !restart; /* that answer is ours alone */
     consumer->asked = consumer->asked && reason == MARTY_OK;
@@ -408,6 +408,7 @@ void marty__consumer_up(marty__consumer *consumer)
 {
     marty__lock(&consumer->lock);
     bool asks = !consumer->gone && !consumer->asked; /* else it joined just now, and did */
+    consumer->restarting = consumer->restarting && !asks;
     marty__unlock(&consumer->lock);
     if (asks) {
         marty__consumer_subscribe(consumer);

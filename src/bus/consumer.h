@@ -63,7 +63,7 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     char stuck_key[64];
     int64_t revoke_ns; /* when revoke_alarm rings; MARTY__NEVER = it is not set */
     uint32_t watch_rounds, resubscribes;
-    bool restarting;
+    bool restarting; /* from asking to be unsubscribed until CLOSED or a new connection */
     int64_t last_delivery_ns;
     marty__link grant_link; /* of port->grants */
     uint32_t grant;         /* under port->lock */

@@ -22,11 +22,14 @@ static place exchange(marty__consumer *consumer, place to)
 }
 
 /* It has moved, or shall not any more: then it would move when nobody expects it, or be refused at
- * each new connection. Who was refused begins anew where it was. */
+ * each new connection. It begins anew where it was: whether it was refused or is still being
+ * worked on, nobody else would ask for it. A new connection does so by itself. */
 static void end_seek(marty__consumer *consumer, uint64_t seek, bool moved, place was)
 {
     marty__lock(&consumer->lock);
-    bool back = !moved && consumer->seeks == seek, refused = back && consumer->refused;
+    bool back = !moved && consumer->seeks == seek;
+    bool restart = back && marty__port_usable(consumer->port) &&
+                   atomic_load(&consumer->bus->phase) == MARTY__OPEN;
     if (back) {
         consumer->reset = consumer->resetting = false;
         was = exchange(consumer, was);
@@ -34,7 +37,7 @@ static void end_seek(marty__consumer *consumer, uint64_t seek, bool moved, place
     }
     marty__unlock(&consumer->lock);
     marty_free(was.position);
-    if (refused) {
+    if (restart) {
         marty__consumer_restart(consumer);
     }
 }

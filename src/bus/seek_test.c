@@ -193,6 +193,24 @@ static void the_end_of_a_refused_one_is_no_answer_to_the_next(void)
     finish(bus, subscription);
 }
 
+static void one_that_is_refused_too_late_goes_on_where_it_was(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_at("later:");
+    marty_subscription *subscription = subscribe(bus, false);
+    script.refusals = 1;
+    script.refusal = MARTY_OK; /* it is still at it */
+    step_ns = 100 * MS;
+    CHECK_INT(marty_subscription_seek(subscription, &there, 1, &why), MARTY_E_UNAVAILABLE);
+    step_ns = MS;
+    CHECK_INT(script.asked, 2);
+    script.sink->subscribed(script.sink, script.number, MARTY_E_NOT_FOUND, "at last");
+    process_until_asked(bus, 3);
+    CHECK_INT(script.resets, 1);
+    CHECK_INT(script.moved_to, 5);
+    finish(bus, subscription);
+}
+
 int main(void)
 {
     marty_error why = {0};
@@ -208,5 +226,6 @@ int main(void)
     a_seek_that_is_refused_for_now_is_asked_again();
     after_one_that_is_refused_it_goes_on_where_it_was();
     the_end_of_a_refused_one_is_no_answer_to_the_next();
+    one_that_is_refused_too_late_goes_on_where_it_was();
     return check_result();
 }

@@ -123,8 +123,12 @@ void marty__watch_look(marty__task *task)
 void marty__consumer_restart(marty__consumer *consumer)
 {
     marty__lock(&consumer->lock);
+    bool already = consumer->restarting; /* and it subscribes to what is wanted by then */
     consumer->restarting = true;
     marty__unlock(&consumer->lock);
+    if (already) {
+        return;
+    }
     (void)marty__consumer_ref(consumer);
     if (!marty__port_command(consumer->port, &consumer->restart_command)) {
         marty__consumer_unref(consumer);
@@ -135,7 +139,11 @@ void marty__consumer_restart(marty__consumer *consumer)
 void marty__watch_restart(marty__port *port, marty__command *command)
 {
     marty__consumer *consumer = MARTY__OWNER(command, marty__consumer, restart_command);
-    if (marty__port_usable(port)) {
+    marty__lock(&consumer->lock);
+    bool go = consumer->restarting && marty__port_usable(port); /* else the connection was lost */
+    consumer->restarting = go;
+    marty__unlock(&consumer->lock);
+    if (go) {
         port->backend->unsubscribe(port->adapter, consumer->number);
     }
     marty__consumer_unref(consumer);
