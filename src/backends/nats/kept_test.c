@@ -266,6 +266,19 @@ static void one_that_comes_again_is_kept_once(void)
     end();
 }
 
+static void nobody_looks_at_a_lease_for_one_that_leaves(void)
+{
+    begin(false);
+    come(1, 1);
+    subscription.leaving = true;
+    subscription.jobs = UINT32_MAX; /* as while it is taken down */
+    come(1, 2);
+    nats__source_doubt_locked(&source);
+    CHECK(marty__list_empty(&port.jobs));
+    CHECK_INT(subscription.jobs, UINT32_MAX);
+    end();
+}
+
 static void what_an_older_connection_had_is_given_back_while_it_is_ours(void)
 {
     natsConnection *connection;
@@ -295,6 +308,7 @@ int main(void)
     unless_another_may_have_its_shard();
     what_the_server_has_again_comes_before_what_is_kept();
     one_that_comes_again_is_kept_once();
+    nobody_looks_at_a_lease_for_one_that_leaves();
     what_an_older_connection_had_is_given_back_while_it_is_ours();
     return check_result();
 }

@@ -126,9 +126,11 @@ static void look_again(marty_port *port, nats__job *job)
     pthread_mutex_unlock(&port->lock);
 }
 
+/* No job is about one that leaves: who takes it down drops them once, and frees it. */
 void nats__lease_doubt_locked(nats__subscription *subscription)
 {
-    nats__job *job = subscription->doubts ? NULL : nats__job_new(look_again, NULL);
+    bool asks = !subscription->doubts && !subscription->leaving;
+    nats__job *job = asks ? nats__job_new(look_again, NULL) : NULL;
     if (job) {
         job->subscription = subscription;
         subscription->doubts = true;

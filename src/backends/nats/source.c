@@ -237,7 +237,8 @@ static void look(marty_port *port, nats__job *job)
 void nats__source_doubt_locked(nats__source *source)
 {
     nats__subscription *subscription = source->owner;
-    nats__job *job = source->shared || subscription->looks ? NULL : nats__job_new(look, NULL);
+    bool asks = !source->shared && !subscription->looks && !subscription->leaving;
+    nats__job *job = asks ? nats__job_new(look, NULL) : NULL;
     if (job) {
         job->subscription = subscription;
         subscription->looks = true;
