@@ -28,6 +28,15 @@ marty_err nats__consumer_info(marty_port *port, const nats__source *source, json
                    ret_info, why);
 }
 
+marty_err nats__consumer_is_there(marty_port *port, const nats__source *source, marty_error *why)
+{
+    json_t *info = NULL;
+    marty_err err = info_of(port, source->channel->stream, source->consumer,
+                            nats__now_ns(port) + UNANSWERED_NS, &info, why);
+    json_decref(info);
+    return err;
+}
+
 /* That a consumer is gone is said by its leader alone: one that has none goes without a word. It is
  * looked for then, as asking twice could take away the one that is made after it. */
 marty_err nats__consumer_remove(marty_port *port, const char *stream, const char *consumer,

@@ -248,6 +248,8 @@ marty_err nats__consumer_remove(marty_port *port, const char *stream, const char
 /** Answer of CONSUMER.INFO, yours to decref. */
 marty_err nats__consumer_info(marty_port *port, const nats__source *source, json_t **ret_info,
                               marty_error *why);
+/** OK or NOT_FOUND; else nobody has said so within a second. */
+marty_err nats__consumer_is_there(marty_port *port, const nats__source *source, marty_error *why);
 /** Make the consumer like that, or make it. */
 marty_err nats__consumer_change(marty_port *port, nats__source *source, json_t *config,
                                 marty_error *why);

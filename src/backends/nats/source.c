@@ -203,21 +203,25 @@ void nats__source_failed(marty_port *port, nats__source *source, marty_err err, 
 
 /* ---- whether it is there */
 
-/* Only this thread frees sources that are not shared. */
+/* Only this thread frees sources that are not shared. Others wait for it: once a server does not
+ * answer for one, the rest is looked for when their pulls have been silent again. */
 static void look_for(marty_port *port, nats__subscription *subscription)
 {
-    for (marty__link *s = subscription->sources.next; s != &subscription->sources; s = s->next) {
+    marty_err err = MARTY_OK;
+    for (marty__link *s = subscription->sources.next;
+         s != &subscription->sources && !err && !subscription->leaving && !port->closing;
+         s = s->next) {
         nats__source *source = MARTY__OWNER(s, nats__source, link);
         marty_error why = {0};
-        json_t *info = NULL;
         if (source->shared || source->optional || !source->running || !source->silent_ns) {
             continue;
         }
         pthread_mutex_unlock(&port->lock);
-        if (nats__consumer_info(port, source, &info, &why) == MARTY_E_NOT_FOUND) {
+        err = nats__consumer_is_there(port, source, &why);
+        if (err == MARTY_E_NOT_FOUND) {
             nats__source_failed(port, source, MARTY_E_UNAVAILABLE, why.text);
+            err = MARTY_OK;
         }
-        json_decref(info);
         pthread_mutex_lock(&port->lock);
     }
 }
