@@ -339,6 +339,7 @@ static marty_err check(marty_port *port, nats__source *source, nats__topology mo
     return err ? err : nats__difference_error(report, what, why);
 }
 
+/* Who finds it gone again, as another one seeks meanwhile, asks again later. */
 static marty_err find_or_make(marty_port *port, nats__source *source, json_t *config,
                               json_t **ret_info, bool *ret_made, marty_error *why)
 {
@@ -348,7 +349,11 @@ static marty_err find_or_make(marty_port *port, nats__source *source, json_t *co
         err = make(port, source, config, ret_info, why);
         *ret_made = !err;
     }
-    return err == MARTY_E_EXISTS ? nats__consumer_info(port, source, ret_info, why) : err;
+    if (err == MARTY_E_EXISTS) {
+        err = nats__consumer_info(port, source, ret_info, why);
+        err = err == MARTY_E_NOT_FOUND ? MARTY_E_UNAVAILABLE : err;
+    }
+    return err;
 }
 
 static marty_err find(marty_port *port, const nats__subscription *subscription,
