@@ -141,7 +141,7 @@ static void test_each_publish_that_is_not_permitted_says_so(void)
                    "nats://tied:t@127.0.0.1:%d?tls=on&tls_ca=%s/ca.pem&topology=none", server->port,
                    test_certificates());
     harness *h = harness_open(url, text, sizeof text);
-    REQUIRE(h != NULL && harness_connect(h) == MARTY_OK);
+    REQUIRE(h != NULL && harness_reach(h) == MARTY_OK);
     marty_outgoing out = {.channel = {.kind = MARTY_KIND_TOPIC, .name = "events.x"},
                           .deadline_ns = marty__monotonic_ns() + 60000000000};
     uint64_t tokens[40];

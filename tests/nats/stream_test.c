@@ -182,13 +182,24 @@ static void test_a_retry_is_asked_for_behind_many_later_ones(test_server *server
     harness_close(h);
 }
 
-/* Settles what comes until each of these numbers has come, after so many deliveries. */
-static bool all_come(harness *h, unsigned after, unsigned first, unsigned count)
+static void be_subscribed(harness *h, const marty_want *want)
+{
+    if (!harness_wait_state(h, MARTY_STATE_UP, 0)) {
+        CHECK_INT(harness_reach(h), MARTY_OK);
+        CHECK_INT(harness_subscribe(h, 1, want), MARTY_OK);
+    }
+}
+
+/* Settles what comes until each of these numbers has come, after so many deliveries. A connection
+ * that is lost meanwhile is made anew, as a server that stood still may be taken for gone. */
+static bool all_come(harness *h, const marty_want *want, unsigned after, unsigned first,
+                     unsigned count)
 {
     static bool seen[1000];
     unsigned missing = count;
     memset(seen, 0, sizeof seen);
     for (int64_t until = test_now_ms() + test_patience(20000); test_now_ms() < until;) {
+        be_subscribed(h, want);
         for (; after < harness_delivered(h); after++) {
             const marty_message *message = h->deliveries[after].incoming.message;
             unsigned long number = strtoul(message->data.data, NULL, 10);
@@ -219,7 +230,7 @@ static void test_a_lease_that_ends_while_messages_wait(test_server *server)
     CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
     CHECK(harness_wait_shards(h, 1, 12, 5000));
     publish_keys(h, "streams.waiting", 0, FIRST);
-    CHECK(all_come(h, 0, 0, FIRST));
+    CHECK(all_come(h, &want, 0, 0, FIRST));
     marty_module.grant(h->port, 1, 0);
     publish_keys(h, "streams.waiting", FIRST, COUNT);
     test_server_freeze(server);
@@ -231,11 +242,7 @@ static void test_a_lease_that_ends_while_messages_wait(test_server *server)
     test_server_thaw(server);
     want.credit = 3 * COUNT;
     marty_module.grant(h->port, 1, want.credit);
-    if (!harness_wait_state(h, MARTY_STATE_UP, 0)) {
-        CHECK_INT(harness_reach(h), MARTY_OK);
-        CHECK_INT(harness_subscribe(h, 1, &want), MARTY_OK);
-    }
-    CHECK(all_come(h, before, FIRST, COUNT));
+    CHECK(all_come(h, &want, before, FIRST, COUNT));
     harness_close(h);
 }
 
