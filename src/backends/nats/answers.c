@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Answers to what was published: acks of JetStream, echoes, deadlines, refusals. The loop's, but
  * for what ops and the worker call with the lock held. */
+#include "denied.h"
 #include "parts.h"
 
 #include <stdio.h>
@@ -172,6 +173,7 @@ static void take_ack(marty_port *port, nats__pending *slot, const nats__message 
                                       "channel %s: an answer that is no ack came", channel->name);
     }
     result->text = result->err ? why->text : NULL;
+    nats__acked_note_locked(port, slot->subject_hash);
     nats__pending_free_locked(port, (uint32_t)(slot - port->pending));
 }
 

@@ -2,6 +2,7 @@
  * One attempt to connect: the worker asks each server of the list in turn, proves who we are, finds
  * out what the server can do, and reports up with what it grants. Trying again is core's: the
  * library is set never to reconnect. */
+#include "denied.h"
 #include "parts.h"
 
 #include <stdio.h>
@@ -73,7 +74,8 @@ static bool publish_wires(marty_port *port, natsConnection *connections[2],
     (void)snprintf(port->server, sizeof port->server, "%s", server);
     (void)snprintf(port->version, sizeof port->version, "%s", greeting->version);
     port->payload_max = greeting->payload_max;
-    port->lost_err = MARTY_OK; /* of an older one */
+    port->lost_err = MARTY_OK;           /* of an older one */
+    nats__forbidden_forget_locked(port); /* with TLS it may have been noted after its end */
     for (int i = 0; i < 2; i++) {
         nats__wire *wire = &port->wires[i];
         wire->nc = connections[i];

@@ -1,15 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0
  * "Permissions Violation for Publish to "events.order.created"": nothing will come for who waits
  * for that. It is said, one line a second; more are counted. Any thread. */
+#include "denied.h"
 #include "parts.h"
 
 #include <stdio.h>
 #include <string.h>
 
 /* ---- publishes. Each has one answer: an ack, or the word that it is not permitted, which does not
- * say which one of a subject it means. All of them, mostly; but permissions may change while a
- * connection lives, and the acks of those before come later. Once no more are left than were
- * refused, it is those. */
+ * say which one of a subject it means. While no ack has come for that subject on this connection it
+ * is taken that nothing was ever permitted: it is the oldest, at once. (One that is stored just as
+ * the permission goes, and before the first ack has come, is among those.) But permissions may
+ * change while a connection lives, and the acks of those before come later: where some came, it is
+ * those that are left once no more are left than were refused; in a steady flow that is never so,
+ * and they end at their deadlines, in doubt. */
+
+static uint64_t *acked_bits(marty_port *port, uint64_t hash, uint64_t *ret_bit)
+{
+    size_t count = sizeof port->acked / sizeof port->acked[0];
+    *ret_bit = UINT64_C(1) << (hash % 64);
+    return &port->acked[hash / 64 % count];
+}
+
+void nats__acked_note_locked(marty_port *port, uint64_t subject_hash)
+{
+    uint64_t bit, *bits = acked_bits(port, subject_hash, &bit);
+    *bits |= bit;
+}
+
+static bool was_acked(marty_port *port, uint64_t hash)
+{
+    uint64_t bit, *bits = acked_bits(port, hash, &bit);
+    return *bits & bit;
+}
+
+void nats__forbidden_forget_locked(marty_port *port)
+{
+    port->forbidden_count = 0;
+    memset(port->acked, 0, sizeof port->acked);
+}
 
 static nats__forbidden *forbidden_of(marty_port *port, uint64_t hash)
 {
@@ -63,10 +92,29 @@ void nats__forbidden_look_locked(marty_port *port)
     }
 }
 
+static void deny_oldest(marty_port *port, uint64_t hash, const char *told)
+{
+    const nats__pending *oldest = NULL;
+    for (uint32_t i = 0; i < port->pending_count; i++) {
+        const nats__pending *one = &port->pending[i];
+        bool is = one->token && one->subject_hash == hash;
+        oldest = is && (!oldest || one->serial < oldest->serial) ? one : oldest;
+    }
+    if (oldest) {
+        uint64_t token = oldest->token;
+        nats__pending_free_locked(port, (uint32_t)(oldest - port->pending));
+        nats__answer(port, token, MARTY_E_DENIED, MARTY_LEVEL_ANY, told);
+    }
+}
+
 /* Lock held. With too many subjects at once the rest is left to the deadlines of its publishes. */
 static void deny_publish(marty_port *port, const char *subject, const char *told)
 {
     uint64_t hash = nats__hash(subject);
+    if (!was_acked(port, hash)) {
+        deny_oldest(port, hash, told);
+        return;
+    }
     nats__forbidden *found = forbidden_of(port, hash);
     if (!found && port->forbidden_count < sizeof port->forbidden / sizeof port->forbidden[0]) {
         found = &port->forbidden[port->forbidden_count++];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Which publishes the server has refused, when it says the subject alone: never one that it has
  * stored. No server: publishes are put on the way, answered and refused by hand. */
+#include "denied.h"
 #include "parts.h"
 
 #include "tests/check.h"
@@ -68,6 +69,7 @@ static void publish(uint32_t token, const char *subject, int64_t deadline_ns)
 {
     pending[token] = (nats__pending){.token = token,
                                      .channel = &channel,
+                                     .serial = token,
                                      .deadline_ns = deadline_ns,
                                      .subject_hash = nats__hash(subject)};
     port.pending_used++;
@@ -78,8 +80,15 @@ static void publish(uint32_t token, const char *subject, int64_t deadline_ns)
 
 static void store(uint32_t token)
 {
+    nats__acked_note_locked(&port, pending[token].subject_hash);
     nats__pending_free_locked(&port, token);
     nats__forbidden_look_locked(&port);
+}
+
+static void store_one(const char *subject)
+{
+    publish(5, subject, 100);
+    store(5);
 }
 
 static void refuse(int wire)
@@ -87,9 +96,46 @@ static void refuse(int wire)
     nats__permission_denied(&port.wires[wire], "Permissions Violation for Publish to \"a.b\"");
 }
 
+static void where_nothing_was_permitted_it_is_the_oldest(void)
+{
+    begin();
+    store_one("a.c");
+    publish(7, "a.b", 100);
+    for (uint32_t i = 1; i < 7; i++) { /* one after another, each refused while the next is out */
+        publish(i, "a.b", 100);
+        pending[i].serial = i + 7;
+        refuse(0);
+        CHECK_INT(told[i == 1 ? 7 : i - 1], MARTY_E_DENIED);
+        CHECK_INT(told[i], -1);
+    }
+    refuse(0);
+    CHECK_INT(told[6], MARTY_E_DENIED);
+    refuse(0); /* nobody waits for it */
+    CHECK_INT(port.pending_used, 0);
+    CHECK_INT(port.forbidden_count, 0);
+    end();
+}
+
+static void what_an_older_connection_permitted_says_nothing(void)
+{
+    begin();
+    store_one("a.b");
+    publish(1, "a.b", 100);
+    publish(2, "a.b", 100);
+    refuse(0);
+    CHECK_INT(told[1], -1);
+    nats__forbidden_forget_locked(&port);
+    CHECK_INT(port.forbidden_count, 0);
+    refuse(0);
+    CHECK_INT(told[1], MARTY_E_DENIED);
+    CHECK_INT(told[2], -1);
+    end();
+}
+
 static void each_word_is_of_one_publish(void)
 {
     begin();
+    store_one("a.b");
     publish(1, "a.b", 100);
     publish(2, "a.b", 100);
     publish(3, "a.c", 100);
@@ -111,6 +157,7 @@ static void each_word_is_of_one_publish(void)
 static void one_that_is_stored_is_never_among_them(void)
 {
     begin();
+    store_one("a.b");
     publish(1, "a.b", 100); /* stored; then it is not permitted any more */
     publish(2, "a.b", 100);
     refuse(0); /* before the ack of the first */
@@ -125,6 +172,7 @@ static void one_that_is_stored_is_never_among_them(void)
 static void one_past_its_deadline_is_in_doubt(void)
 {
     begin();
+    store_one("a.b");
     publish(1, "a.b", 100);
     publish(2, "a.b", 200);
     refuse(0);
@@ -150,6 +198,8 @@ static void a_word_about_the_other_connection_is_of_none(void)
 
 int main(void)
 {
+    where_nothing_was_permitted_it_is_the_oldest();
+    what_an_older_connection_permitted_says_nothing();
     each_word_is_of_one_publish();
     one_that_is_stored_is_never_among_them();
     one_past_its_deadline_is_in_doubt();

@@ -2,6 +2,7 @@
  * What the library tells on a thread of its own, which nobody can wait for: it may come when the
  * connection is closed and its port is freed. So it knows a port by a number that is never used
  * again, and the port is looked up among those that live. Their lock is taken before a port's. */
+#include "denied.h"
 #include "parts.h"
 
 static pthread_mutex_t living_lock = PTHREAD_MUTEX_INITIALIZER;

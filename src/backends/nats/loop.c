@@ -3,6 +3,7 @@
  * and hands over what has come. Nothing
  * here waits for the server. While there is traffic it naps for a millisecond at most, so that ops
  * need not wake it; without traffic it sleeps until something is due. */
+#include "denied.h"
 #include "reader.h"
 #include "thread.h"
 

@@ -187,7 +187,6 @@ void nats__teardown(marty_port *port)
     reset_wire(&port->wires[0]);
     reset_wire(&port->wires[1]);
     void_calls(port);
-    port->forbidden_count = 0;
     port->lost_err = MARTY_OK;
     port->refresh_ns = INT64_MAX;
     port->life = closing ? NATS__CLOSED : NATS__DOWN;

@@ -113,7 +113,7 @@ typedef struct nats__pending {
     uint64_t token; /* 0 = free */
     nats__channel *channel;
     int64_t deadline_ns;
-    uint64_t subject_hash;
+    uint64_t subject_hash, serial;
     uint32_t generation, next_free;
     uint32_t shard;
 } nats__pending;
@@ -338,6 +338,7 @@ struct marty_port {
     nats__channel *buckets[256];
     nats__pending *pending;
     uint32_t pending_count, pending_free, pending_used;
+    uint64_t pending_serial; /* of the last one */
     uint32_t held_count;
     int64_t pending_due_ns; /* not later than the first deadline */
     nats__ring asked;       /* tokens of queries: each has an echo of its own */
@@ -349,7 +350,8 @@ struct marty_port {
     nats__denied denied;
     nats__forbidden forbidden[16];
     uint32_t forbidden_count;
-    bool look_again;           /* an inbox that was starved has room */
+    uint64_t acked[64]; /* a bit each, by their hash: subjects with an ack on this connection */
+    bool look_again;    /* an inbox that was starved has room */
     struct nats__batch *batch; /* the loop's */
     nats__buffer scratch;      /* header lines of the message being framed */
     char instance[32];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One message on its way to JetStream: its id for the server, its time to live, its schedule, and
  * the slot that its ack will name. Lock held throughout; the loop, ops and the worker. */
+#include "denied.h"
 #include "parts.h"
 
 #include "base/grouped.h"
@@ -222,6 +223,7 @@ static marty_err frame_pending(marty_port *port, nats__channel *channel, const n
     slot->shard = shard;
     slot->deadline_ns = what->deadline_ns;
     slot->subject_hash = nats__hash(subject);
+    slot->serial = ++port->pending_serial;
     nats__forbidden_note_locked(port, slot->subject_hash, true);
     if (slot->deadline_ns < port->pending_due_ns) {
         port->pending_due_ns = slot->deadline_ns;

@@ -193,16 +193,6 @@ int64_t nats__pending_expire(marty_port *port, int64_t now_ns);
 void nats__pending_free_locked(marty_port *port, uint32_t index);
 /** What was denied: calls to that subject, or for a subscription (NULL) those that wait for it. */
 void nats__call_denied_locked(marty_port *port, const char *subject, const char *text);
-/** The server's word about something that came on that connection. */
-void nats__permission_denied(nats__wire *wire, const char *text);
-/** Of a subject that something was refused on: one more publish, or one less, is not answered. */
-void nats__forbidden_note_locked(marty_port *port, uint64_t subject_hash, bool more);
-/** One is past its deadline; perhaps it was that. */
-void nats__forbidden_expired_locked(marty_port *port, uint64_t subject_hash);
-/** Answer those of which it is clear by now. */
-void nats__forbidden_look_locked(marty_port *port);
-/** The loop: say what was counted since; when to look again. */
-int64_t nats__denied_look(marty_port *port, int64_t now_ns);
 
 /* ---- stream.c, consumer.c, filter.c: topology of one channel and group (blocking) */
 typedef struct nats__difference {

@@ -5,6 +5,7 @@
  * comes above it is dropped, counted and said. The loop's alone; the lock is taken for what is
  * shared. */
 #include "reader.h"
+#include "denied.h"
 
 #include <errno.h>
 #include <stdio.h>
