@@ -101,11 +101,6 @@ static uint32_t lease_of(const marty__consumer *consumer)
     return shortest_ms;
 }
 
-static const char *pattern_of(const marty_subscription *member)
-{
-    return member->pattern == MARTY_STREAM ? ">" : member->name;
-}
-
 static const char *put_word(char **room, const char *word)
 {
     size_t size = strlen(word) + 1;
@@ -123,7 +118,7 @@ static bool list_words(marty__consumer *consumer, marty_want *want)
     const char *position = consumer->start_position;
     size += position ? strlen(position) + 1 : 0;
     for (size_t i = 0; i < count; i++) {
-        size += strlen(pattern_of(consumer->members[i])) + 1;
+        size += strlen(marty__subscription_types(consumer->members[i])) + 1;
     }
     const char **words = marty_realloc(consumer->words, size);
     if (!words) {
@@ -132,7 +127,7 @@ static bool list_words(marty__consumer *consumer, marty_want *want)
     consumer->words = words;
     char *room = (char *)(words + count + 1);
     for (size_t i = 0; i < count; i++) {
-        words[i] = put_word(&room, pattern_of(consumer->members[i]));
+        words[i] = put_word(&room, marty__subscription_types(consumer->members[i]));
     }
     want->patterns = words;
     want->pattern_count = count;

@@ -92,17 +92,12 @@ static bool publish_number(marty__port *port, marty__consumer *consumer)
     return true;
 }
 
-static const char *pattern_of(const marty_subscription *subscription)
-{
-    return subscription->pattern == MARTY_STREAM ? ">"
-                                                 : subscription->name; /* a stream is read whole */
-}
-
 /* With consumer->lock held. */
 static marty_err add_member(marty__consumer *consumer, marty_subscription *subscription,
                             marty_error *why)
 {
-    marty_subscription *other = marty__match_overlap(consumer->match, pattern_of(subscription));
+    marty_subscription *other =
+        marty__match_overlap(consumer->match, marty__subscription_types(subscription));
     if (other) {
         return marty_error_set(why, MARTY_E_EXISTS,
                                "\"%s\" overlaps \"%s\", which group %s already handles on %s; name "
@@ -126,7 +121,8 @@ static marty_err add_member(marty__consumer *consumer, marty_subscription *subsc
     if (!marty__unmade_reserve(consumer, consumer->credit + subscription->credit)) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
-    marty_err err = marty__match_add(consumer->match, pattern_of(subscription), subscription);
+    marty_err err =
+        marty__match_add(consumer->match, marty__subscription_types(subscription), subscription);
     if (err) {
         return marty__error_code(why, err);
     }
@@ -225,7 +221,8 @@ void marty__consumer_drop(marty__consumer *consumer, const marty_subscription *s
 {
     for (size_t i = 0; i < consumer->member_count; i++) {
         if (consumer->members[i] == subscription) {
-            marty__match_remove(consumer->match, pattern_of(subscription), consumer->members[i]);
+            marty__match_remove(consumer->match, marty__subscription_types(subscription),
+                                consumer->members[i]);
             consumer->taker = NULL;
             consumer->members[i] = consumer->members[--consumer->member_count];
             uint32_t credit = subscription->credit;

@@ -50,6 +50,11 @@ void marty__subscription_unref_many(marty_subscription *subscription, uint32_t c
     marty__bus_unref(bus);
 }
 
+const char *marty__subscription_types(const marty_subscription *subscription)
+{
+    return subscription->pattern == MARTY_STREAM ? ">" : subscription->name;
+}
+
 void marty__subscription_count(marty_subscription *subscription, marty__stat stat, uint64_t count)
 {
     if (subscription) {

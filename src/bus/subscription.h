@@ -126,6 +126,8 @@ marty_subscription *marty__subscription_ref(marty_subscription *subscription);
 void marty__subscription_unref(marty_subscription *subscription);
 void marty__subscription_ref_many(marty_subscription *subscription, uint32_t count);
 void marty__subscription_unref_many(marty_subscription *subscription, uint32_t count);
+/** The pattern of the types that it takes; a stream is read whole. */
+const char *marty__subscription_types(const marty_subscription *subscription);
 void marty__subscription_count(marty_subscription *subscription, marty__stat stat, uint64_t count);
 typedef struct marty__subscribe {
     marty_pattern pattern;
