@@ -3,6 +3,8 @@
  * receivers read. */
 #include "proxy.h"
 
+#include "wait.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -143,13 +145,16 @@ static void *serve(void *user)
     return NULL;
 }
 
+static bool is_idle(void *user)
+{
+    test_proxy *self = user;
+    return !atomic_load(&self->busy);
+}
+
 /* Until what was begun before has passed, or hangs, as its receiver does not read. */
 static void let_finish(test_proxy *self)
 {
-    enum { LIMIT_MS = 1000 };
-    for (int ms = 0; atomic_load(&self->busy) && ms < LIMIT_MS; ms++) {
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
+    (void)test_wait_for(is_idle, self, 1000);
 }
 
 test_proxy *test_proxy_start(int port)
