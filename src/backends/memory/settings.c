@@ -114,7 +114,7 @@ marty_err marty__mem_settings_read(settings *s, const marty_url *url, marty_erro
 {
     static const char *const keys[] = {"limit", "history", NULL};
     *s = (settings){.limit = 256 << 20,
-                    .history = 16 << 20,
+                    .history = 4 << 20,
                     .retention_ms = 7 * DAY_MS,
                     .retention_bytes = UINT64_MAX,
                     .dedup_ms = 10 * 60 * 1000};
