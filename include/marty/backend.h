@@ -178,10 +178,10 @@ struct marty_sink {
 
 /**
  * An adapter: one static table. Only topology and cancel may be NULL, and lead with serve. Core
- * calls the ops of one port one at a time (topology, lead and serve beside them), from any thread,
- * holding no lock. None waits for the network, save topology and serve. Subscription and token are
- * never 0. An op that returns an error took nothing. `why` is never NULL here: fill its text, core
- * sets the code.
+ * calls the ops of one port one at a time (topology, lead and serve beside them, and settle if it
+ * may), from any thread, holding no lock. None waits for the network, save topology and serve.
+ * Subscription and token are never 0. An op that returns an error took nothing. `why` is never NULL
+ * here: fill its text, core sets the code.
  *
  * @since 0.1
  * @source docs/design/0003-backend-port.md
@@ -240,6 +240,8 @@ typedef struct marty_backend {
     /** The thread that leads does what is queued, sink calls and all, and leads no more. It waits
      *  for nobody but the disk or the broker; what it leaves, the adapter's own threads do. */
     void (*serve)(marty_port *port);
+    /** settle may be called by several threads at once, and while another op runs. */
+    bool settles_beside;
 } marty_backend;
 
 /**

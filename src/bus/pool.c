@@ -30,6 +30,11 @@ bool marty__pool_has_work(marty_bus *bus)
     return has;
 }
 
+bool marty__pool_crowded(const marty_bus *bus)
+{
+    return atomic_load_explicit(&bus->pool.crowded, memory_order_relaxed);
+}
+
 static void *work(void *argument);
 
 /* With pool->lock held. A thread that cannot be had now is tried again with the next task. */
@@ -169,6 +174,16 @@ bool marty__pool_lend(marty_bus *bus, marty__task *task, bool own)
     return lends;
 }
 
+/* With pool->lock held. */
+static void note_crowd(marty__pool *pool)
+{
+    const marty__link *at = &pool->tasks;
+    for (int i = 0; i < 3 && at; i++) {
+        at = at->next == &pool->tasks ? NULL : at->next;
+    }
+    atomic_store_explicit(&pool->crowded, at != NULL, memory_order_relaxed);
+}
+
 static void *work(void *argument)
 {
     marty_bus *bus = argument;
@@ -186,6 +201,7 @@ static void *work(void *argument)
             break;
         }
         marty__task *task = MARTY__OWNER(marty__list_pop(&pool->tasks), marty__task, link);
+        note_crowd(pool);
         pool->running++;
         bool wake;
         (void)staff(bus, &wake);

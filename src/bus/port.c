@@ -332,8 +332,24 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
     return err ? marty_error_set(why, err, "%s", inner.text) : MARTY_OK;
 }
 
-/* ---- leading: beside the ops, and only while there is an adapter. A thread that runs a handler
- * does not: what it is told would wait for the end of the handler's turn. */
+/* ---- beside the ops: only while there is an adapter, which is kept for it */
+bool marty__port_enter_held(marty__port *port)
+{
+    bool up = usable(port) && !port->closed;
+    port->asking += up ? 1 : 0;
+    return up;
+}
+
+void marty__port_leave_held(marty__port *port)
+{
+    port->asking--;
+    if (port->closed) {
+        marty__wake_all(&port->changed);
+    }
+}
+
+/* ---- leading. A thread that runs a handler does not: what it is told would wait for the end of
+ * the handler's turn. */
 static bool may_lead(marty__port *port)
 {
     if (!port->backend->lead || port->bus->driven || port->bus->simulated || marty__in_sink ||
@@ -341,8 +357,7 @@ static bool may_lead(marty__port *port)
         return false;
     }
     marty__lock(&port->lock);
-    bool up = usable(port) && !port->closed;
-    port->asking += up ? 1 : 0;
+    bool up = marty__port_enter_held(port);
     marty__unlock(&port->lock);
     return up;
 }
@@ -350,8 +365,7 @@ static bool may_lead(marty__port *port)
 static void end_asking(marty__port *port)
 {
     marty__lock(&port->lock);
-    port->asking--;
-    marty__wake_all(&port->changed);
+    marty__port_leave_held(port);
     marty__unlock(&port->lock);
 }
 
@@ -377,8 +391,7 @@ static marty_err begin_asking(marty__port *port, const char *verb, marty_error *
         return marty_error_set(why, MARTY_E_UNSUPPORTED, "%s cannot %s channels", port->name, verb);
     }
     marty__lock(&port->lock);
-    bool up = usable(port) && !port->closed;
-    port->asking += up ? 1 : 0;
+    bool up = marty__port_enter_held(port);
     marty_err err = up ? MARTY_OK
                        : marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", port->name,
                                          port->closed ? "closed" : port->text);

@@ -37,7 +37,7 @@ struct marty__port {
     marty_port *adapter;
     marty__mutex lock;
     marty__cond changed; /* state, room */
-    uint32_t asking;     /* threads inside topology or leading, which keep the adapter alive */
+    uint32_t asking;     /* threads in calls beside the ops, which keep the adapter alive */
     bool busy;           /* somebody runs the ops */
     bool handing;        /* an op has posts in its hands, */
     uint64_t handed;     /* as rounds before it had */
@@ -104,6 +104,10 @@ marty_err marty__port_check(marty__port *port, marty_error *why);
  * (down or closed), its own. */
 marty_err marty__port_topology(marty__port *port, const char *verb, const marty_want *what,
                                int64_t deadline_ns, marty_message **ret_answer, marty_error *why);
+/** For what is called beside the ops: keep the adapter from being freed, if it is up; and no more.
+ * With the lock held. */
+bool marty__port_enter_held(marty__port *port);
+void marty__port_leave_held(marty__port *port);
 /** Whether this thread, which is going to publish and to wait until then, leads: then serve comes
  * next, once the posts are with the adapter. Never inside of a handler. */
 bool marty__port_lead(marty__port *port, int64_t until_ns);

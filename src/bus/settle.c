@@ -8,7 +8,7 @@
 #include "base/local.h"
 #include "base/unset.h"
 
-enum { AT_ONCE = 256 };
+enum { AT_ONCE = 256, MANY = 32 };
 
 static MARTY__LOCAL marty__link *collecting; /* the turn of this thread, or NULL */
 
@@ -26,6 +26,16 @@ static void give_to_port(marty__port *port, marty__link *list, size_t count)
     marty__unlock(&port->lock);
 }
 
+static void settle_beside(marty__port *port, marty__link *run);
+
+/* By this thread, not by whoever runs the ops, if that gets more done: a few of one of many lanes
+ * had better wait for those of the others. */
+static bool goes_beside(const marty__port *port, size_t count)
+{
+    return port->backend->settles_beside && !marty__in_sink &&
+           (count >= MANY || !marty__pool_crowded(port->bus));
+}
+
 /* One run of deliveries of the same port after the other, in their order. */
 void marty__settle_flush(marty__link *turn)
 {
@@ -41,8 +51,15 @@ void marty__settle_flush(marty__link *turn)
         }
         marty__list_move_until(&run, turn, at);
         marty__lock(&port->lock);
-        marty__list_move(&port->settles, &run);
         port->settling += count;
+        if (goes_beside(port, count) && marty__port_enter_held(port)) {
+            marty__unlock(&port->lock);
+            settle_beside(port, &run);
+            marty__lock(&port->lock);
+            marty__port_leave_held(port);
+        } else {
+            marty__list_move(&port->settles, &run);
+        }
         marty__port_kick_held(port);
     }
 }
@@ -153,20 +170,16 @@ static void let_go(marty__delivery **list, size_t count)
     marty__deliveries_unref(list, count);
 }
 
-static size_t take(marty__port *port, marty__delivery **list, marty_settling *batch,
-                   bool *ret_usable)
+/* The next ones of a list. */
+static size_t take(marty__link *from, marty__delivery **list, marty_settling *batch)
 {
     size_t count = 0;
     marty__link *link;
-    marty__lock(&port->lock);
-    *ret_usable =
-        (port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED) && !port->closed;
-    while (count < AT_ONCE && (link = marty__list_pop(&port->settles)) != NULL) {
+    while (count < AT_ONCE && (link = marty__list_pop(from)) != NULL) {
         list[count] = MARTY__OWNER(link, marty__delivery, settle_link);
         fill(list[count], &batch[count]);
         count++;
     }
-    marty__unlock(&port->lock);
     return count;
 }
 
@@ -174,8 +187,11 @@ void marty__settles_run(marty__port *port)
 {
     MARTY__UNSET marty__delivery *list[AT_ONCE];
     MARTY__UNSET marty_settling batch[AT_ONCE];
-    bool usable;
-    size_t count = take(port, list, batch, &usable);
+    marty__lock(&port->lock);
+    bool usable =
+        (port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED) && !port->closed;
+    size_t count = take(&port->settles, list, batch);
+    marty__unlock(&port->lock);
     if (usable && count) {
         port->backend->settle(port->adapter, batch, count);
     }
@@ -184,6 +200,17 @@ void marty__settles_run(marty__port *port)
                        0);
     }
     let_go(list, count);
+}
+
+/* By the thread that has run them, while another is in an op, perhaps for long. */
+static void settle_beside(marty__port *port, marty__link *run)
+{
+    MARTY__UNSET marty__delivery *list[AT_ONCE];
+    MARTY__UNSET marty_settling batch[AT_ONCE];
+    for (size_t count; (count = take(run, list, batch)) > 0;) {
+        port->backend->settle(port->adapter, batch, count);
+        let_go(list, count);
+    }
 }
 
 /* ---- answers */

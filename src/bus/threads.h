@@ -9,6 +9,8 @@
 
 #include <marty/bus.h>
 
+#include <stdatomic.h>
+
 /* Something for a worker (or process) to run once. Embedded in its owner, so queueing never
  * allocates. */
 typedef struct marty__task {
@@ -35,8 +37,9 @@ typedef struct marty__pool {
         waiting;      /* tasks being run by unblocked threads; threads that wait for work */
     uint32_t blocked; /* threads inside a blocking call of ours */
     bool stopping, driven, stalled;
-    bool waking; /* one that waits is on its way */
-    bool ended;  /* whoever adds a task runs it */
+    bool waking;         /* one that waits is on its way */
+    atomic_bool crowded; /* more than two tasks were queued when one was last taken */
+    bool ended;          /* whoever adds a task runs it */
     marty__alarm stall_alarm;
 } marty__pool;
 
@@ -74,6 +77,8 @@ void marty__pool_unblock(marty_bus *bus);
 bool marty__pool_inside(const marty_bus *bus);
 /** The same of any bus. */
 bool marty__pool_inside_any(void);
+/** Whether several tasks wait for a worker. A look without the lock. */
+bool marty__pool_crowded(const marty_bus *bus);
 /** Run up to max queued tasks on this thread; returns how many. */
 size_t marty__pool_run_some(marty_bus *bus, size_t max);
 bool marty__pool_has_work(marty_bus *bus);

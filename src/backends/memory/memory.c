@@ -44,10 +44,8 @@ static bool make_parts(marty_port *port, const marty_url *url)
     port->prefix = marty_alloc(size + 2);
     port->shown = marty__strdup(url->redacted);
     port->publish_work = marty__mem_publish_work_new();
-    port->settle_work = marty__mem_settle_work_new();
     port->batch = marty__mem_batch_new();
-    if (!port->prefix || !port->shown || !port->publish_work || !port->settle_work ||
-        !port->batch) {
+    if (!port->prefix || !port->shown || !port->publish_work || !port->batch) {
         return false;
     }
     (void)snprintf(port->prefix, size + 2, "%s%s", size ? prefix : "", size ? "." : "");
@@ -64,7 +62,6 @@ static void port_free(marty_port *port)
     }
     marty__map_free(&port->subscriptions);
     marty_free(port->batch);
-    marty_free(port->settle_work);
     marty_free(port->publish_work);
     marty_free(port->prefix);
     marty_free(port->shown);
@@ -218,4 +215,5 @@ const marty_backend marty__memory_backend = {.abi = MARTY_BACKEND_ABI,
                                              .unsubscribe = marty__mem_unsubscribe,
                                              .close = mem_close,
                                              .free = mem_free,
-                                             .topology = marty__mem_topology};
+                                             .topology = marty__mem_topology,
+                                             .settles_beside = true};

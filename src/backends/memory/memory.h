@@ -219,7 +219,6 @@ void marty__mem_clock_rang(void *port);
 void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t count);
 /** Leave its state and go back to its group, to be delivered again from due_ns on (0 = now). */
 void marty__mem_item_return(item *it, bool counts, int64_t due_ns);
-settle_work *marty__mem_settle_work_new(void);
 
 /* ---- subscribe.c */
 marty_err marty__mem_subscribe(marty_port *port, uint64_t number, const marty_want *want,

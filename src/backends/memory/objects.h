@@ -17,7 +17,6 @@ typedef struct wild_group wild_group;
 typedef struct member member;
 typedef struct subscription subscription;
 typedef struct publish_work publish_work; /* publish.c */
-typedef struct settle_work settle_work;   /* settle.c */
 typedef struct pump_batch pump_batch;     /* pump.c */
 
 /* ---- the log of a channel */
@@ -280,7 +279,6 @@ struct marty_port {
     channel *last;              /* the channel published to last */
     char warning[256];          /* for the log; "" = none */
     publish_work *publish_work; /* room to work in, had from birth */
-    settle_work *settle_work;
     pump_batch *batch;
 };
 #endif

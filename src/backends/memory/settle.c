@@ -3,22 +3,20 @@
  * memory, save the dead letter of a reject, which is stored before the original goes. */
 #include "memory.h"
 
+#include "base/unset.h"
+
 #include <string.h>
 
 enum { CHUNK = 256 };
 
-struct settle_work { /* of a port, whose ops come one at a time */
+typedef struct settle_work {
+    marty_port *port;
     marty_err results[CHUNK];
     int64_t leases_ns[CHUNK];
     uint64_t tags[CHUNK];
     group *touched; /* to be dispatched once all of the chunk is settled */
     bool holds_key; /* one of an ordered group went back with a delay */
-};
-
-settle_work *marty__mem_settle_work_new(void)
-{
-    return marty_alloc_zero(1, sizeof(settle_work));
-}
+} settle_work;
 
 void marty__mem_item_return(item *it, bool counts, int64_t due_ns)
 {
@@ -83,18 +81,18 @@ static int64_t extend(marty_port *port, item *it, uint32_t delay_ms)
     return until_ns;
 }
 
-static void touch(marty_port *port, group *g)
+static void touch(settle_work *work, group *g)
 {
-    settle_work *work = port->settle_work;
     if (work->touched && work->touched != g) {
         marty__mem_dispatch(work->touched);
     }
     work->touched = g;
 }
 
-static marty_err settle_item(marty_port *port, item *it, const marty_settling *how,
+static marty_err settle_item(settle_work *work, item *it, const marty_settling *how,
                              int64_t *ret_lease_ns)
 {
+    marty_port *port = work->port;
     group *g = it->group;
     int64_t due_ns =
         how->delay_ms ? marty__deadline_ns(marty__mem_now(port->broker), how->delay_ms) : 0;
@@ -108,7 +106,7 @@ static marty_err settle_item(marty_port *port, item *it, const marty_settling *h
         subscription *s = it->member->subscription;
         marty__mem_item_return(it, how->verb == MARTY_SETTLE_RETRY, due_ns);
         if (due_ns && g->ordered && it->of.claim) {
-            port->settle_work->holds_key = true;
+            work->holds_key = true;
             hold_key(it, s);
         }
         break;
@@ -122,7 +120,7 @@ static marty_err settle_item(marty_port *port, item *it, const marty_settling *h
     default:
         return MARTY_E_ARGUMENT;
     }
-    touch(port, g);
+    touch(work, g);
     return err;
 }
 
@@ -135,9 +133,10 @@ static item *out_of_run(item *it, const marty_settling *how)
 }
 
 /* The next of a batch, or a run of them: how many. */
-static size_t settle_next(marty_port *port, const marty_settling batch[], size_t count,
+static size_t settle_next(settle_work *work, const marty_settling batch[], size_t count,
                           marty_err *ret_result, int64_t *ret_lease_ns)
 {
+    marty_port *port = work->port;
     const marty_settling *how = batch;
     item *it = marty__mem_item_of(port->broker, how->tag);
     const subscription *s = it ? it->member->subscription : NULL;
@@ -147,11 +146,11 @@ static size_t settle_next(marty_port *port, const marty_settling batch[], size_t
         group *g = it->group;
         size_t acked = it->run ? marty__mem_run_ack(it, batch, count) : 0;
         if (acked) {
-            touch(port, g);
+            touch(work, g);
             return acked;
         }
         it = it->run ? out_of_run(it, how) : it;
-        *ret_result = it ? settle_item(port, it, how, ret_lease_ns) : MARTY_E_LOST;
+        *ret_result = it ? settle_item(work, it, how, ret_lease_ns) : MARTY_E_LOST;
         return 1;
     }
     s = marty__map_get_u64(&port->subscriptions, how->subscription);
@@ -160,9 +159,9 @@ static size_t settle_next(marty_port *port, const marty_settling batch[], size_t
 }
 
 /* Runs of one subscription, verb and result are answered together. */
-static void answer(marty_port *port, const marty_settling batch[], size_t count)
+static void answer(settle_work *work, const marty_settling batch[], size_t count)
 {
-    settle_work *work = port->settle_work;
+    const marty_sink *sink = work->port->sink;
     for (size_t from = 0, to; from < count; from = to) {
         for (to = from;
              to < count && batch[to].subscription == batch[from].subscription &&
@@ -171,38 +170,38 @@ static void answer(marty_port *port, const marty_settling batch[], size_t count)
              to++) {
             work->tags[to] = batch[to].tag;
         }
-        port->sink->settled(port->sink, batch[from].subscription, batch[from].verb,
-                            work->tags + from, to - from, work->results[from],
-                            work->leases_ns[from]);
+        sink->settled(sink, batch[from].subscription, batch[from].verb, work->tags + from,
+                      to - from, work->results[from], work->leases_ns[from]);
     }
 }
 
 void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t count)
 {
     broker *b = port->broker;
-    settle_work *work = port->settle_work;
+    MARTY__UNSET settle_work work;
+    work.port = port;
     for (size_t at = 0; at < count; at += CHUNK) {
         size_t size = count - at < CHUNK ? count - at : CHUNK;
         marty__mem_lock(port);
-        work->touched = NULL;
-        work->holds_key = false;
+        work.touched = NULL;
+        work.holds_key = false;
         for (size_t i = 0, some; i < size; i += some) {
             some =
-                settle_next(port, &batch[at + i], size - i, &work->results[i], &work->leases_ns[i]);
+                settle_next(&work, &batch[at + i], size - i, &work.results[i], &work.leases_ns[i]);
             for (size_t k = 1; k < some; k++) { /* a run of acks */
-                work->results[i + k] = MARTY_OK;
-                work->leases_ns[i + k] = INT64_MAX;
+                work.results[i + k] = MARTY_OK;
+                work.leases_ns[i + k] = INT64_MAX;
             }
         }
-        if (work->touched) {
-            marty__mem_dispatch(work->touched);
+        if (work.touched) {
+            marty__mem_dispatch(work.touched);
         }
         bool ready = !marty__list_empty(&b->ready);
-        if (work->holds_key) { /* the answer comes after what is being told now */
+        if (work.holds_key) { /* the answer comes after what is being told now */
             marty__mem_pump_wait(port);
         }
         marty__unlock(&b->lock);
-        answer(port, batch + at, size);
+        answer(&work, batch + at, size);
         if (ready) {
             marty__mem_pump(b);
         }
