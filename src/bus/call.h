@@ -64,7 +64,7 @@ struct marty__call {
     marty__post posts[];
 };
 
-/* ---- publish.c */
+/* ---- call*.c */
 /** A call with room for count posts, each yours to set as a whole, and strings_size bytes of names;
  * NULL without memory. One reference, yours. */
 marty__call *marty__call_new(marty_bus *bus, size_t count, size_t strings_size);

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Answers to what was published: each message is answered exactly once, whatever the broker does,
+ * and with its last one the call is complete. */
+#include "call_parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the whole call */
+static void run_done(marty__task *task)
+{
+    marty__call *call = MARTY__OWNER(task, marty__call, task);
+    if (call->done) {
+        call->done(call->user, call->outcomes, call->count);
+        marty__call_make_room(call, call->bus->port_count);
+    }
+    marty_bus *bus = marty__bus_ref(call->bus);
+    (void)atomic_fetch_sub(&bus->open_calls, 1);
+    marty__call_unref(call);
+    marty__life_step(bus);
+    marty__bus_unref(bus);
+}
+
+void marty__call_settle(marty__call *call)
+{
+    if (!call->settles) {
+        return;
+    }
+    marty_err bad = MARTY_OK;
+    for (size_t i = 0; i < call->count && !bad; i++) {
+        bad = call->posts[i].err;
+    }
+    marty_delivery *cause = call->settles;
+    call->settles = NULL;
+    (void)marty_settle(cause, bad ? MARTY_SETTLE_RETRY : MARTY_SETTLE_ACK, 0,
+                       bad ? marty_err_describe(bad)->text : NULL);
+    marty_delivery_release(cause);
+}
+
+static void run_settles_then_done(marty__task *task)
+{
+    marty__call_settle(MARTY__OWNER(task, marty__call, task));
+    run_done(task);
+}
+
+void marty__call_complete(marty__call *call)
+{
+    marty_bus *bus = call->bus;
+    if (atomic_load(&call->timed) && marty__alarm_cancel(bus, &call->alarm)) {
+        marty__call_unref(call);
+    }
+    if (call->completed) {
+        (void)atomic_fetch_sub(&bus->open_calls, 1);
+        (void)marty__bus_ref(bus);
+        call->completed(call);
+        marty__call_unref(call);
+        marty__life_step(bus);
+        marty__bus_unref(bus);
+    } else if (call->waited) {
+        if (atomic_exchange(&call->progress, MARTY__CALL_FINISHED) == MARTY__CALL_AWAITED) {
+            marty__lock(&call->lock); /* until it waits indeed */
+            marty__unlock(&call->lock);
+            marty__wake_all(&call->answered); /* ours till the unref, so no lock is met */
+        }
+        marty__call_unref(call);
+    } else if (call->at_once) {
+        run_settles_then_done(&call->task);
+    } else {
+        call->task.run = run_settles_then_done;
+        marty__pool_add(bus, &call->task);
+    }
+}
+
+/* ---- one message */
+static void fill_outcome(marty__post *post, marty_err err, marty_level level, const char *position)
+{
+    marty_outcome *outcome = &post->call->outcomes[post - post->call->posts];
+    size_t size = strlen(post->message->id);
+    outcome->id[0] = '\0';
+    if (size < sizeof outcome->id) {
+        memcpy(outcome->id, post->message->id, size + 1);
+    }
+    outcome->err = err;
+    outcome->level = err ? MARTY_LEVEL_ANY : level;
+    outcome->backend = post->port->name;
+    outcome->channel = post->lasts ? post->channel : NULL;
+    size_t length = position ? strnlen(position, sizeof outcome->position - 1) : 0;
+    memcpy(outcome->position, position ? position : "", length);
+    outcome->position[length] = '\0';
+}
+
+void marty__post_answer(marty__post *post, marty_err err, marty_level level, const char *position)
+{
+    marty__port *port = post->port;
+    if (post->state == MARTY__POST_QUEUED) {
+        marty__list_remove(&post->link);
+    }
+    post->err = err;
+    if (post->call->outcomes) {
+        fill_outcome(post, err, level, position);
+    }
+    marty__token_free(port, post);
+    post->state = MARTY__POST_ANSWERED;
+    if (!post->call->done) { /* else it counts until done has returned: what waits for a slow one is
+                                bounded, too */
+        port->inflight--;
+        port->inflight_bytes -= post->bytes;
+    }
+}
+
+bool marty__call_may_word(marty__call *call)
+{
+    return !atomic_exchange(&call->worded, true);
+}
+
+marty__call *marty__call_count(marty__call *call, size_t count)
+{
+    return count && atomic_fetch_sub(&call->left, count) == count ? call : NULL;
+}
+
+static bool may_repeat(const marty__port *port, const marty__post *post)
+{
+    return marty__port_can(port, post->kind, post->order, MARTY_CAN_DEDUPLICATE) &&
+           !post->call->no_retry && !port->closing &&
+           port->bus->env.monotonic_ns(port->bus->env.user) < post->call->deadline_ns;
+}
+
+/* With port->lock held: queue it again under its id; the broker folds the copy if it has the first.
+ */
+static void repeat(marty__port *port, marty__post *post)
+{
+    marty__token_free(port, post);
+    marty__token_take(port, post);
+    post->doubtful = true;
+    post->state = MARTY__POST_QUEUED;
+    marty__list_push(&port->posts, &post->link);
+}
+
+void marty__calls_complete(marty__link *finished)
+{
+    marty__link *link;
+    while ((link = marty__list_pop(finished)) != NULL) {
+        marty__call_complete(MARTY__OWNER(link, marty__call, task.link));
+    }
+}
+
+static marty_err real_outcome(const marty__post *post, marty_err err)
+{
+    bool unsure =
+        post->doubtful && err && marty_err_describe(err)->error_class == MARTY_CLASS_RETRY;
+    return unsure ? MARTY_E_MAYBE_STORED : err;
+}
+
+void marty__call_note(marty__link *finished, marty__call *call)
+{
+    if (call) {
+        marty__list_push(finished, &call->task.link);
+    }
+}
+
+void marty__published(marty__port *port, const marty_published *results, size_t count)
+{
+    marty__link finished;
+    marty__call *call = NULL; /* whose answers run here, and how many are not counted yet */
+    size_t unknown = 0, answered = 0;
+    marty__list_init(&finished);
+    marty__lock(&port->lock);
+    for (size_t i = 0; i < count; i++) {
+        marty__post *post = marty__token_post(port, results[i].token);
+        if (!post || post->state != MARTY__POST_SENT) {
+            unknown++;
+        } else if (results[i].err == MARTY_E_MAYBE_STORED && may_repeat(port, post)) {
+            repeat(port, post);
+        } else {
+            if (results[i].err && results[i].text && results[i].text[0] &&
+                marty__call_may_word(post->call)) {
+                (void)snprintf(post->call->text, sizeof post->call->text, "%s", results[i].text);
+            }
+            if (!call || post->call != call) {
+                marty__call_note(&finished, marty__call_count(call, answered));
+                call = post->call;
+                answered = 0;
+            }
+            marty__post_answer(post, real_outcome(post, results[i].err), results[i].level,
+                               results[i].position);
+            answered++;
+        }
+    }
+    marty__call_note(&finished, marty__call_count(call, answered));
+    port->answers++;
+    port->full = false;
+    bool room = port->room_wanted, waits = marty__port_waits(port);
+    marty__wake_all(&port->changed);
+    marty__unlock(&port->lock);
+    if (unknown) {
+        marty__bus_log(port->bus, 3, "%s: %zu late or unknown answers to publishes", port->name,
+                       unknown);
+    }
+    if (room) {
+        marty__room_tell(port);
+    }
+    marty__calls_complete(&finished);
+    if (waits) {
+        marty__port_kick_later(port);
+    }
+}
