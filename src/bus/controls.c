@@ -95,7 +95,6 @@ static size_t pull(marty_subscription *subscription, marty_delivery **ret_first)
             if (!delivery) {
                 break;
             }
-            delivery->in_batch = false;
             bytes += delivery->handle.message->data.size;
             delivery->handle.next = NULL;
             if (last) {

@@ -175,9 +175,10 @@ static void held_rang(marty__alarm *alarm)
     marty__delivery *delivery = MARTY__OWNER(alarm, marty__delivery, alarm);
     marty_subscription *subscription = delivery->subscription;
     marty__lock(&subscription->lock);
-    if (delivery->held) { /* else taken away meanwhile, into a list that is not ours */
+    bool held = delivery->held; /* else taken away meanwhile, into a list that is not ours */
+    delivery->held = false;
+    if (held && marty__key_leads(delivery)) { /* else it runs when those before it are done */
         marty__list_remove(&delivery->link);
-        delivery->held = false;
         marty__lane_put(delivery, true);
     }
     marty__unlock(&subscription->lock);
@@ -199,8 +200,8 @@ static void take_over(marty__delivery *old, marty__delivery *fresh)
 }
 
 /* True when its shard has come to be revoked, and what of that was held was given back before.
- * fresh stands for old from now on: in the unsettled ones, for its key, and in the list of those
- * held. */
+ * fresh stands for old from now on: in the unsettled ones, among those of its key, and in the list
+ * of those held. */
 static bool swap_in(marty__delivery *old, marty__delivery *fresh, int64_t again_ns, bool counted)
 {
     marty_subscription *subscription = old->subscription;
@@ -216,8 +217,11 @@ static bool swap_in(marty__delivery *old, marty__delivery *fresh, int64_t again_
     atomic_store(&fresh->verdict, MARTY__OPEN_VERDICT);
     fresh->handle.attempt += counted;
     fresh->held = true;
+    fresh->in_hands = false;
     fresh->again_ns = again_ns;
-    marty__list_push(&subscription->held, &fresh->link);
+    if (marty__key_leads(fresh)) { /* else it stands in its place behind the first */
+        marty__list_push(&subscription->held, &fresh->link);
+    }
     (void)marty__alarm_set(consumer->bus, &fresh->alarm, again_ns); /* whoever takes it away from
                                                                        there finds it set */
     marty__unlock(&subscription->lock);
@@ -236,6 +240,24 @@ static bool is_leaving(marty__delivery *delivery)
     return leaving;
 }
 
+/* It goes back to the broker: what stands behind it in order must not run before it comes again. */
+static void give_back_behind(marty__delivery *delivery)
+{
+    marty_subscription *subscription = delivery->subscription;
+    uint32_t shard = delivery->handle.shard;
+    if (!subscription || subscription->order != MARTY_ORDER_KEY) {
+        return;
+    }
+    marty__lock(&subscription->lock);
+    if (delivery->keyed) {
+        marty__key_unbatch(delivery);
+    }
+    marty__unlock(&subscription->lock);
+    marty__lanes_clear(
+        subscription,
+        &(marty__clear){.consumer = delivery->consumer, .shards = &shard, .shard_count = 1});
+}
+
 void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool counted)
 {
     marty_bus *bus = delivery->consumer->bus;
@@ -244,6 +266,7 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
         subscription && !marty__subscription_stops(subscription) && !is_leaving(delivery);
     marty__delivery *fresh = running ? fresh_one(delivery) : NULL;
     if (!fresh) {
+        give_back_behind(delivery);
         marty__delivery_finish(delivery, counted ? MARTY_SETTLE_RETRY : MARTY_SETTLE_GIVE_BACK, 0);
         return;
     }

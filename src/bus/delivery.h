@@ -29,9 +29,8 @@ struct marty__delivery {
     uint32_t carried;                 /* attempts that its message counts itself */
     marty__consumer *consumer;        /* counted */
     marty_subscription *subscription; /* counted; NULL when no handler matched */
-    marty__link
-        link; /* lane->ready, waiting of a key, subscription->held, a turn, consumer->spare */
-    marty__link unsettled;   /* consumer->unsettled; under consumer->lock */
+    marty__link link;      /* lane->ready, waiting of a key, subscription->held, consumer->spare */
+    marty__link unsettled; /* consumer->unsettled; under consumer->lock */
     marty__link settle_link; /* a turn, port->settles */
     uint64_t tag;
     _Atomic uint64_t epoch; /* of the consumer's when it came; MARTY__GONE = lost by itself */
@@ -40,21 +39,20 @@ struct marty__delivery {
     _Atomic int64_t handed_ns; /* to its handler; 0 = not yet. Read by lease and watch */
     uint32_t delay_ms;         /* with verb: to settle at the broker */
     marty_verb verb;
-    bool held;  /* in subscription->held */
-    bool keyed; /* in subscription->keys or behind one that is */
-    bool in_batch, answered;
+    bool held;     /* until its alarm: in subscription->held, or in its place behind the first */
+    bool keyed;    /* in subscription->keys or behind one that is */
+    bool in_hands; /* of its handler, or kept. This and the two before under subscription->lock */
+    bool answered;
     atomic_bool kept;   /* by its handler, in whose hands it may be while another thread looks */
     bool left_batch;    /* before it was over: it waits with a reference of its own; under
                            subscription->lock */
     atomic_bool active; /* counted in bus->kept */
-    marty__delivery
-        *follower; /* next of the same key in the batch being handled; under subscription->lock */
     marty__dead *dead;
-    char *reply_to;                     /* of a query */
-    char position[48];                  /* not cleared */
-    marty__link waiting;                /* later ones of this key; under subscription->lock */
-    marty__link extend_link;            /* port->extends; under port->lock */
-    marty__link returning;              /* subscription->returning; under subscription->lock */
+    char *reply_to;          /* of a query */
+    char position[48];       /* not cleared */
+    marty__link waiting;     /* of the first of a key: the later ones; under subscription->lock */
+    marty__link extend_link; /* port->extends; under port->lock */
+    marty__link returning;   /* subscription->returning; under subscription->lock */
     uint32_t extend_ms, extend_attempt; /* written under consumer->lock and port->lock */
     bool
         extending; /* more lease is asked for. This and the next under consumer->lock, apart from

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Order by key: of each key one delivery goes first (it is in subscription->keys) and later ones
- * wait in its list, until it is settled for good, whether it runs, is kept or is retried. In a
- * batch, followers of the same key may stand behind it. The map has room for every unsettled
- * delivery (reserved with the credit), so nothing here allocates at a bad moment. */
+ * Order by key: of each key one delivery goes first (it is in subscription->keys), and all others
+ * that are unsettled stand behind it, in order, in its list: those that wait, those that are put
+ * off for a retry, and those that are in hands already, as a batch may have several of a key. One
+ * leaves when it is settled for good, whether it runs, is kept or is retried until then. The map
+ * has room for every unsettled delivery (reserved with the credit), so nothing here allocates at a
+ * bad moment. */
 #include "internal.h"
 
 #include <string.h>
@@ -43,56 +45,57 @@ bool marty__key_admit(marty__delivery *delivery, marty__link *back)
     return true;
 }
 
-/* The next unsettled one: a follower in the batch, else the first that waits. */
-static marty__delivery *successor(marty__delivery *delivery)
+/* The first of its key is settled: the next one leads, whoever has it. */
+static void succeed(marty__delivery *first)
 {
-    marty__delivery *next = delivery->follower;
-    while (next && !next->keyed) { /* settled by the handler already */
-        next = next->follower;
+    marty_subscription *subscription = first->subscription;
+    const char *key = first->handle.message->key;
+    marty__link *link = marty__list_pop(&first->waiting);
+    if (!link) {
+        (void)marty__map_take(&subscription->keys, key, strlen(key));
+        return;
     }
-    if (!next) {
-        marty__link *link = marty__list_pop(&delivery->waiting);
-        next = link ? MARTY__OWNER(link, marty__delivery, link) : NULL;
+    marty__delivery *next = MARTY__OWNER(link, marty__delivery, link);
+    marty__list_move(&next->waiting, &first->waiting);
+    lead(next);
+    if (next->held) {
+        marty__list_push(&subscription->held, &next->link);
+    } else if (!next->in_hands) {
+        marty__lane_put(next, true);
     }
-    return next;
 }
 
 void marty__key_done(marty__delivery *delivery)
 {
     marty_subscription *subscription = delivery->subscription;
-    if (!subscription || !delivery->keyed) {
+    if (!subscription || subscription->order != MARTY_ORDER_KEY) {
         return;
     }
     marty__lock(&subscription->lock);
-    delivery->keyed = false;
-    const char *key = delivery->handle.message->key;
-    if (first_of(subscription, key) == delivery) {
-        marty__delivery *next = successor(delivery);
-        if (next) {
-            marty__list_move(&next->waiting, &delivery->waiting);
-            lead(next);
-            if (!next->in_batch) {
-                marty__lane_put(next, true);
-            }
+    if (delivery->keyed) {
+        delivery->keyed = false;
+        if (first_of(subscription, delivery->handle.message->key) == delivery) {
+            succeed(delivery);
         } else {
-            (void)marty__map_take(&subscription->keys, key, strlen(key));
+            marty__list_remove(&delivery->link);
         }
-        delivery->follower = NULL;
     }
     marty__unlock(&subscription->lock);
 }
 
-void marty__key_skip(marty_subscription *subscription, marty__delivery **batch, size_t count,
-                     marty__delivery *skipped)
+marty__delivery *marty__key_next(const marty__link *after, const marty__delivery *first)
 {
-    marty__lock(&subscription->lock);
-    for (size_t i = count; i > 0; i--) {
-        if (batch[i - 1]->follower == skipped) {
-            batch[i - 1]->follower = skipped->follower;
-            break;
-        }
+    if (after->next == &first->waiting) {
+        return NULL;
     }
-    marty__unlock(&subscription->lock);
+    marty__delivery *next = MARTY__OWNER(after->next, marty__delivery, link);
+    return next->held || next->in_hands ? NULL : next;
+}
+
+bool marty__key_leads(const marty__delivery *delivery)
+{
+    return !delivery->keyed ||
+           first_of(delivery->subscription, delivery->handle.message->key) == delivery;
 }
 
 void marty__key_replace(marty__delivery *old, marty__delivery *fresh)
@@ -102,28 +105,27 @@ void marty__key_replace(marty__delivery *old, marty__delivery *fresh)
     }
     old->keyed = false;
     fresh->keyed = true;
-    marty__list_move(&fresh->waiting, &old->waiting);
     if (first_of(old->subscription, old->handle.message->key) == old) {
+        marty__list_move(&fresh->waiting, &old->waiting);
         lead(fresh);
+    } else {
+        marty__list_insert(&old->link, &fresh->link);
+        marty__list_remove(&old->link);
     }
 }
 
 void marty__key_unbatch(marty__delivery *delivery)
 {
-    marty__link behind;
-    marty__list_init(&behind);
-    for (marty__delivery *next = delivery->follower, *after; next; next = after) {
-        after = next->follower;
-        next->follower = NULL;
-        next->in_batch = false;
+    marty__delivery *first = first_of(delivery->subscription, delivery->handle.message->key);
+    marty__link *at = delivery == first ? &delivery->waiting : &delivery->link;
+    for (at = at->next; at != &first->waiting; at = at->next) {
+        marty__delivery *next = MARTY__OWNER(at, marty__delivery, link);
         int open = MARTY__OPEN_VERDICT;
-        if (next->keyed && !marty__delivery_kept(next) &&
+        if (next->in_hands && !marty__delivery_kept(next) &&
             atomic_compare_exchange_strong(&next->verdict, &open, MARTY__RETURNED_VERDICT)) {
+            next->in_hands = false;
             next->left_batch = true;
-            marty__list_push(&behind, &marty__delivery_ref(next)->link);
+            (void)marty__delivery_ref(next);
         }
     }
-    delivery->follower = NULL;
-    marty__list_move(&behind, &delivery->waiting);
-    marty__list_move(&delivery->waiting, &behind);
 }

@@ -190,6 +190,12 @@ void marty__lanes_disarm(marty_subscription *subscription)
 }
 
 /* ---- running */
+static void hand_over(marty__delivery *delivery)
+{
+    delivery->in_hands = true;
+    marty__delivery_reopen(delivery);
+}
+
 marty__delivery *marty__lane_take(marty__lane *lane)
 {
     marty__link *link = marty__list_pop(&lane->ready);
@@ -198,8 +204,7 @@ marty__delivery *marty__lane_take(marty__lane *lane)
     }
     lane->ready_count--;
     marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
-    delivery->in_batch = true;
-    marty__delivery_reopen(delivery);
+    hand_over(delivery);
     return delivery;
 }
 
@@ -220,25 +225,24 @@ static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
         if (count && bytes > bytes_max) {
             break;
         }
-        marty__delivery *last = batch[count++] = marty__lane_take(lane);
-        marty__assert(last);
-        while (delivery->keyed && count < max && !marty__list_empty(&delivery->waiting)) {
-            marty__delivery *next = MARTY__OWNER(delivery->waiting.next, marty__delivery, link);
+        (void)marty__lane_take(lane);
+        batch[count++] = delivery;
+        marty__delivery *next =
+            delivery->keyed ? marty__key_next(&delivery->waiting, delivery) : NULL;
+        while (next && count < max) {
             bytes += size_in(next, bytes_max);
             if (bytes > bytes_max) {
                 break;
             }
-            marty__list_remove(&next->link);
-            next->in_batch = true;
-            marty__delivery_reopen(next);
-            last->follower = next;
-            last = batch[count++] = next;
+            hand_over(next);
+            batch[count++] = next;
+            next = marty__key_next(&next->link, delivery);
         }
     }
     return count;
 }
 
-static size_t admit(marty_subscription *subscription, marty__delivery **batch, size_t count)
+static size_t admit(marty__delivery **batch, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
@@ -247,10 +251,6 @@ static size_t admit(marty_subscription *subscription, marty__delivery **batch, s
             batch[kept++] = delivery;
             continue;
         }
-        if (delivery->follower || kept) {
-            marty__key_skip(subscription, batch, kept, delivery);
-        }
-        delivery->in_batch = false;
         marty__delivery_unref(delivery);
     }
     return kept;
@@ -299,7 +299,6 @@ static bool conclude_well(const marty_subscription *subscription, marty__deliver
         }
     }
     for (size_t i = 0; i < count; i++) {
-        batch[i]->in_batch = false;
         if (atomic_load_explicit(&batch[i]->user_refs, memory_order_acquire) == 1) {
             /* ours, and nobody can take another: no lock needed */
             atomic_store_explicit(&batch[i]->user_refs, 0, memory_order_relaxed);
@@ -328,7 +327,6 @@ static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, m
             marty__delivery_unref(delivery); /* who has it now has a reference of its own */
             continue;
         }
-        delivery->in_batch = false;
         if (open && !marty__delivery_kept(delivery)) {
             marty__delivery_conclude(delivery, err);
             marty__delivery_end(delivery);
@@ -385,7 +383,7 @@ static void turn(marty__lane *lane, marty__delivery **batch, size_t max)
             marty__settle_begin(&settles);
             began = now;
         }
-        count = admit(subscription, batch, count);
+        count = admit(batch, count);
         if (count) {
             run_batch(lane, batch, count, now);
         }
@@ -505,7 +503,7 @@ static void pick(marty__link *from, const marty__clear *what, marty__link *to, s
         next = link->next;
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
         pick(&delivery->waiting, what, to, NULL);
-        if (meant(delivery, what)) {
+        if (!delivery->in_hands && meant(delivery, what)) {
             delivery->held = false;
             marty__list_remove(link);
             marty__list_push_first(to,

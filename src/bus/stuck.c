@@ -225,7 +225,8 @@ static void send_back(look *self, marty_subscription *member)
         for (marty__link *next; first->stuck_ns && link != &first->waiting; link = next) {
             marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
             next = link->next;
-            if (delivery->consumer == self->consumer) {
+            bool waits = !delivery->held && !delivery->in_hands;
+            if (waits && delivery->consumer == self->consumer) {
                 marty__list_remove(link);
                 turn_away(delivery, delay_of(first, self->now_ns), &self->back);
             }

@@ -57,7 +57,7 @@ struct marty_subscription {
     uint32_t lane_made, next_lane;
     uint32_t running;      /* lanes being run */
     marty__map keys;       /* ordered: key -> the delivery of it that goes first */
-    marty__link held;      /* waiting for their alarm to run again */
+    marty__link held;      /* waiting for their alarm to run again, of a key only the first */
     marty__link returning; /* ordered: given back for want of room, and not answered yet */
     uint32_t stuck_keys;   /* when looked at last */
     atomic_bool paused;    /* written under the lock; its consumers look without it */
@@ -96,15 +96,17 @@ bool marty__subscription_stops(const marty_subscription *subscription);
 /** With subscription->lock held: may it run now? Else it waits behind one of its key, in its list;
  * or, where that key is stuck, goes onto the list of those to give back. */
 bool marty__key_admit(marty__delivery *delivery, marty__link *back);
-/** A delivery is settled for good: the next of its key may run. */
+/** A delivery is settled for good: if it was the first of its key, the next one may run. */
 void marty__key_done(marty__delivery *delivery);
-/** One of a batch is not handed over: the one before it of its key leads to the one behind it. */
-void marty__key_skip(marty_subscription *subscription, marty__delivery **batch, size_t count,
-                     marty__delivery *skipped);
+/** With subscription->lock held: the one behind that link in the list of the first of a key, if it
+ * may run together with those before it; or NULL. */
+marty__delivery *marty__key_next(const marty__link *after, const marty__delivery *first);
+/** With subscription->lock held: no other of its key stands before it. */
+bool marty__key_leads(const marty__delivery *delivery);
 /** With subscription->lock held: another object stands for the same delivery now. */
 void marty__key_replace(marty__delivery *old, marty__delivery *fresh);
-/** With subscription->lock held: those of its key behind it in the batch leave the batch and wait.
- */
+/** With subscription->lock held, of one that is keyed: those behind it in the batch leave that and
+ * wait, where they are. */
 void marty__key_unbatch(marty__delivery *delivery);
 
 /* ---- stuck.c */

@@ -131,6 +131,81 @@ void c09_retry_keeps_order(void)
     suite_note("%zu of other keys meanwhile", others_between);
 }
 
+/* Batches that have several of a key, of which not the first is put off, once for each batch and
+ * each message: what stands behind it in the batch comes again behind it. */
+enum { IN_BATCHES = 96, OF_KEYS = 3 };
+typedef struct in_batches {
+    pthread_mutex_t lock;
+    bool put_off[IN_BATCHES], done[IN_BATCHES];
+    int awaited[OF_KEYS]; /* the one that was put off; -1 = none */
+    int count, overtook, overtaken, times;
+} in_batches;
+
+/* Of one key, in one batch; with the lock held. */
+static void handle_key(in_batches *self, marty_delivery *first, int key)
+{
+    int before = 0;
+    bool behind = false; /* one that was put off now */
+    for (marty_delivery *one = first; one; one = one->next) {
+        int number = number_of(one->message->id), *awaited = &self->awaited[key];
+        if (number % OF_KEYS != key) {
+            continue;
+        }
+        if (!behind && *awaited >= 0 && number > *awaited) {
+            self->overtook = number;
+            self->overtaken = *awaited;
+        }
+        *awaited = !behind && number == *awaited ? -1 : *awaited;
+        if (!behind && before && !self->put_off[number] && number % 4 == 3) {
+            EXPECT(marty_retry(one, 30, "later") == MARTY_OK, "retrying one of a batch");
+            self->put_off[number] = behind = true;
+            *awaited = number;
+            self->times++;
+        }
+        self->count += !behind && !self->done[number];
+        self->done[number] = self->done[number] || !behind;
+        before++;
+    }
+}
+
+static marty_err put_some_off(void *user, marty_delivery *first)
+{
+    in_batches *self = user;
+    pthread_mutex_lock(&self->lock);
+    for (int key = 0; key < OF_KEYS; key++) {
+        handle_key(self, first, key);
+    }
+    pthread_mutex_unlock(&self->lock);
+    return MARTY_OK;
+}
+
+static bool all_are_done(void *user)
+{
+    in_batches *self = user;
+    pthread_mutex_lock(&self->lock);
+    bool all = self->count == IN_BATCHES;
+    pthread_mutex_unlock(&self->lock);
+    return all;
+}
+
+void c09_batches(void)
+{
+    in_batches self = {.lock = PTHREAD_MUTEX_INITIALIZER, .awaited = {-1, -1, -1}};
+    marty_error why = {0};
+    marty_bus *bus = suite_open("billing", NULL);
+    suite_publish_many(bus, MARTY_STREAM, "clicks", "click", "m", 0, IN_BATCHES, OF_KEYS);
+    marty_subscribe_options options = {.batch_max = 12, .batch_wait_ms = 50, .concurrency = 2};
+    EXPECT_OK(marty_process_stream(bus, "clicks", put_some_off, &self, &options, NULL, &why), &why,
+              "subscribing in batches");
+    suite_start(bus);
+    bool all = test_wait_for(all_are_done, &self, 20000);
+    EXPECT(all, "%d of %d were done with", self.count, IN_BATCHES);
+    EXPECT(!self.overtook, "number %d came while %d of its key waited to be tried again",
+           self.overtook, self.overtaken);
+    EXPECT(self.times > 0, "no batch had several of a key");
+    suite_note("%d put off", self.times);
+}
+
 static void order_of(marty_pattern pattern, const char *name, const char *type)
 {
     recorder *heard_ = recorder_new(NULL, NULL);

@@ -76,6 +76,8 @@
       CAN(ORDER_BY_KEY), 0, 40)                                                                    \
     X("C09", "retry_keeps_order", c09_retry_keeps_order, "kept under retry, others go on", 0,      \
       K(STREAM), CAN(ORDER_BY_KEY), 0, 40)                                                         \
+    X("C09", "batches", c09_batches, "kept in batches of which some is retried", 0, K(STREAM),     \
+      CAN(ORDER_BY_KEY), 0, 40)                                                                    \
     X("C09", "topic", c09_topic, "order per key on a topic", 0, K(TOPIC), CAN(ORDER_BY_KEY),       \
       CAN(ORDER_BY_KEY), 40)                                                                       \
     X("C09", "queue", c09_queue, "order per key on a queue", 0, K(QUEUE), CAN(ORDER_BY_KEY),       \
