@@ -258,6 +258,23 @@ static void a_lost_connection_leaves_nothing_of_it(void)
     finish(bus);
 }
 
+/* With 600 s to wait for it. */
+static void a_full_batch_of_one_key_waits_for_nothing(void)
+{
+    marty_bus *bus = open_with("", 600000);
+    deliver_some(1, 3);
+    process(bus);
+    CHECK_TEXT(plan.runs, "");
+    deliver_some(4, 7);
+    process(bus);
+    CHECK_TEXT(plan.runs, "1234 ");
+    deliver(8, 0, "b", INT64_MAX, NULL);
+    process(bus);
+    CHECK_TEXT(plan.runs, "1234 5678 ");
+    expect_all_acked(8);
+    finish(bus);
+}
+
 int main(void)
 {
     marty_error why = {0};
@@ -269,5 +286,6 @@ int main(void)
     what_is_kept_may_be_put_off_later();
     what_is_behind_one_that_goes_back_goes_back();
     a_lost_connection_leaves_nothing_of_it();
+    a_full_batch_of_one_key_waits_for_nothing();
     return check_result();
 }

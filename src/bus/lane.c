@@ -45,6 +45,23 @@ static void wake_at(marty__lane *lane, int64_t at_ns)
     }
 }
 
+/* Whether what is ready fills a batch, with those that may run behind the first of their key. */
+static bool fills_batch(const marty__lane *lane)
+{
+    const marty_subscription *subscription = lane->subscription;
+    size_t count = lane->ready_count, max = subscription->batch_max;
+    for (const marty__link *at = lane->ready.next;
+         subscription->order == MARTY_ORDER_KEY && at != &lane->ready && count < max;
+         at = at->next) {
+        const marty__delivery *first = MARTY__OWNER(at, const marty__delivery, link);
+        const marty__delivery *next = marty__key_next(&first->waiting, first);
+        for (; next && count < max; next = marty__key_next(&next->link, first)) {
+            count++;
+        }
+    }
+    return count >= max;
+}
+
 static void consider(marty__lane *lane, marty__link *due)
 {
     marty_subscription *subscription = lane->subscription;
@@ -60,11 +77,10 @@ static void consider(marty__lane *lane, marty__link *due)
         lane->not_before_ns || subscription->batch_wait_ms ? marty__bus_now(subscription->bus) : 0;
     if (lane->not_before_ns > now) {
         wake_at(lane, lane->not_before_ns);
-    } else if (subscription->batch_wait_ms && lane->ready_count < subscription->batch_max &&
-               !lane->alarm_set) {
-        wake_at(lane, marty__deadline_ns(now, subscription->batch_wait_ms));
-    } else if (!subscription->batch_wait_ms || lane->ready_count >= subscription->batch_max) {
+    } else if (!subscription->batch_wait_ms || fills_batch(lane)) {
         schedule(lane, due);
+    } else {
+        wake_at(lane, marty__deadline_ns(now, subscription->batch_wait_ms));
     }
 }
 
@@ -106,23 +122,23 @@ static marty__lane *lane_of(marty_subscription *subscription, const marty_messag
     return subscription->lanes[first % count];
 }
 
-static void put(marty__delivery *delivery, bool first, marty__link *due)
+static void put(marty__lane *lane, marty__delivery *delivery, bool first)
 {
-    marty__lane *lane = lane_of(delivery->subscription, delivery->handle.message);
     if (first) {
         marty__list_push_first(&lane->ready, &delivery->link);
     } else {
         marty__list_push(&lane->ready, &delivery->link);
     }
     lane->ready_count++;
-    consider(lane, due);
 }
 
 void marty__lane_put(marty__delivery *delivery, bool first)
 {
+    marty__lane *lane = lane_of(delivery->subscription, delivery->handle.message);
     marty__link due;
     marty__list_init(&due);
-    put(delivery, first, &due);
+    put(lane, delivery, first);
+    consider(lane, &due);
     marty__pool_add_all(delivery->subscription->bus, &due);
 }
 
@@ -139,6 +155,7 @@ void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries,
                       marty__link *due)
 {
     marty__link *link, back;
+    marty__lane *lane = NULL;
     marty__list_init(&back);
     marty__lock(&subscription->lock);
     bool running = !marty__subscription_stops(subscription); /* else nobody clears it any more */
@@ -150,9 +167,17 @@ void marty__lanes_add(marty_subscription *subscription, marty__link *deliveries,
     }
     while (running && (link = marty__list_pop(deliveries)) != NULL) {
         marty__delivery *delivery = MARTY__OWNER(link, marty__delivery, link);
-        if (marty__key_admit(delivery, &back)) {
-            put(delivery, false, due);
+        marty__lane *before = lane;
+        lane = lane_of(subscription, delivery->handle.message);
+        if (before && before != lane) {
+            consider(before, due);
         }
+        if (marty__key_admit(delivery, &back)) {
+            put(lane, delivery, false);
+        }
+    }
+    if (lane) {
+        consider(lane, due); /* once for all of a key: what is behind its first may fill a batch */
     }
     marty__unlock(&subscription->lock);
     marty__stuck_give_back(&back);
