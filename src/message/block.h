@@ -10,16 +10,17 @@
 #include <string.h>
 
 typedef struct marty__block {
+    uint32_t sizes[MARTY__FIELDS]; /* of the message's fields, without NUL; 0 when absent */
+    uint32_t words;        /* bytes of its fields' strings, which lie together behind the headers */
+    marty_message *parent; /* a counted message that strings or data may belong to, or NULL */
+    size_t cost;           /* bytes of this block and of what it alone keeps alive */
     atomic_uint refs;
     uint16_t size_class; /* 0 = too large to keep */
     uint8_t depth;       /* how many parents stand behind it */
     bool fresh; /* its id was made by chance for this publish, so no other message has it yet; a
-                   backend that passes messages on takes it away. With it: */
-    uint64_t id[2], source; /* the id as a number; the hash of the source */
-    marty_message *parent;  /* a counted message that strings or data may belong to, or NULL */
-    size_t cost;            /* bytes of this block and of what it alone keeps alive */
-    uint32_t sizes[MARTY__FIELDS]; /* of the message's fields, without NUL; 0 when absent */
+                   backend that passes messages on takes it away. With it, id and source */
     marty_message message;
+    uint64_t id[2], source; /* the id as a number; the hash of the source */
     marty_header headers[];
 } marty__block;
 

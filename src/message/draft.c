@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From pieces to one allocation: one pass sizes it, one fills it. Layout: block, headers, data,
- * strings, each string with its NUL. No state. */
+ * From pieces to one allocation: one pass sizes it, one fills it. Layout: block, headers,
+ * strings, data, each string and the data with a NUL. No state. */
 #include "draft.h"
 
 #include "ascii.h"
@@ -78,11 +78,20 @@ static size_t piece_room(const marty__piece *piece)
     return grows ? piece->size * 3 + sizeof raw_mark : piece->size;
 }
 
-static size_t draft_size(const marty__draft *draft, size_t *ret_data_at, size_t *ret_text_at)
+/* Data stands where any number may be read from it. */
+static size_t data_after(size_t text_end)
 {
-    size_t size = sizeof(marty__block) + draft->header_count * sizeof(marty_header);
-    *ret_data_at = size = (size + 15) & ~(size_t)15;
-    *ret_text_at = size += draft->data.size + 1;
+    return (text_end + 15) & ~(size_t)15;
+}
+
+static size_t text_after(const marty__draft *draft)
+{
+    return sizeof(marty__block) + draft->header_count * sizeof(marty_header);
+}
+
+static size_t data_place(const marty__draft *draft)
+{
+    size_t size = text_after(draft);
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
         size += draft->fields[i].at ? piece_room(&draft->fields[i]) + 1 : 0;
     }
@@ -90,7 +99,7 @@ static size_t draft_size(const marty__draft *draft, size_t *ret_data_at, size_t 
         const marty__draft_header *header = &draft->headers[i];
         size += piece_room(&header->name) + piece_room(&header->value) + 2;
     }
-    return size;
+    return data_after(size);
 }
 
 static bool is_hex(char byte, unsigned *ret_value)
@@ -276,6 +285,7 @@ static marty_err put_fields(marty__block *block, const marty__draft *draft, char
                             marty_error *why)
 {
     marty_message *message = &block->message;
+    const char *words = *cursor;
     for (size_t i = 0; i < MARTY__FIELDS; i++) {
         const marty__piece *piece = &draft->fields[i];
         size_t size = 0;
@@ -295,6 +305,7 @@ static marty_err put_fields(marty__block *block, const marty__draft *draft, char
     if (draft->first) {
         use_id(block, MARTY__CAUSATION);
     }
+    block->words = (uint32_t)(*cursor - words);
     if (draft->lenient && (message->trace_parent || message->trace_state)) {
         drop_bad_traces(block);
     }
@@ -349,10 +360,10 @@ static void adopt_trace(marty__block *block)
 }
 
 static marty_err put_all(marty__block *block, const marty__draft *draft, size_t data_at,
-                         size_t text_at, marty_error *why)
+                         marty_error *why)
 {
     marty_message *message = &block->message;
-    char *data = (char *)block + data_at, *cursor = (char *)block + text_at;
+    char *data = (char *)block + data_at, *cursor = (char *)block + text_after(draft);
     memset(message, 0, sizeof *message);
     message->marty__self = message;
     message->time_us = draft->time_us;
@@ -375,16 +386,16 @@ static marty_err put_all(marty__block *block, const marty__draft *draft, size_t 
 
 marty_err marty__draft_finish(marty__draft *draft, marty_message **ret_message, marty_error *why)
 {
-    size_t data_at = 0, text_at = 0;
+    size_t data_at = data_place(draft);
     marty_err err = MARTY_OK;
     if (draft->data.size > SIZE_MAX / 4) {
         marty__draft_free(draft);
         return marty_error_set(why, MARTY_E_TOO_LARGE, "data: %zu bytes are more than memory has",
                                draft->data.size);
     }
-    marty__block *block = marty__block_new(draft_size(draft, &data_at, &text_at));
+    marty__block *block = marty__block_new(data_at + draft->data.size + 1);
     if (block) {
-        err = put_all(block, draft, data_at, text_at, why);
+        err = put_all(block, draft, data_at, why);
     } else {
         err = marty_error_set(why, MARTY_E_NO_MEMORY, "no memory for a message with %zu bytes",
                               draft->data.size);
@@ -399,61 +410,52 @@ marty_err marty__draft_finish(marty__draft *draft, marty_message **ret_message, 
 }
 
 /* ---- one like another */
-size_t marty__draft_words(const marty_message *message)
+static void move(const char **text, ptrdiff_t by)
 {
-    const marty__block *block = marty__block_of(message);
-    const char *end = NULL;
-    for (size_t i = 0; i < MARTY__FIELDS; i++) {
-        const char *text = *marty__field_in(&block->message, (marty__field)i);
-        end = text && text + block->sizes[i] >= end ? text + block->sizes[i] + 1 : end;
+    if (*text) {
+        *text += by;
     }
-    return (size_t)(end - block->message.type);
 }
 
-static inline const char *moved(const char *text, ptrdiff_t by)
+/* Strings that were copied with their message stand as far from it as before. All but the first
+ * ones are seldom there. */
+static void move_words(marty_message *message, ptrdiff_t by)
 {
-    return text ? text + by : NULL;
+    message->type += by;
+    message->id += by;
+    message->source += by;
+    message->content_type += by;
+    message->correlation_id += by;
+    move(&message->causation_id, by);
+    move(&message->subject, by);
+    move(&message->key, by);
+    move(&message->schema, by);
+    move(&message->trace_parent, by);
+    move(&message->trace_state, by);
 }
 
-/* Its strings, which were copied as one piece: each stands as far from the type as before. */
-static void move_words(marty_message *message, const marty_message *like, const char *type)
-{
-    ptrdiff_t by = type - like->type;
-    message->type = type;
-    message->id = like->id + by;
-    message->source = like->source + by;
-    message->subject = moved(like->subject, by);
-    message->key = moved(like->key, by);
-    message->content_type = moved(like->content_type, by);
-    message->schema = moved(like->schema, by);
-    message->correlation_id = moved(like->correlation_id, by);
-    message->causation_id = moved(like->causation_id, by);
-    message->trace_parent = moved(like->trace_parent, by);
-    message->trace_state = moved(like->trace_state, by);
-}
-
-marty_err marty__draft_repeat(const marty_message *like, size_t words, marty_bytes data,
+marty_err marty__draft_repeat(const marty_message *like, marty_bytes data,
                               marty_message **ret_message, marty_error *why)
 {
     const marty__block *from = marty__block_of(like);
-    size_t data_at = (sizeof(marty__block) + 15) & ~(size_t)15, text_at = data_at + data.size + 1;
-    marty__block *block = data.size > SIZE_MAX / 4 ? NULL : marty__block_new(text_at + words);
+    size_t text_end = sizeof(marty__block) + from->words, data_at = data_after(text_end);
+    marty__block *block =
+        data.size > SIZE_MAX / 4 ? NULL : marty__block_new(data_at + data.size + 1);
     if (!block) {
         return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory for a message with %zu bytes",
                                data.size);
     }
     marty_message *message = &block->message;
-    char *bytes = (char *)block + data_at, *text = (char *)block + text_at;
-    memcpy(block->sizes, from->sizes, sizeof block->sizes);
-    memcpy(text, like->type, words);
+    char *bytes = (char *)block + data_at;
+    memcpy(block->sizes, from->sizes, offsetof(marty__block, parent));
+    memcpy(message, like, text_end - offsetof(marty__block, message));
+    move_words(message, (const char *)message - (const char *)like);
+    message->marty__self = message;
+    message->data = (marty_bytes){bytes, data.size};
     if (data.size) {
         memcpy(bytes, data.data, data.size);
     }
     bytes[data.size] = '\0';
-    *message = *like;
-    move_words(message, like, text);
-    message->marty__self = message;
-    message->data = (marty_bytes){bytes, data.size};
     *ret_message = message;
     return MARTY_OK;
 }

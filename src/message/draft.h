@@ -80,12 +80,9 @@ marty__draft_header *marty__draft_header_add(marty__draft *draft, marty_error *w
  * too). Fields id, type, source and content type must be there. The draft is freed, whatever comes.
  */
 marty_err marty__draft_finish(marty__draft *draft, marty_message **ret_message, marty_error *why);
-/** How many bytes its strings take: they lie together, in the order of the fields, the type first;
- * some stand for two. Of a message without a parent. */
-size_t marty__draft_words(const marty_message *message);
 /** A message with the words of another, which has neither headers nor a parent, and other data;
- * its id, times and priority are yours to set. E: TOO_LARGE, NO_MEMORY. */
-marty_err marty__draft_repeat(const marty_message *like, size_t words, marty_bytes data,
+ * its id, times and priority are yours to set. E: NO_MEMORY. */
+marty_err marty__draft_repeat(const marty_message *like, marty_bytes data,
                               marty_message **ret_message, marty_error *why);
 /** Give back what it holds. */
 void marty__draft_free(marty__draft *draft);

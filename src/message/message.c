@@ -25,18 +25,29 @@ marty_message *marty_message_ref(const marty_message *message)
     return &block->message;
 }
 
+/* Give so many references back; whether they were the last ones. */
+static bool dropped(marty__block *block, uint32_t count)
+{
+    return atomic_load_explicit(&block->refs, memory_order_acquire) == count ||
+           atomic_fetch_sub_explicit(&block->refs, count, memory_order_acq_rel) == count;
+}
+
+/* Its parents go with it. */
+static void free_all(marty__block *block)
+{
+    marty_message *parent = NULL;
+    do {
+        parent = block->parent;
+        block->message.marty__self = NULL;
+        marty__block_free(block);
+        block = parent ? marty__block_of(parent) : NULL;
+    } while (block && dropped(block, 1));
+}
+
 void marty__message_unref_many(marty_message *message, uint32_t count)
 {
-    while (marty__message_counted(message)) { /* its parents go with it */
-        marty__block *block = marty__block_of(message);
-        if (atomic_load_explicit(&block->refs, memory_order_acquire) != count &&
-            atomic_fetch_sub_explicit(&block->refs, count, memory_order_acq_rel) != count) {
-            return;
-        }
-        message->marty__self = NULL;
-        message = block->parent;
-        marty__block_free(block);
-        count = 1;
+    if (marty__message_counted(message) && dropped(marty__block_of(message), count)) {
+        free_all(marty__block_of(message));
     }
 }
 
@@ -317,6 +328,15 @@ static void set_fresh(marty_message *message, const uint64_t id[2], uint64_t sou
         source_hash ? source_hash : marty__hash(message->source, block->sizes[MARTY__SOURCE]);
 }
 
+static int64_t now_of(const marty__making *how)
+{
+    if (how->now_us) {
+        return how->now_us;
+    }
+    const marty_env *env = how->env ? how->env : marty__env_real();
+    return env->wall_us(env->user);
+}
+
 static marty_err make_new(marty_message **ret_message, const marty_message *template_,
                           const marty__making *how, marty_error *why)
 {
@@ -329,15 +349,14 @@ static marty_err make_new(marty_message **ret_message, const marty_message *temp
         marty__draft_free(&draft);
         return err;
     }
-    const marty_env *env = how->env ? how->env : marty__env_real();
     carry(&draft, MARTY__SOURCE, how->source ? how->source : MARTY__SOURCE_DEFAULT);
     carry(&draft, MARTY__CONTENT_TYPE, "application/json");
-    bool made = !draft.fields[MARTY__ID].at, asks = made || !template_->time_us;
-    int64_t now_us = how->now_us || !asks ? how->now_us : env->wall_us(env->user);
+    bool made = !draft.fields[MARTY__ID].at;
+    int64_t now_us = made || !template_->time_us ? now_of(how) : 0;
     if (made && how->unseen) {
         marty__uuid7_next(now_us, number, id);
     } else if (made) {
-        marty__uuid7_at(env, now_us, id);
+        marty__uuid7_at(how->env, now_us, id);
     }
     if (made) {
         draft.fields[MARTY__ID] = marty__plain(id, MARTY__UUID_TEXT - 1);
@@ -357,23 +376,20 @@ static marty_err make_new(marty_message **ret_message, const marty_message *temp
 static marty_err make_like(marty_message **ret_message, const marty_message *template_,
                            marty__making *how, marty_error *why)
 {
-    const marty_env *env = how->env ? how->env : marty__env_real();
-    int64_t now_us = how->now_us ? how->now_us : env->wall_us(env->user);
     marty_err err = check_slots(template_, why);
-    how->like_words = how->like_words ? how->like_words : marty__draft_words(how->like);
-    err = err ? err
-              : marty__draft_repeat(how->like, how->like_words, template_->data, ret_message, why);
+    err = err ? err : marty__draft_repeat(how->like, template_->data, ret_message, why);
     if (err) {
         return err;
     }
     marty_message *message = *ret_message;
+    marty__block *block = marty__block_of(message);
     char *id = (char *)(uintptr_t)message->id;
+    int64_t now_us = now_of(how);
     if (how->unseen) {
-        uint64_t number[2];
-        marty__uuid7_next(now_us, number, id);
-        set_fresh(message, number, marty__block_of(how->like)->source);
+        marty__uuid7_next(now_us, block->id, id); /* the hash of the source is that of the other */
+        block->fresh = true;
     } else {
-        marty__uuid7_at(env, now_us, id);
+        marty__uuid7_at(how->env, now_us, id);
     }
     message->time_us = template_->time_us ? template_->time_us : now_us;
     message->expires_us = template_->expires_us;
@@ -398,7 +414,6 @@ marty_err marty__message_make(marty_message **ret_message, const marty_message *
     bool plain = !err && !template_->id && !template_->header_count;
     how->like = plain ? *ret_message : NULL;
     how->like_template = plain ? template_ : NULL;
-    how->like_words = 0;
     return err;
 }
 

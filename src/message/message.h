@@ -32,7 +32,6 @@ typedef struct marty__making {
     int64_t now_us;             /* the wall clock when it was read already; 0 = env is asked */
     /* The last one made, which lives as long as this is used, and its template; NULL = none. */
     const marty_message *like, *like_template;
-    size_t like_words;    /* bytes of its strings; 0 = not counted yet */
     uint64_t source_hash; /* marty__hash of source; 0 = not reckoned yet */
     bool
         unseen; /* nobody sees what is made before it is published, and clock and chance are real */

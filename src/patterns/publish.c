@@ -242,7 +242,6 @@ static const marty_message *like_of(marty__kept_place *kept, const marty__making
 static void begin_run(const target *to, const marty_message *from, marty__making *how)
 {
     how->like = how->like_template = NULL;
-    how->like_words = 0;
     if (to->kept && !how->cause && is_bare(from)) {
         how->like = like_of(to->kept, how);
         how->like_template = how->like ? from : NULL;
