@@ -26,17 +26,19 @@ static uint64_t tick_of(int64_t wall_us)
     return us / 1000 << 12 | us % 1000 * 4096 / 1000;
 }
 
-/* Eight hexadecimal digits, all at once: a nibble into each byte, then to its letter. */
-static void put_hex(char out[8], uint64_t value)
+/* The two hexadecimal digits of each byte. */
+#define ROW(high)                                                                                  \
+    high "0" high "1" high "2" high "3" high "4" high "5" high "6" high "7" high "8" high "9" high \
+         "a" high "b" high "c" high "d" high "e" high "f"
+static const char pairs[] = ROW("0") ROW("1") ROW("2") ROW("3") ROW("4") ROW("5") ROW("6") ROW("7")
+    ROW("8") ROW("9") ROW("a") ROW("b") ROW("c") ROW("d") ROW("e") ROW("f");
+#undef ROW
+
+/* Four digits of the lowest bits. */
+static inline void put_four(char out[4], uint64_t value)
 {
-    value = (value | value << 16) & 0x0000ffff0000ffffu;
-    value = (value | value << 8) & 0x00ff00ff00ff00ffu;
-    value = (value | value << 4) & 0x0f0f0f0f0f0f0f0fu;
-    uint64_t above_nine = (value + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
-    value += 0x3030303030303030u + above_nine * ('a' - '0' - 10);
-    value = htobe64(value); /* the first digit first */
-    ;
-    memcpy(out, &value, sizeof value);
+    memcpy(out, pairs + 2 * (value >> 8 & 0xff), 2);
+    memcpy(out + 2, pairs + 2 * (value & 0xff), 2);
 }
 
 void marty__uuid7(const marty_env *env, char out[MARTY__UUID_TEXT])
@@ -48,8 +50,9 @@ void marty__uuid7(const marty_env *env, char out[MARTY__UUID_TEXT])
 static void put_ms(char out[MS_TEXT], uint64_t ms)
 {
     if (!last.written || last.ms != ms) {
-        put_hex(last.text + 5, ms & 0xffff); /* fills up the one before, as below */
-        put_hex(last.text, ms >> 16 & 0xffffffff);
+        put_four(last.text, ms >> 32);
+        put_four(last.text + 4, ms >> 16);
+        put_four(last.text + 9, ms);
         last.text[8] = last.text[13] = '-';
         last.ms = ms;
         last.written = true;
@@ -59,11 +62,13 @@ static void put_ms(char out[MS_TEXT], uint64_t ms)
 
 static void put(char out[MARTY__UUID_TEXT], const uint64_t id[2])
 {
-    put_hex(out + 28, id[1] & 0xffffffff); /* from the end: each fills up the one before */
-    put_hex(out + 20, id[1] >> 32 & 0xffff);
-    put_hex(out + 15, id[1] >> 48);
-    put_hex(out + 10, id[0] & 0xffff);
-    put_ms(out, id[0] >> 16);
+    uint64_t first = id[0], second = id[1];
+    put_ms(out, first >> 16);
+    put_four(out + 14, first);
+    put_four(out + 19, second >> 48);
+    put_four(out + 24, second >> 32);
+    put_four(out + 28, second >> 16);
+    put_four(out + 32, second);
     out[18] = out[23] = '-';
     out[36] = '\0';
 }
