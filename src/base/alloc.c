@@ -25,6 +25,11 @@ bool marty__alloc_allowed(size_t size)
     return !refused(size);
 }
 
+bool marty__alloc_hooked(void)
+{
+    return atomic_load_explicit(&hook, memory_order_relaxed) != NULL;
+}
+
 void *marty_alloc(size_t size)
 {
     return refused(size) ? NULL : malloc(size ? size : 1);

@@ -13,6 +13,8 @@ void marty__alloc_set_hook(marty__alloc_hook may_allocate);
 /** What the hook says to an allocation of that size (true without a hook): for caches of blocks, so
  * that torture reaches what they hand out. */
 bool marty__alloc_allowed(size_t size);
+/** Whether there is a hook. */
+bool marty__alloc_hooked(void);
 
 /** Copy of a string, or NULL when out of memory. Free with marty_free. */
 char *marty__strdup(const char *text);

@@ -3,10 +3,10 @@
  * thread. */
 #include "random.h"
 
+#include "cold.h"
 #include "local.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -15,15 +15,15 @@ enum { RESEED_AFTER = 1 << 16 };
 
 static MARTY__LOCAL struct {
     uint64_t state[4];
-    uint32_t left, forks;
+    uint32_t left; /* draws until it is seeded again; 0 in a new thread and in a child of fork */
 } generator;
 
-static atomic_uint forks;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
+/* In the child, whose only thread this is. */
 static void note_fork(void)
 {
-    atomic_fetch_add(&forks, 1);
+    generator.left = 0;
 }
 
 static void watch_forks(void)
@@ -31,7 +31,7 @@ static void watch_forks(void)
     (void)pthread_atfork(NULL, NULL, note_fork);
 }
 
-static void seed(void)
+MARTY__COLD static void seed(void)
 {
     (void)pthread_once(&fork_once, watch_forks);
     if (getrandom(generator.state, sizeof generator.state, 0) != (ssize_t)sizeof generator.state) {
@@ -42,7 +42,6 @@ static void seed(void)
     }
     generator.state[3] |= 1; /* never all zero */
     generator.left = RESEED_AFTER;
-    generator.forks = atomic_load(&forks);
 }
 
 static uint64_t rotate(uint64_t value, int bits)
@@ -65,7 +64,7 @@ static uint64_t next(void)
 
 uint64_t marty__random_word(void)
 {
-    if (!generator.left || generator.forks != atomic_load_explicit(&forks, memory_order_relaxed)) {
+    if (!generator.left) {
         seed();
     }
     generator.left--;

@@ -5,6 +5,7 @@
 #include "block.h"
 
 #include "base/alloc.h"
+#include "base/cold.h"
 #include "base/local.h"
 
 #include <pthread.h>
@@ -17,12 +18,10 @@ typedef struct spare {
 } spare;
 _Static_assert(sizeof(spare) <= sizeof(marty__block), "a free block holds its links");
 
-typedef struct magazine {
-    spare *first;
-    uint32_t count;
-} magazine;
 typedef struct rack {
-    magazine loaded, other;
+    spare *first;         /* the loaded magazine ... */
+    uint32_t count, most; /* ... how many it has and may have; 0 until this thread keeps any */
+    spare *other;         /* a full one, or NULL */
 } rack;
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -70,8 +69,8 @@ static void free_chain(spare *first)
 static void empty_racks(void)
 {
     for (size_t i = 1; i <= CLASSES; i++) {
-        free_chain(racks[i].loaded.first);
-        free_chain(racks[i].other.first);
+        free_chain(racks[i].first);
+        free_chain(racks[i].other);
         racks[i] = (rack){0};
     }
 }
@@ -99,19 +98,18 @@ static bool open_thread(void)
     return thread_state == OPEN;
 }
 
-static bool depot_take(size_t size_class, magazine *into)
+static spare *depot_take(size_t size_class)
 {
     if (pthread_mutex_trylock(&depot_lock) != 0) {
-        return false;
+        return NULL;
     }
     spare *first = depot[size_class].magazines;
     if (first) {
         depot[size_class].magazines = first->next_magazine;
         depot[size_class].count--;
-        *into = (magazine){first, magazine_size(size_class)};
     }
     (void)pthread_mutex_unlock(&depot_lock);
-    return first != NULL;
+    return first;
 }
 
 static bool depot_give(size_t size_class, spare *first)
@@ -130,96 +128,139 @@ static bool depot_give(size_t size_class, spare *first)
     return given;
 }
 
+/* Load a full magazine in place of the empty one, if there is any. */
+static void load_full(rack *own, size_t size_class)
+{
+    if (size_class && open_thread()) {
+        own->first = own->other ? own->other : depot_take(size_class);
+        own->other = NULL;
+        own->most = magazine_size(size_class);
+        own->count = own->first ? own->most : 0;
+    }
+}
+
+/* Load an empty magazine in place of the full one. False: this thread keeps none. */
+static bool load_empty(rack *own, size_t size_class)
+{
+    if (!size_class || !open_thread()) {
+        return false;
+    }
+    if (own->other && !depot_give(size_class, own->other)) {
+        free_chain(own->other);
+    }
+    own->other = own->first;
+    own->first = NULL;
+    own->count = 0;
+    own->most = magazine_size(size_class);
+    return true;
+}
+
 /* The block that is taken next was freed long ago and is in no cache but for its first line. */
-static void fetch(const spare *next, size_t size_class)
+static inline void fetch(const spare *next, size_t size_class)
 {
-    for (size_t at = 0; next && at < size_class * STEP; at += LINE) {
-        __builtin_prefetch((const char *)next + at, 1);
+    const char *line = (const char *)next;
+    for (size_t step = 0; next && step < size_class; step++, line += STEP) {
+        __builtin_prefetch(line, 1);
+        __builtin_prefetch(line + LINE, 1);
+        __builtin_prefetch(line + 2 * LINE, 1);
+        __builtin_prefetch(line + 3 * LINE, 1);
     }
 }
-
-static spare *rack_take(size_t size_class)
-{
-    rack *own = &racks[size_class];
-    if (!own->loaded.count && own->other.count) {
-        own->loaded = own->other;
-        own->other = (magazine){0};
-    }
-    if (!own->loaded.count && !depot_take(size_class, &own->loaded)) {
-        return NULL;
-    }
-    spare *block = own->loaded.first;
-    own->loaded.first = block->next;
-    own->loaded.count--;
-    fetch(block->next, size_class);
-    return block;
-}
-
-static void rack_give(size_t size_class, spare *block)
-{
-    rack *own = &racks[size_class];
-    if (own->loaded.count == magazine_size(size_class)) {
-        if (own->other.count && !depot_give(size_class, own->other.first)) {
-            free_chain(own->other.first);
-        }
-        own->other = own->loaded;
-        own->loaded = (magazine){0};
-    }
-    block->next = own->loaded.first;
-    own->loaded.first = block;
-    own->loaded.count++;
-}
+_Static_assert(STEP == 4 * LINE, "fetch takes whole steps");
 
 static size_t class_of(size_t size)
 {
     return size <= (size_t)CLASSES * STEP ? (size + STEP - 1) / STEP : 0;
 }
 
+static inline spare *pop(rack *own)
+{
+    spare *block = own->first;
+    own->first = block->next;
+    own->count--;
+    return block;
+}
+
+static inline void push(rack *own, spare *block)
+{
+    block->next = own->first;
+    own->first = block;
+    own->count++;
+}
+
+MARTY__COLD static void *take_slowly(size_t size_class, size_t size)
+{
+    rack *own = &racks[size_class];
+    if (!own->first) {
+        load_full(own, size_class);
+    }
+    if (!own->first) {
+        return marty_alloc(size);
+    }
+    return marty__alloc_allowed(size) ? pop(own) : NULL;
+}
+
+static inline void *take(size_t size_class, size_t size)
+{
+    rack *own = &racks[size_class];
+    if (!own->first || marty__alloc_hooked()) {
+        return take_slowly(size_class, size);
+    }
+    spare *block = pop(own);
+    fetch(own->first, size_class);
+    return block;
+}
+
+MARTY__COLD static void give_slowly(size_t size_class, spare *block)
+{
+    rack *own = &racks[size_class];
+    bool keep = atomic_load_explicit(&keep_blocks, memory_order_relaxed);
+    if (keep && (own->count < own->most || load_empty(own, size_class))) {
+        push(own, block);
+    } else {
+        marty_free(block);
+    }
+}
+
+static inline void give(size_t size_class, spare *block)
+{
+    rack *own = &racks[size_class];
+    if (own->count < own->most && atomic_load_explicit(&keep_blocks, memory_order_relaxed)) {
+        push(own, block);
+    } else {
+        give_slowly(size_class, block);
+    }
+}
+
 void *marty__room_new(size_t size)
 {
     size_t size_class = class_of(size);
-    void *memory = NULL;
-    if (size_class) {
-        size = size_class * STEP;
-        if (open_thread()) {
-            memory = rack_take(size_class);
-        }
-    }
-    if (memory && !marty__alloc_allowed(size)) {
-        rack_give(size_class, memory);
-        return NULL;
-    }
-    return memory ? memory : marty_alloc(size);
+    return size_class ? take(size_class, size_class * STEP) : marty_alloc(size);
 }
 
 void marty__room_free(void *room, size_t size)
 {
-    size_t size_class = class_of(size);
-    if (size_class && atomic_load_explicit(&keep_blocks, memory_order_relaxed) && open_thread()) {
-        rack_give(size_class, room);
-    } else {
-        marty_free(room);
-    }
+    give(class_of(size), room);
 }
 
 marty__block *marty__block_new(size_t size)
 {
-    size_t size_class = class_of(size);
-    marty__block *block = marty__room_new(size);
+    size_t size_class = class_of(size), whole = size_class ? size_class * STEP : size;
+    marty__block *block = take(size_class, whole);
     if (block) {
         atomic_init(&block->refs, 1);
         block->size_class = (uint16_t)size_class;
         block->depth = 0;
         block->fresh = false;
         block->parent = NULL;
-        block->cost = size_class ? size_class * STEP : size;
+        block->cost = whole;
     }
     return block;
 }
 
 void marty__block_free(marty__block *block)
 {
-    marty__room_free(block, block->size_class ? (size_t)block->size_class * STEP : SIZE_MAX);
+    give(block->size_class, (spare *)(void *)block);
 }
 
 void marty__block_keep(bool keep)
@@ -231,7 +272,8 @@ size_t marty__block_kept(void)
 {
     size_t bytes = 0;
     for (size_t i = 1; i <= CLASSES; i++) {
-        bytes += ((size_t)racks[i].loaded.count + racks[i].other.count) * i * STEP;
+        size_t other = racks[i].other ? racks[i].most : 0;
+        bytes += (racks[i].count + other) * i * STEP;
     }
     return bytes;
 }
