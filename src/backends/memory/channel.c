@@ -8,7 +8,6 @@
 #include "backend/capability.h"
 #include "base/alloc.h"
 #include "base/limits.h"
-#include "message/message.h"
 
 #include <string.h>
 
@@ -62,7 +61,7 @@ static void channel_free(channel *c)
     }
     while (c->log.first < c->log.next) {
         marty__mem_entry_clear(c, marty__mem_entry(&c->log, c->log.first));
-        marty__mem_log_advance(b, &c->log);
+        marty__mem_log_advance(b, &c->log, 1);
     }
     marty__mem_log_free(b, &c->log);
     marty__map_free(&c->group_names);
@@ -177,10 +176,11 @@ marty_err marty__mem_channel(marty_port *port, channel **ret_channel, const char
     return err;
 }
 
-void marty__mem_entry_clear(channel *c, entry *e)
+/* What it costs is still to be taken off. */
+static inline void empty(channel *c, entry *e)
 {
     if (e->message) {
-        marty__message_unref_many(e->message, 1 + e->spare);
+        marty__mem_drop(c->broker, e->message, 1 + e->spare);
         e->message = NULL;
         e->spare = 0;
         if (c->kind == MARTY_KIND_REQUEST && e->of.reply) {
@@ -188,24 +188,35 @@ void marty__mem_entry_clear(channel *c, entry *e)
             e->of.reply = NULL;
         }
     }
+}
+
+void marty__mem_entry_clear(channel *c, entry *e)
+{
+    empty(c, e);
     c->bytes -= e->bytes;
     c->broker->bytes -= e->bytes;
     e->bytes = 0;
 }
 
-/* What is dropped was stored long ago and is in no cache: the one after next is asked for now. */
+/* The first ones of the log, all in one segment, below an offset, until so many bytes are gone. */
+static void drop_some(channel *c, uint64_t below, uint64_t bytes)
+{
+    record_log *log = &c->log;
+    uint64_t most = SEGMENT_ENTRIES - log->first % SEGMENT_ENTRIES, gone = 0, count = 0;
+    most = below - log->first < most ? below - log->first : most;
+    for (entry *e = marty__mem_entry(log, log->first); count < most && gone < bytes; count++, e++) {
+        gone += e->bytes;
+        c->erased -= !e->message;
+        empty(c, e);
+    }
+    c->bytes -= gone;
+    c->broker->bytes -= gone;
+    marty__mem_log_advance(c->broker, log, count);
+}
+
 static void drop_first(channel *c)
 {
-    enum { AHEAD = 4 };
-    entry *e = marty__mem_entry(&c->log, c->log.first);
-    if (c->log.first + AHEAD < c->log.next) {
-        const marty_message *later = marty__mem_entry(&c->log, c->log.first + AHEAD)->message;
-        __builtin_prefetch(later, 1);
-        __builtin_prefetch((const char *)later - 64, 1); /* where its count is */
-    }
-    c->erased -= !e->message;
-    marty__mem_entry_clear(c, e);
-    marty__mem_log_advance(c->broker, &c->log);
+    drop_some(c, c->log.first + 1, UINT64_MAX);
 }
 
 void marty__mem_channel_erase(channel *c, uint64_t offset)
@@ -235,7 +246,7 @@ static void drop_passed(channel *c, uint64_t until_bytes)
     }
     uint64_t low = floor_of(c);
     while (c->bytes > until_bytes && c->log.first < low) {
-        drop_first(c);
+        drop_some(c, low, c->bytes - until_bytes);
     }
 }
 

@@ -302,6 +302,30 @@ void marty__mem_dedup_remember(dedup *d, fingerprint of, int64_t now_ns)
     remember(of.made_ms ? ours(d, 0) : &d->now, of, now_ns / MARTY__NS_PER_MS);
 }
 
+void marty__mem_dedup_list(dedup *d, const fingerprint of[], size_t count, uint64_t salt,
+                           int64_t now_ns)
+{
+    generation *g = ours(d, 0);
+    int64_t now_ms = now_ns / MARTY__NS_PER_MS;
+    if (!g->listed) {
+        for (size_t i = 0; i < count; i++) {
+            remember(g, marty__mem_fingerprint_in(of[i], salt), now_ms);
+        }
+        return;
+    }
+    uint64_t low = g->made_low, high = g->made_high;
+    seen *slot = &g->slots[g->count];
+    for (size_t i = 0; i < count; i++, slot++) {
+        *slot = (seen){of[i].hash ^ salt, of[i].tag, stamp(now_ms)};
+        low = of[i].made_ms < low ? of[i].made_ms : low;
+        high = of[i].made_ms > high ? of[i].made_ms : high;
+    }
+    g->count += count;
+    g->last_ms = now_ms;
+    g->made_low = low;
+    g->made_high = high;
+}
+
 /* Its slot stays, so that what was put behind it is found, and is too old for any window. */
 static void forget(generation *g, fingerprint of, int64_t now_ms)
 {

@@ -26,7 +26,8 @@ static void make_ours(char id[40], uint64_t made_ms, unsigned number)
 static fingerprint print_of(const dedup *d, const channel *c, const char *id, const char *group_)
 {
     marty_message message = {.id = id, .source = "/test"};
-    return marty__mem_fingerprint_in(marty__mem_fingerprint(d, &message), c, group_);
+    return marty__mem_fingerprint_in(marty__mem_fingerprint(d, &message),
+                                     marty__mem_salt(c, group_));
 }
 
 static bool publish(dedup *d, const channel *c, one *what, int64_t now_ms)
@@ -141,7 +142,7 @@ static void what_is_listed_is_found(void)
         fingerprint of = print_of(&d, &c, id, NULL);
         REQUIRE(marty__mem_dedup_reserve(&d, of, 1000000));
         if (i % 7) {
-            marty__mem_dedup_list(&d, of, 1000000);
+            marty__mem_dedup_list(&d, &of, 1, 0, 1000000);
         } else {
             marty__mem_dedup_remember(&d, of, 1000000);
         }
@@ -165,9 +166,10 @@ static void channels_groups_and_sources_keep_apart(void)
     marty__mem_dedup_init(&d);
     marty_message elsewhere = {.id = "a", .source = "/other"};
     fingerprint of = print_of(&d, &c, "a", NULL);
-    fingerprint far[4] = {
-        print_of(&d, &other, "a", NULL), print_of(&d, &c, "a", "g"), print_of(&d, &c, "b", NULL),
-        marty__mem_fingerprint_in(marty__mem_fingerprint(&d, &elsewhere), &c, NULL)};
+    fingerprint far[4] = {print_of(&d, &other, "a", NULL), print_of(&d, &c, "a", "g"),
+                          print_of(&d, &c, "b", NULL),
+                          marty__mem_fingerprint_in(marty__mem_fingerprint(&d, &elsewhere),
+                                                    marty__mem_salt(&c, NULL))};
     for (unsigned i = 0; i < 4; i++) {
         CHECK(far[i].hash != of.hash);
     }

@@ -86,7 +86,7 @@ static void pass(group *g, entry *e)
     g->next++;
     if (c->moves) {
         marty__mem_entry_clear(c, e);
-        marty__mem_log_advance(c->broker, &c->log);
+        marty__mem_log_advance(c->broker, &c->log, 1);
     }
 }
 

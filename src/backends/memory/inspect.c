@@ -241,7 +241,8 @@ marty_err marty__mem_erase(marty_port *port, const marty_want *what, marty_messa
     if (there) {
         dedup *d = &port->broker->dedup;
         const marty_message *letter = marty__mem_entry(&c->log, at)->message;
-        fingerprint of = marty__mem_fingerprint_in(marty__mem_fingerprint(d, letter), c, NULL);
+        fingerprint of =
+            marty__mem_fingerprint_in(marty__mem_fingerprint(d, letter), marty__mem_salt(c, NULL));
         marty__mem_dedup_forget(d, of, marty__mem_now(port->broker));
         marty__mem_channel_erase(c, at);
     } else if (!err) {

@@ -152,8 +152,8 @@ static void drop_message(item *it)
     entry *e = it->message ? entry_of(it) : NULL;
     if (e) {
         e->spare++;
-    } else {
-        marty__message_unref_many(it->message, 1 + it->spare);
+    } else if (it->message) {
+        marty__mem_drop(it->group->channel->broker, it->message, 1 + it->spare);
     }
     it->message = NULL;
 }

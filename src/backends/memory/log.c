@@ -73,9 +73,9 @@ entry *marty__mem_log_place_new(broker *b, record_log *log)
     return &(*slot)->entries[log->next % SEGMENT_ENTRIES];
 }
 
-void marty__mem_log_advance(broker *b, record_log *log)
+void marty__mem_log_advance(broker *b, record_log *log, uint64_t count)
 {
-    log->first++;
+    log->first += count;
     if (log->first % SEGMENT_ENTRIES == 0) {
         segment **slot = slot_of(log, segment_of(log->first) - 1);
         give_segment(b, *slot);

@@ -9,6 +9,8 @@
 #include "objects.h"
 
 #include "base/hash.h"
+#include "message/block.h"
+#include "message/message.h"
 
 #include <string.h>
 
@@ -52,8 +54,8 @@ MARTY_INLINE entry *marty__mem_log_place(broker *b, record_log *log)
     bool has_segment = log->next % SEGMENT_ENTRIES && log->next > log->first;
     return has_segment ? marty__mem_entry(log, log->next) : marty__mem_log_place_new(b, log);
 }
-/** Drop the first entry's place; the entry is empty already. */
-void marty__mem_log_advance(broker *b, record_log *log);
+/** Drop the places of the first entries, all in one segment; they are empty already. */
+void marty__mem_log_advance(broker *b, record_log *log, uint64_t count);
 void marty__mem_log_free(broker *b, record_log *log);
 
 /* ---- table.c */
@@ -94,7 +96,7 @@ MARTY_INLINE uint32_t marty__mem_run_first(const run *r)
 {
     return (uint32_t)__builtin_ctzll(r->open);
 }
-/** Ack those of it that the batch names, from its first on: how many. */
+/** Ack those of it that the batch names, from the first of it on: how many. */
 size_t marty__mem_run_ack(item *it, const marty_settling batch[], size_t count);
 /** One that is open becomes a held item of its own, before its run, which may be gone by that. */
 item *marty__mem_run_split(item *it, uint32_t place);
@@ -115,6 +117,27 @@ void marty__mem_claim_ready(group *g, claim *c);
 /** Nothing of it goes before the next one. */
 bool marty__mem_claim_free_to_go(const claim *c);
 void marty__mem_claims_free(broker *b);
+
+/* ---- drops.c */
+/** What is dropped from here to the end waits in there. With the lock held. */
+void marty__mem_drops_begin(broker *b, drops *into);
+void marty__mem_drops_end(broker *b);
+/** The other half of it, without the lock. */
+void marty__mem_drops_give(drops *of);
+/** So many references are held no more. What was stored is in no cache any more: it is asked for
+ * now. */
+MARTY_INLINE void marty__mem_drop(broker *b, marty_message *message, uint32_t refs)
+{
+    drops *d = b->drops;
+    if (d && d->count < DROPS_MAX) {
+        __builtin_prefetch(message, 1);
+        __builtin_prefetch(marty__block_of(message), 1); /* where its count is */
+        d->of[d->count].message = message;
+        d->of[d->count++].refs = refs;
+    } else {
+        marty__message_unref_many(message, refs);
+    }
+}
 
 /* ---- channel.c */
 /** The channel of a full name, made if need be and allowed; fills why. */
@@ -187,10 +210,16 @@ typedef struct storing { /* what storing one message needs */
     uint64_t position;  /* out: 0 = none */
 } storing;
 marty_err marty__mem_store(storing *what, marty_error *why);
-/** The same of many for a topic, queue or stream, with no time, group or priority: how many from
- * the first on are stored; 0: there is no room as it is, or no memory. */
-size_t marty__mem_store_plain(channel *c, const marty_outgoing batch[], size_t count);
-uint32_t marty__mem_cost(const marty_message *message);
+/** The same of many for a topic, queue or stream, with no time, group or priority, and what they
+ * cost together: how many from the first on are stored; 0: there is no room as it is, or no memory.
+ */
+size_t marty__mem_store_plain(channel *c, const marty_outgoing batch[], size_t count,
+                              uint64_t cost);
+MARTY_INLINE uint32_t marty__mem_cost(const marty_message *message)
+{
+    size_t cost = marty__block_of(message)->cost + sizeof(entry);
+    return cost > UINT32_MAX ? UINT32_MAX : (uint32_t)cost;
+}
 /** -9 to 9; 0 = none. */
 int marty__mem_level(const marty_message *message);
 /** Make items of the entry for all groups, by its priority; false without memory, nothing done. */
@@ -306,18 +335,22 @@ MARTY_INLINE fingerprint marty__mem_fingerprint_of(const dedup *d, const uint64_
     hash = marty__mem_fold(hash ^ source ^ d->secret[2], d->secret[3] | 1);
     return (fingerprint){.hash = hash, .made_ms = (id[0] >> 16) + 1, .tag = (uint32_t)id[1] | 1};
 }
-/** The same in a channel and group. */
+/** What sets a channel and group apart. */
 MARTY_INLINE uint64_t marty__mem_mix(uint64_t value)
 {
     value ^= value >> 32;
     value *= 0x9e3779b97f4a7c15u;
     return value ^ value >> 29;
 }
-MARTY_INLINE fingerprint marty__mem_fingerprint_in(fingerprint of, const channel *c,
-                                                   const char *group_)
+MARTY_INLINE uint64_t marty__mem_salt(const channel *c, const char *group_)
 {
-    of.hash = marty__mem_mix(of.hash + c->number);
-    of.hash = group_ ? marty__mem_mix(of.hash + marty__hash(group_, strlen(group_))) : of.hash;
+    uint64_t salt = marty__mem_mix(c->number);
+    return group_ ? marty__mem_mix(salt + marty__hash(group_, strlen(group_))) : salt;
+}
+/** The same in there. */
+MARTY_INLINE fingerprint marty__mem_fingerprint_in(fingerprint of, uint64_t salt)
+{
+    of.hash ^= salt;
     return of;
 }
 void marty__mem_dedup_prefetch(const dedup *d, fingerprint of);
@@ -325,20 +358,9 @@ bool marty__mem_dedup_seen(dedup *d, fingerprint of, int64_t now_ns, uint64_t wi
 /** Room to remember one more, and of ids of ours 64 more; false without memory. */
 bool marty__mem_dedup_reserve(dedup *d, fingerprint of, int64_t now_ns);
 void marty__mem_dedup_remember(dedup *d, fingerprint of, int64_t now_ns);
-/** The same of one that nobody can have said before. */
-MARTY_INLINE void marty__mem_dedup_list(dedup *d, fingerprint of, int64_t now_ns)
-{
-    generation *g = &d->ours[d->ours_at];
-    if (!g->listed) {
-        marty__mem_dedup_remember(d, of, now_ns);
-        return;
-    }
-    int64_t now_ms = now_ns / MARTY__NS_PER_MS;
-    g->slots[g->count++] = (seen){of.hash, of.tag, (uint32_t)now_ms};
-    g->last_ms = now_ms;
-    g->made_low = of.made_ms < g->made_low ? of.made_ms : g->made_low;
-    g->made_high = of.made_ms > g->made_high ? of.made_ms : g->made_high;
-}
+/** The same of some of ours, with their salt, that nobody can have said before. */
+void marty__mem_dedup_list(dedup *d, const fingerprint of[], size_t count, uint64_t salt,
+                           int64_t now_ns);
 /** A message is gone for good: it may be published again. */
 void marty__mem_dedup_forget(dedup *d, fingerprint of, int64_t now_ns);
 void marty__mem_dedup_free(dedup *d);

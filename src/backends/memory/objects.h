@@ -238,6 +238,16 @@ typedef struct fingerprint {
     uint32_t tag;
 } fingerprint;
 
+/* References that an op drops: given back once it has given back the lock. */
+enum { DROPS_MAX = 256 };
+typedef struct drops {
+    size_t count;
+    struct {
+        marty_message *message;
+        uint32_t refs;
+    } of[DROPS_MAX];
+} drops;
+
 struct broker {
     marty__mutex lock;
     marty__cond idle; /* a port's pump has stopped */
@@ -261,6 +271,7 @@ struct broker {
     int64_t retry_ns;              /* after a shortage of memory; else never */
     const marty_env *env;          /* of the op that runs, and its moment once asked for */
     int64_t now_ns, wall_us;
+    drops *drops; /* of the op that runs; NULL: it has none, and gives back at once */
     dedup dedup;
 };
 

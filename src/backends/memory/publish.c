@@ -4,27 +4,37 @@
 #include "memory.h"
 
 #include "backend/capability.h"
-#include "message/block.h"
-#include "message/message.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { CHUNK = 64, TEXT_BYTES = 160 };
 
+/* Some of a chunk, one behind the other, that go to one place. Either all of them are plain, stored
+ * by nothing but an entry of a log; or none is. */
+typedef struct part {
+    size_t first, count;
+    bool kept, plain; /* kept: by what it goes to */
+    const marty_channel *place;
+    channel *channel; /* NULL: said to nobody, or all of it failed */
+    uint64_t salt;    /* of their prints */
+    uint64_t cost;    /* if plain: of all of it; the largest of it; its first deadline */
+    size_t largest;
+    int64_t deadline_ns;
+} part;
+
 struct publish_work { /* of a port, whose ops come one at a time: so it is no load on the stack */
     marty_port *port;
     const marty_outgoing *out;
-    size_t count;
+    size_t count, part_count;
     marty_error why; /* of the one that failed last: too large to clear for each */
     marty_published results[CHUNK];
     fingerprint prints[CHUNK];
-    bool same[CHUNK], kept[CHUNK]; /* goes where the one before it goes; to what keeps it */
-    bool fresh[CHUNK];             /* its id can be nowhere yet */
-    bool plain[CHUNK];             /* stored by nothing but an entry of a log */
-    bool reserved;                 /* room to remember all of these */
-    channel *channels[CHUNK];      /* NULL: answered already */
-    offset_digits at;              /* of the one that was stored last */
+    bool fresh[CHUNK]; /* its id can be nowhere yet */
+    bool reserved;     /* room to remember all of these */
+    part parts[CHUNK];
+    offset_digits at; /* of the one that was stored last */
+    drops drops;
     char texts[CHUNK][TEXT_BYTES]; /* of those that failed */
 };
 
@@ -38,7 +48,6 @@ static void fail(publish_work *k, size_t i, marty_err err)
     (void)snprintf(k->texts[i], TEXT_BYTES, "%.*s", TEXT_BYTES - 1, k->why.text);
     k->results[i].err = err;
     k->results[i].text = k->texts[i];
-    k->channels[i] = NULL;
 }
 
 static bool is_kept(marty_kind kind)
@@ -67,11 +76,11 @@ static void take_print(publish_work *k, size_t i, const marty_message *message)
 }
 
 /* Nothing is to be looked up for it, reckoned or asked, but its channel and room. */
-static bool is_plain(const publish_work *k, size_t i)
+static bool is_plain(const publish_work *k, size_t i, bool kept)
 {
     const marty_outgoing *out = &k->out[i];
     const marty_message *message = out->message;
-    return k->kept[i] && out->channel.kind != MARTY_KIND_DEAD && !out->channel.group &&
+    return kept && out->channel.kind != MARTY_KIND_DEAD && !out->channel.group &&
            (k->fresh[i] || !k->port->settings.dedup_ms) && !out->deliver_at_us &&
            !message->expires_us && !message->priority && marty__message_counted(message);
 }
@@ -82,9 +91,26 @@ static bool same_place(const marty_channel *a, const marty_channel *b)
            a->native == b->native && a->shards == b->shards && a->group == b->group;
 }
 
+/* The part that the i-th belongs to: the last one, or a new one. */
+static part *part_of(publish_work *k, size_t i)
+{
+    const marty_channel *place = &k->out[i].channel;
+    part *p = k->part_count ? &k->parts[k->part_count - 1] : NULL;
+    bool same = p && same_place(place, p->place);
+    bool kept = same ? p->kept : is_kept(place->kind), plain = is_plain(k, i, kept);
+    if (!same || plain != p->plain) {
+        p = &k->parts[k->part_count++];
+        *p = (part){
+            .first = i, .kept = kept, .plain = plain, .place = place, .deadline_ns = MARTY__NEVER};
+    }
+    p->count++;
+    return p;
+}
+
 static void prepare(publish_work *k)
 {
     k->reserved = false;
+    k->part_count = 0;
     for (size_t i = 0; i < k->count; i++) {
         const marty_outgoing *out = &k->out[i];
         marty_published *result = &k->results[i];
@@ -93,11 +119,16 @@ static void prepare(publish_work *k)
         result->level = MARTY_LEVEL_MEMORY;
         result->text = NULL;
         result->position[0] = '\0';
-        k->same[i] = i && same_place(&out->channel, &k->out[i - 1].channel);
-        k->kept[i] = k->same[i] ? k->kept[i - 1] : is_kept(out->channel.kind);
         k->fresh[i] = take_fresh(out->message);
-        k->plain[i] = is_plain(k, i);
-        if (k->kept[i] && k->port->settings.dedup_ms) {
+        part *p = part_of(k, i);
+        if (p->plain) {
+            size_t size = out->message->data.size;
+            int64_t deadline_ns = out->deadline_ns ? out->deadline_ns : MARTY__NEVER;
+            p->cost += marty__mem_cost(out->message);
+            p->largest = size > p->largest ? size : p->largest;
+            p->deadline_ns = deadline_ns < p->deadline_ns ? deadline_ns : p->deadline_ns;
+        }
+        if (p->kept && k->port->settings.dedup_ms) {
             take_print(k, i, out->message);
         }
     }
@@ -167,29 +198,43 @@ static marty_err find_channel(marty_port *port, channel **ret_channel, const mar
     return find_by_name(port, ret_channel, wanted, why);
 }
 
+static bool folds(const publish_work *k, const part *p)
+{
+    return p->kept && k->port->settings.dedup_ms;
+}
+
+static fingerprint print_of(const publish_work *k, const part *p, size_t i)
+{
+    return marty__mem_fingerprint_in(k->prints[i], p->salt);
+}
+
+/* What is looked for later is asked for now. */
+static void look_ahead(publish_work *k, const part *p)
+{
+    for (size_t i = p->first; i < p->first + p->count; i++) {
+        if (k->out[i].deliver_at_us && !p->kept) {
+            fail(k, i,
+                 marty_error_set(&k->why, MARTY_E_UNSUPPORTED,
+                                 "what keeps nothing cannot be scheduled: %s of %.64s",
+                                 marty__kind_name(p->place->kind), p->place->name));
+        } else if (folds(k, p) && !k->fresh[i]) {
+            marty__mem_dedup_prefetch(&k->port->broker->dedup, print_of(k, p, i));
+        }
+    }
+}
+
 static void find_channels(publish_work *k)
 {
-    const dedup *d = &k->port->broker->dedup;
-    for (size_t i = 0; i < k->count; i++) {
-        const marty_channel *wanted = &k->out[i].channel;
-        marty_err err = MARTY_OK;
-        k->channels[i] = NULL;
-        if (k->out[i].deliver_at_us && !k->kept[i]) {
-            err = marty_error_set(&k->why, MARTY_E_UNSUPPORTED,
-                                  "what keeps nothing cannot be scheduled: %s of %.64s",
-                                  marty__kind_name(wanted->kind), wanted->name);
-        } else if (k->same[i] && k->channels[i - 1]) {
-            k->channels[i] = k->channels[i - 1];
-        } else {
-            err = find_channel(k->port, &k->channels[i], wanted, &k->why);
-        }
-        if (err) {
+    for (part *p = k->parts; p < k->parts + k->part_count; p++) {
+        marty_err err = find_channel(k->port, &p->channel, p->place, &k->why);
+        for (size_t i = p->first; err && i < p->first + p->count; i++) {
             fail(k, i, err);
-        } else if (k->channels[i] && k->kept[i] && k->port->settings.dedup_ms) {
-            k->prints[i] = marty__mem_fingerprint_in(k->prints[i], k->channels[i], wanted->group);
-            if (!k->fresh[i]) {
-                marty__mem_dedup_prefetch(d, k->prints[i]);
-            }
+        }
+        if (p->channel) {
+            p->salt = marty__mem_salt(p->channel, p->place->group);
+        }
+        if (!p->plain && !err) {
+            look_ahead(k, p);
         }
     }
 }
@@ -272,114 +317,102 @@ static bool reserve(publish_work *k, size_t i)
 }
 
 /* Whether it is there already, or else can be remembered. */
-static marty_err look_for(publish_work *k, size_t i, bool *ret_known, marty_error *why)
+static marty_err look_for(publish_work *k, const part *p, size_t i, bool *ret_known,
+                          marty_error *why)
 {
     broker *b = k->port->broker;
-    *ret_known = !k->fresh[i] && marty__mem_dedup_seen(&b->dedup, k->prints[i], marty__mem_now(b),
-                                                       k->port->settings.dedup_ms);
+    *ret_known =
+        !k->fresh[i] && marty__mem_dedup_seen(&b->dedup, print_of(k, p, i), marty__mem_now(b),
+                                              k->port->settings.dedup_ms);
     if (*ret_known || reserve(k, i)) {
         return MARTY_OK;
     }
     return marty_error_set(why, MARTY_E_NO_MEMORY, "no memory to remember a message's id");
 }
 
-static void remember(publish_work *k, size_t i)
+static void remember(publish_work *k, const part *p, size_t i)
 {
     broker *b = k->port->broker;
     if (k->fresh[i]) {
-        marty__mem_dedup_list(&b->dedup, k->prints[i], marty__mem_now(b));
+        marty__mem_dedup_list(&b->dedup, &k->prints[i], 1, p->salt, marty__mem_now(b));
     } else {
-        marty__mem_dedup_remember(&b->dedup, k->prints[i], marty__mem_now(b));
+        marty__mem_dedup_remember(&b->dedup, print_of(k, p, i), marty__mem_now(b));
         k->reserved = false;
     }
 }
 
-static marty_err publish_one(publish_work *k, size_t i, marty_error *why)
+static void place_at(publish_work *k, size_t i, uint64_t offset)
+{
+    memcpy(k->results[i].position, marty__mem_offset_text(&k->at, offset), POSITION_DIGITS);
+}
+
+static marty_err publish_one(publish_work *k, const part *p, size_t i, marty_error *why)
 {
     const marty_outgoing *out = &k->out[i];
-    bool kept = k->kept[i], folds = kept && k->port->settings.dedup_ms;
     bool known = false;
     storing what = {.port = k->port,
-                    .channel = k->channels[i],
+                    .channel = p->channel,
                     .group = out->channel.group,
                     .message = out->message};
     marty_err err = check(k->port, out, why);
-    err = err || !folds ? err : look_for(k, i, &known, why);
+    err = err || !folds(k, p) ? err : look_for(k, p, i, &known, why);
     if (err || known) {
         return err;
     }
     err = store_one(&what, out, why);
-    if (!err && folds) {
-        remember(k, i);
+    if (!err && folds(k, p)) {
+        remember(k, p, i);
     }
-    if (!err && what.position && kept) {
-        memcpy(k->results[i].position, marty__mem_offset_text(&k->at, what.position),
-               POSITION_DIGITS);
+    if (!err && what.position && p->kept) {
+        place_at(k, i, what.position);
     }
     return err;
 }
 
 /* ---- many of one channel, each with its own answer */
-/* How many from the i-th on are plain, in time, small enough and of one channel. */
-static size_t plain_from(const publish_work *k, size_t i)
+/* Stores as many as it can of a plain part; 0: the first needs a look of its own. */
+static size_t publish_plain(publish_work *k, const part *p)
 {
     broker *b = k->port->broker;
-    uint64_t most = marty__mem_payload_max(&b->settings);
-    const channel *c = k->channels[i];
-    size_t at = i;
-    for (; at < k->count && k->plain[at] && k->channels[at] == c; at++) {
-        const marty_outgoing *out = &k->out[at];
-        if (out->message->data.size > most ||
-            (out->deadline_ns && marty__mem_now(b) > out->deadline_ns)) {
-            break;
-        }
-    }
-    return at - i;
-}
-
-/* Stores as many as it can of them; 0: the first needs a look of its own. */
-static size_t publish_plain(publish_work *k, size_t i)
-{
-    bool folds = k->port->settings.dedup_ms;
-    size_t count = plain_from(k, i);
-    if (!count || (folds && !reserve(k, i))) {
+    channel *c = p->channel;
+    bool in_time = p->deadline_ns == MARTY__NEVER || marty__mem_now(b) <= p->deadline_ns;
+    if (!in_time || p->largest > marty__mem_payload_max(&b->settings) ||
+        (folds(k, p) && !reserve(k, p->first))) {
         return 0;
     }
-    broker *b = k->port->broker;
-    channel *c = k->channels[i];
     uint64_t first = c->log.next;
-    count = marty__mem_store_plain(c, &k->out[i], count);
+    size_t count = marty__mem_store_plain(c, &k->out[p->first], p->count, p->cost);
     for (size_t at = 0; at < count; at++) {
-        memcpy(k->results[i + at].position, marty__mem_offset_text(&k->at, first + at),
-               POSITION_DIGITS);
+        place_at(k, p->first + at, first + at);
     }
-    int64_t now_ns = folds ? marty__mem_now(b) : 0;
-    for (size_t at = 0; folds && at < count; at++) { /* what is plain is fresh, then */
-        marty__mem_dedup_list(&b->dedup, k->prints[i + at], now_ns);
+    if (count && folds(k, p)) { /* what is plain is fresh, then */
+        marty__mem_dedup_list(&b->dedup, &k->prints[p->first], count, p->salt, marty__mem_now(b));
     }
     return count;
+}
+
+static void publish_part(publish_work *k, const part *p)
+{
+    size_t done = p->plain ? publish_plain(k, p) : 0;
+    for (size_t i = p->first + done; i < p->first + p->count; i++) {
+        marty_err err = k->results[i].err ? MARTY_OK : publish_one(k, p, i, &k->why);
+        if (err) {
+            fail(k, i, err);
+        }
+    }
 }
 
 static void publish_chunk(publish_work *k)
 {
     channel *touched = NULL;
     find_channels(k);
-    for (size_t i = 0; i < k->count; i++) {
-        if (!k->channels[i]) {
-            continue; /* failed, or said to nobody */
-        }
-        if (touched && touched != k->channels[i]) {
+    for (const part *p = k->parts; p < k->parts + k->part_count; p++) {
+        if (p->channel && touched && touched != p->channel) {
             marty__mem_dispatch_channel(touched);
         }
-        touched = k->channels[i];
-        size_t stored = publish_plain(k, i);
-        if (stored) {
-            i += stored - 1;
-            continue;
-        }
-        marty_err err = publish_one(k, i, &k->why);
-        if (err) {
-            fail(k, i, err);
+        if (p->channel) {
+            touched = p->channel;
+            publish_part(k, p);
         }
     }
     if (touched) {
@@ -400,9 +433,12 @@ marty_err marty__mem_publish(marty_port *port, const marty_outgoing batch[], siz
         k->count = count - at < CHUNK ? count - at : CHUNK;
         prepare(k);
         marty__mem_lock(port);
+        marty__mem_drops_begin(b, &k->drops);
         publish_chunk(k);
+        marty__mem_drops_end(b);
         ready = ready || !marty__list_empty(&b->ready);
         marty__unlock(&b->lock);
+        marty__mem_drops_give(&k->drops);
         port->sink->published(port->sink, k->results, k->count);
     }
     if (ready) { /* all of it at once, so that who receives it wakes up once */
@@ -425,7 +461,7 @@ marty_err marty__mem_store_dead(marty_port *port, const marty_outgoing *dead, ma
         return err ? err : marty__mem_store(&what, why);
     }
     fingerprint of = marty__mem_fingerprint_in(marty__mem_fingerprint(&b->dedup, dead->message),
-                                               what.channel, NULL);
+                                               marty__mem_salt(what.channel, NULL));
     if (marty__mem_dedup_seen(&b->dedup, of, marty__mem_now(b), port->settings.dedup_ms)) {
         return MARTY_OK;
     }

@@ -14,11 +14,20 @@
 
 enum { BATCH = 256, ROUNDS_MAX = 64, DIGITS = POSITION_DIGITS };
 
+/* Some of a batch, one behind the other, that differ in nothing but message, tag and position. The
+ * first is filled in under the lock, and the messages of all. */
+typedef struct part {
+    size_t first, count;
+    uint64_t offset;    /* of the first; 0 = no position */
+    int64_t expires_ns; /* of one alone; 0 = never */
+} part;
+
 struct pump_batch {
     marty_incoming incoming[BATCH];
     char positions[BATCH][DIGITS];
+    part parts[BATCH];
     channel *lent[BATCH]; /* whose names are borrowed until the call has returned */
-    size_t count, lent_count;
+    size_t count, part_count, lent_count;
     offset_digits at; /* of the last one */
 };
 
@@ -111,15 +120,6 @@ void marty__mem_offset_count(offset_digits *at, uint64_t offset)
     at->size = size;
 }
 
-static const char *position_of(pump_batch *batch, marty_kind kind, uint64_t offset)
-{
-    if (!offset || (kind != MARTY_KIND_TOPIC && kind != MARTY_KIND_STREAM)) {
-        return NULL;
-    }
-    return memcpy(batch->positions[batch->count], marty__mem_offset_text(&batch->at, offset),
-                  DIGITS);
-}
-
 /* When it expires by the clock of the port that gets it: a copy that says so, where the sender's
  * clock showed another time. Without memory it goes as it is. */
 static marty_message *in_our_time(const marty_port *port, marty_message *message,
@@ -153,69 +153,100 @@ static item *behind(const subscription *s, const item *it)
     return it->link.next == &s->held ? NULL : MARTY__OWNER(it->link.next, item, link);
 }
 
+static part *part_of(pump_batch *batch, const item *it, uint32_t place)
+{
+    const channel *c = it->group->channel;
+    bool has_position = it->offset && (c->kind == MARTY_KIND_TOPIC || c->kind == MARTY_KIND_STREAM);
+    part *p = &batch->parts[batch->part_count++];
+    *p = (part){.first = batch->count,
+                .count = 1,
+                .offset = has_position ? it->offset + place : 0,
+                .expires_ns = it->expires_ns};
+    return p;
+}
+
 /* As many of a run as the batch has room for. */
 static void fill_run(pump_batch *batch, subscription *s, item *it)
 {
     run *r = it->run;
-    channel *c = it->group->channel;
-    for (; r->told < r->count && batch->count < BATCH; r->told++, batch->count++) {
-        marty_incoming *in = &batch->incoming[batch->count];
-        *in = (marty_incoming){.subscription = s->number,
-                               .tag = it->tag | (uint64_t)r->told << ITEM_INDEX_BITS,
-                               .message = r->messages[r->told],
-                               .attempt = 1,
-                               .shard = it->shard,
-                               .lease_until_ns = INT64_MAX};
-        in->position = position_of(batch, c->kind, it->offset + r->told);
-        if (s->wild) {
-            lend_name(batch, s, c, in);
-        }
+    part *p = part_of(batch, it, r->told);
+    size_t room = BATCH - batch->count, count = r->count - r->told;
+    p->count = count < room ? count : room;
+    for (size_t i = 0; i < p->count; i++) {
+        batch->incoming[p->first + i].message = r->messages[r->told + i];
     }
+    r->told += (uint32_t)p->count;
     s->unsent = r->told < r->count ? it : behind(s, it);
 }
 
-/* The next one of s goes into the batch. What keeps nothing is settled by that. */
+static void fill_one(pump_batch *batch, subscription *s, item *it)
+{
+    marty_incoming *in = &batch->incoming[batch->count];
+    (void)part_of(batch, it, 0);
+    if (!s->keeps_nothing) {
+        in->message = marty__mem_item_lend(it);
+        s->unsent = behind(s, it);
+        return;
+    }
+    in->message = it->message; /* settled by that */
+    it->message = NULL;
+    if (s->kind == MARTY_KIND_REQUEST && it->of.reply) {
+        in->reply_to = it->of.reply->name;
+        batch->lent[batch->lent_count++] = it->of.reply;
+        it->of.reply = NULL;
+    }
+    marty__mem_item_free(it);
+}
+
+/* The next of s go into the batch. */
 static void fill(pump_batch *batch, subscription *s)
 {
     item *it = s->unsent;
-    if (it->run) {
-        fill_run(batch, s, it);
-        return;
-    }
+    uint64_t place = it->run ? it->run->told : 0;
     marty_incoming *in = &batch->incoming[batch->count];
     *in = (marty_incoming){.subscription = s->number,
-                           .tag = it->tag,
+                           .tag = it->tag | place << ITEM_INDEX_BITS,
                            .attempt = it->tries + 1,
                            .shard = it->shard,
                            .lease_until_ns = it->timer.armed ? it->timer.at_ns : INT64_MAX};
-    int64_t expires_ns = it->expires_ns;
     if (s->wild) {
         lend_name(batch, s, it->group->channel, in);
     }
-    if (s->keeps_nothing) {
-        in->message = it->message;
-        it->message = NULL;
-        if (s->kind == MARTY_KIND_REQUEST && it->of.reply) {
-            in->reply_to = it->of.reply->name;
-            batch->lent[batch->lent_count++] = it->of.reply;
-            it->of.reply = NULL;
-        }
-        marty__mem_item_free(it);
+    if (it->run) {
+        fill_run(batch, s, it);
     } else {
-        in->message = marty__mem_item_lend(it);
-        in->position = position_of(batch, it->group->channel->kind, it->offset);
-        s->unsent = behind(s, it);
+        fill_one(batch, s, it);
     }
-    if (expires_ns) {
-        in->message = in_our_time(s->port, in->message, expires_ns);
+    batch->count += batch->parts[batch->part_count - 1].count;
+}
+
+/* Without the lock: the rest of each. */
+static void fill_parts(marty_port *port)
+{
+    pump_batch *batch = port->batch;
+    for (const part *p = batch->parts; p < batch->parts + batch->part_count; p++) {
+        marty_incoming *in = &batch->incoming[p->first];
+        const marty_incoming like = *in;
+        if (p->expires_ns) {
+            in->message = in_our_time(port, in->message, p->expires_ns);
+        }
+        for (size_t i = 0; i < p->count; i++, in++) {
+            marty_message *message = in->message;
+            *in = like;
+            in->message = message;
+            in->tag += (uint64_t)i << ITEM_INDEX_BITS;
+            in->position = !p->offset
+                               ? NULL
+                               : memcpy(batch->positions[p->first + i],
+                                        marty__mem_offset_text(&batch->at, p->offset + i), DIGITS);
+        }
     }
-    batch->count++;
 }
 
 static void fill_all(marty_port *port)
 {
     pump_batch *batch = port->batch;
-    batch->count = batch->lent_count = 0;
+    batch->count = batch->part_count = batch->lent_count = 0;
     while (batch->count < BATCH && !marty__list_empty(&port->ready)) {
         subscription *s = MARTY__OWNER(port->ready.next, subscription, ready);
         while (batch->count < BATCH && s->unsent) {
@@ -237,6 +268,7 @@ static bool deliver(marty_port *port)
         return false;
     }
     marty__unlock(&port->broker->lock);
+    fill_parts(port);
     port->sink->delivered(port->sink, batch->incoming, batch->count);
     marty__lock(&port->broker->lock);
     while (batch->lent_count) {

@@ -6,7 +6,6 @@
 #include "memory.h"
 
 #include "base/assert.h"
-#include "message/message.h"
 
 static run *run_new(broker *b)
 {
@@ -83,25 +82,33 @@ item *marty__mem_run_take(group *g, entry *e, size_t most)
     return it;
 }
 
-/* The entry of a place, while the log has it. */
-static entry *entry_of(const item *it, uint32_t place)
+/* Below that place the log has no entry of it any more: it loses them from the first one on. */
+static uint64_t lost_of(const item *it)
 {
-    const run *r = it->run;
-    if (it->offset + place < it->group->channel->log.first) {
-        return NULL;
-    }
-    return r->first[place].message == r->messages[place] ? &r->first[place] : NULL;
+    uint64_t first = it->group->channel->log.first;
+    return first > it->offset ? first - it->offset : 0;
 }
 
-/* What it holds of a message goes to its entry, while there is one. */
-static void drop(const item *it, uint32_t place)
+/* Some have left the run, whose item goes with its last one. */
+static void close_places(item *it, uint64_t places, size_t count)
 {
-    entry *e = entry_of(it, place);
-    uint32_t refs = place < it->run->told ? 1 : 2;
-    if (e) {
-        e->spare += refs;
-    } else {
-        marty__message_unref_many(it->run->messages[place], refs);
+    it->run->open &= ~places;
+    it->group->channel->broker->promised -= count;
+    it->group->held -= count;
+}
+
+/* What it holds of those messages goes to their entries, while there are some. */
+static void drop(const item *it, uint64_t places)
+{
+    const run *r = it->run;
+    uint64_t lost = lost_of(it);
+    for (; places; places &= places - 1) {
+        uint32_t place = (uint32_t)__builtin_ctzll(places), refs = place < r->told ? 1 : 2;
+        if (place >= lost) {
+            r->first[place].spare += refs;
+        } else {
+            marty__mem_drop(it->group->channel->broker, r->messages[place], refs);
+        }
     }
 }
 
@@ -109,49 +116,43 @@ void marty__mem_run_drop(item *it)
 {
     run *r = it->run;
     broker *b = it->group->channel->broker;
-    for (; r->open; r->open &= r->open - 1) {
-        drop(it, marty__mem_run_first(r));
-        b->promised--;
-    }
+    drop(it, r->open);
+    b->promised -= marty__mem_item_size(it);
     it->run = NULL;
     run_free(b, r);
 }
 
-/* It has left the run, whose item goes with its last one. */
-static void close_place(item *it, uint32_t place)
-{
-    it->run->open &= ~((uint64_t)1 << place);
-    it->group->channel->broker->promised--;
-    it->group->held--;
-}
-
 size_t marty__mem_run_ack(item *it, const marty_settling batch[], size_t count)
 {
-    run *r = it->run;
-    uint64_t number = batch[0].subscription;
-    size_t acked = 0;
-    for (; acked < count; acked++) {
-        const marty_settling *how = &batch[acked];
-        uint32_t place = (uint32_t)((how->tag & ITEM_PLACE_MASK) >> ITEM_INDEX_BITS);
-        if ((how->tag & ~ITEM_PLACE_MASK) != it->tag || how->verb != MARTY_SETTLE_ACK ||
-            how->subscription != number || place >= r->told || !(r->open >> place & 1)) {
+    const run *r = it->run;
+    uint64_t number = batch[0].subscription, acked = 0;
+    uint64_t open = r->told ? r->open & ~(uint64_t)0 >> (RUN_MAX - r->told) : 0;
+    size_t size = 0;
+    for (; size < count; size++) {
+        const marty_settling *how = &batch[size];
+        uint64_t place = (how->tag ^ it->tag) >> ITEM_INDEX_BITS;
+        bool of_run = place < RUN_MAX && !((how->tag ^ it->tag) & ITEM_INDEX_MASK);
+        if (!of_run || how->verb != MARTY_SETTLE_ACK || how->subscription != number ||
+            !(open >> place & 1)) {
             break;
         }
-        drop(it, place);
-        close_place(it, place);
+        acked |= (uint64_t)1 << place;
+        open &= ~((uint64_t)1 << place);
     }
+    drop(it, acked);
+    close_places(it, acked, size);
     if (!r->open) {
         marty__mem_item_free(it);
     }
-    return acked;
+    return size;
 }
 
 item *marty__mem_run_split(item *it, uint32_t place)
 {
     group *g = it->group;
     run *r = it->run;
-    entry *e = entry_of(it, place);
-    close_place(it, place);
+    entry *e = place >= lost_of(it) ? &r->first[place] : NULL;
+    close_places(it, (uint64_t)1 << place, 1);
     item *one = marty__mem_item_new(g->channel->broker, g);
     marty__assert(one); /* promised */
     g->ranks--;

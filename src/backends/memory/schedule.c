@@ -82,8 +82,9 @@ marty_err marty__mem_cancel(marty_port *port, const marty_channel *wanted, const
     channel *c = marty__mem_channel_find(b, name);
     scheduled *s = c ? marty__map_get(&c->scheduled, id, strlen(id)) : NULL;
     if (s) {
-        fingerprint of = marty__mem_fingerprint_in(marty__mem_fingerprint(&b->dedup, s->message), c,
-                                                   s->has_group ? s->group : NULL);
+        fingerprint of =
+            marty__mem_fingerprint_in(marty__mem_fingerprint(&b->dedup, s->message),
+                                      marty__mem_salt(c, s->has_group ? s->group : NULL));
         marty__mem_dedup_forget(&b->dedup, of, marty__mem_now(b));
         marty__mem_scheduled_free(s);
     }

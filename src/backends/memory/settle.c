@@ -9,11 +9,18 @@
 
 enum { CHUNK = 256 };
 
+typedef struct part { /* some of a batch, one behind the other, that are answered alike */
+    size_t count;
+    marty_err result;
+    int64_t lease_ns;
+} part;
+
 typedef struct settle_work {
     marty_port *port;
-    marty_err results[CHUNK];
-    int64_t leases_ns[CHUNK];
+    part parts[CHUNK];
+    size_t part_count;
     uint64_t tags[CHUNK];
+    drops drops;
     group *touched; /* to be dispatched once all of the chunk is settled */
     bool holds_key; /* one of an ordered group went back with a delay */
 } settle_work;
@@ -132,46 +139,54 @@ static item *out_of_run(item *it, const marty_settling *how)
     return !open ? NULL : how->verb == MARTY_SETTLE_EXTEND ? it : marty__mem_run_split(it, place);
 }
 
-/* The next of a batch, or a run of them: how many. */
-static size_t settle_next(settle_work *work, const marty_settling batch[], size_t count,
-                          marty_err *ret_result, int64_t *ret_lease_ns)
+/* The next of a batch, or a run of acks. */
+static part settle_next(settle_work *work, const marty_settling batch[], size_t count)
 {
     marty_port *port = work->port;
     const marty_settling *how = batch;
     item *it = marty__mem_item_of(port->broker, how->tag);
     const subscription *s = it ? it->member->subscription : NULL;
-    *ret_result = MARTY_OK;
-    *ret_lease_ns = INT64_MAX;
+    part next = {1, MARTY_OK, INT64_MAX};
     if (s && s->port == port && s->number == how->subscription && !s->keeps_nothing) {
         group *g = it->group;
         size_t acked = it->run ? marty__mem_run_ack(it, batch, count) : 0;
         if (acked) {
             touch(work, g);
-            return acked;
+            next.count = acked;
+            return next;
         }
         it = it->run ? out_of_run(it, how) : it;
-        *ret_result = it ? settle_item(work, it, how, ret_lease_ns) : MARTY_E_LOST;
-        return 1;
+        next.result = it ? settle_item(work, it, how, &next.lease_ns) : MARTY_E_LOST;
+        return next;
     }
     s = marty__map_get_u64(&port->subscriptions, how->subscription);
-    *ret_result = s && s->keeps_nothing ? MARTY_OK : MARTY_E_LOST;
-    return 1;
+    next.result = s && s->keeps_nothing ? MARTY_OK : MARTY_E_LOST;
+    return next;
 }
 
-/* Runs of one subscription, verb and result are answered together. */
-static void answer(settle_work *work, const marty_settling batch[], size_t count)
+static bool alike(const part *a, const marty_settling *how_a, const part *b,
+                  const marty_settling *how_b)
+{
+    return a->result == b->result && a->lease_ns == b->lease_ns && how_a->verb == how_b->verb &&
+           how_a->subscription == how_b->subscription;
+}
+
+/* Parts of one subscription, verb and result are answered together. */
+static void answer(settle_work *work, const marty_settling batch[])
 {
     const marty_sink *sink = work->port->sink;
-    for (size_t from = 0, to; from < count; from = to) {
-        for (to = from;
-             to < count && batch[to].subscription == batch[from].subscription &&
-             batch[to].verb == batch[from].verb && work->results[to] == work->results[from] &&
-             work->leases_ns[to] == work->leases_ns[from];
-             to++) {
-            work->tags[to] = batch[to].tag;
+    const part *end = work->parts + work->part_count;
+    size_t at = 0;
+    for (const part *p = work->parts, *first = p; p < end; first = p) {
+        const marty_settling *how = &batch[at];
+        size_t from = at;
+        for (; p < end && alike(first, how, p, &batch[at]); p++) {
+            for (size_t until = at + p->count; at < until; at++) {
+                work->tags[at] = batch[at].tag;
+            }
         }
-        sink->settled(sink, batch[from].subscription, batch[from].verb, work->tags + from,
-                      to - from, work->results[from], work->leases_ns[from]);
+        sink->settled(sink, how->subscription, how->verb, work->tags + from, at - from,
+                      first->result, first->lease_ns);
     }
 }
 
@@ -183,25 +198,24 @@ void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t co
     for (size_t at = 0; at < count; at += CHUNK) {
         size_t size = count - at < CHUNK ? count - at : CHUNK;
         marty__mem_lock(port);
+        marty__mem_drops_begin(b, &work.drops);
         work.touched = NULL;
         work.holds_key = false;
-        for (size_t i = 0, some; i < size; i += some) {
-            some =
-                settle_next(&work, &batch[at + i], size - i, &work.results[i], &work.leases_ns[i]);
-            for (size_t k = 1; k < some; k++) { /* a run of acks */
-                work.results[i + k] = MARTY_OK;
-                work.leases_ns[i + k] = INT64_MAX;
-            }
+        work.part_count = 0;
+        for (size_t i = 0; i < size; i += work.parts[work.part_count++].count) {
+            work.parts[work.part_count] = settle_next(&work, &batch[at + i], size - i);
         }
         if (work.touched) {
             marty__mem_dispatch(work.touched);
         }
+        marty__mem_drops_end(b);
         bool ready = !marty__list_empty(&b->ready);
         if (work.holds_key) { /* the answer comes after what is being told now */
             marty__mem_pump_wait(port);
         }
         marty__unlock(&b->lock);
-        answer(&work, batch + at, size);
+        marty__mem_drops_give(&work.drops);
+        answer(&work, batch + at);
         if (ready) {
             marty__mem_pump(b);
         }

@@ -4,18 +4,10 @@
 #include "memory.h"
 
 #include "base/hash.h"
-#include "message/block.h"
-#include "message/message.h"
 
 #include <string.h>
 
 enum { VOLATILE_ENTRIES_MAX = 10000 };
-
-uint32_t marty__mem_cost(const marty_message *message)
-{
-    size_t cost = marty__block_of(message)->cost + sizeof(entry);
-    return cost > UINT32_MAX ? UINT32_MAX : (uint32_t)cost;
-}
 
 /* The hash of a key, never 0; NULL gives 0. */
 static uint64_t key_of(const char *key)
@@ -89,21 +81,28 @@ static int64_t next_time(channel *c)
     return c->last_us;
 }
 
-/* The next entry of a log, for a place that it has. */
-static void put_entry(channel *c, entry *e, const entry *of)
+/* The next entry of a log, for a place that it has, and not yet counted: what differs from one that
+ * is like it. */
+static inline void put_entry(const channel *c, entry *e, const entry *like,
+                             const marty_message *message, uint32_t cost)
 {
-    *e = *of;
-    (void)marty__message_keep(of->message, 1 + of->spare);
-    c->bytes += of->bytes;
-    c->broker->bytes += of->bytes;
+    *e = *like;
+    e->message = marty__message_keep(message, 1 + like->spare);
+    e->bytes = cost;
     if (c->order == MARTY_ORDER_KEY && c->kind != MARTY_KIND_REQUEST) {
-        e->of.key = key_of(of->message->key);
+        e->of.key = key_of(message->key);
     }
     if (c->kind == MARTY_KIND_STREAM) {
-        const char *key = of->message->key ? of->message->key : of->message->id;
+        const char *key = message->key ? message->key : message->id;
         e->shard = (uint16_t)((marty__murmur2(key, strlen(key)) & 0x7fffffff) % c->shards);
     }
-    c->log.next++;
+}
+
+static void count_entries(channel *c, size_t count, uint64_t cost)
+{
+    c->log.next += count;
+    c->bytes += cost;
+    c->broker->bytes += cost;
 }
 
 static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
@@ -114,12 +113,9 @@ static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
         return no_memory(why);
     }
     what->position = c->log.next;
-    put_entry(c, e,
-              &(entry){.message = &marty__block_of(what->message)->message,
-                       .time_us = next_time(c),
-                       .expires_ns = what->expires_ns,
-                       .bytes = cost,
-                       .spare = spare_of(c)});
+    entry like = {.time_us = next_time(c), .expires_ns = what->expires_ns, .spare = spare_of(c)};
+    put_entry(c, e, &like, what->message, cost);
+    count_entries(c, 1, cost);
     if (c->kind == MARTY_KIND_REQUEST) {
         e->of.reply = what->reply;
         if (what->reply) {
@@ -129,21 +125,32 @@ static marty_err store_entry(storing *what, uint32_t cost, marty_error *why)
     return MARTY_OK;
 }
 
-size_t marty__mem_store_plain(channel *c, const marty_outgoing batch[], size_t count)
+/* As many as the segment at the log's end has room for; 0 without memory. */
+static size_t fill_segment(channel *c, const entry *like, const marty_outgoing batch[],
+                           size_t count)
 {
-    uint64_t cost = 0;
-    size_t at = 0;
+    entry *e = marty__mem_log_place(c->broker, &c->log);
+    size_t room = SEGMENT_ENTRIES - c->log.next % SEGMENT_ENTRIES;
+    uint64_t bytes = 0;
+    count = !e ? 0 : count < room ? count : room;
     for (size_t i = 0; i < count; i++) {
-        cost += marty__mem_cost(batch[i].message);
+        uint32_t cost = marty__mem_cost(batch[i].message);
+        put_entry(c, &e[i], like, batch[i].message, cost);
+        bytes += cost;
     }
+    count_entries(c, count, bytes);
+    return count;
+}
+
+size_t marty__mem_store_plain(channel *c, const marty_outgoing batch[], size_t count, uint64_t cost)
+{
+    size_t at = 0;
     if (!marty__mem_channel_has_room(c, cost)) {
         return 0;
     }
     entry like = {.time_us = next_time(c), .spare = spare_of(c)};
-    for (entry *e; at < count && (e = marty__mem_log_place(c->broker, &c->log)) != NULL; at++) {
-        like.message = &marty__block_of(batch[at].message)->message;
-        like.bytes = marty__mem_cost(batch[at].message);
-        put_entry(c, e, &like);
+    for (size_t some = 1; at < count && some; at += some) {
+        some = fill_segment(c, &like, batch + at, count - at);
     }
     return at;
 }

@@ -40,7 +40,7 @@ void marty__mem_nobody_answers(marty_port *port, group *g)
             tell_asker(port, e->of.reply, e->message);
         }
         marty__mem_entry_clear(c, e);
-        marty__mem_log_advance(c->broker, &c->log);
+        marty__mem_log_advance(c->broker, &c->log, 1);
         g->next++;
     }
     while (!marty__list_empty(&g->returned)) {
