@@ -95,8 +95,13 @@ static void note_published(const marty_sink *sink, const marty_published results
     marty__lock(&p->lock);
     for (size_t i = 0; i < count; i++) {
         REQUIRE(p->publishes < NOTES_MAX);
-        p->published[p->publishes] = results[i];
-        p->published[p->publishes].text = NULL;
+        marty_published *note = &p->published[p->publishes];
+        *note = results[i];
+        note->text = NULL;
+        if (note->offset && !note->position[0]) { /* as core does */
+            (void)snprintf(note->position, sizeof note->position, "%llu",
+                           (unsigned long long)note->offset);
+        }
         (void)snprintf(p->why_not[p->publishes], sizeof p->why_not[0], "%s",
                        results[i].text ? results[i].text : "");
         p->publishes++;

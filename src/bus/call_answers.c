@@ -72,7 +72,19 @@ void marty__call_complete(marty__call *call)
 }
 
 /* ---- one message */
-static void fill_outcome(marty__post *post, marty_err err, marty_level level, const char *position)
+static void fill_position(marty_outcome *outcome, const marty_published *said)
+{
+    if (said && said->offset && !said->position[0]) {
+        (void)snprintf(outcome->position, sizeof outcome->position, "%llu",
+                       (unsigned long long)said->offset);
+        return;
+    }
+    size_t length = said ? strnlen(said->position, sizeof outcome->position - 1) : 0;
+    memcpy(outcome->position, said ? said->position : "", length);
+    outcome->position[length] = '\0';
+}
+
+static void fill_outcome(marty__post *post, marty_err err, const marty_published *said)
 {
     marty_outcome *outcome = &post->call->outcomes[post - post->call->posts];
     size_t size = strlen(post->message->id);
@@ -81,15 +93,13 @@ static void fill_outcome(marty__post *post, marty_err err, marty_level level, co
         memcpy(outcome->id, post->message->id, size + 1);
     }
     outcome->err = err;
-    outcome->level = err ? MARTY_LEVEL_ANY : level;
+    outcome->level = err || !said ? MARTY_LEVEL_ANY : said->level;
     outcome->backend = post->port->name;
     outcome->channel = post->lasts ? post->channel : NULL;
-    size_t length = position ? strnlen(position, sizeof outcome->position - 1) : 0;
-    memcpy(outcome->position, position ? position : "", length);
-    outcome->position[length] = '\0';
+    fill_position(outcome, said);
 }
 
-void marty__post_answer(marty__post *post, marty_err err, marty_level level, const char *position)
+void marty__post_answer(marty__post *post, marty_err err, const marty_published *said)
 {
     marty__port *port = post->port;
     if (post->state == MARTY__POST_QUEUED) {
@@ -97,7 +107,7 @@ void marty__post_answer(marty__post *post, marty_err err, marty_level level, con
     }
     post->err = err;
     if (post->call->outcomes) {
-        fill_outcome(post, err, level, position);
+        fill_outcome(post, err, said);
     }
     marty__token_free(port, post);
     post->state = MARTY__POST_ANSWERED;
@@ -181,8 +191,7 @@ void marty__published(marty__port *port, const marty_published *results, size_t 
                 call = post->call;
                 answered = 0;
             }
-            marty__post_answer(post, real_outcome(post, results[i].err), results[i].level,
-                               results[i].position);
+            marty__post_answer(post, real_outcome(post, results[i].err), &results[i]);
             answered++;
         }
     }

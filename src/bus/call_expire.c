@@ -60,7 +60,7 @@ void marty__call_expire(marty__call *call, marty_err err, bool force)
         }
         if (post->state == MARTY__POST_QUEUED || (post->state == MARTY__POST_SENT && force)) {
             say_why(call, post, err);
-            marty__post_answer(post, ended_with(post, err), MARTY_LEVEL_ANY, NULL);
+            marty__post_answer(post, ended_with(post, err), NULL);
             finished = marty__call_count(call, 1);
         }
         marty__wake_all(&port->changed);
@@ -81,7 +81,7 @@ void marty__asks_refuse(marty__port *port, marty_err err, const char *text)
         if (marty__call_may_word(post->call)) {
             (void)snprintf(post->call->text, sizeof post->call->text, "%s", text ? text : "");
         }
-        marty__post_answer(post, err, MARTY_LEVEL_ANY, NULL);
+        marty__post_answer(post, err, NULL);
         marty__call_note(&finished, marty__call_count(post->call, 1));
     }
     marty__wake_all(&port->changed);

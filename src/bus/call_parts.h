@@ -29,8 +29,9 @@ void marty__call_settle(marty__call *call);
  * the unanswered messages. */
 void marty__call_complete(marty__call *call);
 void marty__calls_complete(marty__link *finished);
-/** With port->lock held. That it is answered is still to be counted. */
-void marty__post_answer(marty__post *post, marty_err err, marty_level level, const char *position);
+/** With port->lock held. said: by the backend; NULL = by us. That it is answered is still to be
+ * counted. */
+void marty__post_answer(marty__post *post, marty_err err, const marty_published *said);
 /** True for the first only: it says in call->text why. */
 bool marty__call_may_word(marty__call *call);
 /** So many of a call are answered: the call when these were its last ones. Who is not told so must

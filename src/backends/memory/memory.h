@@ -296,24 +296,6 @@ void marty__mem_go_on(void *port);
 void marty__mem_clock_changed(broker *b);
 /** Another port keeps the clock now. */
 void marty__mem_clock_moved(broker *b);
-/** An offset in digits. Offsets come one after the other mostly: then only the last digit moves. */
-enum { POSITION_DIGITS = 24 };
-typedef struct offset_digits {
-    uint64_t offset; /* 0 = none yet */
-    size_t size;
-    char digits[POSITION_DIGITS];
-} offset_digits;
-void marty__mem_offset_count(offset_digits *at, uint64_t offset);
-MARTY_INLINE const char *marty__mem_offset_text(offset_digits *at, uint64_t offset)
-{
-    if (at->offset && offset == at->offset + 1 && at->digits[at->size - 1] < '9') {
-        at->digits[at->size - 1]++;
-        at->offset = offset;
-    } else if (offset != at->offset) {
-        marty__mem_offset_count(at, offset);
-    }
-    return at->digits;
-}
 pump_batch *marty__mem_batch_new(void);
 /** Wait until nobody tells this port anything, with the lock held. */
 void marty__mem_pump_wait(marty_port *port);

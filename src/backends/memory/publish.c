@@ -14,13 +14,14 @@ enum { CHUNK = 64, TEXT_BYTES = 160 };
  * by nothing but an entry of a log; or none is. */
 typedef struct part {
     size_t first, count;
-    bool kept, plain; /* kept: by what it goes to */
     const marty_channel *place;
-    channel *channel; /* NULL: said to nobody, or all of it failed */
-    uint64_t salt;    /* of their prints */
-    uint64_t cost;    /* if plain: of all of it; the largest of it; its first deadline */
-    size_t largest;
-    int64_t deadline_ns;
+    bool kept, log, folds; /* the place keeps what comes; nothing but entries of a log; once each */
+    bool plain;
+    channel *channel;    /* NULL: said to nobody, or all of it failed */
+    uint64_t salt;       /* of their prints */
+    uint64_t cost;       /* if plain, of all of them together */
+    size_t largest;      /* if plain: the data of one */
+    int64_t deadline_ns; /* if plain: the first of theirs */
 } part;
 
 struct publish_work { /* of a port, whose ops come one at a time: so it is no load on the stack */
@@ -31,9 +32,9 @@ struct publish_work { /* of a port, whose ops come one at a time: so it is no lo
     marty_published results[CHUNK];
     fingerprint prints[CHUNK];
     bool fresh[CHUNK]; /* its id can be nowhere yet */
+    bool folds;        /* the port folds duplicates */
     bool reserved;     /* room to remember all of these */
     part parts[CHUNK];
-    offset_digits at; /* of the one that was stored last */
     drops drops;
     char texts[CHUNK][TEXT_BYTES]; /* of those that failed */
 };
@@ -57,9 +58,8 @@ static bool is_kept(marty_kind kind)
 }
 
 /* Whether its id can be nowhere yet: no longer, since whoever gets it may publish it again. */
-static bool take_fresh(const marty_message *message)
+static bool take_fresh(marty__block *block)
 {
-    marty__block *block = marty__message_counted(message) ? marty__block_of(message) : NULL;
     if (!block || !block->fresh) {
         return false;
     }
@@ -67,22 +67,11 @@ static bool take_fresh(const marty_message *message)
     return true;
 }
 
-static void take_print(publish_work *k, size_t i, const marty_message *message)
+static fingerprint print_of(const publish_work *k, size_t i, const marty__block *block)
 {
     const dedup *d = &k->port->broker->dedup;
-    const marty__block *block = marty__block_of(message);
-    k->prints[i] = k->fresh[i] ? marty__mem_fingerprint_of(d, block->id, block->source)
-                               : marty__mem_fingerprint(d, message);
-}
-
-/* Nothing is to be looked up for it, reckoned or asked, but its channel and room. */
-static bool is_plain(const publish_work *k, size_t i, bool kept)
-{
-    const marty_outgoing *out = &k->out[i];
-    const marty_message *message = out->message;
-    return kept && out->channel.kind != MARTY_KIND_DEAD && !out->channel.group &&
-           (k->fresh[i] || !k->port->settings.dedup_ms) && !out->deliver_at_us &&
-           !message->expires_us && !message->priority && marty__message_counted(message);
+    return k->fresh[i] ? marty__mem_fingerprint_of(d, block->id, block->source)
+                       : marty__mem_fingerprint(d, k->out[i].message);
 }
 
 static bool same_place(const marty_channel *a, const marty_channel *b)
@@ -91,45 +80,70 @@ static bool same_place(const marty_channel *a, const marty_channel *b)
            a->native == b->native && a->shards == b->shards && a->group == b->group;
 }
 
-/* The part that the i-th belongs to: the last one, or a new one. */
-static part *part_of(publish_work *k, size_t i)
+/* Nothing is to be looked up for it, reckoned or asked, but its channel and room. */
+static bool is_plain(const publish_work *k, size_t i, const part *p, const marty__block *block)
+{
+    const marty_message *message = k->out[i].message;
+    return p->log && block && (k->fresh[i] || !k->folds) && !k->out[i].deliver_at_us &&
+           !message->expires_us && !message->priority;
+}
+
+static part *new_part(publish_work *k, size_t i)
 {
     const marty_channel *place = &k->out[i].channel;
-    part *p = k->part_count ? &k->parts[k->part_count - 1] : NULL;
-    bool same = p && same_place(place, p->place);
-    bool kept = same ? p->kept : is_kept(place->kind), plain = is_plain(k, i, kept);
-    if (!same || plain != p->plain) {
-        p = &k->parts[k->part_count++];
-        *p = (part){
-            .first = i, .kept = kept, .plain = plain, .place = place, .deadline_ns = MARTY__NEVER};
+    part *p = &k->parts[k->part_count++];
+    *p = (part){.first = i, .place = place, .kept = is_kept(place->kind)};
+    p->log = p->kept && place->kind != MARTY_KIND_DEAD && !place->group;
+    p->folds = p->kept && k->folds;
+    p->deadline_ns = MARTY__NEVER;
+    return p;
+}
+
+/* The part that the i-th belongs to: that of the one before it (NULL: there is none), or a new one.
+ */
+static part *part_of(publish_work *k, size_t i, part *p, const marty__block *block)
+{
+    if (!p || !same_place(&k->out[i].channel, p->place) || is_plain(k, i, p, block) != p->plain) {
+        p = new_part(k, i);
+        p->plain = is_plain(k, i, p, block);
     }
     p->count++;
     return p;
 }
 
+/* What a part asks for as a whole. */
+static void add_needs(part *p, const marty_outgoing *out)
+{
+    size_t size = out->message->data.size;
+    int64_t deadline_ns = out->deadline_ns ? out->deadline_ns : MARTY__NEVER;
+    p->cost += marty__mem_cost(out->message);
+    p->largest = size > p->largest ? size : p->largest;
+    p->deadline_ns = deadline_ns < p->deadline_ns ? deadline_ns : p->deadline_ns;
+}
+
 static void prepare(publish_work *k)
 {
+    k->folds = k->port->settings.dedup_ms != 0;
     k->reserved = false;
     k->part_count = 0;
+    part *p = NULL;
     for (size_t i = 0; i < k->count; i++) {
         const marty_outgoing *out = &k->out[i];
+        marty__block *block =
+            marty__message_counted(out->message) ? marty__block_of(out->message) : NULL;
         marty_published *result = &k->results[i];
         result->token = out->token;
         result->err = MARTY_OK;
         result->level = MARTY_LEVEL_MEMORY;
         result->text = NULL;
-        result->position[0] = '\0';
-        k->fresh[i] = take_fresh(out->message);
-        part *p = part_of(k, i);
+        result->offset = 0;
+        k->fresh[i] = take_fresh(block);
+        p = part_of(k, i, p, block);
         if (p->plain) {
-            size_t size = out->message->data.size;
-            int64_t deadline_ns = out->deadline_ns ? out->deadline_ns : MARTY__NEVER;
-            p->cost += marty__mem_cost(out->message);
-            p->largest = size > p->largest ? size : p->largest;
-            p->deadline_ns = deadline_ns < p->deadline_ns ? deadline_ns : p->deadline_ns;
+            add_needs(p, out);
         }
-        if (p->kept && k->port->settings.dedup_ms) {
-            take_print(k, i, out->message);
+        if (p->folds) {
+            k->prints[i] = print_of(k, i, block);
         }
     }
 }
@@ -198,12 +212,7 @@ static marty_err find_channel(marty_port *port, channel **ret_channel, const mar
     return find_by_name(port, ret_channel, wanted, why);
 }
 
-static bool folds(const publish_work *k, const part *p)
-{
-    return p->kept && k->port->settings.dedup_ms;
-}
-
-static fingerprint print_of(const publish_work *k, const part *p, size_t i)
+static fingerprint print_in(const publish_work *k, const part *p, size_t i)
 {
     return marty__mem_fingerprint_in(k->prints[i], p->salt);
 }
@@ -217,8 +226,8 @@ static void look_ahead(publish_work *k, const part *p)
                  marty_error_set(&k->why, MARTY_E_UNSUPPORTED,
                                  "what keeps nothing cannot be scheduled: %s of %.64s",
                                  marty__kind_name(p->place->kind), p->place->name));
-        } else if (folds(k, p) && !k->fresh[i]) {
-            marty__mem_dedup_prefetch(&k->port->broker->dedup, print_of(k, p, i));
+        } else if (p->folds && !k->fresh[i]) {
+            marty__mem_dedup_prefetch(&k->port->broker->dedup, print_in(k, p, i));
         }
     }
 }
@@ -322,7 +331,7 @@ static marty_err look_for(publish_work *k, const part *p, size_t i, bool *ret_kn
 {
     broker *b = k->port->broker;
     *ret_known =
-        !k->fresh[i] && marty__mem_dedup_seen(&b->dedup, print_of(k, p, i), marty__mem_now(b),
+        !k->fresh[i] && marty__mem_dedup_seen(&b->dedup, print_in(k, p, i), marty__mem_now(b),
                                               k->port->settings.dedup_ms);
     if (*ret_known || reserve(k, i)) {
         return MARTY_OK;
@@ -336,14 +345,9 @@ static void remember(publish_work *k, const part *p, size_t i)
     if (k->fresh[i]) {
         marty__mem_dedup_list(&b->dedup, &k->prints[i], 1, p->salt, marty__mem_now(b));
     } else {
-        marty__mem_dedup_remember(&b->dedup, print_of(k, p, i), marty__mem_now(b));
+        marty__mem_dedup_remember(&b->dedup, print_in(k, p, i), marty__mem_now(b));
         k->reserved = false;
     }
-}
-
-static void place_at(publish_work *k, size_t i, uint64_t offset)
-{
-    memcpy(k->results[i].position, marty__mem_offset_text(&k->at, offset), POSITION_DIGITS);
 }
 
 static marty_err publish_one(publish_work *k, const part *p, size_t i, marty_error *why)
@@ -355,16 +359,16 @@ static marty_err publish_one(publish_work *k, const part *p, size_t i, marty_err
                     .group = out->channel.group,
                     .message = out->message};
     marty_err err = check(k->port, out, why);
-    err = err || !folds(k, p) ? err : look_for(k, p, i, &known, why);
+    err = err || !p->folds ? err : look_for(k, p, i, &known, why);
     if (err || known) {
         return err;
     }
     err = store_one(&what, out, why);
-    if (!err && folds(k, p)) {
+    if (!err && p->folds) {
         remember(k, p, i);
     }
     if (!err && what.position && p->kept) {
-        place_at(k, i, what.position);
+        k->results[i].offset = what.position;
     }
     return err;
 }
@@ -377,15 +381,16 @@ static size_t publish_plain(publish_work *k, const part *p)
     channel *c = p->channel;
     bool in_time = p->deadline_ns == MARTY__NEVER || marty__mem_now(b) <= p->deadline_ns;
     if (!in_time || p->largest > marty__mem_payload_max(&b->settings) ||
-        (folds(k, p) && !reserve(k, p->first))) {
+        (p->folds && !reserve(k, p->first))) {
         return 0;
     }
     uint64_t first = c->log.next;
     size_t count = marty__mem_store_plain(c, &k->out[p->first], p->count, p->cost);
+    marty_published *results = &k->results[p->first];
     for (size_t at = 0; at < count; at++) {
-        place_at(k, p->first + at, first + at);
+        results[at].offset = first + at;
     }
-    if (count && folds(k, p)) { /* what is plain is fresh, then */
+    if (count && p->folds) { /* what is plain is fresh, then */
         marty__mem_dedup_list(&b->dedup, &k->prints[p->first], count, p->salt, marty__mem_now(b));
     }
     return count;

@@ -12,7 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH = 256, ROUNDS_MAX = 64, DIGITS = POSITION_DIGITS };
+enum { BATCH = 256, ROUNDS_MAX = 64, DIGITS = 24 };
+
+typedef struct offset_digits {
+    uint64_t offset; /* 0 = none yet */
+    size_t size;
+    char digits[DIGITS];
+} offset_digits;
 
 /* Some of a batch, one behind the other, that differ in nothing but message, tag and position. The
  * first is filled in under the lock, and the messages of all. */
@@ -28,7 +34,7 @@ struct pump_batch {
     part parts[BATCH];
     channel *lent[BATCH]; /* whose names are borrowed until the call has returned */
     size_t count, part_count, lent_count;
-    offset_digits at; /* of the last one */
+    offset_digits at; /* behind the last one */
 };
 
 pump_batch *marty__mem_batch_new(void)
@@ -96,18 +102,10 @@ void marty__mem_clock_moved(broker *b)
 }
 
 /* ---- one delivery */
-void marty__mem_offset_count(offset_digits *at, uint64_t offset)
+static void write_digits(offset_digits *at, uint64_t offset)
 {
     char digits[DIGITS];
-    size_t size = at->offset && offset == at->offset + 1 ? at->size : 0;
-    while (size && at->digits[size - 1] == '9') { /* one more: nines turn over */
-        at->digits[--size] = '0';
-    }
-    if (size) {
-        at->digits[size - 1]++;
-        at->offset = offset;
-        return;
-    }
+    size_t size = 0;
     at->offset = offset;
     do {
         digits[size++] = (char)('0' + offset % 10);
@@ -118,6 +116,21 @@ void marty__mem_offset_count(offset_digits *at, uint64_t offset)
     }
     at->digits[size] = '\0';
     at->size = size;
+}
+
+/* Offsets come one after the other: mostly only the last digit moves. */
+static inline void count_on(offset_digits *at)
+{
+    size_t place = at->size;
+    while (place && at->digits[place - 1] == '9') {
+        at->digits[--place] = '0';
+    }
+    if (place) {
+        at->digits[place - 1]++;
+        at->offset++;
+    } else {
+        write_digits(at, at->offset + 1);
+    }
 }
 
 /* When it expires by the clock of the port that gets it: a copy that says so, where the sender's
@@ -220,6 +233,18 @@ static void fill(pump_batch *batch, subscription *s)
     batch->count += batch->parts[batch->part_count - 1].count;
 }
 
+static void fill_positions(pump_batch *batch, const part *p)
+{
+    offset_digits *at = &batch->at;
+    if (at->offset != p->offset) {
+        write_digits(at, p->offset);
+    }
+    for (size_t i = p->first; i < p->first + p->count; i++) {
+        batch->incoming[i].position = memcpy(batch->positions[i], at->digits, DIGITS);
+        count_on(at);
+    }
+}
+
 /* Without the lock: the rest of each. */
 static void fill_parts(marty_port *port)
 {
@@ -230,15 +255,14 @@ static void fill_parts(marty_port *port)
         if (p->expires_ns) {
             in->message = in_our_time(port, in->message, p->expires_ns);
         }
-        for (size_t i = 0; i < p->count; i++, in++) {
-            marty_message *message = in->message;
-            *in = like;
-            in->message = message;
-            in->tag += (uint64_t)i << ITEM_INDEX_BITS;
-            in->position = !p->offset
-                               ? NULL
-                               : memcpy(batch->positions[p->first + i],
-                                        marty__mem_offset_text(&batch->at, p->offset + i), DIGITS);
+        for (size_t i = 1; i < p->count; i++) {
+            marty_message *message = in[i].message;
+            in[i] = like;
+            in[i].message = message;
+            in[i].tag += (uint64_t)i << ITEM_INDEX_BITS;
+        }
+        if (p->offset) {
+            fill_positions(batch, p);
         }
     }
 }
