@@ -55,6 +55,18 @@ MARTY_INLINE marty__link *marty__list_pop(marty__link *head)
     marty__list_remove(link);
     return link;
 }
+/** After links that were chained by hand behind the last one: this is the last one now. */
+MARTY_INLINE void marty__list_end(marty__link *head, marty__link *last)
+{
+    last->next = head;
+    head->before = last;
+}
+/** Whatever stands before `end` leaves the list, as it is: its links say nothing any more. */
+MARTY_INLINE void marty__list_cut(marty__link *head, marty__link *end)
+{
+    head->next = end;
+    end->before = head;
+}
 /** What stands before `end` in `from` to the end of `to`; the head as `end`: all of it. */
 MARTY_INLINE void marty__list_move_until(marty__link *to, marty__link *from, marty__link *end)
 {

@@ -5,30 +5,45 @@
 
 #include "base/unset.h"
 #include "message/block.h"
+#include "message/message.h"
 
 #include <string.h>
 
 /* ---- the object */
-marty__call *marty__call_new(marty_bus *bus, size_t count, size_t strings_size)
+marty__call *marty__call_new(marty_bus *bus, size_t ways, size_t count, size_t strings_size)
 {
-    size_t posts_size = count * sizeof(marty__post);
-    size_t size = sizeof(marty__call) + posts_size + strings_size;
+    size_t posts_size = count * sizeof(marty__post), ways_size = ways * sizeof(marty__way);
+    size_t size = sizeof(marty__call) + posts_size + ways_size + strings_size;
     marty__call *call = marty__room_new(size);
     if (!call) {
         return NULL;
     }
     memset(call, 0, offsetof(marty__call, lock));
     call->text[0] = '\0';
-    for (size_t i = 0; i < count; i++) {
-        call->posts[i].message = NULL; /* the rest is its maker's to fill */
-    }
     call->bus = marty__bus_ref(bus);
     call->room = size;
-    call->count = count;
-    call->strings = (char *)call->posts + posts_size;
+    call->ways = (marty__way *)(void *)((char *)call->posts + posts_size);
+    call->strings = (char *)call->ways + ways_size;
     atomic_init(&call->refs, 1);
-    atomic_init(&call->left, count);
     return call;
+}
+
+void marty__call_go(marty__call *call, const marty__way *way)
+{
+    call->way = &call->ways[call->way_count++];
+    *call->way = *way;
+    call->way->call = call;
+    call->way->first = call->count;
+}
+
+void marty__call_add(marty__call *call, marty_message *message)
+{
+    marty__way *way = call->way;
+    marty__post *post = &call->posts[call->count++];
+    size_t bytes = message->data.size + 256; /* about what it costs to hold */
+    *post = (marty__post){.way = way, .message = message, .bytes = bytes};
+    way->count++;
+    way->bytes += bytes;
 }
 
 void marty__call_ref(marty__call *call)
@@ -42,7 +57,7 @@ void marty__call_unref(marty__call *call)
         return;
     }
     for (size_t i = 0; i < call->count; i++) {
-        marty_message_unref(call->posts[i].message);
+        marty__message_unref_many(call->posts[i].message, 1);
     }
     if (call->waited) {
         marty__cond_free(&call->answered);
@@ -64,7 +79,7 @@ marty__call *marty__call_find(marty_bus *bus, marty__call_at *at)
         for (; at->place < port->sent_room && !found; at->place++) {
             const marty__post *post = port->sent[at->place];
             if (post) {
-                found = post->call;
+                found = post->way->call;
                 marty__call_ref(found);
             }
         }
@@ -85,7 +100,7 @@ marty__call *marty__calls_of(marty_bus *bus, const void *key)
         marty__port *port = &bus->ports[i];
         marty__lock(&port->lock);
         for (size_t place = 0; place < port->sent_room; place++) {
-            marty__call *call = port->sent[place] ? port->sent[place]->call : NULL;
+            marty__call *call = port->sent[place] ? port->sent[place]->way->call : NULL;
             if (call && call->cancel_key == key) {
                 call->cancel_key = NULL; /* once is enough */
                 call->next_of_key = first;

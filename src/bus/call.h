@@ -11,25 +11,27 @@ typedef enum marty__post_state {
     MARTY__POST_ANSWERED
 } marty__post_state;
 
-typedef struct marty__post { /* one message on its way */
-    marty__link link;        /* QUEUED: of port->posts or port->asks */
+typedef struct marty__way { /* where messages of a call go: a run of them that are all alike */
     marty__call *call;
     marty__port *port;
+    marty_outgoing like; /* but token, message and deadline; its names live as long as the call, */
+    bool lasts;          /* or the channel's as long as the bus */
+    bool cancels;        /* takes back the scheduled message of this id, instead of publishing */
+    size_t first, count; /* its posts */
+    uint64_t bytes;      /* and what they cost to hold */
+} marty__way;
+
+typedef struct marty__post { /* one message on its way: a cache line, as there are many of them */
+    marty__link link;        /* QUEUED: of port->posts or port->asks */
+    const marty__way *way;
     marty_message *message;
-    const char *channel, *group, *reply_to; /* live as long as the call */
-    marty_kind kind;
-    marty_order order;
-    uint32_t shards;
-    bool native;
-    bool lasts; /* channel lives as long as the bus */
-    marty__post_state state;
-    bool doubtful; /* it may be stored already */
-    bool cancels;  /* takes back the scheduled message of this id, instead of publishing */
-    marty_err err; /* once answered */
-    int64_t deliver_at_us;
     uint64_t token; /* while it is not answered */
     size_t bytes;
+    marty_err err; /* once answered */
+    marty__post_state state;
+    bool doubtful; /* it may be stored already */
 } marty__post;
+_Static_assert(sizeof(marty__post) <= 64, "a post is no longer one cache line");
 
 enum { MARTY__CALL_OPEN, MARTY__CALL_AWAITED, MARTY__CALL_FINISHED };
 
@@ -56,18 +58,23 @@ struct marty__call {
     atomic_bool timed;   /* its alarm was set */
     atomic_bool worded;  /* somebody says in text why: one of several ports, under its own lock */
     bool no_retry;       /* do not publish a doubtful one again */
-    char *strings;       /* channel names and reply_to of the posts */
-    size_t count, room;  /* room: bytes of it all */
-    marty__mutex lock;   /* with waited only; from here on it is not cleared */
+    char *strings;       /* names of the ways */
+    marty__way *ways, *way;        /* way: the last one */
+    size_t way_count, count, room; /* count: of posts; room: bytes of it all */
+    marty__mutex lock;             /* with waited only; from here on it is not cleared */
     marty__cond answered;
     char text[256]; /* why the first bad one was not stored; to be read once all are answered */
     marty__post posts[];
 };
 
 /* ---- call*.c */
-/** A call with room for count posts, each yours to set as a whole, and strings_size bytes of names;
- * NULL without memory. One reference, yours. */
-marty__call *marty__call_new(marty_bus *bus, size_t count, size_t strings_size);
+/** A call with room for that many ways and messages, and strings_size bytes of names; NULL without
+ * memory. One reference, yours. */
+marty__call *marty__call_new(marty_bus *bus, size_t ways, size_t count, size_t strings_size);
+/** The messages that are added from now on go this way. */
+void marty__call_go(marty__call *call, const marty__way *way);
+/** Add a message; its reference is the call's then. */
+void marty__call_add(marty__call *call, marty_message *message);
 void marty__call_unref(marty__call *call);
 /** Accept all posts or none: reserve room and queue. With wait, waits for room until
  * call->deadline_ns. */

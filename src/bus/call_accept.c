@@ -75,10 +75,11 @@ static size_t posts_of(const marty__call *call, const marty__port *port, uint64_
 {
     size_t count = 0;
     *ret_bytes = 0;
-    for (size_t i = 0; i < call->count; i++) {
-        if (call->posts[i].port == port) {
-            count++;
-            *ret_bytes += call->posts[i].bytes;
+    for (size_t i = 0; i < call->way_count; i++) {
+        const marty__way *way = &call->ways[i];
+        if (way->port == port) {
+            count += way->count;
+            *ret_bytes += way->bytes;
         }
     }
     return count;
@@ -101,13 +102,20 @@ static marty_err check_size(const marty_bus *bus, size_t count, uint64_t bytes, 
 /* With port->lock held. */
 static void enqueue(marty__call *call, marty__port *port)
 {
-    for (size_t i = 0; i < call->count; i++) {
-        marty__post *post = &call->posts[i];
-        if (post->port == port) {
-            marty__token_take(port, post);
-            marty__list_push(&port->posts, &post->link);
+    marty__link *last = port->posts.before;
+    for (size_t i = 0; i < call->way_count; i++) {
+        const marty__way *way = &call->ways[i];
+        marty__post *posts = &call->posts[way->first];
+        if (way->port == port) {
+            marty__tokens_take(port, posts, way->count);
+            for (size_t k = 0; k < way->count; k++) {
+                last->next = &posts[k].link;
+                posts[k].link.before = last;
+                last = &posts[k].link;
+            }
         }
     }
+    marty__list_end(&port->posts, last);
 }
 
 /* Its messages are about to be queued: whoever finds one of them finds the call. */
@@ -213,9 +221,9 @@ static marty_err accept_at_all(marty__call *call, bool wait, bool *ret_leads, ma
     marty__unlock(&bus->lock);
     if (!open) {
         marty__call_make_room(call, bus->port_count);
-        return say_refused(call->posts[0].port, MARTY_E_CLOSED, why);
+        return say_refused(call->ways[0].port, MARTY_E_CLOSED, why);
     }
-    *ret_leads = call->waited && marty__port_lead(call->posts[0].port, call->deadline_ns);
+    *ret_leads = call->waited && marty__port_lead(call->ways[0].port, call->deadline_ns);
     for (size_t i = 0; i < bus->port_count; i++) {
         marty__port_kick(&bus->ports[i]);
     }
@@ -251,16 +259,13 @@ static void deadline_rang(marty__alarm *alarm)
 
 marty_err marty__call_accept(marty__call *call, bool wait, marty_error *why)
 {
-    marty__port *port = call->posts[0].port;
-    uint64_t bytes = 0;
-    bool one_port = true;
+    marty__port *port = call->ways[0].port;
+    uint64_t bytes;
+    bool one_port = posts_of(call, port, &bytes) == call->count;
     call->alarm.ring = deadline_rang;
-    for (size_t i = 0; i < call->count; i++) {
-        marty__post *post = &call->posts[i];
-        post->call = call;
-        post->bytes = post->message->data.size + 256; /* about what it costs to hold */
-        bytes += post->bytes;
-        one_port = one_port && post->port == port;
+    atomic_init(&call->left, call->count);
+    for (size_t i = 0; i < call->way_count; i++) {
+        call->ways[i].like.deadline_ns = call->deadline_ns;
     }
     if (call->waited && (!marty__mutex_init(&call->lock) || !marty__cond_init(&call->answered))) {
         call->waited = false;

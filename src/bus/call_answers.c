@@ -86,7 +86,7 @@ static void fill_position(marty_outcome *outcome, const marty_published *said)
 
 static void fill_outcome(marty__post *post, marty_err err, const marty_published *said)
 {
-    marty_outcome *outcome = &post->call->outcomes[post - post->call->posts];
+    marty_outcome *outcome = &post->way->call->outcomes[post - post->way->call->posts];
     size_t size = strlen(post->message->id);
     outcome->id[0] = '\0';
     if (size < sizeof outcome->id) {
@@ -94,28 +94,41 @@ static void fill_outcome(marty__post *post, marty_err err, const marty_published
     }
     outcome->err = err;
     outcome->level = err || !said ? MARTY_LEVEL_ANY : said->level;
-    outcome->backend = post->port->name;
-    outcome->channel = post->lasts ? post->channel : NULL;
+    outcome->backend = post->way->port->name;
+    outcome->channel = post->way->lasts ? post->way->like.channel.name : NULL;
     fill_position(outcome, said);
+}
+
+/* With port->lock held: the message at that place. Its room is still taken. */
+static inline void end(marty__post **place, marty_err err, const marty_published *said)
+{
+    marty__post *post = *place;
+    post->err = err;
+    if (post->way->call->outcomes) {
+        fill_outcome(post, err, said);
+    }
+    *place = NULL;
+    post->state = MARTY__POST_ANSWERED;
+}
+
+/* With port->lock held, of messages that ended. */
+static void free_room(marty__port *port, const marty__call *call, size_t count, uint64_t bytes)
+{
+    if (!call->done) { /* else it counts until done has returned: what waits for a slow one is
+                          bounded, too */
+        port->inflight -= count;
+        port->inflight_bytes -= bytes;
+    }
 }
 
 void marty__post_answer(marty__post *post, marty_err err, const marty_published *said)
 {
-    marty__port *port = post->port;
+    marty__port *port = post->way->port;
     if (post->state == MARTY__POST_QUEUED) {
         marty__list_remove(&post->link);
     }
-    post->err = err;
-    if (post->call->outcomes) {
-        fill_outcome(post, err, said);
-    }
-    marty__token_free(port, post);
-    post->state = MARTY__POST_ANSWERED;
-    if (!post->call->done) { /* else it counts until done has returned: what waits for a slow one is
-                                bounded, too */
-        port->inflight--;
-        port->inflight_bytes -= post->bytes;
-    }
+    end(marty__token_place(port, post->token), err, said);
+    free_room(port, post->way->call, 1, post->bytes);
 }
 
 bool marty__call_may_word(marty__call *call)
@@ -130,17 +143,18 @@ marty__call *marty__call_count(marty__call *call, size_t count)
 
 static bool may_repeat(const marty__port *port, const marty__post *post)
 {
-    return marty__port_can(port, post->kind, post->order, MARTY_CAN_DEDUPLICATE) &&
-           !post->call->no_retry && !port->closing &&
-           port->bus->env.monotonic_ns(port->bus->env.user) < post->call->deadline_ns;
+    const marty_channel *channel = &post->way->like.channel;
+    return marty__port_can(port, channel->kind, channel->order, MARTY_CAN_DEDUPLICATE) &&
+           !post->way->call->no_retry && !port->closing &&
+           port->bus->env.monotonic_ns(port->bus->env.user) < post->way->call->deadline_ns;
 }
 
 /* With port->lock held: queue it again under its id; the broker folds the copy if it has the first.
  */
 static void repeat(marty__port *port, marty__post *post)
 {
-    marty__token_free(port, post);
-    marty__token_take(port, post);
+    *marty__token_place(port, post->token) = NULL;
+    marty__tokens_take(port, post, 1);
     post->doubtful = true;
     post->state = MARTY__POST_QUEUED;
     marty__list_push(&port->posts, &post->link);
@@ -154,11 +168,20 @@ void marty__calls_complete(marty__link *finished)
     }
 }
 
-static marty_err real_outcome(const marty__post *post, marty_err err)
+/* With port->lock held: what a bad answer comes to. MARTY_OK: nothing yet, it is published again.
+ */
+static marty_err judge(marty__port *port, marty__post *post, const marty_published *result)
 {
+    if (result->err == MARTY_E_MAYBE_STORED && may_repeat(port, post)) {
+        repeat(port, post);
+        return MARTY_OK;
+    }
+    if (result->text && result->text[0] && marty__call_may_word(post->way->call)) {
+        (void)snprintf(post->way->call->text, sizeof post->way->call->text, "%s", result->text);
+    }
     bool unsure =
-        post->doubtful && err && marty_err_describe(err)->error_class == MARTY_CLASS_RETRY;
-    return unsure ? MARTY_E_MAYBE_STORED : err;
+        post->doubtful && marty_err_describe(result->err)->error_class == MARTY_CLASS_RETRY;
+    return unsure ? MARTY_E_MAYBE_STORED : result->err;
 }
 
 void marty__call_note(marty__link *finished, marty__call *call)
@@ -168,34 +191,50 @@ void marty__call_note(marty__link *finished, marty__call *call)
     }
 }
 
-void marty__published(marty__port *port, const marty_published *results, size_t count)
+/* With port->lock held: answers to messages of one call, from results on. Returns how far. */
+static const marty_published *answer_call(marty__port *port, const marty_published *results,
+                                          const marty_published *results_end, size_t *unknown,
+                                          marty__link *finished)
 {
-    marty__link finished;
-    marty__call *call = NULL; /* whose answers run here, and how many are not counted yet */
-    size_t unknown = 0, answered = 0;
-    marty__list_init(&finished);
-    marty__lock(&port->lock);
-    for (size_t i = 0; i < count; i++) {
-        marty__post *post = marty__token_post(port, results[i].token);
+    const marty_published *result = results;
+    marty__call *call = NULL;
+    size_t ended = 0;
+    uint64_t bytes = 0;
+    for (; result < results_end; result++) {
+        marty__post **place = marty__token_place(port, result->token),
+                    *post = place ? *place : NULL;
         if (!post || post->state != MARTY__POST_SENT) {
-            unknown++;
-        } else if (results[i].err == MARTY_E_MAYBE_STORED && may_repeat(port, post)) {
-            repeat(port, post);
-        } else {
-            if (results[i].err && results[i].text && results[i].text[0] &&
-                marty__call_may_word(post->call)) {
-                (void)snprintf(post->call->text, sizeof post->call->text, "%s", results[i].text);
-            }
-            if (!call || post->call != call) {
-                marty__call_note(&finished, marty__call_count(call, answered));
-                call = post->call;
-                answered = 0;
-            }
-            marty__post_answer(post, real_outcome(post, results[i].err), &results[i]);
-            answered++;
+            ++*unknown;
+            continue;
+        }
+        if (call && post->way->call != call) {
+            break;
+        }
+        call = post->way->call;
+        marty_err err = result->err ? judge(port, post, result) : MARTY_OK;
+        if (err || !result->err) {
+            end(place, err, result);
+            ended++;
+            bytes += post->bytes;
         }
     }
-    marty__call_note(&finished, marty__call_count(call, answered));
+    if (ended) {
+        free_room(port, call, ended, bytes);
+        marty__call_note(finished, marty__call_count(call, ended));
+    }
+    return result;
+}
+
+void marty__published(marty__port *port, const marty_published *results, size_t count)
+{
+    const marty_published *results_end = results + count;
+    marty__link finished;
+    size_t unknown = 0;
+    marty__list_init(&finished);
+    marty__lock(&port->lock);
+    while (results < results_end) {
+        results = answer_call(port, results, results_end, &unknown, &finished);
+    }
     port->answers++;
     port->full = false;
     bool room = port->room_wanted, waits = marty__port_waits(port);

@@ -9,9 +9,9 @@
  * told what it waited for. */
 static bool asked_too_late(const marty__post *post, marty_err err)
 {
-    marty_state state = post->port->state;
-    return err == MARTY_E_UNAVAILABLE && post->state == MARTY__POST_QUEUED && post->reply_to &&
-           (state == MARTY_STATE_UP || state == MARTY_STATE_BLOCKED);
+    marty_state state = post->way->port->state;
+    return err == MARTY_E_UNAVAILABLE && post->state == MARTY__POST_QUEUED &&
+           post->way->like.reply_to && (state == MARTY_STATE_UP || state == MARTY_STATE_BLOCKED);
 }
 
 static marty_err ended_with(const marty__post *post, marty_err err)
@@ -24,7 +24,7 @@ static marty_err ended_with(const marty__post *post, marty_err err)
 /* With port->lock held: why it ends. */
 static void say_why(marty__call *call, const marty__post *post, marty_err err)
 {
-    const marty__port *port = post->port;
+    const marty__port *port = post->way->port;
     bool too_late = asked_too_late(post, err);
     if ((!too_late && port->state == MARTY_STATE_UP) || !marty__call_may_word(call)) {
         return;
@@ -53,7 +53,7 @@ void marty__call_expire(marty__call *call, marty_err err, bool force)
     marty__call *finished = NULL;
     for (size_t i = 0; i < call->count; i++) {
         marty__post *post = &call->posts[i];
-        marty__port *port = post->port;
+        marty__port *port = post->way->port;
         marty__lock(&port->lock);
         if (force) {
             wait_for_op(port, post);
@@ -78,11 +78,12 @@ void marty__asks_refuse(marty__port *port, marty_err err, const char *text)
     marty__lock(&port->lock);
     while ((link = marty__list_pop(&port->asks)) != NULL) {
         marty__post *post = MARTY__OWNER(link, marty__post, link);
-        if (marty__call_may_word(post->call)) {
-            (void)snprintf(post->call->text, sizeof post->call->text, "%s", text ? text : "");
+        if (marty__call_may_word(post->way->call)) {
+            (void)snprintf(post->way->call->text, sizeof post->way->call->text, "%s",
+                           text ? text : "");
         }
         marty__post_answer(post, err, NULL);
-        marty__call_note(&finished, marty__call_count(post->call, 1));
+        marty__call_note(&finished, marty__call_count(post->way->call, 1));
     }
     marty__wake_all(&port->changed);
     marty__unlock(&port->lock);

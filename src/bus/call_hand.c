@@ -6,50 +6,36 @@
 
 enum { AT_ONCE = 256 };
 
-static void fill_outgoing(const marty__post *post, marty_outgoing *out)
-{
-    *out = (marty_outgoing){.token = post->token,
-                            .channel = {.kind = post->kind,
-                                        .order = post->order,
-                                        .native = post->native,
-                                        .name = post->channel,
-                                        .group = post->group,
-                                        .shards = post->shards},
-                            .message = post->message,
-                            .reply_to = post->reply_to,
-                            .deliver_at_us = post->deliver_at_us,
-                            .deadline_ns = post->call->deadline_ns};
-}
-
 /* With port->lock held: the next ones, marked as sent. One that cancels goes alone. None while a
  * command waits: a reply channel is subscribed to before its first query goes out. */
 static size_t take(marty__port *port, marty_outgoing *batch, bool *ret_cancels)
 {
     size_t count = 0;
-    *ret_cancels = false;
-    bool up = (port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED) &&
-              marty__list_empty(&port->commands);
-    while (up && !port->full && !port->closed && count < AT_ONCE) {
-        marty__link *link = marty__list_pop(&port->posts);
-        if (!link) {
+    bool cancels = false;
+    bool open = (port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED) &&
+                marty__list_empty(&port->commands) && !port->full && !port->closed;
+    marty__link *link = port->posts.next;
+    while (open && link != &port->posts && count < AT_ONCE && !cancels) {
+        marty__post *post = MARTY__OWNER(link, marty__post, link);
+        const marty__way *way = post->way;
+        if (way->cancels && count) {
             break;
         }
-        marty__post *post = MARTY__OWNER(link, marty__post, link);
-        if (post->reply_to && !port->reply_stands) {
-            marty__list_push(&port->asks, link);
+        link = link->next;
+        if (way->like.reply_to && !port->reply_stands) {
+            marty__list_remove(&post->link);
+            marty__list_push(&port->asks, &post->link);
             continue;
         }
-        if (post->cancels && count) {
-            marty__list_push_first(&port->posts, link);
-            break;
-        }
         post->state = MARTY__POST_SENT;
-        fill_outgoing(post, &batch[count++]);
-        *ret_cancels = post->cancels;
-        if (post->cancels) {
-            break;
-        }
+        batch[count] = way->like;
+        batch[count].token = post->token;
+        batch[count].message = post->message;
+        count++;
+        cancels = way->cancels;
     }
+    marty__list_cut(&port->posts, link);
+    *ret_cancels = cancels;
     port->handing = count > 0;
     return count;
 }
@@ -58,10 +44,10 @@ static size_t take(marty__port *port, marty_outgoing *batch, bool *ret_cancels)
 static void put_back(marty__port *port, const marty_outgoing *batch, size_t count)
 {
     while (count-- > 0) {
-        marty__post *post = marty__token_post(port, batch[count].token);
-        if (post) {
-            post->state = MARTY__POST_QUEUED;
-            marty__list_push_first(&port->posts, &post->link);
+        marty__post **place = marty__token_place(port, batch[count].token);
+        if (place) {
+            (*place)->state = MARTY__POST_QUEUED;
+            marty__list_push_first(&port->posts, &(*place)->link);
         }
     }
 }

@@ -10,11 +10,15 @@ void marty__call_ref(marty__call *call);
 /* ---- call_tokens.c; with port->lock held */
 /** Places for so many more than are in flight. */
 bool marty__tokens_reserve(marty__port *port, size_t count);
-/** The next number whose place is free: half of them are. */
-void marty__token_take(marty__port *port, marty__post *post);
-void marty__token_free(marty__port *port, const marty__post *post);
-/** NULL: no such token, or answered already. */
-marty__post *marty__token_post(const marty__port *port, uint64_t token);
+/** To each of them the next number whose place is free: half of them are. */
+void marty__tokens_take(marty__port *port, marty__post *posts, size_t count);
+/** Where its message stands, to be set to NULL once it is answered; NULL: no such token, or
+ * answered already. */
+MARTY_INLINE marty__post **marty__token_place(const marty__port *port, uint64_t token)
+{
+    marty__post **place = port->sent_room ? &port->sent[token & (port->sent_room - 1)] : NULL;
+    return place && *place && (*place)->token == token ? place : NULL;
+}
 
 /* ---- call_accept.c */
 /** Somebody was told FULL: look at once whether there is room now. */

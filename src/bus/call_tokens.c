@@ -5,11 +5,6 @@
 
 #include "base/alloc.h"
 
-static marty__post **place_of(const marty__port *port, uint64_t token)
-{
-    return &port->sent[token & (port->sent_room - 1)];
-}
-
 static bool grow_tokens(marty__port *port)
 {
     size_t before = port->sent_room, room = before ? before * 2 : 64;
@@ -21,7 +16,7 @@ static bool grow_tokens(marty__port *port)
     port->sent_room = room;
     for (size_t i = 0; i < before; i++) {
         if (old[i]) {
-            *place_of(port, old[i]->token) = old[i];
+            bigger[old[i]->token & (room - 1)] = old[i];
         }
     }
     marty_free(old);
@@ -38,23 +33,16 @@ bool marty__tokens_reserve(marty__port *port, size_t count)
     return true;
 }
 
-void marty__token_take(marty__port *port, marty__post *post)
+void marty__tokens_take(marty__port *port, marty__post *posts, size_t count)
 {
-    marty__post **place;
-    do {
-        post->token = ++port->last_token;
-        place = place_of(port, post->token);
-    } while (*place);
-    *place = post;
-}
-
-void marty__token_free(marty__port *port, const marty__post *post)
-{
-    *place_of(port, post->token) = NULL;
-}
-
-marty__post *marty__token_post(const marty__port *port, uint64_t token)
-{
-    marty__post *post = port->sent_room ? *place_of(port, token) : NULL;
-    return post && post->token == token ? post : NULL;
+    marty__post **sent = port->sent;
+    uint64_t mask = port->sent_room - 1, token = port->last_token;
+    for (size_t i = 0; i < count; i++) {
+        do {
+            token++;
+        } while (sent[token & mask]);
+        sent[token & mask] = &posts[i];
+        posts[i].token = token;
+    }
+    port->last_token = token;
 }

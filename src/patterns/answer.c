@@ -44,22 +44,26 @@ static marty_err post(marty__delivery *delivery, const marty_message *reply,
         return MARTY_OK; /* the asker wants no answer */
     }
     size_t size = strlen(delivery->reply_to) + 1;
-    marty__call *call = marty__call_new(bus, 1, size);
+    marty__call *call = marty__call_new(bus, 1, 1, size);
     if (!call) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
     memcpy(call->strings, delivery->reply_to, size);
-    call->posts[0] =
-        (marty__post){.port = consumer->port, .channel = call->strings, .kind = MARTY_KIND_REPLY};
+    marty__call_go(
+        call, &(marty__way){.port = consumer->port,
+                            .like.channel = {.name = call->strings, .kind = MARTY_KIND_REPLY}});
     call->deadline_ns = marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS);
     call->completed = forgotten;
     call->no_retry = true;
-    marty_message *plain = NULL;
+    marty_message *plain = NULL, *whole = NULL;
     marty__given given = marty__outgoing_given(bus, delivery->handle.message);
     marty_err err = marty__outgoing_message(reply, &given, &plain, why);
     marty__change change = {.set = set, .set_count = set_count};
-    err = err ? err : marty__message_copy_with(&call->posts[0].message, plain, &change, why);
-    err = err ? err : marty__call_accept(call, false, why);
+    err = err ? err : marty__message_copy_with(&whole, plain, &change, why);
+    if (!err) {
+        marty__call_add(call, whole);
+        err = marty__call_accept(call, false, why);
+    }
     marty_message_unref(plain);
     marty__call_unref(call);
     return err;

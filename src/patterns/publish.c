@@ -24,6 +24,7 @@ typedef struct publish { /* one call of marty_publish */
     const marty_publish_options *options;
     const marty_message *cause;
     int64_t deliver_at_us, expires_us;
+    size_t runs; /* of messages of one type, one after the other: a place is looked for once */
 } publish;
 
 /* ---- checks */
@@ -56,8 +57,15 @@ static marty_err check_options(const publish *self, marty_error *why)
     return MARTY_OK;
 }
 
-static marty_err check(const publish *self, marty_error *why)
+static bool same_type(const marty_message *a, const marty_message *b)
 {
+    return a->type == b->type || strcmp(a->type, b->type) == 0;
+}
+
+/* Counts the runs, too. */
+static marty_err check(publish *self, marty_error *why)
+{
+    size_t runs = 0;
     if (self->pattern < MARTY_EVENT || self->pattern > MARTY_BROADCAST ||
         self->pattern == MARTY_QUERY) {
         return marty_error_set(
@@ -77,7 +85,9 @@ static marty_err check(const publish *self, marty_error *why)
                 why, MARTY_E_ARGUMENT,
                 "messages[%zu].type is NULL; expected a type such as \"order.created\"", i);
         }
+        runs += !i || !same_type(self->messages[i], self->messages[i - 1]);
     }
+    self->runs = runs;
     return check_options(self, why);
 }
 
@@ -87,8 +97,6 @@ typedef struct target {
     marty__kept_place *kept; /* the place is of it, or NULL */
     marty__place found;      /* the place when it is not kept */
     marty__port *port;
-    const char *channel; /* its name, for the life of the call */
-    bool lasts;          /* and for that of the bus */
     uint64_t payload_max;
     uint32_t headers_max;
 } target;
@@ -147,45 +155,32 @@ static marty_err check_size(const target *to, const marty_message *message, mart
 }
 
 /* ---- making the call */
-static bool same_type(const marty_message *a, const marty_message *b)
+/* The channel's name lives as long as the call; as the bus, when somebody sees the outcomes, as
+ * long as there are not too many. */
+static void go_to(const publish *self, marty__call *call, const target *to, char **room)
 {
-    return a->type == b->type || strcmp(a->type, b->type) == 0;
-}
-
-static bool begins_run(const publish *self, size_t i)
-{
-    return !i || !same_type(self->messages[i], self->messages[i - 1]);
-}
-
-/* How often a place is looked for along the batch. */
-static size_t runs(const publish *self)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < self->count; i++) {
-        count += begins_run(self, i);
-    }
-    return count;
-}
-
-/* The channel's name for the life of the call; of the bus, when somebody sees the outcomes, as long
- * as there are not too many. */
-static void channel_of(const publish *self, target *to, char **room)
-{
+    const marty__place *place = to->place;
     bool seen = self->options->outcomes || self->options->done;
-    const char *name = to->place->channel;
-    const char *lasting = to->kept ? to->kept->channel
-                          : seen ? marty__bus_keep_name(self->bus, name, MARTY__KNOWN_CHANNELS_MAX)
-                                 : NULL;
-    to->lasts = lasting != NULL;
-    to->channel = lasting;
+    const char *lasting =
+        to->kept ? to->kept->channel
+        : seen   ? marty__bus_keep_name(self->bus, place->channel, MARTY__KNOWN_CHANNELS_MAX)
+                 : NULL;
+    marty__way way = {.port = to->port,
+                      .like.channel = {.kind = place->kind,
+                                       .order = place->order,
+                                       .native = place->native,
+                                       .name = lasting,
+                                       .shards = place->shards},
+                      .lasts = lasting != NULL,
+                      .like.deliver_at_us = self->deliver_at_us};
     if (!lasting) {
-        to->channel = memcpy(*room, name, sizeof to->place->channel);
+        way.like.channel.name = memcpy(*room, place->channel, sizeof place->channel);
         *room += MARTY__CHANNEL_ROOM;
     }
+    marty__call_go(call, &way);
 }
 
-static marty_err find_target(const publish *self, const char *type, target *to, char **room,
-                             marty_error *why)
+static marty_err find_target(const publish *self, const char *type, target *to, marty_error *why)
 {
     marty_err err =
         marty__place_find(self->bus, self->pattern, self->to, type, &to->found, &to->kept, why);
@@ -194,7 +189,6 @@ static marty_err find_target(const publish *self, const char *type, target *to, 
     }
     to->place = to->kept ? &to->kept->place : &to->found;
     to->port = &self->bus->ports[to->place->backend];
-    channel_of(self, to, room);
     return check_granted(self, to, why);
 }
 
@@ -261,34 +255,32 @@ static marty_err fill_posts(const publish *self, marty__call *call, char *room, 
         given.id = once;
     }
     bool plain = !given.id && !given.expires_us;
+    const marty_message *before = NULL;
     for (size_t i = 0; i < self->count; i++) {
         const marty_message *from = self->messages[i];
         marty_err err = MARTY_OK;
-        if (begins_run(self, i)) {
-            err = find_target(self, from->type, &to, &room, why);
-            if (!err && plain) {
+        if (!before || !same_type(from, before)) {
+            err = find_target(self, from->type, &to, why);
+            if (err) {
+                return err;
+            }
+            go_to(self, call, &to, &room);
+            if (plain) {
                 begin_run(&to, from, &given.how);
             }
         }
-        err = err ? err : check_size(&to, from, why);
+        err = check_size(&to, from, why);
         if (err) {
             return err;
         }
-        marty__post *post = &call->posts[i];
-        *post = (marty__post){.port = to.port,
-                              .channel = to.channel,
-                              .lasts = to.lasts,
-                              .kind = to.place->kind,
-                              .order = to.place->order,
-                              .shards = to.place->shards,
-                              .native = to.place->native,
-                              .deliver_at_us = self->deliver_at_us};
-        err = plain && !from->header_count
-                  ? marty__message_make(&post->message, from, &given.how, why)
-                  : marty__outgoing_message(from, &given, &post->message, why);
+        marty_message *message = NULL;
+        err = plain && !from->header_count ? marty__message_make(&message, from, &given.how, why)
+                                           : marty__outgoing_message(from, &given, &message, why);
         if (err) {
             return err;
         }
+        marty__call_add(call, message);
+        before = from;
     }
     return MARTY_OK;
 }
@@ -319,9 +311,9 @@ static marty_err verdict(const marty__call *call, marty_error *why)
     for (size_t i = 0; i < call->count; i++) {
         const marty__post *post = &call->posts[i];
         if (post->err) {
-            return marty_error_set(why, post->err, "%s %s: %s", post->port->name, post->channel,
-                                   call->text[0] ? call->text
-                                                 : marty_err_describe(post->err)->text);
+            return marty_error_set(
+                why, post->err, "%s %s: %s", post->way->port->name, post->way->like.channel.name,
+                call->text[0] ? call->text : marty_err_describe(post->err)->text);
         }
     }
     return MARTY_OK;
@@ -387,7 +379,7 @@ marty_err marty_publish(marty_bus *bus, marty_pattern pattern, const char *to,
     }
     size_t outcomes_size = options->done && !options->outcomes ? count * sizeof(marty_outcome) : 0;
     marty__call *call =
-        marty__call_new(bus, count, outcomes_size + runs(&self) * MARTY__CHANNEL_ROOM);
+        marty__call_new(bus, self.runs, count, outcomes_size + self.runs * MARTY__CHANNEL_ROOM);
     if (!call) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
@@ -418,25 +410,29 @@ marty_err marty_unschedule(marty_bus *bus, marty_pattern pattern, const char *to
                                "%s cannot take back a scheduled message on %s", port->name,
                                place.channel);
     }
-    marty__call *call = marty__call_new(bus, 1, sizeof place.channel);
+    marty__call *call = marty__call_new(bus, 1, 1, sizeof place.channel);
     if (!call) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
     marty_message named = {.type = type, .id = id};
     (void)snprintf(call->strings, sizeof place.channel, "%s", place.channel);
-    call->posts[0] = (marty__post){.port = port,
-                                   .channel = call->strings,
-                                   .kind = place.kind,
-                                   .order = place.order,
-                                   .shards = place.shards,
-                                   .native = place.native,
-                                   .cancels = true};
+    marty__call_go(call, &(marty__way){.port = port,
+                                       .like.channel = {.name = call->strings,
+                                                        .kind = place.kind,
+                                                        .order = place.order,
+                                                        .shards = place.shards,
+                                                        .native = place.native},
+                                       .cancels = true});
     call->no_retry = true;
     call->waited = true;
     call->deadline_ns = marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS);
     marty__given given = marty__outgoing_given(bus, NULL);
-    err = marty__outgoing_message(&named, &given, &call->posts[0].message, why);
-    err = err ? err : marty__call_accept(call, true, why);
+    marty_message *message = NULL;
+    err = marty__outgoing_message(&named, &given, &message, why);
+    if (!err) {
+        marty__call_add(call, message);
+        err = marty__call_accept(call, true, why);
+    }
     if (!err) {
         marty__call_wait(call);
         err = verdict(call, why);

@@ -277,19 +277,19 @@ static marty_err post_request(query *self, const marty__place *place, const char
 {
     marty_bus *bus = self->bus;
     size_t channel_size = strlen(place->channel) + 1, reply_size = strlen(reply_to) + 1;
-    marty__call *call = marty__call_new(bus, 1, channel_size + reply_size);
+    marty__call *call = marty__call_new(bus, 1, 1, channel_size + reply_size);
     if (!call) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
     memcpy(call->strings, place->channel, channel_size);
     memcpy(call->strings + channel_size, reply_to, reply_size);
-    call->posts[0] = (marty__post){.port = &bus->ports[place->backend],
-                                   .channel = call->strings,
-                                   .reply_to = call->strings + channel_size,
-                                   .kind = MARTY_KIND_REQUEST,
-                                   .order = place->order,
-                                   .native = place->native,
-                                   .message = marty_message_ref(self->request)};
+    marty__call_go(call, &(marty__way){.port = &bus->ports[place->backend],
+                                       .like = {.channel = {.name = call->strings,
+                                                            .kind = MARTY_KIND_REQUEST,
+                                                            .order = place->order,
+                                                            .native = place->native},
+                                                .reply_to = call->strings + channel_size}});
+    marty__call_add(call, marty_message_ref(self->request));
     call->deadline_ns = deadline_ns;
     call->completed = sent;
     call->no_retry = true;

@@ -144,16 +144,16 @@ static marty_err publish_letter(marty__delivery *delivery, const marty__dead *de
 {
     marty__consumer *consumer = delivery->consumer;
     size_t size = strlen(dead->channel) + 1;
-    marty__call *call = marty__call_new(consumer->bus, 1, size);
+    marty__call *call = marty__call_new(consumer->bus, 1, 1, size);
     if (!call) {
         return MARTY_E_NO_MEMORY;
     }
     memcpy(call->strings, dead->channel, size);
-    call->posts[0] = (marty__post){.port = consumer->port,
-                                   .channel = call->strings,
-                                   .kind = MARTY_KIND_DEAD,
-                                   .order = MARTY_ORDER_NONE,
-                                   .message = marty_message_ref(dead->message)};
+    marty__call_go(call, &(marty__way){.port = consumer->port,
+                                       .like.channel = {.name = call->strings,
+                                                        .kind = MARTY_KIND_DEAD,
+                                                        .order = MARTY_ORDER_NONE}});
+    marty__call_add(call, marty_message_ref(dead->message));
     call->deadline_ns = dead->outgoing.deadline_ns;
     call->completed = stored;
     call->user = marty__delivery_ref(delivery);

@@ -164,7 +164,7 @@ static marty_err send_back(walk *self, marty_message *message, const marty_dead_
                            marty_kind kind, marty_error *why)
 {
     size_t channel_size = strlen(letter->channel) + 1, group_size = strlen(letter->group) + 1;
-    marty__call *call = marty__call_new(self->bus, 1, channel_size + group_size);
+    marty__call *call = marty__call_new(self->bus, 1, 1, channel_size + group_size);
     if (!call) {
         return marty__error_code(why, MARTY_E_NO_MEMORY);
     }
@@ -174,15 +174,15 @@ static marty_err send_back(walk *self, marty_message *message, const marty_dead_
     const char *ordered = take_text(letter->message, "martydeadorder", order, sizeof order);
     const char *count = take_text(letter->message, "martydeadshards", shards, sizeof shards);
     marty__place place;
-    call->posts[0] = (marty__post){
-        .port = self->port,
-        .channel = call->strings,
+    marty_channel channel = {
+        .name = call->strings,
         .group = call->strings + channel_size,
         .kind = kind,
         .order = ordered && strcmp(ordered, "key") == 0 ? MARTY_ORDER_KEY : MARTY_ORDER_NONE,
         .shards = (uint32_t)marty__number_or_0(count, UINT32_MAX),
-        .native = marty__route_find(self->bus->config, letter->channel, &place) && place.native,
-        .message = marty_message_ref(message)};
+        .native = marty__route_find(self->bus->config, letter->channel, &place) && place.native};
+    marty__call_go(call, &(marty__way){.port = self->port, .like.channel = channel});
+    marty__call_add(call, marty_message_ref(message));
     call->waited = true;
     call->deadline_ns = marty__bus_deadline(self->bus, 0, LETTER_MS);
     marty_err err = marty__call_accept(call, true, why);

@@ -89,27 +89,29 @@ static marty_err publish_copy(marty__delivery *delivery, uint32_t delay_ms)
         {MARTY__COPY_OF, marty_text(delivery->handle.message->id), MARTY_ATTRIBUTE}};
     marty__change change = {.id = id, .set = set, .set_count = 2};
     size_t group_size = strlen(consumer->group) + 1;
-    marty__call *call = marty__call_new(bus, 1, group_size);
+    marty__call *call = marty__call_new(bus, 1, 1, group_size);
     if (!call) {
         return MARTY_E_NO_MEMORY;
     }
-    marty__post *post = &call->posts[0];
     memcpy(call->strings, consumer->group, group_size);
-    *post =
-        (marty__post){.port = consumer->port,
-                      .channel = delivery->handle.channel,
-                      .group = call->strings,
-                      .kind = consumer->kind,
-                      .order = consumer->order,
-                      .shards = consumer->shards,
-                      .native = consumer->native,
-                      .deliver_at_us = marty__bus_wall(bus) + (int64_t)delay_ms * MARTY__US_PER_MS};
-    marty_err err =
-        marty__message_copy_with(&post->message, delivery->handle.message, &change, NULL);
+    marty__call_go(call, &(marty__way){.port = consumer->port,
+                                       .like.channel = {.name = delivery->handle.channel,
+                                                        .group = call->strings,
+                                                        .kind = consumer->kind,
+                                                        .order = consumer->order,
+                                                        .shards = consumer->shards,
+                                                        .native = consumer->native},
+                                       .like.deliver_at_us = marty__bus_wall(bus) +
+                                                             (int64_t)delay_ms * MARTY__US_PER_MS});
+    marty_message *copy = NULL;
+    marty_err err = marty__message_copy_with(&copy, delivery->handle.message, &change, NULL);
     call->deadline_ns = marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS);
     call->completed = copied;
     call->user = marty__delivery_ref(delivery);
-    err = err ? err : marty__call_accept(call, false, NULL);
+    if (!err) {
+        marty__call_add(call, copy);
+        err = marty__call_accept(call, false, NULL);
+    }
     if (err) {
         marty__delivery_unref(delivery);
     }
