@@ -212,9 +212,9 @@ typedef struct marty_backend {
     /** Take back a scheduled message; the answer is published. NULL = never granted. */
     marty_err (*cancel)(marty_port *port, const marty_channel *channel, const char *id,
                         uint64_t token, marty_error *why);
-    /** Begin to deliver; the answer is subscribed. The same number again: reset false = new
-     *  patterns, what is in flight and what was granted stay; reset true = the group moves (seek),
-     * older tags are LOST. */
+    /** Begin to deliver; the answer is subscribed. The same number again, once that is answered:
+     *  reset false = new patterns, what is in flight and what was granted stay; reset true = the
+     *  group moves (seek), older tags are LOST. */
     marty_err (*subscribe)(marty_port *port, uint64_t subscription, const marty_want *want,
                            marty_error *why);
     /** That many more unsettled deliveries; 0 = none but those delivered already: what was granted

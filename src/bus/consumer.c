@@ -145,7 +145,7 @@ static bool want_of(marty__consumer *consumer, marty_want *ret_want)
                                          .group = consumer->group,
                                          .shards = consumer->shards},
                              .start = consumer->start,
-                             .reset = consumer->reset,
+                             .reset = consumer->reset != 0,
                              .lease_ms = lease_of(consumer)};
     return list_words(consumer, ret_want);
 }
@@ -189,15 +189,16 @@ static void run_subscribe(marty__port *port, marty__command *command)
     marty_want want;
     int64_t renew_ns = MARTY__NEVER;
     marty__lock(&consumer->lock);
-    bool go = marty__port_usable(port) && !consumer->gone && consumer->member_count;
+    bool go = marty__port_usable(port) && !consumer->gone && consumer->member_count &&
+              !consumer->asking && !consumer->restarting; /* else once that is answered */
+    consumer->told = go ? consumer->wish : consumer->told;
     if (go && !want_of(consumer, &want)) {
         err = MARTY_E_NO_MEMORY;
         go = false;
     }
     if (go) {
         want.credit = !consumer->asked || consumer->reset ? first_credit(consumer) : 0;
-        consumer->resetting = consumer->reset; /* wanted until it is answered */
-        consumer->asked = true;
+        consumer->asked = consumer->asking = true;
         renew_ns = take_lease(consumer, want.lease_ms);
     }
     marty__unlock(&consumer->lock);
@@ -290,19 +291,22 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
     consumer->gone = gone && (consumer->gone || reason != MARTY_OK);
     bool restart = consumer->restarting && reason == MARTY_E_CLOSED && !gone;
     consumer->restarting = consumer->restarting && reason != MARTY_E_CLOSED; /* its own answer */
+    consumer->asking = false;
+    consumer->answered = consumer->told;
     consumer->subscribed = reason == MARTY_OK;
     consumer->refused = reason != MARTY_OK && !restart; /* that answer is ours alone */
     consumer->asked = consumer->asked && reason == MARTY_OK;
     consumer->reason = reason;
     (void)snprintf(consumer->text, sizeof consumer->text, "%s", text ? text : "");
     if (reason == MARTY_OK) {
-        consumer->reset = consumer->reset && !consumer->resetting;
+        consumer->reset = consumer->reset > consumer->told ? consumer->reset : 0;
         consumer->resubscribes = 0;
         consumer->last_delivery_ns = marty__bus_now(consumer->bus);
     }
     if (consumer->kind == MARTY_KIND_REPLY) {
         marty__reply_answer(consumer->port, consumer->subscribed, reason);
     }
+    bool more = consumer->wish > consumer->told;
     marty__wake_all(&consumer->changed);
     marty__unlock(&consumer->lock);
     if (gone) {
@@ -316,7 +320,9 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
         marty__consumer_subscribe(consumer);
         return;
     }
-    if (reason != MARTY_OK && may_pass(reason)) {
+    if (more) { /* wanted meanwhile */
+        marty__consumer_subscribe(consumer);
+    } else if (reason != MARTY_OK && may_pass(reason)) {
         ask_again(consumer);
     }
     if (reason != MARTY_OK || !before) {
@@ -329,16 +335,16 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
 }
 
 /* With consumer->lock held. */
-static bool stands(const marty__consumer *consumer)
+static bool stands(const marty__consumer *consumer, uint64_t wish)
 {
-    return consumer->subscribed && !consumer->reset;
+    return consumer->subscribed && !consumer->reset && consumer->answered >= wish;
 }
 
 /* With consumer->lock held. A refusal that may pass is none yet: it is asked again meanwhile. */
-static bool has_answer(const marty__consumer *consumer)
+static bool has_answer(const marty__consumer *consumer, uint64_t wish)
 {
-    return stands(consumer) || (consumer->refused && !may_pass(consumer->reason)) ||
-           atomic_load(&consumer->bus->phase) != MARTY__OPEN;
+    bool refused = consumer->refused && consumer->answered >= wish && !may_pass(consumer->reason);
+    return stands(consumer, wish) || refused || atomic_load(&consumer->bus->phase) != MARTY__OPEN;
 }
 
 /* With consumer->lock held: why it is not subscribed. */
@@ -362,17 +368,18 @@ marty_err marty__consumer_wait(marty__consumer *consumer, bool while_up, int64_t
 {
     bool in_time = true;
     marty__lock(&consumer->lock);
+    uint64_t wish = consumer->wish;
     bool down = while_up && !marty__port_usable(consumer->port);
-    bool wait = !has_answer(consumer) && !down;
+    bool wait = !has_answer(consumer, wish) && !down;
     if (wait) {
         marty__pool_block(consumer->bus);
     }
-    while (!has_answer(consumer) && !down && in_time) {
+    while (!has_answer(consumer, wish) && !down && in_time) {
         in_time = marty__bus_wait(consumer->bus, &consumer->changed, &consumer->lock, deadline_ns);
         down = while_up && !marty__port_usable(consumer->port);
     }
-    bool later = down && !has_answer(consumer);
-    marty_err err = stands(consumer) || later ? MARTY_OK : refusal_of(consumer, why);
+    bool later = down && !has_answer(consumer, wish);
+    marty_err err = stands(consumer, wish) || later ? MARTY_OK : refusal_of(consumer, why);
     marty__unlock(&consumer->lock);
     if (wait) {
         marty__pool_unblock(consumer->bus);
@@ -414,7 +421,7 @@ void marty__consumer_down(marty__consumer *consumer)
 {
     marty__lock(&consumer->lock);
     consumer->subscribed = false;
-    consumer->asked = false;
+    consumer->asked = consumer->asking = false;
     marty__wake_all(&consumer->changed);
     if (consumer->kind == MARTY_KIND_REPLY) {
         marty__reply_answer(consumer->port, false, MARTY_OK);

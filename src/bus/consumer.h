@@ -35,11 +35,14 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     uint32_t owed;    /* credit to give back to it */
     uint32_t batches; /* of that credit, what fills the batches that its members wait for */
     bool subscribed, refused, paused, watching;
-    bool reset;     /* start shall move the group: until an answer says so */
-    bool resetting; /* and the adapter was told */
-    uint64_t seeks;
-    bool lease_on;                /* leases are renewed, by the next two */
-    int64_t lease_ns;             /* the longest that something of it was given */
+    uint64_t wish;     /* rises with what the adapter is to be told: another pattern, a seek */
+    uint64_t told;     /* the wish that it was told last */
+    uint64_t answered; /* and the one that it has answered; by then told is no newer */
+    uint64_t reset;    /* the wish by which start moves the group, until it is answered; 0 = none */
+    uint64_t sought;   /* the wish of the last seek */
+    bool asking;       /* told, and not answered: no more is told, so each answer is to one wish */
+    bool lease_on;     /* leases are renewed, by the next two */
+    int64_t lease_ns;  /* the longest that something of it was given */
     int64_t lease_short_ns;       /* and the shortest */
     uint32_t lease_ms;            /* as the adapter was asked for; 0 = its own */
     atomic_bool asked, gone;      /* written under the lock; a grant looks without it */
@@ -113,8 +116,8 @@ void marty__consumer_subscribe(marty__consumer *consumer);
 void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count,
                              int64_t deadline_ns);
 void marty__revoke_rang(marty__alarm *alarm);
-/** Wait until the broker has it, or the deadline. With while_up no longer than its port is up: then
- * it is subscribed as soon as it is up again, which is MARTY_OK. */
+/** Wait until the broker has all that is wanted by now, or the deadline. With while_up no longer
+ * than its port is up: then it is subscribed as soon as it is up again, which is MARTY_OK. */
 marty_err marty__consumer_wait(marty__consumer *consumer, bool while_up, int64_t deadline_ns,
                                marty_error *why);
 /** What is delivered and not settled belongs to another epoch now. Then with its lock held. */

@@ -61,7 +61,7 @@ static marty__consumer *new_consumer(marty__port *port, const marty__place *plac
     consumer->native = place->native;
     consumer->wild = place->wild;
     consumer->start = options->start;
-    consumer->reset = options->reset;
+    consumer->reset = options->reset ? 1 : 0; /* its first wish */
     marty__list_init(&consumer->unsettled);
     marty__list_init(&consumer->spare);
     bool locks = marty__mutex_init(&consumer->lock) && marty__cond_init(&consumer->changed);
@@ -140,6 +140,7 @@ static marty_err join(marty__consumer *consumer, marty_subscription *subscriptio
 {
     marty__lock(&consumer->lock);
     marty_err err = consumer->left ? MARTY_E_CLOSED : add_member(consumer, subscription, why);
+    consumer->wish += err ? 0 : 1;
     if (!err && consumer->asked) {
         uint32_t credit = subscription->credit;
         uint32_t paid = credit < consumer->surplus ? credit : consumer->surplus;
@@ -302,6 +303,7 @@ void marty__consumer_leave(marty__consumer *consumer, marty_subscription *subscr
 {
     marty__lock(&consumer->lock);
     marty__consumer_drop(consumer, subscription);
+    consumer->wish++;
     bool last = !consumer->member_count;
     consumer->left = last;
     bool ends = marty__consumer_ends(consumer), waits = last && !consumer->gone;

@@ -27,11 +27,11 @@ static place exchange(marty__consumer *consumer, place to)
 static void end_seek(marty__consumer *consumer, uint64_t seek, bool moved, place was)
 {
     marty__lock(&consumer->lock);
-    bool back = !moved && consumer->seeks == seek;
+    bool back = !moved && consumer->sought == seek;
     bool restart = back && marty__port_usable(consumer->port) &&
                    atomic_load(&consumer->bus->phase) == MARTY__OPEN;
     if (back) {
-        consumer->reset = consumer->resetting = false;
+        consumer->reset = 0;
         was = exchange(consumer, was);
         consumer->refused = false; /* from here on an answer is of where it was */
     }
@@ -51,9 +51,7 @@ marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to,
     }
     marty__lock(&consumer->lock);
     place was = exchange(consumer, (place){*to, position});
-    uint64_t seek = ++consumer->seeks;
-    consumer->reset = true;
-    consumer->resetting = false; /* an answer that is on its way is of an older one */
+    uint64_t seek = consumer->reset = consumer->sought = ++consumer->wish;
     consumer->subscribed = consumer->refused = false;
     marty__consumer_lose_all(consumer);
     marty__unlock(&consumer->lock);

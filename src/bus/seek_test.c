@@ -70,6 +70,7 @@ static marty_err subscribe_later(marty_port *port, uint64_t number, const marty_
     script.asked++;
     script.resets += want->reset;
     script.moved_to = want->start.time_us;
+    script.patterns = want->pattern_count;
     answer_later(port, number, MARTY_OK);
     return MARTY_OK;
 }
@@ -95,15 +96,20 @@ static marty_bus *open_driven(void)
     return open_at("script:");
 }
 
-static marty_subscription *subscribe(marty_bus *bus, bool reset)
+static marty_subscription *subscribe_to(marty_bus *bus, const char *types, int32_t timeout_ms,
+                                        bool reset)
 {
     marty_subscription *subscription = NULL;
     marty_error why = {0};
-    marty_subscribe_options options = {.start = here, .reset = reset};
-    CHECK_INT(
-        marty_subscribe_to_events(bus, "order.*", handle, NULL, &options, &subscription, &why),
-        MARTY_OK);
+    marty_subscribe_options options = {.start = here, .reset = reset, .timeout_ms = timeout_ms};
+    CHECK_INT(marty_subscribe_to_events(bus, types, handle, NULL, &options, &subscription, &why),
+              MARTY_OK);
     return subscription;
+}
+
+static marty_subscription *subscribe(marty_bus *bus, bool reset)
+{
+    return subscribe_to(bus, "order.*", 0, reset);
 }
 
 static void go_down(void)
@@ -190,7 +196,64 @@ static void the_end_of_a_refused_one_is_no_answer_to_the_next(void)
     CHECK_INT(answers.count, 1); /* CLOSED is to come */
     CHECK_INT(marty_subscription_seek(subscription, &there, 1, &why), MARTY_OK);
     CHECK_INT(script.moved_to, 7);
+    CHECK_INT(script.asked, 3); /* not before CLOSED, and not for it once more */
     finish(bus, subscription);
+}
+
+/* What the adapter has not answered yet, or was not told, is no answer to who comes later. */
+static void another_name_waits_for_an_answer_of_its_own(void)
+{
+    marty_bus *bus = open_at("later:");
+    marty_subscription *made = subscribe_to(bus, "order.made", 0, false);
+    CHECK_INT(script.patterns, 1);
+    marty_subscription *paid = subscribe_to(bus, "order.paid", 0, false);
+    CHECK_INT(script.patterns, 2);
+    CHECK_INT(script.asked, 2);
+    CHECK_INT(answers.count, 0);
+    marty_subscription *sent = subscribe_to(bus, "order.sent", MARTY_NO_WAIT, false);
+    process_until_asked(bus, 3);
+    CHECK_INT(answers.count, 1); /* of that one */
+    marty_subscription *lost = subscribe_to(bus, "order.lost", 0, false);
+    CHECK_INT(script.patterns, 4);
+    CHECK_INT(script.asked, 4);
+    CHECK_INT(answers.count, 0);
+    CHECK_INT(marty_unsubscribe(made, 0, NULL), MARTY_OK);
+    CHECK_INT(marty_unsubscribe(paid, 0, NULL), MARTY_OK);
+    CHECK_INT(marty_unsubscribe(sent, 0, NULL), MARTY_OK);
+    finish(bus, lost);
+}
+
+static void the_answer_to_another_name_is_none_to_a_seek(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_at("later:");
+    marty_subscription *made = subscribe_to(bus, "order.made", 0, false);
+    marty_subscription *paid = subscribe_to(bus, "order.paid", MARTY_NO_WAIT, false);
+    process_until_asked(bus, 2);
+    CHECK_INT(answers.count, 1); /* of that name */
+    CHECK_INT(marty_subscription_seek(made, &there, 1, &why), MARTY_OK);
+    CHECK_INT(script.asked, 3);
+    CHECK_INT(script.resets, 1);
+    CHECK_INT(answers.count, 0);
+    CHECK_INT(marty_unsubscribe(paid, 0, NULL), MARTY_OK);
+    finish(bus, made);
+}
+
+/* Refused while a seek waits to be told: that one is told at once, and has its own answer. */
+static void a_refused_name_does_not_refuse_a_seek(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_at("later:");
+    marty_subscription *made = subscribe_to(bus, "order.made", 0, false);
+    marty_subscription *paid = subscribe_to(bus, "order.paid", MARTY_NO_WAIT, false);
+    process_until_asked(bus, 2);
+    answers.reasons[0] = MARTY_E_NOT_FOUND;
+    CHECK_INT(marty_subscription_seek(made, &there, 1, &why), MARTY_OK);
+    CHECK_INT(script.asked, 3);
+    CHECK_INT(script.moved_to, 7);
+    CHECK_INT(answers.count, 0);
+    CHECK_INT(marty_unsubscribe(paid, 0, NULL), MARTY_OK);
+    finish(bus, made);
 }
 
 static void one_that_is_refused_too_late_goes_on_where_it_was(void)
@@ -227,5 +290,8 @@ int main(void)
     after_one_that_is_refused_it_goes_on_where_it_was();
     the_end_of_a_refused_one_is_no_answer_to_the_next();
     one_that_is_refused_too_late_goes_on_where_it_was();
+    another_name_waits_for_an_answer_of_its_own();
+    the_answer_to_another_name_is_none_to_a_seek();
+    a_refused_name_does_not_refuse_a_seek();
     return check_result();
 }

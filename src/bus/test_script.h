@@ -35,6 +35,7 @@ static struct {
     uint32_t asked;    /* how often it was subscribed to */
     uint32_t resets;   /* of them, with the group moved */
     int64_t moved_to;  /* the time that the last one said */
+    size_t patterns;   /* and how many names */
     uint32_t refusals; /* so many of them are refused */
     marty_err refusal; /* with this; MARTY_OK = without a word */
     bool mute;         /* connecting to it does not end */
@@ -118,6 +119,7 @@ static marty_err op_subscribe(marty_port *port, uint64_t number, const marty_wan
     script.asked++;
     script.resets += want->reset;
     script.moved_to = want->start.time_us;
+    script.patterns = want->pattern_count;
     bool refuses = script.refusals > 0;
     script.refusals -= refuses;
     script.lease_ms = want->lease_ms;
