@@ -60,8 +60,9 @@ static bool controls_durably(const marty_port *port)
 {
     for (marty__link *at = port->work_controls.next; at != &port->work_controls; at = at->next) {
         const sq_control *control = MARTY__OWNER(at, sq_control, link);
-        if (!control->sub || marty__sq_kind_keeps(control->sub->channel->kind)) {
-            return true;
+        bool stands = control->kind == SQ_SUBSCRIBE && control->sub->ready && !control->reset;
+        if (!control->sub || (!stands && marty__sq_kind_keeps(control->sub->channel->kind))) {
+            return true; /* not for another pattern of one that stands */
         }
     }
     return false;
