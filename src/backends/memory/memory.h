@@ -130,8 +130,8 @@ MARTY_INLINE void marty__mem_drop(broker *b, marty_message *message, uint32_t re
 {
     drops *d = b->drops;
     if (d && d->count < DROPS_MAX) {
-        __builtin_prefetch(message, 1);
-        __builtin_prefetch(marty__block_of(message), 1); /* where its count is */
+        __builtin_prefetch(message, 1); /* its count stands before it */
+        __builtin_prefetch(marty__block_of(message), 1);
         d->of[d->count].message = message;
         d->of[d->count++].refs = refs;
     } else {
@@ -227,6 +227,18 @@ bool marty__mem_prioritise(channel *c, entry *e, uint64_t offset);
 /** Put it straight into a queue's levels; false without memory. */
 bool marty__mem_store_urgent(const storing *what);
 
+/* ---- place.c */
+MARTY_INLINE bool marty__mem_is_kept(marty_kind kind)
+{
+    return kind == MARTY_KIND_TOPIC || kind == MARTY_KIND_QUEUE || kind == MARTY_KIND_STREAM ||
+           kind == MARTY_KIND_DEAD;
+}
+/** The channel to publish to; OK and none: said to nobody. */
+marty_err marty__mem_find_place(marty_port *port, channel **ret_channel,
+                                const marty_channel *wanted, marty_error *why);
+/** Of a query: its reply channel, if it has one. */
+marty_err marty__mem_find_answer_place(storing *what, const marty_outgoing *out, marty_error *why);
+
 /* ---- publish.c */
 marty_err marty__mem_publish(marty_port *port, const marty_outgoing batch[], size_t count,
                              size_t *ret_taken, marty_error *why);
@@ -273,6 +285,12 @@ void marty__mem_wild_free(broker *b);
 /** Tell the askers of what waits that nobody answers; nothing waits after it. */
 void marty__mem_nobody_answers(marty_port *port, group *g);
 
+/* ---- deliver.c */
+pump_batch *marty__mem_batch_new(void);
+/** Tell a port the next batch of its deliveries, with the lock given back meanwhile; false: none.
+ */
+bool marty__mem_deliver(marty_port *port);
+
 /* ---- pump.c */
 /** Something to tell the port's core: it is told at the next unlock. */
 void marty__mem_port_ready(marty_port *port);
@@ -296,7 +314,6 @@ void marty__mem_go_on(void *port);
 void marty__mem_clock_changed(broker *b);
 /** Another port keeps the clock now. */
 void marty__mem_clock_moved(broker *b);
-pump_batch *marty__mem_batch_new(void);
 /** Wait until nobody tells this port anything, with the lock held. */
 void marty__mem_pump_wait(marty_port *port);
 

@@ -51,12 +51,6 @@ static void fail(publish_work *k, size_t i, marty_err err)
     k->results[i].text = k->texts[i];
 }
 
-static bool is_kept(marty_kind kind)
-{
-    return kind == MARTY_KIND_TOPIC || kind == MARTY_KIND_QUEUE || kind == MARTY_KIND_STREAM ||
-           kind == MARTY_KIND_DEAD;
-}
-
 /* Whether its id can be nowhere yet: no longer, since whoever gets it may publish it again. */
 static bool take_fresh(marty__block *block)
 {
@@ -92,7 +86,7 @@ static part *new_part(publish_work *k, size_t i)
 {
     const marty_channel *place = &k->out[i].channel;
     part *p = &k->parts[k->part_count++];
-    *p = (part){.first = i, .place = place, .kept = is_kept(place->kind)};
+    *p = (part){.first = i, .place = place, .kept = marty__mem_is_kept(place->kind)};
     p->log = p->kept && place->kind != MARTY_KIND_DEAD && !place->group;
     p->folds = p->kept && k->folds;
     p->deadline_ns = MARTY__NEVER;
@@ -148,70 +142,7 @@ static void prepare(publish_work *k)
     }
 }
 
-/* ---- which channel */
-static bool same_name(const channel *c, const marty_port *port, const marty_channel *wanted)
-{
-    size_t prefix = strlen(port->prefix);
-    return wanted->kind == c->kind && !wanted->native && wanted->name && prefix < c->name_size &&
-           (wanted->order == MARTY_ORDER_DEFAULT || wanted->order == c->order) &&
-           (!wanted->shards || wanted->shards == c->shards) &&
-           strcmp(c->name + prefix, wanted->name) == 0;
-}
-
-/* A reply goes to the address as it is; what is no such channel any more has nobody to hear it. */
-static marty_err find_reply(marty_port *port, channel **ret_channel, const marty_channel *wanted,
-                            marty_error *why)
-{
-    channel *c = wanted->name ? marty__mem_channel_find(port->broker, wanted->name) : NULL;
-    if (c && c->kind != MARTY_KIND_REPLY) {
-        return marty_error_set(why, MARTY_E_ARGUMENT, "%.128s is no reply address", wanted->name);
-    }
-    *ret_channel = c;
-    return MARTY_OK;
-}
-
-static marty_err nobody_handles(const char *name, marty_error *why)
-{
-    return marty_error_set(why, MARTY_E_NO_RESPONDER, "nobody handles queries on %.128s now", name);
-}
-
-static marty_err find_by_name(marty_port *port, channel **ret_channel, const marty_channel *wanted,
-                              marty_error *why)
-{
-    char name[FULL_NAME_BYTES];
-    marty_err err = marty__mem_full_name(port, name, wanted, false, why);
-    if (err) {
-        return err;
-    }
-    if (!is_kept(wanted->kind) && !marty__mem_channel_find(port->broker, name)) {
-        if (wanted->kind == MARTY_KIND_REQUEST) {
-            return nobody_handles(wanted->name, why);
-        }
-        if (marty__list_empty(&port->broker->wild)) {
-            return MARTY_OK; /* nobody listens: said to nobody */
-        }
-    }
-    bool make = port->settings.create || !is_kept(wanted->kind);
-    err = marty__mem_channel(port, ret_channel, name, wanted, make, why);
-    if (!err) {
-        port->last = *ret_channel;
-    }
-    return err;
-}
-
-static marty_err find_channel(marty_port *port, channel **ret_channel, const marty_channel *wanted,
-                              marty_error *why)
-{
-    if (wanted->kind == MARTY_KIND_REPLY) {
-        return find_reply(port, ret_channel, wanted, why);
-    }
-    if (port->last && same_name(port->last, port, wanted)) {
-        *ret_channel = port->last;
-        return MARTY_OK;
-    }
-    return find_by_name(port, ret_channel, wanted, why);
-}
-
+/* ---- where to */
 static fingerprint print_in(const publish_work *k, const part *p, size_t i)
 {
     return marty__mem_fingerprint_in(k->prints[i], p->salt);
@@ -235,7 +166,7 @@ static void look_ahead(publish_work *k, const part *p)
 static void find_channels(publish_work *k)
 {
     for (part *p = k->parts; p < k->parts + k->part_count; p++) {
-        marty_err err = find_channel(k->port, &p->channel, p->place, &k->why);
+        marty_err err = marty__mem_find_place(k->port, &p->channel, p->place, &k->why);
         for (size_t i = p->first; err && i < p->first + p->count; i++) {
             fail(k, i, err);
         }
@@ -249,21 +180,6 @@ static void find_channels(publish_work *k)
 }
 
 /* ---- one message */
-static marty_err find_answer_place(storing *what, const marty_outgoing *out, marty_error *why)
-{
-    group *g = MARTY__OWNER(what->channel->groups.next, group, link);
-    if (!g->member_count) {
-        return nobody_handles(out->channel.name, why);
-    }
-    if (!out->reply_to) {
-        return MARTY_OK;
-    }
-    marty_channel reply = {.kind = MARTY_KIND_REPLY, .name = out->reply_to};
-    char name[FULL_NAME_BYTES];
-    marty_err err = marty__mem_full_name(what->port, name, &reply, false, why);
-    return err ? err : marty__mem_channel(what->port, &what->reply, name, &reply, true, why);
-}
-
 static marty_err check(const marty_port *port, const marty_outgoing *out, marty_error *why)
 {
     uint64_t most = marty__mem_payload_max(&port->broker->settings);
@@ -308,7 +224,7 @@ static marty_err store_one(storing *what, const marty_outgoing *out, marty_error
         return marty__mem_schedule(what, at_ns, why);
     }
     if (out->channel.kind == MARTY_KIND_REQUEST) {
-        err = find_answer_place(what, out, why);
+        err = marty__mem_find_answer_place(what, out, why);
     }
     return err ? err : marty__mem_store(what, why);
 }
@@ -460,7 +376,7 @@ marty_err marty__mem_store_dead(marty_port *port, const marty_outgoing *dead, ma
     storing what = {.port = port, .message = dead->message};
     marty_channel wanted = dead->channel;
     wanted.kind = MARTY_KIND_DEAD;
-    marty_err err = find_channel(port, &what.channel, &wanted, why);
+    marty_err err = marty__mem_find_place(port, &what.channel, &wanted, why);
     err = err ? err : check(port, dead, why);
     if (err || !port->settings.dedup_ms) {
         return err ? err : marty__mem_store(&what, why);
