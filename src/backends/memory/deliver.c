@@ -105,10 +105,7 @@ static part *part_of(pump_batch *batch, const item *it, uint32_t place)
     const channel *c = it->group->channel;
     bool has_position = it->offset && (c->kind == MARTY_KIND_TOPIC || c->kind == MARTY_KIND_STREAM);
     part *p = &batch->parts[batch->part_count++];
-    *p = (part){.first = batch->count,
-                .count = 1,
-                .offset = has_position ? it->offset + place : 0,
-                .expires_ns = it->expires_ns};
+    *p = (part){.first = batch->count, .count = 1, .offset = has_position ? it->offset + place : 0};
     return p;
 }
 
@@ -129,7 +126,7 @@ static void fill_run(pump_batch *batch, subscription *s, item *it)
 static void fill_one(pump_batch *batch, subscription *s, item *it)
 {
     marty_incoming *in = &batch->incoming[batch->count];
-    (void)part_of(batch, it, 0);
+    part_of(batch, it, 0)->expires_ns = it->expires_ns;
     if (!s->keeps_nothing) {
         in->message = marty__mem_item_lend(it);
         s->unsent = behind(s, it);
