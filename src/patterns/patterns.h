@@ -31,4 +31,6 @@ marty__given marty__outgoing_given(const marty_bus *bus, const marty_message *ca
 /** A message as it goes out: template or counted, with id, source, cause and expiry. */
 marty_err marty__outgoing_message(const marty_message *from, marty__given *given,
                                   marty_message **ret_message, marty_error *why);
+/** What became of a call that is answered: the first bad outcome speaks for it. */
+marty_err marty__call_verdict(const marty__call *call, marty_error *why);
 #endif

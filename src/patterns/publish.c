@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Publishing: check, route, make the messages, hand them to the bus as one call that is accepted
  * whole or not at all. */
-#include "patterns.h"
+#include "target.h"
 
-#include "backend/capability.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/grouped.h"
 #include "base/unset.h"
 #include "message/draft.h"
 #include "message/message.h"
@@ -15,20 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct publish { /* one call of marty_publish */
-    marty_bus *bus;
-    marty_pattern pattern;
-    const char *to;
-    const marty_message *const *messages;
-    size_t count;
-    const marty_publish_options *options;
-    const marty_message *cause;
-    int64_t deliver_at_us, expires_us;
-    size_t runs; /* of messages of one type, one after the other: a place is looked for once */
-} publish;
-
 /* ---- checks */
-static marty_err check_options(const publish *self, marty_error *why)
+static marty_err check_options(const marty__publish *self, marty_error *why)
 {
     const marty_publish_options *options = self->options;
     marty_err err = marty__reserved_check(
@@ -63,7 +49,7 @@ static bool same_type(const marty_message *a, const marty_message *b)
 }
 
 /* Counts the runs, too. */
-static marty_err check(publish *self, marty_error *why)
+static marty_err check(marty__publish *self, marty_error *why)
 {
     size_t runs = 0;
     if (self->pattern < MARTY_EVENT || self->pattern > MARTY_BROADCAST ||
@@ -91,108 +77,8 @@ static marty_err check(publish *self, marty_error *why)
     return check_options(self, why);
 }
 
-/* Where the messages of one type go, and what may go there. */
-typedef struct target {
-    const marty__place *place;
-    marty__kept_place *kept; /* the place is of it, or NULL */
-    marty__place found;      /* the place when it is not kept */
-    marty__port *port;
-    uint64_t payload_max;
-    uint32_t headers_max;
-} target;
-
-static marty_err check_level(const publish *self, const target *to,
-                             const marty_capabilities *granted, marty_error *why)
-{
-    bool keeps = to->place->kind != MARTY_KIND_BROADCAST;
-    marty_level level = keeps ? granted->level : MARTY_LEVEL_MEMORY;
-    if (self->options->level > level) {
-        return marty_error_set(why, MARTY_E_UNSUPPORTED,
-                               "%s stores at level %s on %s, less than the %s that was asked",
-                               to->port->name, marty__level_name(level), to->place->channel,
-                               marty__level_name(self->options->level));
-    }
-    return MARTY_OK;
-}
-
-static marty_err check_granted(const publish *self, target *to, marty_error *why)
-{
-    marty__port *port = to->port;
-    const marty_capabilities *granted = marty__port_granted(port);
-    to->payload_max = granted->payload_bytes_max ? granted->payload_bytes_max : UINT64_MAX;
-    to->headers_max = granted->header_count_max ? granted->header_count_max : UINT32_MAX;
-    if (!self->deliver_at_us && !self->options->level && !to->place->need) {
-        return MARTY_OK; /* it asks for nothing that may not be granted */
-    }
-    if (self->deliver_at_us &&
-        !marty__capability_has(granted, to->place->kind, to->place->order, MARTY_CAN_DELAY)) {
-        return marty_error_set(
-            why, MARTY_E_UNSUPPORTED,
-            "%s grants no delayed delivery on %s; route it to memory, sqlite or nats 2.12",
-            port->name, to->place->channel);
-    }
-    marty_err err = marty__route_needs(self->bus->config, to->place, granted, why);
-    return err ? err : check_level(self, to, granted, why);
-}
-
-static marty_err check_size(const target *to, const marty_message *message, marty_error *why)
-{
-    if (message->data.size > to->payload_max) {
-        return marty_error_set(
-            why, MARTY_E_TOO_LARGE,
-            "message %s on channel %s: %s bytes, the limit of %s is %s; send a reference",
-            message->id ? message->id : message->type, to->place->channel,
-            marty__grouped(message->data.size).text, to->port->name,
-            marty__grouped(to->payload_max).text);
-    }
-    if (message->header_count > to->headers_max) {
-        return marty_error_set(why, MARTY_E_TOO_LARGE,
-                               "message on channel %s: %s headers, the limit of %s is %s",
-                               to->place->channel, marty__grouped(message->header_count).text,
-                               to->port->name, marty__grouped(to->headers_max).text);
-    }
-    return MARTY_OK;
-}
-
 /* ---- making the call */
-/* The channel's name lives as long as the call; as the bus, when somebody sees the outcomes, as
- * long as there are not too many. */
-static void go_to(const publish *self, marty__call *call, const target *to, char **room)
-{
-    const marty__place *place = to->place;
-    bool seen = self->options->outcomes || self->options->done;
-    const char *lasting =
-        to->kept ? to->kept->channel
-        : seen   ? marty__bus_keep_name(self->bus, place->channel, MARTY__KNOWN_CHANNELS_MAX)
-                 : NULL;
-    marty__way way = {.port = to->port,
-                      .like.channel = {.kind = place->kind,
-                                       .order = place->order,
-                                       .native = place->native,
-                                       .name = lasting,
-                                       .shards = place->shards},
-                      .lasts = lasting != NULL,
-                      .like.deliver_at_us = self->deliver_at_us};
-    if (!lasting) {
-        way.like.channel.name = memcpy(*room, place->channel, sizeof place->channel);
-        *room += MARTY__CHANNEL_ROOM;
-    }
-    marty__call_go(call, &way);
-}
-
-static marty_err find_target(const publish *self, const char *type, target *to, marty_error *why)
-{
-    marty_err err =
-        marty__place_find(self->bus, self->pattern, self->to, type, &to->found, &to->kept, why);
-    if (err) {
-        return err;
-    }
-    to->place = to->kept ? &to->kept->place : &to->found;
-    to->port = &self->bus->ports[to->place->backend];
-    return check_granted(self, to, why);
-}
-
-static void derive_id(const publish *self, char id[37])
+static void derive_id(const marty__publish *self, char id[37])
 {
     const marty__delivery *settles = (const marty__delivery *)(const void *)self->options->settles;
     char word[600];
@@ -233,7 +119,7 @@ static const marty_message *like_of(marty__kept_place *kept, const marty__making
 }
 
 /* The first of a run of one type: what is known of its type is not looked at again. */
-static void begin_run(const target *to, const marty_message *from, marty__making *how)
+static void begin_run(const marty__target *to, const marty_message *from, marty__making *how)
 {
     how->like = how->like_template = NULL;
     if (to->kept && !how->cause && is_bare(from)) {
@@ -242,10 +128,11 @@ static void begin_run(const target *to, const marty_message *from, marty__making
     }
 }
 
-static marty_err fill_posts(const publish *self, marty__call *call, char *room, marty_error *why)
+static marty_err fill_posts(const marty__publish *self, marty__call *call, char *room,
+                            marty_error *why)
 {
     char once[37];
-    MARTY__UNSET target to;
+    MARTY__UNSET marty__target to;
     marty__given given = marty__outgoing_given(self->bus, self->cause);
     given.expires_us = self->expires_us;
     given.how.now_us = marty__bus_wall(self->bus);
@@ -260,16 +147,16 @@ static marty_err fill_posts(const publish *self, marty__call *call, char *room, 
         const marty_message *from = self->messages[i];
         marty_err err = MARTY_OK;
         if (!before || !same_type(from, before)) {
-            err = find_target(self, from->type, &to, why);
+            err = marty__target_find(self, from->type, &to, why);
             if (err) {
                 return err;
             }
-            go_to(self, call, &to, &room);
+            marty__target_go(self, call, &to, &room);
             if (plain) {
                 begin_run(&to, from, &given.how);
             }
         }
-        err = check_size(&to, from, why);
+        err = marty__target_check(&to, from, why);
         if (err) {
             return err;
         }
@@ -285,7 +172,7 @@ static marty_err fill_posts(const publish *self, marty__call *call, char *room, 
     return MARTY_OK;
 }
 
-static void take_settles(const publish *self, marty__call *call)
+static void take_settles(const marty__publish *self, marty__call *call)
 {
     if (self->options->settles) {
         call->settles = marty_delivery_keep(self->options->settles);
@@ -305,8 +192,7 @@ static void give_settles_back(marty__call *call)
     }
 }
 
-/* The first bad outcome speaks for the call. */
-static marty_err verdict(const marty__call *call, marty_error *why)
+marty_err marty__call_verdict(const marty__call *call, marty_error *why)
 {
     for (size_t i = 0; i < call->count; i++) {
         const marty__post *post = &call->posts[i];
@@ -319,7 +205,7 @@ static marty_err verdict(const marty__call *call, marty_error *why)
     return MARTY_OK;
 }
 
-static marty_err send(const publish *self, marty__call *call, marty_error *why)
+static marty_err send(const marty__publish *self, marty__call *call, marty_error *why)
 {
     const marty_publish_options *options = self->options;
     bool asks = options->done == NULL;
@@ -343,7 +229,7 @@ static marty_err send(const publish *self, marty__call *call, marty_error *why)
     }
     if (asks) {
         marty__call_wait(call);
-        err = verdict(call, why);
+        err = marty__call_verdict(call, why);
     }
     return err;
 }
@@ -358,12 +244,12 @@ marty_err marty_publish(marty_bus *bus, marty_pattern pattern, const char *to,
         return err;
     }
     options = options ? options : &none;
-    publish self = {.bus = bus,
-                    .pattern = pattern,
-                    .to = to,
-                    .messages = messages,
-                    .count = count,
-                    .options = options};
+    marty__publish self = {.bus = bus,
+                           .pattern = pattern,
+                           .to = to,
+                           .messages = messages,
+                           .count = count,
+                           .options = options};
     self.cause = options->cause     ? options->cause
                  : options->settles ? options->settles->message
                                     : NULL;
@@ -385,58 +271,6 @@ marty_err marty_publish(marty_bus *bus, marty_pattern pattern, const char *to,
     }
     err = fill_posts(&self, call, call->strings + outcomes_size, why);
     err = err ? err : send(&self, call, why);
-    marty__call_unref(call);
-    return err;
-}
-
-/* ---- taking back */
-marty_err marty_unschedule(marty_bus *bus, marty_pattern pattern, const char *to, const char *type,
-                           const char *id, marty_error *why)
-{
-    marty__place place;
-    marty_err err = marty__bus_enter(bus, MARTY__FLUSHING, why);
-    if (!err && (!id || !*id)) {
-        return marty_error_set(why, MARTY_E_ARGUMENT,
-                               "id is empty; expected the id of the scheduled message");
-    }
-    err = err ? err : marty__route_publish(bus->config, pattern, to, type, &place, why);
-    if (err) {
-        return err;
-    }
-    marty__port *port = &bus->ports[place.backend];
-    if (!port->backend->cancel ||
-        !marty__port_can(port, place.kind, place.order, MARTY_CAN_CANCEL)) {
-        return marty_error_set(why, MARTY_E_UNSUPPORTED,
-                               "%s cannot take back a scheduled message on %s", port->name,
-                               place.channel);
-    }
-    marty__call *call = marty__call_new(bus, 1, 1, sizeof place.channel);
-    if (!call) {
-        return marty__error_code(why, MARTY_E_NO_MEMORY);
-    }
-    marty_message named = {.type = type, .id = id};
-    (void)snprintf(call->strings, sizeof place.channel, "%s", place.channel);
-    marty__call_go(call, &(marty__way){.port = port,
-                                       .like.channel = {.name = call->strings,
-                                                        .kind = place.kind,
-                                                        .order = place.order,
-                                                        .shards = place.shards,
-                                                        .native = place.native},
-                                       .cancels = true});
-    call->no_retry = true;
-    call->waited = true;
-    call->deadline_ns = marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS);
-    marty__given given = marty__outgoing_given(bus, NULL);
-    marty_message *message = NULL;
-    err = marty__outgoing_message(&named, &given, &message, why);
-    if (!err) {
-        marty__call_add(call, message);
-        err = marty__call_accept(call, true, why);
-    }
-    if (!err) {
-        marty__call_wait(call);
-        err = verdict(call, why);
-    }
     marty__call_unref(call);
     return err;
 }
