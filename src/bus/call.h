@@ -14,7 +14,8 @@ typedef enum marty__post_state {
 typedef struct marty__way { /* where messages of a call go: a run of them that are all alike */
     marty__call *call;
     marty__port *port;
-    marty_outgoing like; /* but token, message and deadline; its names live as long as the call, */
+    marty_outgoing like; /* all but token and message, and a deadline once it is accepted; its names
+                            live as long as the call, */
     bool lasts;          /* or the channel's as long as the bus */
     bool cancels;        /* takes back the scheduled message of this id, instead of publishing */
     size_t first, count; /* its posts */
