@@ -182,13 +182,12 @@ static void fill_parts(marty_port *port)
     pump_batch *batch = port->batch;
     for (const part *p = batch->parts; p < batch->parts + batch->part_count; p++) {
         marty_incoming *in = &batch->incoming[p->first];
-        const marty_incoming like = *in;
         if (p->expires_ns) {
             in->message = in_our_time(port, in->message, p->expires_ns);
         }
         for (size_t i = 1; i < p->count; i++) {
             marty_message *message = in[i].message;
-            in[i] = like;
+            in[i] = in[0];
             in[i].message = message;
             in[i].tag += (uint64_t)i << ITEM_INDEX_BITS;
         }
