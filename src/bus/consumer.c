@@ -299,6 +299,7 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
     consumer->reason = reason;
     (void)snprintf(consumer->text, sizeof consumer->text, "%s", text ? text : "");
     if (reason == MARTY_OK) {
+        consumer->served = consumer->told;
         consumer->reset = consumer->reset > consumer->told ? consumer->reset : 0;
         consumer->resubscribes = 0;
         consumer->last_delivery_ns = marty__bus_now(consumer->bus);
@@ -334,17 +335,12 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
     }
 }
 
-/* With consumer->lock held. */
-static bool stands(const marty__consumer *consumer, uint64_t wish)
-{
-    return consumer->subscribed && !consumer->reset && consumer->answered >= wish;
-}
-
-/* With consumer->lock held. A refusal that may pass is none yet: it is asked again meanwhile. */
+/* With consumer->lock held. A refusal that may pass is none yet: it is asked again meanwhile. Who
+ * is served is, whatever others wish for since. */
 static bool has_answer(const marty__consumer *consumer, uint64_t wish)
 {
     bool refused = consumer->refused && consumer->answered >= wish && !may_pass(consumer->reason);
-    return stands(consumer, wish) || refused || atomic_load(&consumer->bus->phase) != MARTY__OPEN;
+    return consumer->served >= wish || refused || atomic_load(&consumer->bus->phase) != MARTY__OPEN;
 }
 
 /* With consumer->lock held: why it is not subscribed. */
@@ -379,7 +375,7 @@ marty_err marty__consumer_wait(marty__consumer *consumer, bool while_up, int64_t
         down = while_up && !marty__port_usable(consumer->port);
     }
     bool later = down && !has_answer(consumer, wish);
-    marty_err err = stands(consumer, wish) || later ? MARTY_OK : refusal_of(consumer, why);
+    marty_err err = consumer->served >= wish || later ? MARTY_OK : refusal_of(consumer, why);
     marty__unlock(&consumer->lock);
     if (wait) {
         marty__pool_unblock(consumer->bus);

@@ -37,7 +37,8 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     bool subscribed, refused, paused, watching;
     uint64_t wish;     /* rises with what the adapter is to be told: another pattern, a seek */
     uint64_t told;     /* the wish that it was told last */
-    uint64_t answered; /* and the one that it has answered; by then told is no newer */
+    uint64_t answered; /* and the one that its last answer was to */
+    uint64_t served;   /* the last one that was answered with OK */
     uint64_t reset;    /* the wish by which start moves the group, until it is answered; 0 = none */
     uint64_t sought;   /* the wish of the last seek */
     bool asking;       /* told, and not answered: no more is told, so each answer is to one wish */
