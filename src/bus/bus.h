@@ -24,7 +24,8 @@ typedef enum marty__phase {
 
 /* What the layers above hang into the bus, so that it never names them. */
 typedef struct marty__hooks {
-    /** Before the handler: false when it has been settled instead (expired, worn out). */
+    /** Before the handler, of what has a time to live or came before: false when it has been
+     * settled instead (expired, worn out). */
     bool (*admit)(marty__delivery *delivery);
     /** The handler or its owner asks for another try: err and reason say why, delay_ms 0 = by the
      * policy. Must finish or hold it. */

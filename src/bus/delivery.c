@@ -292,7 +292,8 @@ bool marty__delivery_admit(marty__delivery *delivery)
         marty__delivery_lose(delivery);
         return false;
     }
-    return delivery->consumer->bus->hooks->admit(delivery);
+    bool fresh = delivery->expires_ns == MARTY__NEVER && delivery->handle.attempt <= 1;
+    return fresh || delivery->consumer->bus->hooks->admit(delivery);
 }
 
 void marty__delivery_begin(marty__delivery *delivery, int64_t now_ns)

@@ -19,8 +19,8 @@ typedef struct marty__dead { /* a dead letter to store in place of the original 
     char channel[256];
 } marty__dead;
 
-/* First what every delivery needs from one thread to the other, so that few lines of the cache
- * travel; what few need comes last. */
+/* First what all deliveries of a consumer to a subscription begin with, which is copied; then what
+ * each gets of its own; last what few need. */
 struct marty__delivery {
     marty_delivery handle; /* first: what the user sees */
     atomic_uint refs;
@@ -29,15 +29,9 @@ struct marty__delivery {
     uint32_t carried;                 /* attempts that its message counts itself */
     marty__consumer *consumer;        /* counted */
     marty_subscription *subscription; /* counted; NULL when no handler matched */
-    marty__link link;      /* lane->ready, waiting of a key, subscription->held, consumer->spare */
-    marty__link unsettled; /* consumer->unsettled; under consumer->lock */
-    marty__link settle_link; /* a turn, port->settles */
-    uint64_t tag;
-    _Atomic uint64_t epoch; /* of the consumer's when it came; MARTY__GONE = lost by itself */
-    int64_t expires_ns;     /* by our monotonic clock; MARTY__NEVER = not */
-    int64_t lease_until_ns;
-    _Atomic int64_t handed_ns; /* to its handler; 0 = not yet. Read by lease and watch */
-    uint32_t delay_ms;         /* with verb: to settle at the broker */
+    int64_t expires_ns;               /* by our monotonic clock; MARTY__NEVER = not */
+    _Atomic int64_t handed_ns;        /* to its handler; 0 = not yet. Read by lease and watch */
+    uint32_t delay_ms;                /* with verb: to settle at the broker */
     marty_verb verb;
     bool held;     /* until its alarm: in subscription->held, or in its place behind the first */
     bool keyed;    /* in subscription->keys or behind one that is */
@@ -48,19 +42,27 @@ struct marty__delivery {
                            subscription->lock */
     atomic_bool active; /* counted in bus->kept */
     marty__dead *dead;
-    char *reply_to;          /* of a query */
-    char position[48];       /* not cleared */
-    marty__link waiting;     /* of the first of a key: the later ones; under subscription->lock */
-    marty__link extend_link; /* port->extends; under port->lock */
-    marty__link returning;   /* subscription->returning; under subscription->lock */
+    char *reply_to;                     /* of a query */
     uint32_t extend_ms, extend_attempt; /* written under consumer->lock and port->lock */
     bool
-        extending; /* more lease is asked for. This and the next under consumer->lock, apart from
-                      the flags above: those are read in one go by who runs it, without that lock */
-    bool revoked;  /* its shard will be lost when its lease ends, which is not renewed */
-    marty__alarm alarm; /* held: when it runs again; owns a reference */
-    int64_t again_ns;   /* held: when it runs again. This and the next under subscription->lock */
-    int64_t stuck_ns;   /* its key was found stuck behind it then; 0 = it was not */
+        extending;    /* more lease is asked for. This and the next under consumer->lock, apart from
+                         the flags above: those are read in one go by who runs it, without that lock */
+    bool revoked;     /* its shard will be lost when its lease ends, which is not renewed */
+    int64_t again_ns; /* held: when it runs again. This and the next under subscription->lock */
+    int64_t stuck_ns; /* its key was found stuck behind it then; 0 = it was not */
+    /* Its own; each is written before it is read. */
+    marty__link link;      /* lane->ready, waiting of a key, subscription->held, consumer->spare */
+    marty__link unsettled; /* consumer->unsettled; under consumer->lock */
+    marty__link settle_link; /* a turn, port->settles */
+    marty__link waiting;     /* of the first of a key: the later ones; under subscription->lock */
+    uint64_t tag;
+    _Atomic uint64_t epoch; /* of the consumer's when it came; MARTY__GONE = lost by itself */
+    int64_t lease_until_ns;
+    char position[48];
+    /* Who has it in one of these has a reference of it: clear in every free one. */
+    marty__link extend_link; /* port->extends; under port->lock */
+    marty__link returning;   /* subscription->returning; under subscription->lock */
+    marty__alarm alarm;      /* held: when it runs again */
 };
 
 /* ---- delivery.c, intake.c, settle.c */

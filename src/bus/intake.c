@@ -27,14 +27,12 @@ static uint32_t carried_attempts(const marty_message *message)
     return count < MARTY__ATTEMPTS_MAX ? count : MARTY__ATTEMPTS_MAX;
 }
 
-enum { COLD_AT = offsetof(marty__delivery, waiting) };
-
 /* What all deliveries of a consumer to a subscription have alike; the rest is fill's. With
  * consumer->lock held. */
 static void prepare(marty__delivery *like, marty__consumer *consumer,
                     marty_subscription *subscription)
 {
-    memset(like, 0, offsetof(marty__delivery, position));
+    memset(like, 0, offsetof(marty__delivery, link));
     atomic_init(&like->refs, 1);
     atomic_init(&like->user_refs, 0);
     atomic_init(&like->verdict, MARTY__OPEN_VERDICT);
@@ -56,8 +54,7 @@ static void fill(marty__delivery *delivery, const marty__delivery *like,
                  const marty_incoming *incoming, marty_message *message)
 {
     marty__consumer *consumer = like->consumer;
-    memcpy((void *)delivery, like, offsetof(marty__delivery, position));
-    memset((char *)delivery + COLD_AT, 0, sizeof *delivery - COLD_AT);
+    memcpy((void *)delivery, like, offsetof(marty__delivery, link));
     delivery->tag = incoming->tag;
     atomic_init(&delivery->epoch, atomic_load_explicit(&consumer->epoch, memory_order_relaxed));
     delivery->lease_until_ns = incoming->lease_until_ns;
@@ -101,18 +98,16 @@ static int64_t left_us(const marty__consumer *consumer, const marty_message *mes
     return left <= 0 && alive && lives_us > 0 ? lives_us : left;
 }
 
+/* Of a message that has a time to live. */
 static void note_expiry(marty__delivery *delivery, int64_t age_us, int64_t now_ns)
 {
-    const marty_message *message = delivery->handle.message;
-    if (message && message->expires_us) {
-        int64_t wall_us = marty__bus_wall(delivery->consumer->bus);
-        int64_t left = left_us(delivery->consumer, message, age_us, wall_us);
-        delivery->expires_ns = left <= 0                               ? now_ns
-                               : left > (MARTY__NEVER - now_ns) / 1000 ? MARTY__NEVER
-                                                                       : now_ns + left * 1000;
-        if (delivery->handle.pattern == MARTY_QUERY) {
-            delivery->handle.deadline_ms = (wall_us + left) / MARTY__US_PER_MS;
-        }
+    int64_t wall_us = marty__bus_wall(delivery->consumer->bus);
+    int64_t left = left_us(delivery->consumer, delivery->handle.message, age_us, wall_us);
+    delivery->expires_ns = left <= 0                               ? now_ns
+                           : left > (MARTY__NEVER - now_ns) / 1000 ? MARTY__NEVER
+                                                                   : now_ns + left * 1000;
+    if (delivery->handle.pattern == MARTY_QUERY) {
+        delivery->handle.deadline_ms = (wall_us + left) / MARTY__US_PER_MS;
     }
 }
 
@@ -252,7 +247,9 @@ static marty__delivery *make(intake *in, const marty_incoming *incoming,
     }
     if (delivery) {
         fill(delivery, like, incoming, mine);
-        note_expiry(delivery, incoming->age_us, in->now_ns);
+        if (mine && mine->expires_us) {
+            note_expiry(delivery, incoming->age_us, in->now_ns);
+        }
         note(in, delivery);
         if (incoming->reply_to && in->consumer->kind == MARTY_KIND_REQUEST) {
             delivery->reply_to = marty__strdup(incoming->reply_to);
@@ -270,10 +267,14 @@ static void own(marty__consumer *consumer, marty_subscription *subscription, uin
     }
 }
 
-/* With consumer->lock held: who takes messages of that type; NULL = nobody. What came last mostly
- * comes again. */
-static marty_subscription *taker_of(marty__consumer *consumer, const char *type)
+/* With consumer->lock held: who takes such messages; NULL = nobody, as of what is unreadable
+ * (NULL). What came last mostly comes again. */
+static marty_subscription *taker_of(marty__consumer *consumer, const marty_message *message)
 {
+    const char *type = message ? message->type : NULL;
+    if (!type) {
+        return NULL;
+    }
     if (consumer->taker && strcmp(consumer->taken_type, type) == 0) {
         return consumer->taker;
     }
@@ -286,19 +287,33 @@ static marty_subscription *taker_of(marty__consumer *consumer, const char *type)
     return taker;
 }
 
-/* With consumer->lock held. Whose message it is; NULL = nobody's. Runs of one type are looked up
- * once. */
-static marty_subscription *subscriber(const intake *in, const marty_incoming *incoming,
-                                      const char *type_before)
+static bool same_type(const marty_message *message, const marty_message *first)
 {
-    const char *type = incoming->message ? incoming->message->type : NULL;
-    if (!type) {
-        return NULL;
-    }
-    if (type_before && in->subscription && strcmp(type, type_before) == 0) {
-        return in->subscription;
-    }
-    return taker_of(in->consumer, type);
+    return message && strcmp(message->type, first->type) == 0;
+}
+
+/* With consumer->lock held: onto the list (none for which there is no memory) the first of them and
+ * what follows it of the same type, which is all of one subscriber. Returns how many that were. */
+static size_t make_run(intake *in, const marty_incoming *batch, size_t count,
+                       const marty__delivery *like, marty__link *list, uint32_t *ret_made)
+{
+    marty__consumer *consumer = in->consumer;
+    size_t taken = 0;
+    uint32_t made = 0;
+    do {
+        marty__delivery *delivery = make(in, &batch[taken++], like);
+        if (!delivery) {
+            marty_message_unref(batch[taken - 1].message);
+            in->unmade = marty__unmade_add(consumer, &batch[taken - 1]) || in->unmade;
+            break; /* with the message went the type's name */
+        }
+        marty__list_push(list, &delivery->link);
+        made++;
+    } while (taken < count && batch[taken].subscription == consumer->number &&
+             same_type(batch[taken].message, batch[0].message));
+    own(consumer, like->subscription, made);
+    *ret_made = made;
+    return taken;
 }
 
 /* With consumer->lock held: nothing of it will run any more. What comes now stays unsettled and is
@@ -315,40 +330,28 @@ static bool too_late(const marty__consumer *consumer)
 static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
 {
     marty__consumer *consumer = in->consumer;
-    const char *type = NULL;
     size_t taken = 0;
-    uint32_t made = 0;
     MARTY__UNSET marty__delivery like;
     marty__lock(&consumer->lock);
     consumer->last_delivery_ns = in->now_ns;
     bool late = too_late(consumer);
-    for (; late && taken < count && batch[taken].subscription == consumer->number; taken++) {
-        marty_message_unref(batch[taken].message);
-    }
-    for (; !late && taken < count && batch[taken].subscription == consumer->number; taken++) {
-        marty_subscription *subscription = subscriber(in, &batch[taken], type);
+    while (taken < count && batch[taken].subscription == consumer->number) {
+        if (late) {
+            marty_message_unref(batch[taken++].message);
+            continue;
+        }
+        marty_subscription *subscription = taker_of(consumer, batch[taken].message);
         if (!subscription || (in->subscription && subscription != in->subscription)) {
             break;
         }
         if (!in->subscription) {
             in->subscription = marty__subscription_ref(subscription);
         }
-        if (!type) {
-            prepare(&like, consumer, subscription);
-        }
-        type = batch[taken].message->type;
-        marty__delivery *delivery = make(in, &batch[taken], &like);
-        if (!delivery) {
-            marty_message_unref(batch[taken].message);
-            in->unmade = marty__unmade_add(consumer, &batch[taken]) || in->unmade;
-            type = NULL; /* it went with the message */
-            continue;
-        }
-        marty__list_push(&in->list, &delivery->link);
-        made++;
+        uint32_t made = 0;
+        prepare(&like, consumer, subscription);
+        taken += make_run(in, &batch[taken], count - taken, &like, &in->list, &made);
+        in->count += made;
     }
-    own(consumer, in->subscription, made);
-    in->count += made;
     marty__unlock(&consumer->lock);
     return taken;
 }
@@ -357,24 +360,25 @@ static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
 static void take_odd(intake *in, const marty_incoming *incoming)
 {
     marty__consumer *consumer = in->consumer;
+    marty__link list;
+    uint32_t made = 0;
+    marty__list_init(&list);
     marty__lock(&consumer->lock);
-    bool wanted = subscriber(in, incoming, NULL) != NULL;
-    MARTY__UNSET marty__delivery like;
-    prepare(&like, consumer, NULL);
-    marty__delivery *delivery = wanted ? NULL : make(in, incoming, &like);
-    own(consumer, NULL, delivery ? 1 : 0);
-    if (!wanted && !delivery) {
-        in->unmade = marty__unmade_add(consumer, incoming) || in->unmade;
+    bool wanted = taker_of(consumer, incoming->message) != NULL;
+    if (!wanted) {
+        MARTY__UNSET marty__delivery like;
+        prepare(&like, consumer, NULL);
+        (void)make_run(in, incoming, 1, &like, &list, &made);
     }
     marty__unlock(&consumer->lock);
+    marty__delivery *delivery =
+        made ? MARTY__OWNER(marty__list_pop(&list), marty__delivery, link) : NULL;
     if (wanted) { /* of another subscription than the run before; or one that has just joined */
         hand_over(in);
         (void)take_run(in, incoming, 1);
-    } else if (!delivery) {
-        marty_message_unref(incoming->message);
-    } else if (incoming->message) {
+    } else if (delivery && incoming->message) {
         unmatched(consumer, delivery);
-    } else {
+    } else if (delivery) {
         unreadable(consumer, delivery, incoming);
     }
 }

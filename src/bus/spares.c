@@ -17,7 +17,7 @@ marty__delivery *marty__delivery_new(marty__consumer *consumer)
         consumer->spare_count--;
         return MARTY__OWNER(link, marty__delivery, link);
     }
-    return marty_alloc(sizeof(marty__delivery));
+    return marty_alloc_zero(1, sizeof(marty__delivery));
 }
 
 marty__delivery *marty__delivery_ref(marty__delivery *delivery)
