@@ -76,8 +76,8 @@ bool marty__delivery_expired(const marty__delivery *delivery);
 void marty__delivery_unref(marty__delivery *delivery);
 /** One reference of each. */
 void marty__deliveries_unref(marty__delivery **list, size_t count);
-/** Ack those of a batch that are open, all of one subscription, neither keyed nor kept; takes over
- * a reference of each. */
+/** The usual end of a batch of one subscription, none keyed or kept: out of their handler's hands,
+ * and acked if they are open. Takes over a reference of each. */
 void marty__deliveries_ack(marty__delivery **list, size_t count);
 marty__delivery *marty__delivery_ref(marty__delivery *delivery);
 /** The last word on a delivery, at the broker. Its verdict must have been taken. */

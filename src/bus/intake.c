@@ -347,8 +347,10 @@ static size_t take_run(intake *in, const marty_incoming *batch, size_t count)
         if (!in->subscription) {
             in->subscription = marty__subscription_ref(subscription);
         }
+        if (!taken) {
+            prepare(&like, consumer, subscription);
+        }
         uint32_t made = 0;
-        prepare(&like, consumer, subscription);
         taken += make_run(in, &batch[taken], count - taken, &like, &in->list, &made);
         in->count += made;
     }

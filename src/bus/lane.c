@@ -240,10 +240,28 @@ static size_t size_in(const marty__delivery *delivery, size_t bytes_max)
     return bytes_max ? delivery->handle.message->data.size : 0;
 }
 
+/* With subscription->lock held, where a batch is limited by no key and no bytes: those in front,
+ * cut off in one piece. */
+static size_t take_front(marty__lane *lane, marty__delivery **batch, size_t max)
+{
+    size_t count = 0;
+    marty__link front, *link = lane->ready.next;
+    for (; link != &lane->ready && count < max; link = link->next) {
+        batch[count++] = MARTY__OWNER(link, marty__delivery, link);
+    }
+    marty__list_init(&front);
+    marty__list_move_until(&front, &lane->ready, link);
+    lane->ready_count -= count;
+    return count;
+}
+
 /* With subscription->lock held: one batch into the array, followers of a key behind their first. */
 static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
 {
     size_t count = 0, bytes = 0, bytes_max = lane->subscription->batch_bytes_max;
+    if (!bytes_max && lane->subscription->order != MARTY_ORDER_KEY) {
+        return take_front(lane, batch, max);
+    }
     while (count < max && !marty__list_empty(&lane->ready)) {
         marty__delivery *delivery = MARTY__OWNER(lane->ready.next, marty__delivery, link);
         bytes += size_in(delivery, bytes_max);
@@ -267,18 +285,24 @@ static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
     return count;
 }
 
-static size_t admit(marty__delivery **batch, size_t count)
+/* Those that may run into their handler's hands, each leading to the next; returns how many. */
+static size_t begin(marty__delivery **batch, size_t count, int64_t now)
 {
-    size_t kept = 0;
+    size_t begun = 0;
     for (size_t i = 0; i < count; i++) {
         marty__delivery *delivery = batch[i];
         if (marty__delivery_admit(delivery)) {
-            batch[kept++] = delivery;
+            marty__delivery_begin(delivery, now);
+            delivery->handle.next = NULL;
+            if (begun) {
+                batch[begun - 1]->handle.next = &delivery->handle;
+            }
+            batch[begun++] = delivery;
             continue;
         }
         marty__delivery_unref(delivery);
     }
-    return kept;
+    return begun;
 }
 
 /* A failed one of a key keeps those behind it in the batch from being settled by the same return
@@ -317,22 +341,14 @@ static bool conclude_well(const marty_subscription *subscription, marty__deliver
 {
     bool by_key =
         subscription->order == MARTY_ORDER_KEY; /* of a key some may have left the batch */
-    for (size_t i = 0; i < count; i++) {
-        if (marty__delivery_kept(batch[i]) || batch[i]->handle.pattern == MARTY_QUERY ||
-            (by_key && batch[i]->handle.message->key)) {
-            return false;
-        }
+    bool well = subscription->pattern != MARTY_QUERY;
+    for (size_t i = 0; i < count && well; i++) {
+        well = !marty__delivery_kept(batch[i]) && !(by_key && batch[i]->handle.message->key);
     }
-    for (size_t i = 0; i < count; i++) {
-        if (atomic_load_explicit(&batch[i]->user_refs, memory_order_acquire) == 1) {
-            /* ours, and nobody can take another: no lock needed */
-            atomic_store_explicit(&batch[i]->user_refs, 0, memory_order_relaxed);
-        } else {
-            marty__delivery_end(batch[i]);
-        }
+    if (well) {
+        marty__deliveries_ack(batch, count);
     }
-    marty__deliveries_ack(batch, count);
-    return true;
+    return well;
 }
 
 static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, marty_err err)
@@ -369,13 +385,9 @@ static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, m
     }
 }
 
-static void run_batch(marty__lane *lane, marty__delivery **batch, size_t count, int64_t now)
+static void run_batch(marty__lane *lane, marty__delivery **batch, size_t count)
 {
     marty_subscription *subscription = lane->subscription;
-    for (size_t i = 0; i < count; i++) {
-        marty__delivery_begin(batch[i], now);
-        batch[i]->handle.next = i + 1 < count ? &batch[i + 1]->handle : NULL;
-    }
     marty__subscription_count(subscription, MARTY__DELIVERED, count);
     marty_err err = subscription->handler(subscription->user, &batch[0]->handle);
     conclude(lane, batch, count, err);
@@ -408,9 +420,9 @@ static void turn(marty__lane *lane, marty__delivery **batch, size_t max)
             marty__settle_begin(&settles);
             began = now;
         }
-        count = admit(batch, count);
+        count = begin(batch, count, now);
         if (count) {
-            run_batch(lane, batch, count, now);
+            run_batch(lane, batch, count);
         }
         now = marty__bus_now(subscription->bus);
         flushed = last || now - began > FLUSH_AFTER_NS; /* slow handlers do not hold acks back */

@@ -76,10 +76,13 @@ void marty__settle_queue(marty__delivery *delivery)
     give_to_port(delivery->consumer->port, &one, 1);
 }
 
-/* With consumer->lock held: off its unsettled ones and onto the list; LOST when of another epoch.
- */
+/* With consumer->lock held, under which what is kept for too long is taken away: off its unsettled
+ * ones and onto the list, unless it is settled or, as of another epoch, LOST. */
 static bool pass_on(marty__consumer *consumer, marty__delivery *delivery, marty__link *list)
 {
+    if (atomic_load(&delivery->verdict) != MARTY__OPEN_VERDICT) {
+        return false;
+    }
     if (marty__delivery_stale(delivery)) {
         atomic_store(&delivery->verdict, MARTY__LOST_VERDICT);
         return false;
@@ -96,39 +99,44 @@ static bool pass_on(marty__consumer *consumer, marty__delivery *delivery, marty_
     return true;
 }
 
+static void let_go_of(marty__delivery *delivery)
+{
+    if (atomic_load_explicit(&delivery->user_refs, memory_order_acquire) == 1) {
+        /* its handler's, which is through, so nobody can take another: nothing to count with a lock
+         */
+        atomic_store_explicit(&delivery->user_refs, 0, memory_order_relaxed);
+    } else {
+        marty__delivery_end(delivery);
+    }
+}
+
 void marty__deliveries_ack(marty__delivery **list, size_t count)
 {
     marty_subscription *subscription = list[0]->subscription;
     marty__link acked;
-    size_t passed = 0, lost = 0;
+    size_t rest = 0, lost = 0;
     marty__list_init(&acked);
     for (size_t i = 0; i < count;) {
         marty__consumer *consumer = list[i]->consumer;
         marty__lock(&consumer->lock);
         for (; i < count && list[i]->consumer == consumer; i++) {
-            /* Its handler is through; who takes away what is kept too long has the lock. */
-            if (atomic_load(&list[i]->verdict) == MARTY__OPEN_VERDICT &&
-                pass_on(consumer, list[i], &acked)) {
-                list[i] = NULL;
-                passed++;
-            } else {
-                lost += atomic_load(&list[i]->verdict) == MARTY__LOST_VERDICT ? 1 : 0;
+            marty__delivery *delivery = list[i];
+            let_go_of(delivery);
+            if (!pass_on(consumer, delivery, &acked)) {
+                lost += atomic_load(&delivery->verdict) == MARTY__LOST_VERDICT ? 1 : 0;
+                list[rest++] = delivery;
             }
         }
         marty__unlock(&consumer->lock);
     }
-    marty__subscription_count(subscription, MARTY__ACKED, passed);
+    marty__subscription_count(subscription, MARTY__ACKED, count - rest);
     marty__subscription_count(subscription, MARTY__LOST, lost);
     if (collecting) {
         marty__list_move(collecting, &acked);
-    } else if (passed) {
+    } else if (rest < count) {
         marty__settle_flush(&acked);
     }
-    for (size_t i = 0; i < count; i++) { /* settled by the handler, or lost */
-        if (list[i]) {
-            marty__delivery_unref(list[i]);
-        }
-    }
+    marty__deliveries_unref(list, rest); /* settled by the handler, or lost */
 }
 
 /* ---- in the runner */
@@ -161,25 +169,24 @@ static void let_go(marty__delivery **list, size_t count)
         for (; i < count && list[i]->consumer == consumer; i++) {
             owed += marty__delivery_stale(list[i]) ? 0 : 1;
             settled++;
+            free_dead(list[i]);
         }
         marty__consumer_settled(consumer, owed, settled);
-    }
-    for (size_t i = 0; i < count; i++) {
-        free_dead(list[i]);
     }
     marty__deliveries_unref(list, count);
 }
 
-/* The next ones of a list. */
+/* The next ones of a list, cut off in one piece. */
 static size_t take(marty__link *from, marty__delivery **list, marty_settling *batch)
 {
     size_t count = 0;
-    marty__link *link;
-    while (count < AT_ONCE && (link = marty__list_pop(from)) != NULL) {
+    marty__link taken, *link = from->next;
+    for (; count < AT_ONCE && link != from; link = link->next, count++) {
         list[count] = MARTY__OWNER(link, marty__delivery, settle_link);
         fill(list[count], &batch[count]);
-        count++;
     }
+    marty__list_init(&taken);
+    marty__list_move_until(&taken, from, link);
     return count;
 }
 

@@ -68,7 +68,6 @@ void marty__deliveries_unref(marty__delivery **list, size_t count)
             if (delivery->reply_to) {
                 marty_free(delivery->reply_to);
             }
-            delivery->link = (marty__link){0};
             marty__list_push(&dead, &delivery->link);
             died++;
         }
