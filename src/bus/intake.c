@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/number.h"
 #include "base/unset.h"
+#include "message/block.h"
 #include "message/message.h"
 
 #include <string.h>
@@ -287,9 +288,12 @@ static marty_subscription *taker_of(marty__consumer *consumer, const marty_messa
     return taker;
 }
 
+/* Another thread has written both: where the one was made like the other, no text is looked at. */
 static bool same_type(const marty_message *message, const marty_message *first)
 {
-    return message && strcmp(message->type, first->type) == 0;
+    bool akin = marty__message_counted(message) && marty__message_counted(first) &&
+                marty__block_akin(marty__block_of(message), marty__block_of(first));
+    return akin || (message && strcmp(message->type, first->type) == 0);
 }
 
 /* With consumer->lock held: onto the list (none for which there is no memory) the first of them and

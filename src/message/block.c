@@ -252,6 +252,7 @@ marty__block *marty__block_new(size_t size)
         block->size_class = (uint16_t)size_class;
         block->depth = 0;
         block->fresh = false;
+        block->kin = 0;
         block->parent = NULL;
         block->cost = whole;
     }

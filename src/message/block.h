@@ -21,6 +21,8 @@ typedef struct marty__block {
                    backend that passes messages on takes it away. With it, id and source */
     marty_message message;
     uint64_t id[2], source; /* the id as a number; the hash of the source */
+    uint64_t kin; /* the same, not 0, in those of which one was made like the other: they differ in
+                     nothing but id, data, times and priority */
     marty_header headers[];
 } marty__block;
 
@@ -42,6 +44,11 @@ MARTY_INLINE size_t marty__field_size(const marty_message *message, marty__field
 {
     return message->marty__self == message ? marty__block_of(message)->sizes[field]
                                            : strlen(*marty__field_in(message, field));
+}
+/** Whether both are known to have been made like one another, and so have the same type. */
+MARTY_INLINE bool marty__block_akin(const marty__block *one, const marty__block *other)
+{
+    return one->kin && one->kin == other->kin;
 }
 /** Keep freed blocks or not: sanitizers want them back at once, so there it is off at first. */
 void marty__block_keep(bool keep);

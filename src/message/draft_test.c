@@ -54,6 +54,7 @@ static void make_run(marty_message template_)
         CHECK(how.like_template == &template_);
         if (last) {
             CHECK(strcmp(made->id, last->id) > 0);
+            CHECK(marty__block_akin(marty__block_of(made), marty__block_of(last)));
             CHECK(marty__block_of(made)->fresh);
             CHECK(marty__block_of(made)->source == marty__block_of(last)->source);
             CHECK(memcmp(marty__block_of(made)->id, marty__block_of(last)->id, 16) != 0);
@@ -66,6 +67,24 @@ static void make_run(marty_message template_)
         how.like = made;
     }
     marty_message_unref(last);
+}
+
+static void only_those_made_like_each_other_are_akin(void)
+{
+    marty_message one = {.type = "a"}, *first = NULL, *like = NULL, *apart = NULL, *copy = NULL;
+    marty__making how = {.now_us = 1, .unseen = true}, anew = how;
+    REQUIRE(!marty__message_make(&first, &one, &how, NULL));
+    REQUIRE(!marty__message_make(&like, &one, &how, NULL));
+    REQUIRE(!marty__message_make(&apart, &one, &anew, NULL));
+    REQUIRE(!marty__message_copy_with(&copy, like, &(marty__change){.type = "b"}, NULL));
+    CHECK(marty__block_akin(marty__block_of(first), marty__block_of(like)));
+    CHECK(!marty__block_akin(marty__block_of(first), marty__block_of(apart)));
+    CHECK(!marty__block_akin(marty__block_of(like), marty__block_of(copy)));
+    CHECK(!marty__block_akin(marty__block_of(copy), marty__block_of(copy)));
+    marty_message_unref(copy);
+    marty_message_unref(apart);
+    marty_message_unref(like);
+    marty_message_unref(first);
 }
 
 static void words_are_those_of_the_one_before(void)
@@ -129,6 +148,7 @@ int main(void)
 {
     memset(bytes, 'x', sizeof bytes);
     words_are_those_of_the_one_before();
+    only_those_made_like_each_other_are_akin();
     other_words_are_not_taken_over();
     want_of_memory_is_answered();
     marty__block_keep(true); /* also with blocks that are used again, under sanitizers too */

@@ -397,6 +397,8 @@ static marty_err make_like(marty_message **ret_message, const marty_message *tem
     return MARTY_OK;
 }
 
+static atomic_uint_fast64_t kins; /* given out */
+
 marty_err marty__message_make(marty_message **ret_message, const marty_message *template_,
                               marty__making *how, marty_error *why)
 {
@@ -412,6 +414,10 @@ marty_err marty__message_make(marty_message **ret_message, const marty_message *
     }
     marty_err err = make_new(ret_message, template_, how, why);
     bool plain = !err && !template_->id && !template_->header_count;
+    if (plain) {
+        marty__block_of(*ret_message)->kin =
+            1 + atomic_fetch_add_explicit(&kins, 1, memory_order_relaxed);
+    }
     how->like = plain ? *ret_message : NULL;
     how->like_template = plain ? template_ : NULL;
     return err;
