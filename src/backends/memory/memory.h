@@ -316,6 +316,8 @@ void marty__mem_clock_changed(broker *b);
 void marty__mem_clock_moved(broker *b);
 /** Wait until nobody tells this port anything, with the lock held. */
 void marty__mem_pump_wait(marty_port *port);
+/** Wait until core has what it is being told right now, if anything; more may be told meanwhile. */
+void marty__mem_told_wait(marty_port *port);
 
 /* ---- dedup.c */
 void marty__mem_dedup_init(dedup *d);

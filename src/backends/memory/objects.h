@@ -284,6 +284,7 @@ struct marty_port {
     bool attached, pumping, awaited, close_notice, timer_dirty;
     bool urgent;      /* what is ready must not wait for a worker */
     uint32_t lending; /* threads that ask core to go on with it */
+    uint64_t told;    /* what core has been told, in calls */
     int64_t timer_ns; /* what its timer is set to, while it keeps the broker's clock */
     marty__map subscriptions;
     marty__link ready, notices;

@@ -194,6 +194,8 @@ static void tell(marty_port *port, bool lent)
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
         bool told = tell_notice(port) || marty__mem_deliver(port) || tell_log(port) ||
                     tell_timer(port) || tell_closed(port);
+        port->told++;
+        rest(port);
         if (!told || (lent && can_wait(port))) {
             break;
         }
@@ -252,6 +254,15 @@ void marty__mem_pump_wait(marty_port *port)
 {
     port->awaited = true;
     while (port->pumping || port->lending) {
+        (void)marty__wait(&port->broker->idle, &port->broker->lock, MARTY__NEVER);
+    }
+}
+
+void marty__mem_told_wait(marty_port *port)
+{
+    uint64_t before = port->told;
+    port->awaited = true;
+    while (port->pumping && port->told == before) {
         (void)marty__wait(&port->broker->idle, &port->broker->lock, MARTY__NEVER);
     }
 }

@@ -211,7 +211,7 @@ void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t co
         marty__mem_drops_end(b);
         bool ready = !marty__list_empty(&b->ready);
         if (work.holds_key) { /* the answer comes after what is being told now */
-            marty__mem_pump_wait(port);
+            marty__mem_told_wait(port);
         }
         marty__unlock(&b->lock);
         marty__mem_drops_give(&work.drops);
