@@ -162,9 +162,18 @@ static bool may_flow(const marty__consumer *consumer)
            !consumer->left;
 }
 
-/* With consumer->lock held. */
+/* With consumer->lock held. All of it begins anew, so what was to be granted before is not, and
+ * what came of the place that a seek leaves is lost: those that are being settled would be granted
+ * twice. */
 static uint32_t first_credit(marty__consumer *consumer)
 {
+    if (consumer->reset) {
+        marty__consumer_lose_all(consumer);
+    }
+    marty__lock(&consumer->port->lock);
+    consumer->grant = 0;
+    consumer->take_back = false;
+    marty__unlock(&consumer->port->lock);
     size_t unsettled = consumer->unsettled_count;
     uint32_t credit = consumer->credit > unsettled ? (uint32_t)(consumer->credit - unsettled) : 0;
     bool flows = may_flow(consumer);
@@ -204,6 +213,9 @@ static void run_subscribe(marty__port *port, marty__command *command)
     marty__unlock(&consumer->lock);
     if (renew_ns != MARTY__NEVER) {
         marty__lease_start(consumer, renew_ns);
+    }
+    if (go && want.reset) {
+        marty__consumer_clear(consumer, &(marty__clear){.consumer = consumer, .lost = true});
     }
     if (go) {
         err = port->backend->subscribe(port->adapter, consumer->number, &want, &why);
@@ -452,6 +464,8 @@ marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t *at
 }
 
 /* ---- credit */
+/* With consumer->lock held: so nothing is granted by what was reckoned before it leaves, or before
+ * it asks anew. */
 static void queue_grant(marty__consumer *consumer, uint32_t grant, bool take_back)
 {
     marty__port *port = consumer->port;
@@ -484,33 +498,31 @@ static uint32_t grant_of(marty__consumer *consumer, uint32_t count)
     return grant;
 }
 
-static void owe(marty__consumer *consumer, uint32_t count, uint32_t settled)
+void marty__consumer_settled_held(marty__consumer *consumer, uint32_t owed, uint32_t settled)
 {
-    marty__lock(&consumer->lock);
-    uint32_t grant = grant_of(consumer, count);
+    uint32_t grant = grant_of(consumer, owed);
     consumer->settling -= settled;
     bool ends = marty__consumer_ends(consumer);
+    if (grant && !ends) {
+        queue_grant(consumer, grant, false);
+    }
     marty__unlock(&consumer->lock);
     if (ends) {
         marty__consumer_end(consumer);
-    } else if (grant) {
-        queue_grant(consumer, grant, false);
     }
 }
 
 void marty__consumer_owe(marty__consumer *consumer, uint32_t count)
 {
-    owe(consumer, count, 0);
-}
-
-void marty__consumer_settled(marty__consumer *consumer, uint32_t owed, uint32_t settled)
-{
-    owe(consumer, owed, settled);
+    marty__lock(&consumer->lock);
+    marty__consumer_settled_held(consumer, count, 0);
 }
 
 void marty__consumer_take_back(marty__consumer *consumer)
 {
+    marty__lock(&consumer->lock);
     queue_grant(consumer, 0, true);
+    marty__unlock(&consumer->lock);
     marty__port_kick(consumer->port);
 }
 

@@ -109,8 +109,9 @@ void marty__consumer_down(
     marty__consumer *consumer); /* its port went down: what is unsettled is lost */
 /** Credit for n settled deliveries goes back to the adapter. No lock held. */
 void marty__consumer_owe(marty__consumer *consumer, uint32_t count);
-/** The same when so many that were settled have been told to the adapter. */
-void marty__consumer_settled(marty__consumer *consumer, uint32_t owed, uint32_t settled);
+/** The same when so many that were settled have been told to the adapter, with consumer->lock held,
+ * which it gives up. */
+void marty__consumer_settled_held(marty__consumer *consumer, uint32_t owed, uint32_t settled);
 void marty__consumer_subscribe(marty__consumer *consumer);
 /** Shards will be lost: what is queued or held of them goes back at once, what runs is LOST from
  * the deadline on. */

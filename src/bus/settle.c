@@ -160,18 +160,19 @@ static void free_dead(marty__delivery *delivery)
 }
 
 /* What they were worth goes back as credit, and their references. Those lost meanwhile have given
- * theirs back then. */
+ * theirs back then; under the lock, as another thread may begin the next epoch right now. */
 static void let_go(marty__delivery **list, size_t count)
 {
     for (size_t i = 0; i < count;) {
         marty__consumer *consumer = list[i]->consumer;
         uint32_t owed = 0, settled = 0;
+        marty__lock(&consumer->lock);
         for (; i < count && list[i]->consumer == consumer; i++) {
             owed += marty__delivery_stale(list[i]) ? 0 : 1;
             settled++;
             free_dead(list[i]);
         }
-        marty__consumer_settled(consumer, owed, settled);
+        marty__consumer_settled_held(consumer, owed, settled);
     }
     marty__deliveries_unref(list, count);
 }

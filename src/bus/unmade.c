@@ -90,7 +90,8 @@ void marty__unmade_run(marty__port *port, marty__command *command)
             port->backend->settle(port->adapter, batch, count);
         }
         if (taken) {
-            marty__consumer_settled(consumer, (uint32_t)count, (uint32_t)taken);
+            marty__lock(&consumer->lock);
+            marty__consumer_settled_held(consumer, (uint32_t)count, (uint32_t)taken);
         }
     } while (taken);
     marty__consumer_unref(consumer);
