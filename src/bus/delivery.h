@@ -114,9 +114,10 @@ MARTY_INLINE bool marty__delivery_kept(const marty__delivery *delivery)
 bool marty__delivery_stale(const marty__delivery *delivery);
 /** With consumer->lock held: it alone is lost. Its credit is to be owed by the caller. */
 void marty__delivery_forfeit(marty__delivery *delivery);
-/** Settles of one turn go together: collect them on this thread until flush. */
-void marty__settle_begin(marty__link *turn);
-void marty__settle_flush(marty__link *turn);
+/** Settles of one turn go together: collect them on this thread until flush. A handler may run the
+ * turns of another bus inside of its own: flush goes on with what begin says was before. */
+marty__link *marty__settle_begin(marty__link *turn);
+void marty__settle_flush(marty__link *turn, marty__link *before);
 /** A batch of those queued, to the adapter. */
 void marty__settles_run(marty__port *port);
 void marty__settle_queue(marty__delivery *delivery);

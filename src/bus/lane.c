@@ -408,7 +408,7 @@ static size_t next_batch(marty__lane *lane, marty__delivery **batch, size_t max)
 static void turn(marty__lane *lane, marty__delivery **batch, size_t max)
 {
     marty_subscription *subscription = lane->subscription;
-    marty__link settles;
+    marty__link settles, *outer = NULL;
     int64_t now = marty__bus_now(subscription->bus), began = now;
     bool flushed = true;
     size_t done = 0, count = next_batch(lane, batch, max);
@@ -417,7 +417,7 @@ static void turn(marty__lane *lane, marty__delivery **batch, size_t max)
         bool last = marty__list_empty(&lane->ready) || done >= TURN;
         marty__unlock(&subscription->lock);
         if (flushed) {
-            marty__settle_begin(&settles);
+            outer = marty__settle_begin(&settles);
             began = now;
         }
         count = begin(batch, count, now);
@@ -427,14 +427,14 @@ static void turn(marty__lane *lane, marty__delivery **batch, size_t max)
         now = marty__bus_now(subscription->bus);
         flushed = last || now - began > FLUSH_AFTER_NS; /* slow handlers do not hold acks back */
         if (flushed) {
-            marty__settle_flush(&settles);
+            marty__settle_flush(&settles, outer);
         }
         marty__lock(&subscription->lock);
         count = last ? 0 : next_batch(lane, batch, max);
     }
     if (!flushed) {
         marty__unlock(&subscription->lock);
-        marty__settle_flush(&settles);
+        marty__settle_flush(&settles, outer);
         marty__lock(&subscription->lock);
     }
 }

@@ -12,10 +12,12 @@ enum { AT_ONCE = 256, MANY = 32 };
 
 static MARTY__LOCAL marty__link *collecting; /* the turn of this thread, or NULL */
 
-void marty__settle_begin(marty__link *turn)
+marty__link *marty__settle_begin(marty__link *turn)
 {
+    marty__link *before = collecting;
     marty__list_init(turn);
     collecting = turn;
+    return before;
 }
 
 static void give_to_port(marty__port *port, marty__link *list, size_t count)
@@ -37,9 +39,9 @@ static bool goes_beside(const marty__port *port, size_t count)
 }
 
 /* One run of deliveries of the same port after the other, in their order. */
-void marty__settle_flush(marty__link *turn)
+void marty__settle_flush(marty__link *turn, marty__link *before)
 {
-    collecting = NULL;
+    collecting = before;
     while (!marty__list_empty(turn)) {
         marty__port *port = MARTY__OWNER(turn->next, marty__delivery, settle_link)->consumer->port;
         marty__link run, *at = turn->next;
@@ -134,7 +136,7 @@ void marty__deliveries_ack(marty__delivery **list, size_t count)
     if (collecting) {
         marty__list_move(collecting, &acked);
     } else if (rest < count) {
-        marty__settle_flush(&acked);
+        marty__settle_flush(&acked, NULL);
     }
     marty__deliveries_unref(list, rest); /* settled by the handler, or lost */
 }
