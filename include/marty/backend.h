@@ -242,7 +242,8 @@ typedef struct marty_backend {
     /** The thread that leads does what is queued, sink calls and all, and leads no more. It waits
      *  for nobody but the disk or the broker; what it leaves, the adapter's own threads do. */
     void (*serve)(marty_port *port);
-    /** settle may be called by several threads at once, and while another op runs. */
+    /** settle may be called by several threads at once and while another op runs, any of them but
+     *  free: also while the state falls or CLOSED is said. What is too late by then is LOST. */
     bool settles_beside;
 } marty_backend;
 
