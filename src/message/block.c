@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Magazines (Bonwick): per thread and size class a loaded one and a spare one, each a chain of free
- * blocks of at most 16 KiB; full ones are traded with the depot. The depot is taken with trylock
- * only: in a child of fork, where its holder is gone, it just stays out of use. */
+ * blocks of at most 16 KiB; full ones are traded with the depot, which has room for 8 MiB of them,
+ * whatever their class. The depot's lock is tried a few times, never waited for: in a child of
+ * fork, where its holder is gone, it just stays out of use. */
 #include "block.h"
 
 #include "base/alloc.h"
@@ -10,7 +11,14 @@
 
 #include <pthread.h>
 
-enum { STEP = 256, CLASSES = 8, MAGAZINE_BYTES = 16384, DEPOT_MAGAZINES = 64, LINE = 64 };
+enum {
+    STEP = 256,
+    CLASSES = 8,
+    MAGAZINE_BYTES = 16384,
+    DEPOT_MAGAZINES = 512,
+    TRIES = 20,
+    LINE = 64
+};
 
 typedef struct spare {
     struct spare *next; /* of the chain */
@@ -46,6 +54,7 @@ static struct {
     spare *magazines; /* all full */
     uint32_t count;
 } depot[CLASSES + 1];
+static uint32_t depot_count; /* of all classes */
 
 /* Blocks of a magazine of that class: reckoned by the compiler, a division takes long. */
 static uint32_t magazine_size(size_t size_class)
@@ -98,34 +107,63 @@ static bool open_thread(void)
     return thread_state == OPEN;
 }
 
-static spare *depot_take(size_t size_class)
+/* Whoever has it gives it back within some hundred cycles. */
+static bool lock_depot(void)
 {
-    if (pthread_mutex_trylock(&depot_lock) != 0) {
-        return NULL;
+    int tries = TRIES;
+    while (pthread_mutex_trylock(&depot_lock) != 0) {
+        if (!--tries) {
+            return false;
+        }
     }
+    return true;
+}
+
+/* With depot_lock held; NULL when there is none of that class. */
+static spare *out_of_depot(size_t size_class)
+{
     spare *first = depot[size_class].magazines;
     if (first) {
         depot[size_class].magazines = first->next_magazine;
         depot[size_class].count--;
+        depot_count--;
     }
+    return first;
+}
+
+static spare *depot_take(size_t size_class)
+{
+    if (!lock_depot()) {
+        return NULL;
+    }
+    spare *first = out_of_depot(size_class);
     (void)pthread_mutex_unlock(&depot_lock);
     return first;
 }
 
-static bool depot_give(size_t size_class, spare *first)
+/* With depot_lock held: one of the class that has most, when there is no room for another. */
+static spare *make_room(void)
 {
-    bool given = false;
-    if (pthread_mutex_trylock(&depot_lock) != 0) {
-        return false;
+    size_t most = 1;
+    for (size_t i = 2; i <= CLASSES; i++) {
+        most = depot[i].count > depot[most].count ? i : most;
     }
-    if (depot[size_class].count < DEPOT_MAGAZINES) {
-        first->next_magazine = depot[size_class].magazines;
-        depot[size_class].magazines = first;
-        depot[size_class].count++;
-        given = true;
+    return depot_count < DEPOT_MAGAZINES ? NULL : out_of_depot(most);
+}
+
+static void depot_give(size_t size_class, spare *first)
+{
+    if (!lock_depot()) {
+        free_chain(first);
+        return;
     }
+    spare *too_many = make_room();
+    first->next_magazine = depot[size_class].magazines;
+    depot[size_class].magazines = first;
+    depot[size_class].count++;
+    depot_count++;
     (void)pthread_mutex_unlock(&depot_lock);
-    return given;
+    free_chain(too_many);
 }
 
 /* Load a full magazine in place of the empty one, if there is any. */
@@ -145,8 +183,8 @@ static bool load_empty(rack *own, size_t size_class)
     if (!size_class || !open_thread()) {
         return false;
     }
-    if (own->other && !depot_give(size_class, own->other)) {
-        free_chain(own->other);
+    if (own->other) {
+        depot_give(size_class, own->other);
     }
     own->other = own->first;
     own->first = NULL;
@@ -295,12 +333,9 @@ void marty__block_trim(void)
     empty_racks();
     (void)pthread_mutex_lock(&depot_lock);
     for (size_t i = 1; i <= CLASSES; i++) {
-        while (depot[i].magazines) {
-            spare *first = depot[i].magazines;
-            depot[i].magazines = first->next_magazine;
+        for (spare *first; (first = out_of_depot(i)) != NULL;) {
             free_chain(first);
         }
-        depot[i].count = 0;
     }
     (void)pthread_mutex_unlock(&depot_lock);
 }

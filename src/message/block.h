@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The one allocation behind a counted message, and where freed ones wait for their next use. Each
- * thread keeps up to 256 KiB of them, in magazines that it trades with a common depot, so that a
- * thread that makes messages and another that frees them do no malloc either. A busy depot is
- * passed by, never waited for. Any thread. */
+ * thread keeps up to 256 KiB of them, in magazines that it trades with a common depot of 8 MiB, so
+ * that a thread that makes messages and another that frees them do no malloc either. A busy depot
+ * is passed by, never waited for. Any thread. */
 #ifndef MARTY_MESSAGE_BLOCK_H
 #define MARTY_MESSAGE_BLOCK_H
 #include "draft.h"

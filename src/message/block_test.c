@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MANY = 4000, THREAD_KEEPS = 256 * 1024 };
+enum { MANY = 4000, THREAD_KEEPS = 256 * 1024, DEPOT_KEEPS = 8 * 1024 * 1024 };
 static marty__block *blocks[MANY];
 static atomic_long asked;
 
@@ -44,6 +44,35 @@ static void what_a_thread_keeps_is_bounded(void)
     CHECK(marty__block_depot() > 0);
     marty__block_trim();
     CHECK_INT(marty__block_kept(), 0);
+    CHECK_INT(marty__block_depot(), 0);
+}
+
+static void make_and_free(size_t size, size_t count)
+{
+    marty__block **some = marty_alloc_zero(count, sizeof *some);
+    REQUIRE(some);
+    for (size_t i = 0; i < count; i++) {
+        some[i] = marty__block_new(size);
+        REQUIRE(some[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        marty__block_free(some[i]);
+    }
+    marty_free(some);
+}
+
+/* What traffic of another size has left does not keep the room from what is used now. */
+static void the_depot_keeps_what_is_used_now(void)
+{
+    marty__block_trim();
+    make_and_free(500, 3 * (DEPOT_KEEPS / 512) / 2);
+    CHECK(marty__block_depot() > DEPOT_KEEPS * 3 / 4);
+    make_and_free(1500, DEPOT_KEEPS / 1536 / 2);
+    CHECK(marty__block_depot() <= DEPOT_KEEPS);
+    size_t depot = marty__block_depot();
+    make_and_free(1500, DEPOT_KEEPS / 1536 / 4);
+    CHECK_INT(marty__block_depot(), depot); /* all of it came from there */
+    marty__block_trim();
     CHECK_INT(marty__block_depot(), 0);
 }
 
@@ -200,6 +229,7 @@ int main(void)
 {
     marty__block_keep(true);
     what_a_thread_keeps_is_bounded();
+    the_depot_keeps_what_is_used_now();
     a_block_is_used_again();
     the_hook_is_asked_also_of_kept_ones();
     others_threads_frees_come_back();
