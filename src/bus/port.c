@@ -109,6 +109,8 @@ static void run_round(marty__port *port)
     }
 }
 
+enum { ROUNDS_MAX = 64 };
+
 MARTY__LOCAL unsigned marty__in_sink;
 static MARTY__LOCAL const marty__port *own; /* whose ops this thread runs */
 
@@ -123,25 +125,32 @@ static void kick_later_held(marty__port *port)
     }
 }
 
+/* With the lock held: the rounds that there are, or so many that whoever runs them has done his
+ * share of the work of others. True: there is more. Once closed, somebody waits for all of it. */
+static bool run_rounds(marty__port *port)
+{
+    const marty__port *before = own;
+    port->busy = true;
+    own = port;
+    for (int round = 0; has_work(port) && (round < ROUNDS_MAX || port->closed); round++) {
+        run_round(port);
+    }
+    own = before;
+    port->busy = false;
+    marty__wake_all(&port->changed);
+    return has_work(port);
+}
+
 void marty__port_kick_held(marty__port *port)
 {
     if (marty__in_sink) { /* an adapter is calling us, perhaps under its locks: no op of it from
                              here */
         kick_later_held(port);
-        return;
+    } else if (!port->busy && run_rounds(port)) {
+        kick_later_held(port);
+    } else {
+        marty__unlock(&port->lock);
     }
-    if (!port->busy) {
-        const marty__port *before = own;
-        port->busy = true;
-        own = port;
-        while (has_work(port)) {
-            run_round(port);
-        }
-        own = before;
-        port->busy = false;
-        marty__wake_all(&port->changed);
-    }
-    marty__unlock(&port->lock);
 }
 
 void marty__port_kick(marty__port *port)

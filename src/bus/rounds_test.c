@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Whoever comes first runs the ops of a port, those of others, too; but not for ever: what is left
+ * after his share is the housekeeping thread's. */
+#include "test_script.h"
+
+#include <stdatomic.h>
+
+enum { PUBLISHES = 1000, SHARE = 64 };
+
+static struct {
+    marty_bus *bus;
+    pthread_t user;
+    atomic_int published, answered;
+    atomic_int ran_by_user; /* ops */
+} world;
+
+static marty_err publish_next(void);
+
+static void on_done(void *user, const marty_outcome outcomes[], size_t count)
+{
+    (void)user;
+    for (size_t i = 0; i < count; i++) {
+        CHECK_INT(outcomes[i].err, MARTY_OK);
+        atomic_fetch_add(&world.answered, 1);
+    }
+}
+
+/* Each op queues another publish, as a busy program does while one runs. */
+static marty_err publish_and_go_on(marty_port *port, const marty_outgoing batch[], size_t count,
+                                   size_t *ret_taken, marty_error *why)
+{
+    atomic_fetch_add(&world.ran_by_user, pthread_equal(pthread_self(), world.user) != 0);
+    CHECK_INT(publish_next(), MARTY_OK);
+    return op_publish(port, batch, count, ret_taken, why);
+}
+
+static marty_err publish_next(void)
+{
+    if (atomic_fetch_add(&world.published, 1) >= PUBLISHES) {
+        return MARTY_OK;
+    }
+    const marty_message message = {.type = "a.b"}, *list[] = {&message};
+    marty_publish_options options = {.done = on_done};
+    return marty_publish(world.bus, MARTY_EVENT, NULL, list, 1, &options, NULL);
+}
+
+static void who_runs_the_ops_is_let_go(void)
+{
+    marty_error why = {0};
+    world.user = pthread_self();
+    REQUIRE(!marty_bus_open(&world.bus, "rounds:", NULL, &why));
+    REQUIRE(!marty_bus_start(world.bus, &why));
+    CHECK_INT(publish_next(), MARTY_OK);
+    CHECK(atomic_load(&world.ran_by_user) > 0);
+    CHECK(atomic_load(&world.ran_by_user) <= SHARE);
+    CHECK_SOON(atomic_load(&world.answered) == PUBLISHES, 10000);
+    CHECK_INT(marty_bus_close(world.bus, 10000, &why), MARTY_OK);
+    marty_bus_free(world.bus);
+}
+
+int main(void)
+{
+    static marty_backend backend;
+    marty_error why = {0};
+    backend = script_backend;
+    backend.scheme = "rounds";
+    backend.publish = publish_and_go_on;
+    REQUIRE(!marty_backend_register(&backend, &why));
+    who_runs_the_ops_is_let_go();
+    return check_result();
+}
