@@ -288,7 +288,11 @@ void marty__delivery_hold(marty__delivery *delivery, uint32_t delay_ms, bool cou
 /* ---- around the handler */
 bool marty__delivery_admit(marty__delivery *delivery)
 {
-    if (atomic_load(&delivery->verdict) != MARTY__OPEN_VERDICT || marty__delivery_stale(delivery)) {
+    int verdict = atomic_load(&delivery->verdict);
+    if (verdict == MARTY__RETURNED_VERDICT) {
+        return false; /* it has another turn */
+    }
+    if (verdict != MARTY__OPEN_VERDICT || marty__delivery_stale(delivery)) {
         marty__delivery_lose(delivery);
         return false;
     }

@@ -114,10 +114,18 @@ MARTY_INLINE bool marty__delivery_kept(const marty__delivery *delivery)
 bool marty__delivery_stale(const marty__delivery *delivery);
 /** With consumer->lock held: it alone is lost. Its credit is to be owed by the caller. */
 void marty__delivery_forfeit(marty__delivery *delivery);
-/** Settles of one turn go together: collect them on this thread until flush. A handler may run the
- * turns of another bus inside of its own: flush goes on with what begin says was before. */
-marty__link *marty__settle_begin(marty__link *turn);
-void marty__settle_flush(marty__link *turn, marty__link *before);
+/* A turn of a worker, whose settlings go together. A handler may run those of another bus inside of
+ * its own. */
+typedef struct marty__turn {
+    marty__link settles;
+    const marty_subscription *of; /* only its deliveries: whoever waits for another one's settling
+                                     may be this very handler */
+    struct marty__turn *outer;
+} marty__turn;
+
+/** Collect on this thread from begin until flush. */
+void marty__settle_begin(marty__turn *turn, const marty_subscription *of);
+void marty__settle_flush(marty__turn *turn);
 /** A batch of those queued, to the adapter. */
 void marty__settles_run(marty__port *port);
 void marty__settle_queue(marty__delivery *delivery);

@@ -89,7 +89,7 @@ marty__delivery *marty__key_next(const marty__link *after, const marty__delivery
         return NULL;
     }
     marty__delivery *next = MARTY__OWNER(after->next, marty__delivery, link);
-    return next->held || next->in_hands ? NULL : next;
+    return next->held || next->in_hands || next->left_batch ? NULL : next;
 }
 
 bool marty__key_leads(const marty__delivery *delivery)

@@ -102,7 +102,10 @@ static marty_bus *open_with(const char *does, uint32_t wait_ms)
 {
     marty_bus *bus = NULL;
     marty_error why = {0};
-    marty_bus_options options = {.service = "s", .driven = true, .env = &surroundings};
+    marty_bus_options options = {.service = "s",
+                                 .driven = true,
+                                 .env = &surroundings,
+                                 .inflight_max = script.answers_each < 0 ? 1U : 0U};
     marty_subscribe_options batches = {
         .batch_max = BATCH,
         .batch_wait_ms = wait_ms,
@@ -258,6 +261,38 @@ static void a_lost_connection_leaves_nothing_of_it(void)
     finish(bus);
 }
 
+static void note_done(void *user, const marty_outcome outcomes[], size_t count)
+{
+    (void)outcomes;
+    *(size_t *)user += count;
+}
+
+/* Tried too often before it came here: its dead letter is refused, as publishes are in the way. */
+static void nor_one_that_cannot_become_a_dead_letter(void)
+{
+    size_t done = 0;
+    uint64_t token = 0;
+    script.answers_each = -1;
+    marty_bus *bus = open_with("", 0);
+    const marty_message other = {.type = "in.the.way"}, *list[] = {&other};
+    marty_publish_options options = {.done = note_done, .user = &done};
+    CHECK_INT(marty_publish(bus, MARTY_EVENT, NULL, list, 1, &options, NULL), MARTY_OK);
+    CHECK(taken(&token) > 0);
+    const marty_header tried = {"martyattempts", {"100", 3}, MARTY_ATTRIBUTE};
+    deliver(1, 0, "a", INT64_MAX, &tried);
+    deliver_some(2, 3);
+    process(bus);
+    CHECK_TEXT(plan.runs, "");
+    script.answers_each = 0;
+    script.sink->published(script.sink,
+                           &(marty_published){.token = token, .level = MARTY_LEVEL_MEMORY}, 1);
+    pass(bus, 60000);
+    CHECK_INT(done, 1);
+    CHECK_TEXT(plan.runs, "23 ");
+    expect_all_acked(3);
+    finish(bus);
+}
+
 /* With 600 s to wait for it. */
 static void a_full_batch_of_one_key_waits_for_nothing(void)
 {
@@ -286,6 +321,7 @@ int main(void)
     what_is_kept_may_be_put_off_later();
     what_is_behind_one_that_goes_back_goes_back();
     a_lost_connection_leaves_nothing_of_it();
+    nor_one_that_cannot_become_a_dead_letter();
     a_full_batch_of_one_key_waits_for_nothing();
     return check_result();
 }

@@ -62,10 +62,20 @@ static bool fills_batch(const marty__lane *lane)
     return count >= max;
 }
 
+/* The first that is ready; NULL also while a batch of another lane has it still, from before the
+ * lanes changed, and its handler may be walking there. */
+static marty__delivery *front_of(const marty__lane *lane)
+{
+    marty__delivery *front = marty__list_empty(&lane->ready)
+                                 ? NULL
+                                 : MARTY__OWNER(lane->ready.next, marty__delivery, link);
+    return front && front->left_batch ? NULL : front;
+}
+
 static void consider(marty__lane *lane, marty__link *due)
 {
     marty_subscription *subscription = lane->subscription;
-    if (!lane->ready_count || lane->scheduled || !may_run(subscription)) {
+    if (!front_of(lane) || lane->scheduled || !may_run(subscription)) {
         return;
     }
     if (!subscription->handler) {
@@ -92,7 +102,7 @@ static void lane_rang(marty__alarm *alarm)
     marty__list_init(&due);
     marty__lock(&subscription->lock);
     lane->alarm_set = false;
-    if (lane->ready_count && may_run(subscription)) {
+    if (front_of(lane) && may_run(subscription)) {
         schedule(lane, &due);
     }
     marty__unlock(&subscription->lock);
@@ -262,8 +272,7 @@ static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
     if (!bytes_max && lane->subscription->order != MARTY_ORDER_KEY) {
         return take_front(lane, batch, max);
     }
-    while (count < max && !marty__list_empty(&lane->ready)) {
-        marty__delivery *delivery = MARTY__OWNER(lane->ready.next, marty__delivery, link);
+    for (marty__delivery *delivery; count < max && (delivery = front_of(lane)) != NULL;) {
         bytes += size_in(delivery, bytes_max);
         if (count && bytes > bytes_max) {
             break;
@@ -285,13 +294,38 @@ static size_t take_batch(marty__lane *lane, marty__delivery **batch, size_t max)
     return count;
 }
 
-/* Those that may run into their handler's hands, each leading to the next; returns how many. */
+/* Whether one before it of its key was put off, so that it waits behind that with a reference of
+ * its own, or has left from there: its batch is done with it. fails: those behind it leave. */
+static bool has_left(marty__delivery *delivery, bool fails)
+{
+    marty_subscription *subscription = delivery->subscription;
+    marty__link due;
+    if (subscription->order != MARTY_ORDER_KEY) {
+        return false;
+    }
+    marty__list_init(&due);
+    marty__lock(&subscription->lock);
+    bool left = delivery->left_batch;
+    delivery->left_batch = false;
+    if (left) {
+        consider(lane_of(subscription, delivery->handle.message), &due);
+    } else if (fails && delivery->keyed) {
+        marty__key_unbatch(delivery);
+    }
+    marty__unlock(&subscription->lock);
+    marty__pool_add_all(subscription->bus, &due);
+    return left;
+}
+
+/* Those that may run into their handler's hands, each leading to the next; returns how many. One
+ * that does not may take others of its key out, before or while they are looked at. */
 static size_t begin(marty__delivery **batch, size_t count, int64_t now)
 {
     size_t begun = 0;
+    bool refused = false;
     for (size_t i = 0; i < count; i++) {
         marty__delivery *delivery = batch[i];
-        if (marty__delivery_admit(delivery)) {
+        if (!(refused && has_left(delivery, false)) && marty__delivery_admit(delivery)) {
             marty__delivery_begin(delivery, now);
             delivery->handle.next = NULL;
             if (begun) {
@@ -300,24 +334,11 @@ static size_t begin(marty__delivery **batch, size_t count, int64_t now)
             batch[begun++] = delivery;
             continue;
         }
+        refused = true;
+        (void)has_left(delivery, false); /* meanwhile */
         marty__delivery_unref(delivery);
     }
     return begun;
-}
-
-/* A failed one of a key keeps those behind it in the batch from being settled by the same return
- * value. */
-static bool behind_a_failed_one(marty_subscription *subscription, marty__delivery *delivery,
-                                marty_err err)
-{
-    marty__lock(&subscription->lock);
-    bool stays = delivery->left_batch; /* it waits already, or has left from there */
-    delivery->left_batch = false;
-    if (!stays && delivery->keyed && (err || marty__delivery_kept(delivery))) {
-        marty__key_unbatch(delivery);
-    }
-    marty__unlock(&subscription->lock);
-    return stays;
 }
 
 static void outage(marty__lane *lane)
@@ -362,8 +383,7 @@ static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, m
     for (size_t i = 0; i < count; i++) {
         marty__delivery *delivery = batch[i];
         bool open = atomic_load(&delivery->verdict) == MARTY__OPEN_VERDICT;
-        if (subscription->order == MARTY_ORDER_KEY &&
-            behind_a_failed_one(subscription, delivery, open ? err : MARTY_OK)) {
+        if (has_left(delivery, (open && err) || marty__delivery_kept(delivery))) {
             marty__delivery_end(delivery);
             marty__delivery_unref(delivery); /* who has it now has a reference of its own */
             continue;
@@ -374,6 +394,9 @@ static void conclude(marty__lane *lane, marty__delivery **batch, size_t count, m
         } else {
             delivery->handle.next = NULL; /* who keeps it does not keep the batch */
             marty__delivery_let_go(delivery);
+        }
+        if (atomic_load(&delivery->verdict) == MARTY__RETURNED_VERDICT) {
+            (void)has_left(delivery, false); /* since it was asked */
         }
         marty__delivery_unref(delivery);
     }
@@ -408,7 +431,7 @@ static size_t next_batch(marty__lane *lane, marty__delivery **batch, size_t max)
 static void turn(marty__lane *lane, marty__delivery **batch, size_t max)
 {
     marty_subscription *subscription = lane->subscription;
-    marty__link settles, *outer = NULL;
+    marty__turn settles;
     int64_t now = marty__bus_now(subscription->bus), began = now;
     bool flushed = true;
     size_t done = 0, count = next_batch(lane, batch, max);
@@ -417,7 +440,7 @@ static void turn(marty__lane *lane, marty__delivery **batch, size_t max)
         bool last = marty__list_empty(&lane->ready) || done >= TURN;
         marty__unlock(&subscription->lock);
         if (flushed) {
-            outer = marty__settle_begin(&settles);
+            marty__settle_begin(&settles, subscription);
             began = now;
         }
         count = begin(batch, count, now);
@@ -427,14 +450,14 @@ static void turn(marty__lane *lane, marty__delivery **batch, size_t max)
         now = marty__bus_now(subscription->bus);
         flushed = last || now - began > FLUSH_AFTER_NS; /* slow handlers do not hold acks back */
         if (flushed) {
-            marty__settle_flush(&settles, outer);
+            marty__settle_flush(&settles);
         }
         marty__lock(&subscription->lock);
         count = last ? 0 : next_batch(lane, batch, max);
     }
     if (!flushed) {
         marty__unlock(&subscription->lock);
-        marty__settle_flush(&settles, outer);
+        marty__settle_flush(&settles);
         marty__lock(&subscription->lock);
     }
 }

@@ -5,19 +5,20 @@
 #include "internal.h"
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/local.h"
 #include "base/unset.h"
 
 enum { AT_ONCE = 256, MANY = 32 };
 
-static MARTY__LOCAL marty__link *collecting; /* the turn of this thread, or NULL */
+static MARTY__LOCAL marty__turn *running; /* of this thread, or NULL */
 
-marty__link *marty__settle_begin(marty__link *turn)
+void marty__settle_begin(marty__turn *turn, const marty_subscription *of)
 {
-    marty__link *before = collecting;
-    marty__list_init(turn);
-    collecting = turn;
-    return before;
+    marty__list_init(&turn->settles);
+    turn->of = of;
+    turn->outer = running;
+    running = turn;
 }
 
 static void give_to_port(marty__port *port, marty__link *list, size_t count)
@@ -38,20 +39,23 @@ static bool goes_beside(const marty__port *port, size_t count)
            (count >= MANY || !marty__pool_crowded(port->bus));
 }
 
-/* One run of deliveries of the same port after the other, in their order. */
-void marty__settle_flush(marty__link *turn, marty__link *before)
+static marty__port *port_of(const marty__link *settle)
 {
-    collecting = before;
-    while (!marty__list_empty(turn)) {
-        marty__port *port = MARTY__OWNER(turn->next, marty__delivery, settle_link)->consumer->port;
-        marty__link run, *at = turn->next;
+    return MARTY__OWNER(settle, marty__delivery, settle_link)->consumer->port;
+}
+
+/* One run of deliveries of the same port after the other, in their order. */
+static void hand_over(marty__link *settles)
+{
+    while (!marty__list_empty(settles)) {
+        marty__port *port = port_of(settles->next);
+        marty__link run, *at = settles->next;
         size_t count = 0;
         marty__list_init(&run);
-        for (; at != turn && MARTY__OWNER(at, marty__delivery, settle_link)->consumer->port == port;
-             at = at->next) {
+        for (; at != settles && port_of(at) == port; at = at->next) {
             count++;
         }
-        marty__list_move_until(&run, turn, at);
+        marty__list_move_until(&run, settles, at);
         marty__lock(&port->lock);
         port->settling += count;
         if (goes_beside(port, count) && marty__port_enter_held(port)) {
@@ -66,10 +70,16 @@ void marty__settle_flush(marty__link *turn, marty__link *before)
     }
 }
 
+void marty__settle_flush(marty__turn *turn)
+{
+    running = turn->outer;
+    hand_over(&turn->settles);
+}
+
 void marty__settle_queue(marty__delivery *delivery)
 {
-    if (collecting) {
-        marty__list_push(collecting, &delivery->settle_link);
+    if (running && running->of == delivery->subscription) {
+        marty__list_push(&running->settles, &delivery->settle_link);
         return;
     }
     marty__link one;
@@ -115,6 +125,7 @@ static void let_go_of(marty__delivery *delivery)
 void marty__deliveries_ack(marty__delivery **list, size_t count)
 {
     marty_subscription *subscription = list[0]->subscription;
+    marty__assert(running && running->of == subscription);
     marty__link acked;
     size_t rest = 0, lost = 0;
     marty__list_init(&acked);
@@ -133,11 +144,7 @@ void marty__deliveries_ack(marty__delivery **list, size_t count)
     }
     marty__subscription_count(subscription, MARTY__ACKED, count - rest);
     marty__subscription_count(subscription, MARTY__LOST, lost);
-    if (collecting) {
-        marty__list_move(collecting, &acked);
-    } else if (rest < count) {
-        marty__settle_flush(&acked, NULL);
-    }
+    marty__list_move(&running->settles, &acked);
     marty__deliveries_unref(list, rest); /* settled by the handler, or lost */
 }
 
