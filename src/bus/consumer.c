@@ -304,7 +304,8 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
     bool restart = consumer->restarting && reason == MARTY_E_CLOSED && !gone;
     consumer->restarting = consumer->restarting && reason != MARTY_E_CLOSED; /* its own answer */
     consumer->asking = false;
-    consumer->answered = consumer->told;
+    consumer->answered =
+        gone && reason ? UINT64_MAX : consumer->told; /* or the last word to whoever waits */
     consumer->subscribed = reason == MARTY_OK;
     consumer->refused = reason != MARTY_OK && !restart; /* that answer is ours alone */
     consumer->asked = consumer->asked && reason == MARTY_OK;
@@ -320,6 +321,9 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
         marty__reply_answer(consumer->port, consumer->subscribed, reason);
     }
     bool more = consumer->wish > consumer->told;
+    if (restart) { /* before anybody subscribes again: what comes then is not lost */
+        marty__consumer_lose_all(consumer);
+    }
     marty__wake_all(&consumer->changed);
     marty__unlock(&consumer->lock);
     if (gone) {
@@ -329,7 +333,7 @@ void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const c
         return;
     }
     if (restart) {
-        marty__consumer_lose(consumer);
+        marty__consumer_clear(consumer, &(marty__clear){.consumer = consumer, .lost = true});
         marty__consumer_subscribe(consumer);
         return;
     }
@@ -371,12 +375,12 @@ static marty_err refusal_of(const marty__consumer *consumer, marty_error *why)
                            consumer->port->name, consumer->channel);
 }
 
-marty_err marty__consumer_wait(marty__consumer *consumer, bool while_up, int64_t deadline_ns,
-                               marty_error *why)
+marty_err marty__consumer_wait(marty__consumer *consumer, uint64_t wish, bool while_up,
+                               int64_t deadline_ns, marty_error *why)
 {
     bool in_time = true;
     marty__lock(&consumer->lock);
-    uint64_t wish = consumer->wish;
+    wish = wish ? wish : consumer->wish;
     bool down = while_up && !marty__port_usable(consumer->port);
     bool wait = !has_answer(consumer, wish) && !down;
     if (wait) {

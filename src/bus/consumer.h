@@ -118,10 +118,11 @@ void marty__consumer_subscribe(marty__consumer *consumer);
 void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count,
                              int64_t deadline_ns);
 void marty__revoke_rang(marty__alarm *alarm);
-/** Wait until the broker has all that is wanted by now, or the deadline. With while_up no longer
- * than its port is up: then it is subscribed as soon as it is up again, which is MARTY_OK. */
-marty_err marty__consumer_wait(marty__consumer *consumer, bool while_up, int64_t deadline_ns,
-                               marty_error *why);
+/** Wait until the broker has what was wished for, 0 = all that is wanted by now, or the deadline.
+ * With while_up no longer than its port is up: then it is subscribed as soon as it is up again,
+ * which is MARTY_OK. */
+marty_err marty__consumer_wait(marty__consumer *consumer, uint64_t wish, bool while_up,
+                               int64_t deadline_ns, marty_error *why);
 /** What is delivered and not settled belongs to another epoch now. Then with its lock held. */
 void marty__consumer_lose_all(marty__consumer *consumer);
 void marty__consumer_lose(marty__consumer *consumer);

@@ -58,7 +58,7 @@ marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to,
     marty__consumer_clear(consumer, &(marty__clear){.consumer = consumer, .lost = true});
     marty__consumer_subscribe(consumer);
     marty__port_kick(consumer->port);
-    marty_err err = marty__consumer_wait(consumer, false, deadline_ns, why);
+    marty_err err = marty__consumer_wait(consumer, seek, false, deadline_ns, why);
     end_seek(consumer, seek, err == MARTY_OK, was);
     return err;
 }

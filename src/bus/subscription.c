@@ -180,7 +180,7 @@ static marty_err wait_all(marty_subscription *subscription, int32_t timeout_ms, 
     marty_err err = MARTY_OK;
     for (size_t i = 0; i < subscription->consumer_count && !err; i++) {
         if (timeout_ms != MARTY_NO_WAIT) {
-            err = marty__consumer_wait(subscription->consumers[i], true, deadline, why);
+            err = marty__consumer_wait(subscription->consumers[i], 0, true, deadline, why);
         }
     }
     return err;
