@@ -54,13 +54,19 @@ static void sleep_on(marty_bus *bus)
     clockwork->asleep_until_ns = 0;
 }
 
+/* Seen to before alarms that are due, of which there may always be one more. */
+static bool stop_waits(const marty_bus *bus)
+{
+    return atomic_load(&bus->stop_asked) && atomic_load(&bus->phase) == MARTY__OPEN;
+}
+
 static void *keep_house(void *argument)
 {
     marty_bus *bus = argument;
     marty__clockwork *clockwork = &bus->clockwork;
     marty__lock(&clockwork->lock);
     while (!clockwork->stopping) {
-        if (!ring_one(bus)) {
+        if (stop_waits(bus) || !ring_one(bus)) {
             sleep_on(bus);
         }
     }
