@@ -71,20 +71,20 @@ static int32_t wait_ms(marty_bus *bus, int64_t next_ns)
 static marty_err process(marty_bus *bus, uint32_t budget_ms, int32_t *ret_wait_ms)
 {
     int64_t until = marty__bus_now(bus) + (int64_t)budget_ms * MARTY__NS_PER_MS;
-    int64_t next;
     bool stopping = atomic_load(&bus->stop_asked);
     hush(bus);
     if (stopping) {
         marty__life_stop(bus);
     }
     do {
-        next = marty__clockwork_run(bus);
+        (void)marty__clockwork_run(bus);
     } while (marty__pool_run_some(bus, 256) && marty__bus_now(bus) < until);
     if (marty__pool_has_work(bus)) {
         marty__driven_wake(bus);
     }
-    if (ret_wait_ms) {
-        *ret_wait_ms = wait_ms(bus, bus->simulated ? next : MARTY__NEVER);
+    if (ret_wait_ms) { /* a task may have set an alarm, which simulated nobody else wakes for */
+        int64_t next = bus->simulated ? marty__clockwork_next(bus) : MARTY__NEVER;
+        *ret_wait_ms = wait_ms(bus, next);
     }
     return MARTY_OK;
 }
