@@ -40,13 +40,13 @@ marty_err marty_unschedule(marty_bus *bus, marty_pattern pattern, const char *to
                                                         .native = place.native},
                                        .cancels = true});
     call->no_retry = true;
-    call->waited = true;
     call->deadline_ns = marty__bus_deadline(bus, 0, MARTY__TIMEOUT_MS);
     marty__given given = marty__outgoing_given(bus, NULL);
     marty_message *message = NULL;
     err = marty__outgoing_message(&named, &given, &message, why);
     if (!err) {
         marty__call_add(call, message);
+        call->waited = true; /* not before: what it waits with is made by accepting it */
         err = marty__call_accept(call, true, why);
     }
     if (!err) {
