@@ -172,20 +172,22 @@ static marty_err fill_posts(const marty__publish *self, marty__call *call, char 
     return MARTY_OK;
 }
 
-static void take_settles(const marty__publish *self, marty__call *call)
+/* Returns whether its user has kept it before. */
+static bool take_settles(const marty__publish *self, marty__call *call)
 {
-    if (self->options->settles) {
-        call->settles = marty_delivery_keep(self->options->settles);
-    }
+    marty_delivery *handle = self->options->settles;
+    bool kept = handle && marty__delivery_kept((const marty__delivery *)(const void *)handle);
+    call->settles = handle ? marty_delivery_keep(handle) : NULL;
+    return kept;
 }
 
-static void give_settles_back(marty__call *call)
+static void give_settles_back(marty__call *call, bool kept)
 {
     marty__delivery *delivery = (marty__delivery *)(void *)call->settles;
     if (delivery) {
         call->settles = NULL;
-        if (atomic_fetch_sub(&delivery->user_refs, 1) == 1) {
-            /* as if never kept: its handler's return value speaks again */
+        (void)atomic_fetch_sub(&delivery->user_refs, 1);
+        if (!kept) { /* as if never kept: its handler's return value speaks again */
             atomic_store_explicit(&delivery->kept, false, memory_order_relaxed);
         }
         marty__delivery_unref(delivery);
@@ -221,10 +223,10 @@ static marty_err send(const marty__publish *self, marty__call *call, marty_error
     } else if (options->done) {
         call->outcomes = (marty_outcome *)(void *)call->strings;
     }
-    take_settles(self, call);
+    bool kept = take_settles(self, call);
     marty_err err = marty__call_accept(call, asks || options->wait_for_room, why);
     if (err) {
-        give_settles_back(call);
+        give_settles_back(call, kept);
         return err;
     }
     if (asks) {
