@@ -52,7 +52,7 @@ static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
 static pthread_mutex_t depot_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     spare *magazines; /* all full */
-    uint32_t count;
+    atomic_uint count;
 } depot[CLASSES + 1];
 static uint32_t depot_count; /* of all classes */
 
@@ -133,8 +133,8 @@ static spare *out_of_depot(size_t size_class)
 
 static spare *depot_take(size_t size_class)
 {
-    if (!lock_depot()) {
-        return NULL;
+    if (!atomic_load_explicit(&depot[size_class].count, memory_order_relaxed) || !lock_depot()) {
+        return NULL; /* while a backlog grows there is none, for many threads at once */
     }
     spare *first = out_of_depot(size_class);
     (void)pthread_mutex_unlock(&depot_lock);

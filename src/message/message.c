@@ -59,7 +59,7 @@ void marty_message_unref(marty_message *message)
 marty_message *marty__message_keep(const marty_message *message, uint32_t count)
 {
     marty__block *block = marty__block_of(message);
-    if (atomic_load_explicit(&block->refs, memory_order_relaxed) == 1) {
+    if (atomic_load_explicit(&block->refs, memory_order_acquire) == 1) {
         atomic_store_explicit(&block->refs, 1 + count, memory_order_relaxed);
     } else {
         (void)atomic_fetch_add_explicit(&block->refs, count, memory_order_relaxed);
