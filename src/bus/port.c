@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One port: an adapter and what is queued for it. Its ops are run one at a time by whoever comes
  * first (the runner), with no lock held; others leave their work in the queues and go on. So a
- * batch forms by itself while an op runs. */
+ * batch forms by itself while an op runs. A runner is let go after some rounds, as there may always
+ * be more; then the housekeeping thread is the runner. */
 #include "internal.h"
 
 #include "backend/registry.h"

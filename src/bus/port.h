@@ -83,7 +83,8 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why);
 /** Free the adapter (joins its threads); the port itself lives as long as the bus. */
 void marty__port_shut(marty__port *port);
 void marty__port_free(marty__port *port);
-/** Run what is queued for the adapter, unless somebody is at it. No lock held. */
+/** Run what is queued for the adapter, unless somebody is at it: so many rounds as are a share of
+ * the work of others; the rest is the housekeeping thread's. No lock held. */
 void marty__port_kick(marty__port *port);
 /** The same with port->lock held, which it gives up. */
 void marty__port_kick_held(marty__port *port);
