@@ -66,7 +66,7 @@ struct marty_subscription {
     atomic_uint_fast64_t stats[MARTY__STATS];
 };
 
-/* ---- lane.c, keys.c */
+/* ---- lane.c, lane_turn.c, lane_clear.c, keys.c */
 marty_err marty__lanes_make(marty_subscription *subscription, uint32_t count, marty_error *why);
 void marty__lanes_free(marty_subscription *subscription);
 /** Put deliveries (a list of count, all of this subscription) into their lanes. due: gets the tasks
