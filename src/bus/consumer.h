@@ -78,7 +78,35 @@ struct marty__consumer { /* one native subscription: (port, channel, group) */
     const char **words; /* as told to the adapter, live until the next subscribe */
 };
 
-/* ---- consumer.c, membership.c, watch.c */
+/* ---- consumer_ask.c */
+/** Have the adapter told what is wished for, unless that is under way already. */
+void marty__consumer_subscribe(marty__consumer *consumer);
+void marty__subscribe_run(marty__port *port, marty__command *command);
+void marty__again_rang(marty__alarm *alarm);
+/** What the adapter says to the wish told last: MARTY_OK, or why not. Wakes those who wait. */
+void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const char *text);
+/** Wait until the broker has what was wished for, 0 = all that is wanted by now, or the deadline.
+ * With while_up no longer than its port is up: then it is subscribed as soon as it is up again,
+ * which is MARTY_OK. */
+marty_err marty__consumer_wait(marty__consumer *consumer, uint64_t wish, bool while_up,
+                               int64_t deadline_ns, marty_error *why);
+
+/* ---- credit.c */
+/** What a subscribe grants, with consumer->lock held: all of it begins anew, so what was to be
+ * granted before is not, and what came of the place that a seek leaves is lost: those that are
+ * being settled would be granted twice. */
+uint32_t marty__consumer_first_credit(marty__consumer *consumer);
+/** Credit for n settled deliveries goes back to the adapter. No lock held. */
+void marty__consumer_owe(marty__consumer *consumer, uint32_t count);
+/** The same when so many that were settled have been told to the adapter, with consumer->lock held,
+ * which it gives up. */
+void marty__consumer_settled_held(marty__consumer *consumer, uint32_t owed, uint32_t settled);
+/** The adapter may deliver no more of what was granted. */
+void marty__consumer_take_back(marty__consumer *consumer);
+/** Hold credit back while every member is paused. */
+void marty__consumer_pause(marty__consumer *consumer);
+
+/* ---- consumer.c, membership.c, lease.c, watch.c */
 /** Find or make the consumer of a place and group, and add a subscription's pattern. */
 marty_err marty__consumer_join(marty_subscription *subscription, const marty__place *place,
                                const marty_subscribe_options *options,
@@ -98,8 +126,6 @@ bool marty__consumer_keeps(const marty__consumer *consumer);
 void marty__consumer_drain(marty__consumer *consumer);
 /** Unsubscribe it. No lock held. */
 void marty__consumer_end(marty__consumer *consumer);
-/** The adapter may deliver no more of what was granted. */
-void marty__consumer_take_back(marty__consumer *consumer);
 marty__consumer *marty__consumer_ref(marty__consumer *consumer);
 void marty__consumer_unref(marty__consumer *consumer);
 void marty__consumer_ref_many(marty__consumer *consumer, uint32_t count);
@@ -107,22 +133,11 @@ void marty__consumer_unref_many(marty__consumer *consumer, uint32_t count);
 void marty__consumer_up(marty__consumer *consumer); /* its port came up: subscribe again */
 void marty__consumer_down(
     marty__consumer *consumer); /* its port went down: what is unsettled is lost */
-/** Credit for n settled deliveries goes back to the adapter. No lock held. */
-void marty__consumer_owe(marty__consumer *consumer, uint32_t count);
-/** The same when so many that were settled have been told to the adapter, with consumer->lock held,
- * which it gives up. */
-void marty__consumer_settled_held(marty__consumer *consumer, uint32_t owed, uint32_t settled);
-void marty__consumer_subscribe(marty__consumer *consumer);
 /** Shards will be lost: what is queued or held of them goes back at once, what runs is LOST from
  * the deadline on. */
 void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count,
                              int64_t deadline_ns);
 void marty__revoke_rang(marty__alarm *alarm);
-/** Wait until the broker has what was wished for, 0 = all that is wanted by now, or the deadline.
- * With while_up no longer than its port is up: then it is subscribed as soon as it is up again,
- * which is MARTY_OK. */
-marty_err marty__consumer_wait(marty__consumer *consumer, uint64_t wish, bool while_up,
-                               int64_t deadline_ns, marty_error *why);
 /** What is delivered and not settled belongs to another epoch now. Then with its lock held. */
 void marty__consumer_lose_all(marty__consumer *consumer);
 void marty__consumer_lose(marty__consumer *consumer);
@@ -131,8 +146,6 @@ void marty__consumer_lose(marty__consumer *consumer);
  * what it was told. */
 marty_err marty__consumer_seek(marty__consumer *consumer, const marty_start *to,
                                int64_t deadline_ns, marty_error *why);
-/** Hold credit back while every member is paused. */
-void marty__consumer_pause(marty__consumer *consumer);
 /** The member before that one (SIZE_MAX: the last) with a reference, or NULL. */
 marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t *at);
 /** The channel that a message of it came from: of a pattern of channels, the one that the adapter
@@ -172,7 +185,6 @@ int64_t marty__lease_note(marty__consumer *consumer, int64_t until_ns, int64_t n
 int64_t marty__lease_shorten(marty__consumer *consumer, uint32_t lease_ms);
 /** Renew what there is then, or sooner if that was said already. */
 void marty__lease_start(marty__consumer *consumer, int64_t at_ns);
-void marty__consumer_answer(marty__consumer *consumer, marty_err reason, const char *text);
 /** Room for as many as are granted; consumer->lock held, or nobody else knows it. false: no memory.
  */
 bool marty__unmade_reserve(marty__consumer *consumer, uint32_t credit);
