@@ -65,7 +65,7 @@ struct marty__delivery {
     marty__alarm alarm;      /* held: when it runs again */
 };
 
-/* ---- delivery.c, intake.c, settle.c */
+/* ---- delivery.c, held.c, intake.c, settle.c */
 enum { MARTY__AT_ONCE = -1 }; /* as a delay: not by the policy */
 #define MARTY__GONE UINT64_MAX
 void marty__intake(marty__port *port, const marty_incoming *batch, size_t count);
@@ -101,6 +101,8 @@ void marty__delivery_conclude(marty__delivery *delivery, marty_err err);
 void marty__delivery_reopen(marty__delivery *delivery);
 /** Lost with its connection, shard or lease: no settling any more. */
 void marty__delivery_lose(marty__delivery *delivery);
+/** Settled or lost, or to run again: no drain waits for its keeper any more. */
+void marty__delivery_inactive(marty__delivery *delivery);
 /** Which attempt it is, in the broker's count. */
 MARTY_INLINE uint32_t marty__delivery_attempt(const marty__delivery *delivery)
 {
