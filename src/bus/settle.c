@@ -148,7 +148,7 @@ void marty__deliveries_ack(marty__delivery **list, size_t count)
     marty__deliveries_unref(list, rest); /* settled by the handler, or lost */
 }
 
-/* ---- in the runner */
+/* ---- to the adapter, by the runner or beside it */
 static void fill(const marty__delivery *delivery, marty_settling *settling)
 {
     *settling = (marty_settling){.subscription = delivery->consumer->number,

@@ -16,24 +16,24 @@ typedef struct offset_digits {
 
 /* Some of a batch, one behind the other, that differ in nothing but message, tag and position. The
  * first is filled in under the lock, and the messages of all. */
-typedef struct part {
+typedef struct stretch {
     size_t first, count;
     uint64_t offset;    /* of the first; 0 = no position */
     int64_t expires_ns; /* of one alone; 0 = never */
-} part;
+} stretch;
 
-struct pump_batch {
+struct deliver_batch {
     marty_incoming incoming[BATCH];
     char positions[BATCH][DIGITS];
-    part parts[BATCH];
+    stretch stretches[BATCH];
     channel *lent[BATCH]; /* whose names are borrowed until the call has returned */
-    size_t count, part_count, lent_count;
+    size_t count, stretch_count, lent_count;
     offset_digits at; /* behind the last one */
 };
 
-pump_batch *marty__mem_batch_new(void)
+deliver_batch *marty__mem_batch_new(void)
 {
-    return marty_alloc_zero(1, sizeof(pump_batch));
+    return marty_alloc_zero(1, sizeof(deliver_batch));
 }
 
 static void write_digits(offset_digits *at, uint64_t offset)
@@ -88,7 +88,8 @@ static marty_message *in_our_time(const marty_port *port, marty_message *message
     return copy;
 }
 
-static void lend_name(pump_batch *batch, const subscription *s, channel *from, marty_incoming *in)
+static void lend_name(deliver_batch *batch, const subscription *s, channel *from,
+                      marty_incoming *in)
 {
     in->channel = from->name + strlen(s->port->prefix);
     from->refs++;
@@ -100,20 +101,21 @@ static item *behind(const subscription *s, const item *it)
     return it->link.next == &s->held ? NULL : MARTY__OWNER(it->link.next, item, link);
 }
 
-static part *part_of(pump_batch *batch, const item *it, uint32_t place)
+static stretch *stretch_of(deliver_batch *batch, const item *it, uint32_t place)
 {
     const channel *c = it->group->channel;
     bool has_position = it->offset && (c->kind == MARTY_KIND_TOPIC || c->kind == MARTY_KIND_STREAM);
-    part *p = &batch->parts[batch->part_count++];
-    *p = (part){.first = batch->count, .count = 1, .offset = has_position ? it->offset + place : 0};
+    stretch *p = &batch->stretches[batch->stretch_count++];
+    *p = (stretch){
+        .first = batch->count, .count = 1, .offset = has_position ? it->offset + place : 0};
     return p;
 }
 
 /* As many of a run as the batch has room for. */
-static void fill_run(pump_batch *batch, subscription *s, item *it)
+static void fill_run(deliver_batch *batch, subscription *s, item *it)
 {
     run *r = it->run;
-    part *p = part_of(batch, it, r->told);
+    stretch *p = stretch_of(batch, it, r->told);
     size_t room = BATCH - batch->count, count = r->count - r->told;
     p->count = count < room ? count : room;
     for (size_t i = 0; i < p->count; i++) {
@@ -123,10 +125,10 @@ static void fill_run(pump_batch *batch, subscription *s, item *it)
     s->unsent = r->told < r->count ? it : behind(s, it);
 }
 
-static void fill_one(pump_batch *batch, subscription *s, item *it)
+static void fill_one(deliver_batch *batch, subscription *s, item *it)
 {
     marty_incoming *in = &batch->incoming[batch->count];
-    part_of(batch, it, 0)->expires_ns = it->expires_ns;
+    stretch_of(batch, it, 0)->expires_ns = it->expires_ns;
     if (!s->keeps_nothing) {
         in->message = marty__mem_item_lend(it);
         s->unsent = behind(s, it);
@@ -143,7 +145,7 @@ static void fill_one(pump_batch *batch, subscription *s, item *it)
 }
 
 /* The next of s go into the batch. */
-static void fill(pump_batch *batch, subscription *s)
+static void fill(deliver_batch *batch, subscription *s)
 {
     item *it = s->unsent;
     uint64_t place = it->run ? it->run->told : 0;
@@ -161,10 +163,10 @@ static void fill(pump_batch *batch, subscription *s)
     } else {
         fill_one(batch, s, it);
     }
-    batch->count += batch->parts[batch->part_count - 1].count;
+    batch->count += batch->stretches[batch->stretch_count - 1].count;
 }
 
-static void fill_positions(pump_batch *batch, const part *p)
+static void fill_positions(deliver_batch *batch, const stretch *p)
 {
     offset_digits *at = &batch->at;
     if (at->offset != p->offset) {
@@ -177,10 +179,10 @@ static void fill_positions(pump_batch *batch, const part *p)
 }
 
 /* Without the lock: the rest of each. */
-static void fill_parts(marty_port *port)
+static void fill_stretches(marty_port *port)
 {
-    pump_batch *batch = port->batch;
-    for (const part *p = batch->parts; p < batch->parts + batch->part_count; p++) {
+    deliver_batch *batch = port->batch;
+    for (const stretch *p = batch->stretches; p < batch->stretches + batch->stretch_count; p++) {
         marty_incoming *in = &batch->incoming[p->first];
         if (p->expires_ns) {
             in->message = in_our_time(port, in->message, p->expires_ns);
@@ -199,8 +201,8 @@ static void fill_parts(marty_port *port)
 
 static void fill_all(marty_port *port)
 {
-    pump_batch *batch = port->batch;
-    batch->count = batch->part_count = batch->lent_count = 0;
+    deliver_batch *batch = port->batch;
+    batch->count = batch->stretch_count = batch->lent_count = 0;
     while (batch->count < BATCH && !marty__list_empty(&port->ready)) {
         subscription *s = MARTY__OWNER(port->ready.next, subscription, ready);
         while (batch->count < BATCH && s->unsent) {
@@ -217,12 +219,12 @@ static void fill_all(marty_port *port)
 bool marty__mem_deliver(marty_port *port)
 {
     fill_all(port);
-    pump_batch *batch = port->batch;
+    deliver_batch *batch = port->batch;
     if (!batch->count) {
         return false;
     }
     marty__unlock(&port->broker->lock);
-    fill_parts(port);
+    fill_stretches(port);
     port->sink->delivered(port->sink, batch->incoming, batch->count);
     marty__lock(&port->broker->lock);
     while (batch->lent_count) {

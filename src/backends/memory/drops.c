@@ -15,9 +15,9 @@ void marty__mem_drops_end(broker *b)
     b->drops = NULL;
 }
 
-void marty__mem_drops_give(drops *of)
+void marty__mem_drops_give(drops *dropped)
 {
-    for (size_t i = 0; i < of->count; i++) {
-        marty__message_unref_many(of->of[i].message, of->of[i].refs);
+    for (size_t i = 0; i < dropped->count; i++) {
+        marty__message_unref_many(dropped->list[i].message, dropped->list[i].refs);
     }
 }

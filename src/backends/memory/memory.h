@@ -123,7 +123,7 @@ void marty__mem_claims_free(broker *b);
 void marty__mem_drops_begin(broker *b, drops *into);
 void marty__mem_drops_end(broker *b);
 /** The other half of it, without the lock. */
-void marty__mem_drops_give(drops *of);
+void marty__mem_drops_give(drops *dropped);
 /** So many references are held no more. What was stored is in no cache any more: it is asked for
  * now. */
 MARTY_INLINE void marty__mem_drop(broker *b, marty_message *message, uint32_t refs)
@@ -132,8 +132,8 @@ MARTY_INLINE void marty__mem_drop(broker *b, marty_message *message, uint32_t re
     if (d && d->count < DROPS_MAX) {
         __builtin_prefetch(message, 1); /* its count stands before it */
         __builtin_prefetch(marty__block_of(message), 1);
-        d->of[d->count].message = message;
-        d->of[d->count++].refs = refs;
+        d->list[d->count].message = message;
+        d->list[d->count++].refs = refs;
     } else {
         marty__message_unref_many(message, refs);
     }
@@ -286,7 +286,7 @@ void marty__mem_wild_free(broker *b);
 void marty__mem_nobody_answers(marty_port *port, group *g);
 
 /* ---- deliver.c */
-pump_batch *marty__mem_batch_new(void);
+deliver_batch *marty__mem_batch_new(void);
 /** Tell a port the next batch of its deliveries, with the lock given back meanwhile; false: none.
  */
 bool marty__mem_deliver(marty_port *port);

@@ -16,8 +16,8 @@ typedef struct group group;
 typedef struct wild_group wild_group;
 typedef struct member member;
 typedef struct subscription subscription;
-typedef struct publish_work publish_work; /* publish.c */
-typedef struct pump_batch pump_batch;     /* pump.c */
+typedef struct publish_work publish_work;   /* publish.c */
+typedef struct deliver_batch deliver_batch; /* deliver.c */
 
 /* ---- the log of a channel */
 enum { SEGMENT_ENTRIES = 256, ENTRY_PRIORITY = 1 };
@@ -245,7 +245,7 @@ typedef struct drops {
     struct {
         marty_message *message;
         uint32_t refs;
-    } of[DROPS_MAX];
+    } list[DROPS_MAX];
 } drops;
 
 struct broker {
@@ -291,6 +291,6 @@ struct marty_port {
     channel *last;              /* the channel published to last */
     char warning[256];          /* for the log; "" = none */
     publish_work *publish_work; /* room to work in, had from birth */
-    pump_batch *batch;
+    deliver_batch *batch;
 };
 #endif
