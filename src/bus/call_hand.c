@@ -12,8 +12,7 @@ static size_t take(marty__port *port, marty_outgoing *batch, bool *ret_cancels)
 {
     size_t count = 0;
     bool cancels = false;
-    bool open = (port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED) &&
-                marty__list_empty(&port->commands) && !port->full && !port->closed;
+    bool open = marty__port_usable_held(port) && marty__list_empty(&port->commands) && !port->full;
     marty__link *link = port->posts.next;
     while (open && link != &port->posts && count < AT_ONCE && !cancels) {
         marty__post *post = MARTY__OWNER(link, marty__post, link);

@@ -12,15 +12,15 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool usable(const marty__port *port)
+bool marty__port_usable_held(const marty__port *port)
 {
-    return port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED;
+    return (port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED) && !port->closed;
 }
 
 bool marty__port_usable(marty__port *port)
 {
     marty__lock(&port->lock);
-    bool is = usable(port) && !port->closed;
+    bool is = marty__port_usable_held(port);
     marty__unlock(&port->lock);
     return is;
 }
@@ -29,7 +29,7 @@ marty_err marty__port_check(marty__port *port, marty_error *why)
 {
     marty__lock(&port->lock);
     marty_err err =
-        usable(port) && !port->closed
+        marty__port_usable_held(port)
             ? MARTY_OK
             : marty_error_set(why, MARTY_E_UNAVAILABLE, "%s: %s", port->name, port->text);
     marty__unlock(&port->lock);
@@ -46,7 +46,7 @@ static bool has_work(const marty__port *port)
     if (port->reply_refused && port->reply && !marty__list_empty(&port->asks)) {
         return true;
     }
-    return !marty__list_empty(&port->posts) && !port->full && usable(port) && !port->closed;
+    return !marty__list_empty(&port->posts) && !port->full && marty__port_usable_held(port);
 }
 
 /* These are run with the lock held and give it up during each op. */
@@ -60,7 +60,7 @@ static void run_grants(marty__port *port)
         consumer->grant = 0;
         consumer->take_back = false;
         bool live =
-            port->adapter && usable(port) && !port->closed && consumer->asked && !consumer->gone;
+            port->adapter && marty__port_usable_held(port) && consumer->asked && !consumer->gone;
         marty__unlock(&port->lock);
         if (live && take_back) {
             port->backend->grant(port->adapter, consumer->number, 0);
@@ -345,7 +345,7 @@ marty_err marty__port_open(marty_bus *bus, size_t index, marty_error *why)
 /* ---- beside the ops: only while there is an adapter, which is kept for it */
 bool marty__port_enter_held(marty__port *port)
 {
-    bool up = usable(port) && !port->closed;
+    bool up = marty__port_usable_held(port);
     port->asking += up ? 1 : 0;
     return up;
 }

@@ -99,6 +99,8 @@ bool marty__port_command(marty__port *port, marty__command *command);
 void marty__port_connect(marty__port *port);
 /** Up (or blocked) and not closed. Takes the lock. */
 bool marty__port_usable(marty__port *port);
+/** The same with the lock held. */
+bool marty__port_usable_held(const marty__port *port);
 /** UNAVAILABLE with the reason that it is not; MARTY_OK when it is. Takes the lock. */
 marty_err marty__port_check(marty__port *port, marty_error *why);
 /** The op of that name, with the port's name in front of its error. E: UNSUPPORTED, UNAVAILABLE

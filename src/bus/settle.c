@@ -205,8 +205,7 @@ void marty__settles_run(marty__port *port)
     MARTY__UNSET marty__delivery *list[AT_ONCE];
     MARTY__UNSET marty_settling batch[AT_ONCE];
     marty__lock(&port->lock);
-    bool usable =
-        (port->state == MARTY_STATE_UP || port->state == MARTY_STATE_BLOCKED) && !port->closed;
+    bool usable = marty__port_usable_held(port);
     size_t count = take(&port->settles, list, batch);
     marty__unlock(&port->lock);
     if (usable && count) {
