@@ -55,9 +55,9 @@ typedef struct marty_published {
     marty_err err;     /**< MARTY_OK = stored. */
     marty_level level; /**< How well. */
     const char *text;  /**< Why not; NULL when stored. Borrowed for the call. */
+    char position[48]; /**< The broker's name for it, or "". */
     uint64_t offset;   /**< The broker's name for it, where that is a number and position is "":
                             core writes it out for who asks; 0 = none. */
-    char position[48]; /**< The broker's name for it, or "". */
 } marty_published;
 
 /** What a subscription wants, and what topology is asked about.
