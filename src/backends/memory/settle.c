@@ -9,16 +9,16 @@
 
 enum { CHUNK = 256 };
 
-typedef struct part { /* some of a batch, one behind the other, that are answered alike */
+typedef struct span { /* some of a batch, one behind the other, that are answered alike */
     size_t count;
     marty_err result;
     int64_t lease_ns;
-} part;
+} span;
 
 typedef struct settle_work {
     marty_port *port;
-    part parts[CHUNK];
-    size_t part_count;
+    span spans[CHUNK];
+    size_t span_count;
     uint64_t tags[CHUNK];
     drops drops;
     group *touched; /* to be dispatched once all of the chunk is settled */
@@ -140,13 +140,13 @@ static item *out_of_run(item *it, const marty_settling *how)
 }
 
 /* The next of a batch, or a run of acks. */
-static part settle_next(settle_work *work, const marty_settling batch[], size_t count)
+static span settle_next(settle_work *work, const marty_settling batch[], size_t count)
 {
     marty_port *port = work->port;
     const marty_settling *how = batch;
     item *it = marty__mem_item_of(port->broker, how->tag);
     const subscription *s = it ? it->member->subscription : NULL;
-    part next = {1, MARTY_OK, INT64_MAX};
+    span next = {1, MARTY_OK, INT64_MAX};
     if (s && s->port == port && s->number == how->subscription && !s->keeps_nothing) {
         group *g = it->group;
         size_t acked = it->run ? marty__mem_run_ack(it, batch, count) : 0;
@@ -164,20 +164,20 @@ static part settle_next(settle_work *work, const marty_settling batch[], size_t 
     return next;
 }
 
-static bool alike(const part *a, const marty_settling *how_a, const part *b,
+static bool alike(const span *a, const marty_settling *how_a, const span *b,
                   const marty_settling *how_b)
 {
     return a->result == b->result && a->lease_ns == b->lease_ns && how_a->verb == how_b->verb &&
            how_a->subscription == how_b->subscription;
 }
 
-/* Parts of one subscription, verb and result are answered together. */
+/* Spans of one subscription, verb and result are answered together. */
 static void answer(settle_work *work, const marty_settling batch[])
 {
     const marty_sink *sink = work->port->sink;
-    const part *end = work->parts + work->part_count;
+    const span *end = work->spans + work->span_count;
     size_t at = 0;
-    for (const part *p = work->parts, *first = p; p < end; first = p) {
+    for (const span *p = work->spans, *first = p; p < end; first = p) {
         const marty_settling *how = &batch[at];
         size_t from = at;
         for (; p < end && alike(first, how, p, &batch[at]); p++) {
@@ -201,9 +201,9 @@ void marty__mem_settle(marty_port *port, const marty_settling batch[], size_t co
         marty__mem_drops_begin(b, &work.drops);
         work.touched = NULL;
         work.holds_key = false;
-        work.part_count = 0;
-        for (size_t i = 0; i < size; i += work.parts[work.part_count++].count) {
-            work.parts[work.part_count] = settle_next(&work, &batch[at + i], size - i);
+        work.span_count = 0;
+        for (size_t i = 0; i < size; i += work.spans[work.span_count++].count) {
+            work.spans[work.span_count] = settle_next(&work, &batch[at + i], size - i);
         }
         if (work.touched) {
             marty__mem_dispatch(work.touched);
