@@ -80,7 +80,7 @@ bool cli_verb_is_noun(const char *first);
 /** Say that there is no such verb, and which may be meant; second may be NULL. An exit code. */
 int cli_no_such_verb(const cli_run *cli, const char *first, const char *second);
 
-/* ---- help.c, man.c, complete.c: made from the tables */
+/* ---- help.c, cmd_man.c, cmd_complete.c: made from the tables */
 void cli_help_all(FILE *to);
 void cli_help_verb(FILE *to, const cli_verb *verb);
 /** The verbs of a noun. */
