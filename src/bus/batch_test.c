@@ -44,7 +44,7 @@ static void a_connection_is_lost_while_batches_fail(void)
         script.granted = 0;
         pthread_mutex_unlock(&script.lock);
         script.sink->state(script.sink, MARTY_STATE_DOWN, NULL, MARTY_E_UNAVAILABLE, "gone");
-        CHECK_SOON(granted() == ALL, 5000);
+        CHECK_SOON(granted() >= ALL, 5000); /* and what stuck keys gave back before it */
     }
     service.answer = MARTY_OK;
     deliver_round(ROUNDS);

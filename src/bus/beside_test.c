@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-enum { LIMIT_MS = 20000, CREDIT = 8 };
+enum { LIMIT_MS = 20000, LASTS_MS = 60000, CREDIT = 8 }; /* the latter beside such waits */
 
 static struct {
     pthread_mutex_t lock;
@@ -42,7 +42,6 @@ static void wait_at(const bool *holds, atomic_int *inside)
         pthread_cond_wait(&gate.changed, &gate.lock);
     }
     pthread_mutex_unlock(&gate.lock);
-    atomic_fetch_sub(inside, 1);
 }
 
 static void set_gate(bool *holds, bool value)
@@ -59,21 +58,23 @@ static void gated_settle(marty_port *port, const marty_settling batch[], size_t 
     wait_at(&gate.holds_settles, &gate.in_settle);
     note('s');
     op_settle(port, batch, count);
+    atomic_fetch_sub(&gate.in_settle, 1);
 }
 
 static marty_err gated_publish(marty_port *port, const marty_outgoing batch[], size_t count,
                                size_t *ret_taken, marty_error *why)
 {
     wait_at(&gate.holds_publishes, &gate.in_publish);
+    atomic_fetch_sub(&gate.in_publish, 1);
     return op_publish(port, batch, count, ret_taken, why);
 }
 
-/* What was granted before a group moves is granted no more. */
+/* What was granted before a group moves, or begins anew, is granted no more. */
 static marty_err anew_subscribe(marty_port *port, uint64_t number, const marty_want *want,
                                 marty_error *why)
 {
     pthread_mutex_lock(&script.lock);
-    script.granted = want->reset ? 0 : script.granted;
+    script.granted = 0;
     pthread_mutex_unlock(&script.lock);
     return op_subscribe(port, number, want, why);
 }
@@ -127,8 +128,8 @@ static world open_world(uint32_t lanes)
     marty_error why = {0};
     marty_subscribe_options options = {.credit = CREDIT, .concurrency = lanes};
     reset_gate();
-    REQUIRE(!marty_bus_open(&self.bus,
-                            "beside:", &(marty_bus_options){.service = "s", .workers = 4}, &why));
+    marty_bus_options surroundings = {.service = "s", .workers = 4, .drain_ms = LASTS_MS};
+    REQUIRE(!marty_bus_open(&self.bus, "beside:", &surroundings, &why));
     REQUIRE(!marty_subscribe_to_events(self.bus, "order.*", handle, NULL, &options,
                                        &self.subscription, &why));
     REQUIRE(!marty_bus_start(self.bus, &why));
@@ -163,16 +164,21 @@ static void *publish_it(void *user)
 {
     world *self = user;
     marty_error why = {0};
-    self->answer = marty_publish_event(self->bus, "a.b", marty_text("{}"), NULL, &why);
+    marty_publish_options options = {.timeout_ms = LASTS_MS};
+    self->answer = marty_publish_event(self->bus, "a.b", marty_text("{}"), &options, &why);
     return NULL;
 }
 
+/* Its time has no option: a thread that stands still may use it up, then it is to seek again. */
 static void *seek_it(void *user)
 {
     world *self = user;
     marty_error why = {0};
     marty_start to = {.from = MARTY_FROM_EARLIEST};
-    self->answer = marty_subscription_seek(self->subscription, &to, 1, &why);
+    int64_t until_ms = check_now_ms() + check__limit(LASTS_MS);
+    do {
+        self->answer = marty_subscription_seek(self->subscription, &to, 1, &why);
+    } while (self->answer == MARTY_E_UNAVAILABLE && check_now_ms() < until_ms);
     return NULL;
 }
 
@@ -180,7 +186,7 @@ static void *close_it(void *user)
 {
     world *self = user;
     marty_error why = {0};
-    self->answer = marty_bus_close(self->bus, LIMIT_MS, &why);
+    self->answer = marty_bus_close(self->bus, LASTS_MS, &why);
     return NULL;
 }
 

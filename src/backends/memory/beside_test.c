@@ -11,7 +11,7 @@
 
 #include "check.h"
 
-enum { LIMIT_MS = 60000, MESSAGES = 3000, KEYS = 16, LANES = 8, SERVICES = 3 };
+enum { LIMIT_MS = 20000, MESSAGES = 3000, KEYS = 16, LANES = 8, SERVICES = 3 };
 
 /* ---- one port, whose core is here: it is told on a thread that the test holds up */
 static struct {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The memory: port on many threads at once: publishers, consumers that retry and give back, ports
  * that come and go. Nothing is lost, each group handles each message once, a key is at one port at
- * a time, credit holds, and nothing is told after CLOSED. Ops of one port come one at a time, and
- * a worker that is lent comes beside them, as core does it. */
+ * a time, credit holds, and nothing is told after CLOSED. Ops of one port come one at a time;
+ * beside them two consumers of the same port settle, and a worker that is lent comes, as core does
+ * it. */
 #include "backend/registry.h"
 #include "base/clock.h"
 #include "base/thread.h"
@@ -26,11 +27,11 @@ typedef struct actor { /* a port and its core */
     timer_note timers[4];
     int64_t credit; /* granted and not delivered */
     unsigned answers, group;
-    bool closed, told_after_close;
+    bool consumes, closed, told_after_close;
     atomic_bool stop, no_worker;
-    atomic_uint lent; /* how often the worker was there */
-    pthread_t thread, worker;
-    void (*lent_call)(void *user); /* NULL = nothing is asked of the worker */
+    atomic_uint lent;                /* how often the worker was there */
+    pthread_t thread, other, worker; /* other: the second consumer */
+    void (*lent_call)(void *user);   /* NULL = nothing is asked of the worker */
     void *lent_user;
     marty__cond asked; /* of notes */
 } actor;
@@ -241,7 +242,8 @@ static void ring_timers(actor *self)
     }
 }
 
-/* Handle one: what an older one of its key was given back goes back too. */
+/* Handle one, with notes held, as its other consumer has some of the same key: what an older one of
+ * its key was given back goes back too. */
 static marty_settling handle(actor *self, const marty_incoming *in, unsigned *seed)
 {
     unsigned key = 0, number = 0, me = (unsigned)((uintptr_t)self >> 4);
@@ -276,10 +278,26 @@ static void let_go(const actor *self, const marty_incoming taken[], size_t count
     }
 }
 
+/* Beside the ops; what it frees is granted by one. */
+static void settle(actor *self, const marty_settling settlings[], size_t count)
+{
+    if (!count) { /* granting 0 would take back what is granted */
+        return;
+    }
+    marty__memory_backend.settle(self->port, settlings, count);
+    marty__lock(&self->ops);
+    marty__lock(&self->notes);
+    self->credit += (int64_t)count;
+    marty__unlock(&self->notes);
+    marty__memory_backend.grant(self->port, 1, (uint32_t)count);
+    marty__unlock(&self->ops);
+}
+
 static void *consume(void *user)
 {
+    static atomic_uint seeds;
     actor *self = user;
-    unsigned seed = (unsigned)(uintptr_t)self;
+    unsigned seed = atomic_fetch_add(&seeds, 7919);
     while (!atomic_load(&self->stop)) {
         marty_incoming taken[QUEUE_MAX];
         marty_settling settlings[QUEUE_MAX];
@@ -287,20 +305,12 @@ static void *consume(void *user)
         size_t count = self->queued;
         memcpy(taken, self->queue, count * sizeof *taken);
         self->queued = 0;
-        marty__unlock(&self->notes);
         for (size_t i = 0; i < count; i++) {
             settlings[i] = handle(self, &taken[i], &seed);
         }
-        let_go(self, taken, count);
-        marty__lock(&self->ops);
-        marty__memory_backend.settle(self->port, settlings, count);
-        marty__lock(&self->notes);
-        self->credit += (int64_t)count;
         marty__unlock(&self->notes);
-        if (count) { /* 0 would take back what is granted */
-            marty__memory_backend.grant(self->port, 1, (uint32_t)count);
-        }
-        marty__unlock(&self->ops);
+        let_go(self, taken, count);
+        settle(self, settlings, count);
         ring_timers(self);
         if (!count) {
             (void)sched_yield();
@@ -355,6 +365,7 @@ static void stop(actor *self)
 {
     atomic_store(&self->stop, true);
     CHECK(pthread_join(self->thread, NULL) == 0);
+    CHECK(!self->consumes || pthread_join(self->other, NULL) == 0);
     actor_free(self);
 }
 
@@ -366,6 +377,8 @@ static actor *consumer_new(unsigned which)
     actor *self = actor_new(which % GROUPS, urls[turn++ % 2]);
     subscribe(self);
     start(self, consume);
+    self->consumes = true;
+    REQUIRE(marty__thread_start(&self->other, "other", consume, self));
     return self;
 }
 
