@@ -189,6 +189,7 @@ static void give_settles_back(marty__call *call, bool kept)
         (void)atomic_fetch_sub(&delivery->user_refs, 1);
         if (!kept) { /* as if never kept: its handler's return value speaks again */
             atomic_store_explicit(&delivery->kept, false, memory_order_relaxed);
+            marty__delivery_inactive(delivery); /* no drain waits for a keeper */
         }
         marty__delivery_unref(delivery);
     }
