@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Whoever comes first runs the ops of a port, those of others, too; but not for ever: what is left
- * after his share is the housekeeping thread's. */
+ * after his share is the housekeeping thread's, which sees to a stop in between. */
 #include "test_script.h"
 
 #include <stdatomic.h>
 
-enum { PUBLISHES = 1000, SHARE = 64 };
+enum { PUBLISHES = 1000, SHARE = 64, LIMIT_MS = 20000 };
 
 static struct {
     marty_bus *bus;
@@ -58,14 +58,46 @@ static void who_runs_the_ops_is_let_go(void)
     marty_bus_free(world.bus);
 }
 
+/* ---- each answer publishes the next, until the bus takes no more */
+static atomic_int refused;
+
+static void publish_another(void *user, const marty_outcome outcomes[], size_t count)
+{
+    const marty_message message = {.type = "a.b"}, *list[] = {&message};
+    marty_publish_options options = {.done = publish_another, .user = user, .at_once = true};
+    (void)outcomes;
+    (void)count;
+    atomic_fetch_add(&world.answered, 1);
+    marty_err err = marty_publish(user, MARTY_EVENT, NULL, list, 1, &options, NULL);
+    atomic_store(&refused, err);
+}
+
+static void a_bus_without_a_pause_can_be_closed(const char *url)
+{
+    marty_error why = {0};
+    marty_bus *bus = NULL;
+    atomic_store(&world.answered, 0);
+    atomic_store(&refused, MARTY_OK);
+    REQUIRE(!marty_bus_open(&bus, url, NULL, &why));
+    REQUIRE(!marty_bus_start(bus, &why));
+    publish_another(bus, NULL, 0);
+    CHECK_SOON(atomic_load(&world.answered) > PUBLISHES, LIMIT_MS); /* by housekeeping */
+    CHECK_INT(marty_bus_close(bus, LIMIT_MS, &why), MARTY_OK);
+    CHECK_INT(atomic_load(&refused), MARTY_E_CLOSED);
+    marty_bus_free(bus);
+}
+
 int main(void)
 {
     static marty_backend backend;
     marty_error why = {0};
+    REQUIRE(!marty_backend_register(&script_backend, &why));
     backend = script_backend;
     backend.scheme = "rounds";
     backend.publish = publish_and_go_on;
     REQUIRE(!marty_backend_register(&backend, &why));
     who_runs_the_ops_is_let_go();
+    a_bus_without_a_pause_can_be_closed("script:");
+    a_bus_without_a_pause_can_be_closed("memory:");
     return check_result();
 }

@@ -256,6 +256,33 @@ static void a_refused_name_does_not_refuse_a_seek(void)
     finish(bus, made);
 }
 
+static marty_subscription *two[2];
+
+static void stop_two(void *user)
+{
+    (void)user;
+    marty_subscription_stop(two[0]);
+    marty_subscription_stop(two[1]);
+}
+
+/* While another name is being answered, so that nobody is told of the seek: the end is its answer.
+ */
+static void the_end_answers_a_seek_that_nobody_was_told_of(void)
+{
+    marty_error why = {0};
+    marty_bus *bus = open_at("later:");
+    two[0] = subscribe_to(bus, "order.made", 0, false);
+    two[1] = subscribe_to(bus, "order.paid", MARTY_NO_WAIT, false);
+    process_until_asked(bus, 2);
+    script.sink->timer(script.sink, in_ms(5), stop_two, NULL);
+    int64_t began_ns = simulated_ns;
+    CHECK_INT(marty_subscription_seek(two[0], &there, 1, &why), MARTY_E_CLOSED);
+    CHECK(simulated_ns - began_ns < (int64_t)1000 * MS);
+    CHECK_INT(script.resets, 0);
+    CHECK_INT(marty_unsubscribe(two[1], 0, NULL), MARTY_OK);
+    finish(bus, two[0]);
+}
+
 static void one_that_is_refused_too_late_goes_on_where_it_was(void)
 {
     marty_error why = {0};
@@ -293,5 +320,6 @@ int main(void)
     another_name_waits_for_an_answer_of_its_own();
     the_answer_to_another_name_is_none_to_a_seek();
     a_refused_name_does_not_refuse_a_seek();
+    the_end_answers_a_seek_that_nobody_was_told_of();
     return check_result();
 }

@@ -27,11 +27,12 @@ typedef struct actor { /* a port and its core */
     timer_note timers[4];
     int64_t credit; /* granted and not delivered */
     unsigned answers, group;
-    bool consumes, closed, told_after_close;
+    bool closed, told_after_close;
     atomic_bool stop, no_worker;
     atomic_uint lent;                /* how often the worker was there */
-    pthread_t thread, other, worker; /* other: the second consumer */
-    void (*lent_call)(void *user);   /* NULL = nothing is asked of the worker */
+    pthread_t thread, worker, other; /* other: the second consumer */
+    bool consumes;
+    void (*lent_call)(void *user); /* NULL = nothing is asked of the worker */
     void *lent_user;
     marty__cond asked; /* of notes */
 } actor;
