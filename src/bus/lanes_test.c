@@ -83,10 +83,12 @@ static void change_lanes(const char *key, uint32_t from, uint32_t to)
     atomic_store(&it.has_settled, false);
     atomic_store(&it.rang, false);
     script.count = 0;
+    script.granted = 0;
     REQUIRE(!marty_bus_open(&bus, "script:", &workers, &why));
     REQUIRE(!marty_process_stream(bus, "orders", walk, NULL, &options, &subscription, &why));
-    CHECK_INT(marty_subscription_pause(subscription, true, &why), MARTY_OK);
     REQUIRE(!marty_bus_start(bus, &why));
+    CHECK_SOON(granted() > 0, LIMIT_MS);
+    CHECK_INT(marty_subscription_pause(subscription, true, &why), MARTY_OK);
     for (uint64_t tag = 1; tag <= FOUR; tag++) {
         deliver(tag, 0, key, INT64_MAX, NULL);
     }
