@@ -110,30 +110,36 @@ static void run_round(marty__port *port)
     }
 }
 
-enum { ROUNDS_MAX = 64 };
+enum { ROUNDS = 64, ROUNDS_OF_PUBLISHERS = 4096, GAP_NS = 200000 };
 
 MARTY__LOCAL unsigned marty__in_sink;
 static MARTY__LOCAL const marty__port *own; /* whose ops this thread runs */
 
 /* With the lock held; gives it up: on the housekeeping thread, unless whoever runs the ops looks
  * again anyway. */
-static void kick_later_held(marty__port *port)
+static void kick_after_held(marty__port *port, int64_t wait_ns)
 {
     bool needed = own != port && marty__port_waits(port);
     marty__unlock(&port->lock);
     if (needed) {
-        (void)marty__alarm_set_earlier(port->bus, &port->kick_alarm, marty__bus_now(port->bus));
+        (void)marty__alarm_set_earlier(port->bus, &port->kick_alarm,
+                                       marty__bus_now(port->bus) + wait_ns);
     }
+}
+
+static void kick_later_held(marty__port *port)
+{
+    kick_after_held(port, 0);
 }
 
 /* With the lock held: the rounds that there are, or so many that whoever runs them has done his
  * share of the work of others. True: there is more. Once closed, somebody waits for all of it. */
-static bool run_rounds(marty__port *port)
+static bool run_rounds(marty__port *port, int most)
 {
     const marty__port *before = own;
     port->busy = true;
     own = port;
-    for (int round = 0; has_work(port) && (round < ROUNDS_MAX || port->closed); round++) {
+    for (int round = 0; has_work(port) && (round < most || port->closed); round++) {
         run_round(port);
     }
     own = before;
@@ -142,27 +148,36 @@ static bool run_rounds(marty__port *port)
     return has_work(port);
 }
 
-void marty__port_kick_held(marty__port *port)
+/* What is left is the housekeeping thread's after a while, in which somebody else may come. */
+static void run_share_held(marty__port *port, int most, int64_t wait_ns)
 {
     if (marty__in_sink) { /* an adapter is calling us, perhaps under its locks: no op of it from
                              here */
         kick_later_held(port);
-    } else if (!port->busy && run_rounds(port)) {
-        kick_later_held(port);
+    } else if (!port->busy && run_rounds(port, most)) {
+        kick_after_held(port, wait_ns);
     } else {
         marty__unlock(&port->lock);
     }
 }
 
+void marty__port_kick_held(marty__port *port)
+{
+    run_share_held(port, ROUNDS_OF_PUBLISHERS, 0);
+}
+
 void marty__port_kick(marty__port *port)
 {
     marty__lock(&port->lock);
-    marty__port_kick_held(port);
+    run_share_held(port, ROUNDS, 0);
 }
 
+/* Whoever publishes has what he publishes in his cache, so it is he who should run it. */
 static void kick_rang(marty__alarm *alarm)
 {
-    marty__port_kick(MARTY__OWNER(alarm, marty__port, kick_alarm));
+    marty__port *port = MARTY__OWNER(alarm, marty__port, kick_alarm);
+    marty__lock(&port->lock);
+    run_share_held(port, ROUNDS, GAP_NS);
 }
 
 bool marty__port_waits(const marty__port *port)

@@ -5,7 +5,7 @@
 
 #include <stdatomic.h>
 
-enum { PUBLISHES = 1000, SHARE = 64, LIMIT_MS = 20000 };
+enum { PUBLISHES = 10000, SHARE = 64, SHARE_OF_PUBLISHERS = 4096, LIMIT_MS = 20000 };
 
 static struct {
     marty_bus *bus;
@@ -44,18 +44,49 @@ static marty_err publish_next(void)
     return marty_publish(world.bus, MARTY_EVENT, NULL, list, 1, &options, NULL);
 }
 
-static void who_runs_the_ops_is_let_go(void)
+static void open_and_count(void)
 {
     marty_error why = {0};
     world.user = pthread_self();
-    REQUIRE(!marty_bus_open(&world.bus, "rounds:", NULL, &why));
+    atomic_store(&world.published, 0);
+    atomic_store(&world.answered, 0);
+    atomic_store(&world.ran_by_user, 0);
+    REQUIRE(!marty_bus_open(&world.bus, "rounds:", &(marty_bus_options){.service = "s"}, &why));
     REQUIRE(!marty_bus_start(world.bus, &why));
-    CHECK_INT(publish_next(), MARTY_OK);
+}
+
+static void check_and_close(int most)
+{
     CHECK(atomic_load(&world.ran_by_user) > 0);
-    CHECK(atomic_load(&world.ran_by_user) <= SHARE);
-    CHECK_SOON(atomic_load(&world.answered) == PUBLISHES, 10000);
-    CHECK_INT(marty_bus_close(world.bus, 10000, &why), MARTY_OK);
+    CHECK(atomic_load(&world.ran_by_user) <= most);
+    CHECK_SOON(atomic_load(&world.answered) == PUBLISHES, LIMIT_MS);
+    CHECK_INT(marty_bus_close(world.bus, LIMIT_MS, NULL), MARTY_OK);
     marty_bus_free(world.bus);
+}
+
+static void who_publishes_is_let_go(void)
+{
+    open_and_count();
+    CHECK_INT(publish_next(), MARTY_OK);
+    check_and_close(SHARE_OF_PUBLISHERS);
+}
+
+/* While he is at it, somebody begins to publish. */
+static marty_err subscribe_and_publish(marty_port *port, uint64_t number, const marty_want *want,
+                                       marty_error *why)
+{
+    marty_err err = op_subscribe(port, number, want, why);
+    CHECK_INT(publish_next(), MARTY_OK);
+    return err;
+}
+
+static void who_subscribes_is_let_go_sooner(void)
+{
+    marty_error why = {0};
+    open_and_count();
+    CHECK_INT(marty_subscribe_to_events(world.bus, "order.*", handle, NULL, NULL, NULL, &why),
+              MARTY_OK);
+    check_and_close(10 * SHARE); /* it looks more than once */
 }
 
 /* ---- each answer publishes the next, until the bus takes no more */
@@ -95,8 +126,10 @@ int main(void)
     backend = script_backend;
     backend.scheme = "rounds";
     backend.publish = publish_and_go_on;
+    backend.subscribe = subscribe_and_publish;
     REQUIRE(!marty_backend_register(&backend, &why));
-    who_runs_the_ops_is_let_go();
+    who_publishes_is_let_go();
+    who_subscribes_is_let_go_sooner();
     a_bus_without_a_pause_can_be_closed("script:");
     a_bus_without_a_pause_can_be_closed("memory:");
     return check_result();
