@@ -129,18 +129,16 @@ int64_t marty__clockwork_next(marty_bus *bus)
     return next;
 }
 
-int64_t marty__clockwork_run(marty_bus *bus)
+void marty__clockwork_run(marty_bus *bus)
 {
     marty__clockwork *clockwork = &bus->clockwork;
     if (clockwork->has_thread) {
-        return marty__clockwork_next(bus);
+        return;
     }
     marty__lock(&clockwork->lock);
     while (ring_one(bus)) {
     }
-    int64_t next = marty__heap_next_ns(&clockwork->heap);
     marty__unlock(&clockwork->lock);
-    return next;
 }
 
 marty_err marty__clockwork_open(marty_bus *bus, marty_error *why)

@@ -169,14 +169,6 @@ void marty__consumer_down(marty__consumer *consumer)
     }
 }
 
-void marty__consumer_lose(marty__consumer *consumer)
-{
-    marty__lock(&consumer->lock);
-    marty__consumer_lose_all(consumer);
-    marty__unlock(&consumer->lock);
-    marty__consumer_clear(consumer, &(marty__clear){.consumer = consumer, .lost = true});
-}
-
 /* From the last to the first: the last one takes the place of one that leaves, so none that stays
  * is passed over. */
 marty_subscription *marty__consumer_member(marty__consumer *consumer, size_t *at)

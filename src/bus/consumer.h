@@ -138,9 +138,8 @@ void marty__consumer_down(
 void marty__consumer_revoked(marty__consumer *consumer, const uint32_t *shards, size_t count,
                              int64_t deadline_ns);
 void marty__revoke_rang(marty__alarm *alarm);
-/** What is delivered and not settled belongs to another epoch now. Then with its lock held. */
+/** With its lock held: what is delivered and not settled belongs to another epoch now. */
 void marty__consumer_lose_all(marty__consumer *consumer);
-void marty__consumer_lose(marty__consumer *consumer);
 /** The group goes elsewhere in the log; what was delivered before is LOST. Waits until it has: also
  * for a port that is down. After an error it goes on where it was, unless the adapter still does
  * what it was told. */

@@ -77,7 +77,7 @@ static marty_err process(marty_bus *bus, uint32_t budget_ms, int32_t *ret_wait_m
         marty__life_stop(bus);
     }
     do {
-        (void)marty__clockwork_run(bus);
+        marty__clockwork_run(bus);
     } while (marty__pool_run_some(bus, 256) && marty__bus_now(bus) < until);
     if (marty__pool_has_work(bus)) {
         marty__driven_wake(bus);
@@ -123,7 +123,7 @@ bool marty__bus_wait(marty_bus *bus, marty__cond *cond, marty__mutex *lock, int6
     }
     marty__unlock(lock); /* nobody else rings alarms */
     int64_t before = marty__bus_now(bus);
-    (void)marty__clockwork_run(bus);
+    marty__clockwork_run(bus);
     marty__lock(lock);
     /* An adapter may have threads of its own: let them speak for a moment of real time. */
     bool woken = marty__wait(cond, lock, marty__monotonic_ns() + MARTY__NS_PER_MS);

@@ -127,11 +127,6 @@ static void kick_after_held(marty__port *port, int64_t wait_ns)
     }
 }
 
-static void kick_later_held(marty__port *port)
-{
-    kick_after_held(port, 0);
-}
-
 /* With the lock held: the rounds that there are, or so many that whoever runs them has done his
  * share of the work of others. True: there is more. Once closed, somebody waits for all of it. */
 static bool run_rounds(marty__port *port, int most)
@@ -153,7 +148,7 @@ static void run_share_held(marty__port *port, int most, int64_t wait_ns)
 {
     if (marty__in_sink) { /* an adapter is calling us, perhaps under its locks: no op of it from
                              here */
-        kick_later_held(port);
+        kick_after_held(port, 0);
     } else if (!port->busy && run_rounds(port, most)) {
         kick_after_held(port, wait_ns);
     } else {
@@ -189,7 +184,7 @@ void marty__port_kick_later(marty__port *port)
 {
     if (own != port) { /* else we look again after this one */
         marty__lock(&port->lock);
-        kick_later_held(port);
+        kick_after_held(port, 0);
     }
 }
 

@@ -101,8 +101,9 @@ bool marty__alarm_set(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
 bool marty__alarm_set_earlier(marty_bus *bus, marty__alarm *alarm, int64_t at_ns);
 /** Not any more; true when it was set (and so will not ring). */
 bool marty__alarm_cancel(marty_bus *bus, marty__alarm *alarm);
-/** Ring what is due on this thread (simulated); returns when the next is due. */
-int64_t marty__clockwork_run(marty_bus *bus);
+/** Ring what is due on this thread (simulated). */
+void marty__clockwork_run(marty_bus *bus);
+/** When the next is due. */
 int64_t marty__clockwork_next(marty_bus *bus);
 /** Wake housekeeping (and process). Async-signal-safe. */
 void marty__clockwork_wake(marty_bus *bus);
