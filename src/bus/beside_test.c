@@ -110,16 +110,7 @@ static void reset_gate(void)
     gate.holds_settles = gate.holds_publishes = false;
     atomic_store(&gate.rang, false);
     memset(gate.order, 0, sizeof gate.order);
-    pthread_mutex_lock(&script.lock);
-    script.count = 0;
-    script.granted = script.asked = 0;
-    script.answers_later = false;
-    pthread_mutex_unlock(&script.lock);
-    service.hold = false;
-    service.keep = false;
-    service.answer = MARTY_OK;
-    service.kept_count = 0;
-    atomic_store(&service.runs, 0);
+    clear_all(false);
 }
 
 static world open_world(uint32_t lanes)

@@ -2,33 +2,9 @@
  * Several of one key in one batch: of them, and of those that wait, nothing runs before one that
  * stands in front of it and is retried or kept. On one thread, in simulated time. */
 #include "test_script.h"
+#include "test_simulated.h"
 
-#include <string.h>
-
-enum { MS = 1000000, AGAIN_MS = 50, BATCH = 4 };
-
-static int64_t simulated_ns = MS;
-
-static int64_t monotonic(void *user)
-{
-    (void)user;
-    return simulated_ns;
-}
-
-static int64_t wall(void *user)
-{
-    (void)user;
-    return simulated_ns / 1000;
-}
-
-static void random_bytes(void *user, void *buffer, size_t size)
-{
-    (void)user;
-    memset(buffer, 7, size);
-}
-
-static const marty_env surroundings = {
-    .monotonic_ns = monotonic, .wall_us = wall, .random = random_bytes};
+enum { AGAIN_MS = 50, BATCH = 4 };
 
 /* What the handler does with the first run of messages 1 to 9: r puts it off, k keeps it, a acks
  * it, v has its shard revoked and puts it off, . leaves it to the return value; in that order. */

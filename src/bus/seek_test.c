@@ -2,36 +2,10 @@
  * A group that shall move (a seek, or a subscribe with reset) moves once, whatever refuses or goes
  * away meanwhile; a seek that failed moves nothing later. On one thread, in simulated time. */
 #include "test_script.h"
-
-#include <string.h>
+#include "test_simulated.h"
 
 static const marty_start there = {.from = MARTY_FROM_TIME, .time_us = 7},
                          here = {.from = MARTY_FROM_TIME, .time_us = 5};
-
-enum { MS = 1000000 };
-
-static int64_t simulated_ns, step_ns = MS;
-
-static int64_t monotonic(void *user)
-{
-    (void)user;
-    return simulated_ns += step_ns; /* it goes on whenever it is read */
-}
-
-static int64_t wall(void *user)
-{
-    (void)user;
-    return simulated_ns / 1000;
-}
-
-static void random_bytes(void *user, void *buffer, size_t size)
-{
-    (void)user;
-    memset(buffer, 7, size);
-}
-
-static const marty_env surroundings = {
-    .monotonic_ns = monotonic, .wall_us = wall, .random = random_bytes};
 
 /* ---- the same backend with its answers later, one by one; a refusal comes at once */
 static struct {
@@ -303,6 +277,7 @@ static void one_that_is_refused_too_late_goes_on_where_it_was(void)
 
 int main(void)
 {
+    step_ns = MS; /* else what waits would wait for ever */
     marty_error why = {0};
     marty_backend later = script_backend;
     later.scheme = "later";

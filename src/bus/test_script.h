@@ -331,20 +331,26 @@ CHECK__UNUSED static void go_on(void)
     pthread_mutex_unlock(&service.lock);
 }
 
-CHECK__UNUSED static marty_bus *begin(bool hold, const marty_subscribe_options *options)
+/** As if nothing had come, been asked or been run yet. */
+CHECK__UNUSED static void clear_all(bool hold)
 {
-    marty_bus *bus = NULL;
-    marty_error why = {0};
     pthread_mutex_lock(&script.lock);
     script.count = 0;
-    script.granted = 0;
-    script.lose_extends = false;
+    script.granted = script.asked = 0;
+    script.lose_extends = script.answers_later = false;
     pthread_mutex_unlock(&script.lock);
     service.hold = hold;
     service.keep = false;
     service.answer = MARTY_OK;
     service.kept_count = 0;
     atomic_store(&service.runs, 0);
+}
+
+CHECK__UNUSED static marty_bus *begin(bool hold, const marty_subscribe_options *options)
+{
+    marty_bus *bus = NULL;
+    marty_error why = {0};
+    clear_all(hold);
     REQUIRE(
         !marty_bus_open(&bus, "script:", &(marty_bus_options){.service = "s", .workers = 4}, &why));
     marty_err err =
